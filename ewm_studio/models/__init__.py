@@ -1,0 +1,1 @@
+"""Vision, memory and controller components, and the world model that joins them."""

@@ -1,0 +1,1 @@
+"""Controller components, one file each; a new file here is a new component everywhere."""

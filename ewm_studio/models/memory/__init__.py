@@ -1,0 +1,1 @@
+"""Memory components, one file each; a new file here is a new component everywhere."""

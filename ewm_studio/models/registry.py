@@ -1,0 +1,158 @@
+"""Finds the components: every file in `vision/`, `memory/` and `controller/`, and the entry-point group.
+
+Dropping a file into a folder adds its component to pickers, forms, flags, checkpoints and docs. Another package
+adds its own by an entry point in the group `ewm_studio.components` that names the class.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from typing import Any, Literal, get_args
+
+import gymnasium as gym
+from pydantic import ValidationError
+
+from ewm_studio.errors import UserError, nearest
+from ewm_studio.models.base import Component, Controller, MemoryModel, Tag, VisionModel
+from ewm_studio.settings import ComponentChoice, ComponentSettings, explain
+
+Kind = Literal["vision", "memory", "controller"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+ENTRY_POINTS = "ewm_studio.components"
+_BASES: dict[Kind, type[Component]] = {"vision": VisionModel, "memory": MemoryModel, "controller": Controller}
+
+# What `auto` prefers, first that fits.
+_AUTO: dict[Kind, tuple[str, ...]] = {
+    "vision": ("Identity", "ConvVAE"),
+    "memory": ("NoMemory",),
+    "controller": ("DeepDiscreteController", "DeepContinuousController"),
+}
+
+
+@cache
+def components(kind: Kind) -> dict[str, type[Component]]:
+    """All components of a kind by name, in the order of their names.
+
+    Raises:
+        UserError: two components have one name, or an installed package's component cannot be imported.
+    """
+    base, found = _BASES[kind], {}
+    package = importlib.import_module(f"ewm_studio.models.{kind}")
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        for _, cls in inspect.getmembers(module, inspect.isclass):
+            if issubclass(cls, base) and not inspect.isabstract(cls) and cls.__module__ == module.__name__:
+                found[cls.__name__] = cls
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            cls = point.load()
+        except Exception as error:
+            raise UserError(
+                f"component '{point.name}' of {point.value} cannot be imported: {error}"
+            ) from error
+        if inspect.isclass(cls) and issubclass(cls, base):
+            if cls.__name__ in found and found[cls.__name__] is not cls:
+                raise UserError(
+                    f"two {kind} components are called {cls.__name__}: "
+                    f"{found[cls.__name__].__module__} and {cls.__module__}"
+                )
+            found[cls.__name__] = cls
+    return dict(sorted(found.items()))
+
+
+def component(kind: Kind, name: str) -> type[Component]:
+    """The component of this name; upper and lower case do not matter.
+
+    Raises:
+        UserError: there is none; names the nearest.
+    """
+    known = components(kind)
+    by_fold = {k.casefold(): k for k in known}
+    if name.casefold() not in by_fold:
+        raise UserError(f"no {kind} component '{name}'; {nearest(name, list(known))}")
+    return known[by_fold[name.casefold()]]
+
+
+def misfit(cls: type[Component], observation_space: gym.Space, action_space: gym.Space) -> str | None:
+    """Why this component cannot work with these spaces, or None if it can.
+
+    `observation_space` is the prepared one: a Box of rank 3 is a picture, of rank 1 a vector.
+    """
+    if issubclass(cls, VisionModel):
+        shape = observation_space.shape or ()
+        needed = Tag.IMAGE if len(shape) == 3 else Tag.VECTOR
+        if needed not in cls.tags:
+            return f"{cls.__name__} does not observe {needed}s, and the observation is one of shape {shape}"
+    if issubclass(cls, Controller):
+        needed = Tag.CONTINUOUS if isinstance(action_space, gym.spaces.Box) else Tag.DISCRETE
+        if needed not in cls.tags:
+            return f"{cls.__name__} has no {needed} actions, and the environment takes {action_space}"
+    return None
+
+
+def fitting(kind: Kind, observation_space: gym.Space, action_space: gym.Space) -> list[str]:
+    """Names of the components of a kind that fit these spaces."""
+    return [n for n, c in components(kind).items() if misfit(c, observation_space, action_space) is None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A chosen component with its checked settings."""
+
+    kind: Kind
+    cls: type[Component]
+    settings: ComponentSettings
+
+    @property
+    def name(self) -> str:
+        """The component's name."""
+        return self.cls.__name__
+
+
+def choose(
+    kind: Kind, choice: ComponentChoice, observation_space: gym.Space, action_space: gym.Space
+) -> Part:
+    """Turn a choice into a part that fits: `auto` picks, names are looked up, settings are checked.
+
+    Raises:
+        UserError: no such component, one that does not fit (with why, and what would), or a bad setting.
+    """
+    fits = fitting(kind, observation_space, action_space)
+    if choice.name == "auto":
+        name = next((n for n in (*_AUTO[kind], *fits) if n in fits), None)
+        if name is None:
+            raise UserError(
+                f"no {kind} component fits observations {observation_space} and actions {action_space}"
+            )
+        cls = component(kind, name)
+    else:
+        cls = component(kind, choice.name)
+        reason = misfit(cls, observation_space, action_space)
+        if reason is not None:
+            raise UserError(
+                f"{kind} {cls.__name__} does not fit: {reason}; what fits: {', '.join(fits) or 'nothing'}"
+            )
+    return Part(kind, cls, check_settings(kind, cls, choice.given))
+
+
+def check_settings(kind: Kind, cls: type[Component], given: dict[str, Any]) -> ComponentSettings:
+    """A component's settings from given values.
+
+    Raises:
+        UserError: an unknown name or a value out of range.
+    """
+    try:
+        return cls.Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "extra_forbidden":
+            name = str(first["loc"][0])
+            known = list(cls.Settings.model_fields)
+            hint = nearest(name, known) if known else f"{cls.__name__} has no settings of its own"
+            raise UserError(f"{kind} {cls.__name__} has no setting '{name}'; {hint}") from None
+        raise UserError(explain(error, f"{kind} {cls.__name__}")) from None
