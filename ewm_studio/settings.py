@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -86,31 +86,23 @@ class EnvSettings(Settings):
     grayscale: bool = setting(False, "Drop the colours of the picture.", advanced=True)
     max_episode_steps: int | None = setting(
         None,
-        "Truncate an episode after this many steps of the environment; empty keeps the "
-        "environment's own limit.",
+        "Truncate an episode after this many steps of the environment; empty keeps the environment's own limit.",
         unit="steps",
         ge=1,
         advanced=True,
     )
-    fast: bool = setting(
-        True, "Use the fast, bit-identical CarRacing in place of the stock one.", advanced=True
-    )
-    batch_size: int | Literal["auto"] = setting(
+    fast: bool = setting(True, "Use the fast, bit-identical CarRacing in place of the stock one.", advanced=True)
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = setting(
         8,
         "Environments that run in parallel; auto finds the number by a short measurement.",
         unit="environments",
         flag="batch-size",
         commands=("train", "pretrain", "record"),
-        ge=1,
-        le=4096,
     )
-    workers: int | Literal["auto"] = setting(
+    workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = setting(
         "auto",
-        "Processes the environments are spread over; 0 runs them inside this one; auto decides by "
-        "what a step costs.",
+        "Processes the environments are spread over; 0 runs them inside this one; auto decides by what a step costs.",
         unit="processes",
-        ge=0,
-        le=256,
         advanced=True,
     )
     render_mode: Literal["human", "rgb_array"] = setting(
@@ -128,12 +120,10 @@ class RunSettings(Settings):
         flag="device",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
     )
-    threads: int | Literal["auto"] = setting(
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = setting(
         "auto",
         "CPU threads PyTorch uses; auto takes 1 for small models and every core for pictures.",
         unit="threads",
-        ge=1,
-        le=1024,
         advanced=True,
     )
     save_freq: int = setting(
@@ -144,9 +134,7 @@ class RunSettings(Settings):
         commands=("train", "pretrain"),
         ge=1,
     )
-    keep_checkpoints: int = setting(
-        3, "Latest checkpoints that are kept besides the best one.", ge=1, advanced=True
-    )
+    keep_checkpoints: int = setting(3, "Latest checkpoints that are kept besides the best one.", ge=1, advanced=True)
     log_freq: int = setting(
         1,
         "Epochs between two logged rows of metrics.",
@@ -184,8 +172,7 @@ class TrainSettings(Settings):
     )
     patience: int | None = setting(
         None,
-        "Stop when the mean reward of the last 100 episodes has not improved for this many epochs; "
-        "empty: never.",
+        "Stop when the mean reward of the last 100 episodes has not improved for this many epochs; empty: never.",
         unit="epochs",
         flag="patience",
         commands=("train",),
@@ -205,9 +192,7 @@ class PPOSettings(Settings):
         ge=1,
         le=1_000_000,
     )
-    lr: float = setting(
-        1e-3, "Learning rate of the controller.", flag="ppo-lr", commands=("train",), gt=0, le=1
-    )
+    lr: float = setting(1e-3, "Learning rate of the controller.", flag="ppo-lr", commands=("train",), gt=0, le=1)
     lr_schedule: Literal["linear", "constant"] = setting(
         "linear", "linear: the learning rate falls to zero at the last step of the run."
     )
@@ -238,9 +223,7 @@ class PPOSettings(Settings):
         commands=("train",),
         gt=0,
     )
-    gamma: float = setting(
-        0.99, "Discount of future rewards, a step.", flag="gamma", commands=("train",), ge=0, le=1
-    )
+    gamma: float = setting(0.99, "Discount of future rewards, a step.", flag="gamma", commands=("train",), ge=0, le=1)
     gae_lambda: float = setting(
         0.95,
         "Bias against variance of the advantages (GAE).",
@@ -249,9 +232,7 @@ class PPOSettings(Settings):
         ge=0,
         le=1,
     )
-    value_coef: float = setting(
-        0.5, "Weight of the value loss.", flag="value-coef", commands=("train",), ge=0
-    )
+    value_coef: float = setting(0.5, "Weight of the value loss.", flag="value-coef", commands=("train",), ge=0)
     entropy_coef: float = setting(
         0.0,
         "Weight of the entropy bonus: more explores more.",
@@ -273,9 +254,7 @@ class PPOSettings(Settings):
         gt=0,
         advanced=True,
     )
-    normalize_advantage: bool = setting(
-        True, "Give each minibatch's advantages mean 0 and deviation 1.", advanced=True
-    )
+    normalize_advantage: bool = setting(True, "Give each minibatch's advantages mean 0 and deviation 1.", advanced=True)
     scale_reward: bool = setting(
         False, "Divide rewards by the running deviation of the discounted return.", advanced=True
     )
@@ -316,12 +295,8 @@ class WorldModelSettings(Settings):
         lt=1,
     )
     vision_batch_size: int = setting(64, "Frames in one minibatch of vision.", unit="frames", ge=2, le=65536)
-    memory_batch_size: int = setting(
-        16, "Sequences in one minibatch of memory.", unit="sequences", ge=1, le=65536
-    )
-    sequence_length: int = setting(
-        64, "Steps of one training sequence of memory.", unit="steps", ge=2, le=100_000
-    )
+    memory_batch_size: int = setting(16, "Sequences in one minibatch of memory.", unit="sequences", ge=1, le=65536)
+    sequence_length: int = setting(64, "Steps of one training sequence of memory.", unit="steps", ge=2, le=100_000)
     max_grad_norm: float = setting(
         10.0, "Gradients of vision and memory longer than this are shortened to it.", gt=0, advanced=True
     )
@@ -389,9 +364,7 @@ class PretrainSettings(Settings):
         ge=1,
     )
     held_out: float = setting(0.1, "Share of the episodes kept aside to measure on.", ge=0.01, le=0.5)
-    memory_limit: int = setting(
-        512, "Frames beyond this go to disk.", unit="MiB", ge=1, le=1_000_000, advanced=True
-    )
+    memory_limit: int = setting(512, "Frames beyond this go to disk.", unit="MiB", ge=1, le=1_000_000, advanced=True)
 
 
 class InferSettings(Settings):
@@ -517,9 +490,7 @@ def explain(error: ValidationError, source: str) -> str:
         for e in error.errors(include_url=False)
         if ".".join(str(p) for p in e["loc"] if not _is_union_branch(p)) == where
     }
-    text = " or ".join(sorted(m.removeprefix("Value error, ") for m in messages)).replace(
-        "Input should", "should"
-    )
+    text = " or ".join(sorted(m.removeprefix("Value error, ") for m in messages)).replace("Input should", "should")
     found = "" if not where else f" (found {first['input']!r:.80})"
     return f"{source}: {where + ' ' if where else ''}{text}{found}"
 
@@ -540,12 +511,8 @@ def _known_fields(title: str, location: tuple[str | int, ...]) -> list[str]:
 
 
 def _empty_to_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        k: _empty_to_none(v) if isinstance(v, dict) else (None if v == "" else v) for k, v in values.items()
-    }
+    return {k: _empty_to_none(v) if isinstance(v, dict) else (None if v == "" else v) for k, v in values.items()}
 
 
 def _none_to_empty(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        k: _none_to_empty(v) if isinstance(v, dict) else ("" if v is None else v) for k, v in values.items()
-    }
+    return {k: _none_to_empty(v) if isinstance(v, dict) else ("" if v is None else v) for k, v in values.items()}

@@ -16,6 +16,9 @@ class ActionEncoding(nn.Module):
     unbounded one passes as it is.
     """
 
+    middle: Tensor
+    half: Tensor
+
     def __init__(self, space: gym.Space) -> None:
         super().__init__()
         self.space = space

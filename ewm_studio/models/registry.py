@@ -52,9 +52,7 @@ def components(kind: Kind) -> dict[str, type[Component]]:
         try:
             cls = point.load()
         except Exception as error:
-            raise UserError(
-                f"component '{point.name}' of {point.value} cannot be imported: {error}"
-            ) from error
+            raise UserError(f"component '{point.name}' of {point.value} cannot be imported: {error}") from error
         if inspect.isclass(cls) and issubclass(cls, base):
             if cls.__name__ in found and found[cls.__name__] is not cls:
                 raise UserError(
@@ -114,9 +112,7 @@ class Part:
         return self.cls.__name__
 
 
-def choose(
-    kind: Kind, choice: ComponentChoice, observation_space: gym.Space, action_space: gym.Space
-) -> Part:
+def choose(kind: Kind, choice: ComponentChoice, observation_space: gym.Space, action_space: gym.Space) -> Part:
     """Turn a choice into a part that fits: `auto` picks, names are looked up, settings are checked.
 
     Raises:
@@ -126,17 +122,13 @@ def choose(
     if choice.name == "auto":
         name = next((n for n in (*_AUTO[kind], *fits) if n in fits), None)
         if name is None:
-            raise UserError(
-                f"no {kind} component fits observations {observation_space} and actions {action_space}"
-            )
+            raise UserError(f"no {kind} component fits observations {observation_space} and actions {action_space}")
         cls = component(kind, name)
     else:
         cls = component(kind, choice.name)
         reason = misfit(cls, observation_space, action_space)
         if reason is not None:
-            raise UserError(
-                f"{kind} {cls.__name__} does not fit: {reason}; what fits: {', '.join(fits) or 'nothing'}"
-            )
+            raise UserError(f"{kind} {cls.__name__} does not fit: {reason}; what fits: {', '.join(fits) or 'nothing'}")
     return Part(kind, cls, check_settings(kind, cls, choice.given))
 
 
