@@ -497,7 +497,9 @@ def explain(error: ValidationError, source: str) -> str:
 
 def _is_union_branch(part: str | int) -> bool:
     """pydantic puts the tried branch of a union into the location: `int`, `literal['auto']`."""
-    return isinstance(part, str) and (part in {"int", "float", "str", "bool"} or part.startswith("literal["))
+    return isinstance(part, str) and (
+        part in {"int", "float", "str", "bool", "constrained-int"} or part.startswith("literal[")
+    )
 
 
 def _known_fields(title: str, location: tuple[str | int, ...]) -> list[str]:

@@ -16,8 +16,8 @@ class ActionEncoding(nn.Module):
     unbounded one passes as it is.
     """
 
-    middle: Tensor
-    half: Tensor
+    offset: Tensor
+    scale: Tensor
 
     def __init__(self, space: gym.Space) -> None:
         super().__init__()
@@ -39,12 +39,12 @@ class ActionEncoding(nn.Module):
             bounded = np.isfinite(low) & np.isfinite(high) & (high > low)
             # Not persistent: they follow from the space.
             self.register_buffer(
-                "middle",
+                "offset",
                 torch.tensor(np.where(bounded, (low + high) / 2, 0.0), dtype=torch.float32),
                 persistent=False,
             )
             self.register_buffer(
-                "half",
+                "scale",
                 torch.tensor(np.where(bounded, (high - low) / 2, 1.0), dtype=torch.float32),
                 persistent=False,
             )
@@ -65,4 +65,4 @@ class ActionEncoding(nn.Module):
             return torch.cat(parts, dim=-1).float()
         if isinstance(self.space, gym.spaces.MultiBinary):
             return flat.float()
-        return (flat.float() - self.middle) / self.half
+        return (flat.float() - self.offset) / self.scale
