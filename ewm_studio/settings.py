@@ -387,6 +387,29 @@ class InferSettings(Settings):
     )
 
 
+class StartSettings(Settings):
+    """What a run starts from and where its model goes."""
+
+    load_path: str | None = setting(
+        None,
+        "Model to start from: a .safetensors file, a run's folder, or a run's name; its components are used.",
+        flag="load-path",
+        commands=EVERY,
+    )
+    patch_load_path: str | None = setting(
+        None, "Second model, from which the parts named by patch are taken.", flag="patch-load-path", commands=EVERY
+    )
+    patch: str | None = setting(
+        None, "Parts to take from the second model: any of v, m, c.", flag="patch", commands=EVERY, pattern="^[vmc, ]*$"
+    )
+    save_path: str | None = setting(
+        None,
+        "Also save the final model to this .safetensors file.",
+        flag="save-path",
+        commands=("train", "pretrain"),
+    )
+
+
 class ComponentSettings(Settings):
     """Base of a component's own settings; each component declares a subclass beside its module."""
 
@@ -416,6 +439,7 @@ class Experiment(Settings):
     world_model: WorldModelSettings = Field(default_factory=WorldModelSettings)
     pretrain: PretrainSettings = Field(default_factory=PretrainSettings)
     infer: InferSettings = Field(default_factory=InferSettings)
+    start: StartSettings = Field(default_factory=StartSettings)
     run: RunSettings = Field(default_factory=RunSettings)
     versions: dict[str, str] = Field(
         default_factory=dict, description="What the run was made with; written, never read."
