@@ -1,0 +1,136 @@
+"""An LSTM that foretells the next latent, and the recurrent trunk it shares with the MDN-RNN.
+
+Hochreiter & Schmidhuber (1997), "Long Short-Term Memory".
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from ewm_studio.models.base import State
+from ewm_studio.models.prediction import (
+    GaussianPrediction,
+    PointPrediction,
+    PredictiveMemory,
+    PredictiveSettings,
+    ResidualPrediction,
+    bounded_log_std,
+)
+from ewm_studio.settings import setting
+
+RS = TypeVar("RS", bound=PredictiveSettings)
+
+
+class RecurrentMemory(PredictiveMemory[RS]):
+    """One LSTM layer over [normalized z, action]; its state is h and c, (B, hidden) each."""
+
+    def __init__(self, settings: RS, latent_dim: int, action_dim: int, outputs: int) -> None:
+        super().__init__(settings, latent_dim, action_dim, outputs)
+        self.lstm = nn.LSTM(latent_dim + action_dim, settings.hidden_dim)
+
+    def initial_state(self, batch: int) -> State:
+        """Zeros."""
+        return {name: torch.zeros(batch, self.features, device=self.device) for name in ("h", "c")}
+
+    def step(self, z: Tensor, action: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step: z (B, Z), action (B, A) -> h (B, H) = [LSTM output, normalized z], and the new state."""
+        latent = self.normalized(z)
+        # The fused cell: `nn.LSTM` on one step costs two to four times as much.
+        hidden, cell = torch._VF.lstm_cell(
+            torch.cat([latent, action], dim=-1), (state["h"], state["c"]), *self.lstm.all_weights[0]
+        )
+        return torch.cat([hidden, latent], dim=-1), {"h": hidden, "c": cell}
+
+    def sequence(self, z: Tensor, action: Tensor, starts: Tensor, state: State) -> tuple[Tensor, State]:
+        """Many steps: z (T, B, Z), action (T, B, A), starts (T, B) -> h (T, B, H) and the last state.
+
+        Resets inside cost little: every stretch between two resets becomes a sequence of its own in one packed
+        LSTM call.
+        """
+        latent = self.normalized(z)
+        inputs = torch.cat([latent, action], dim=-1)
+        starts = starts.cpu()
+        state = self.reset(state, starts[0].to(z.device))
+        if bool(starts[1:].any()):
+            hidden, last, cell = self._packed(inputs, starts, state)
+        else:
+            hidden, (last, cell) = self.lstm(inputs, (state["h"].unsqueeze(0), state["c"].unsqueeze(0)))
+            last, cell = last.squeeze(0), cell.squeeze(0)
+        return torch.cat([hidden, latent], dim=-1), {"h": last, "c": cell}
+
+    def _packed(self, inputs: Tensor, starts: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
+        """The LSTM over inputs (T, B, I) as packed pieces; outputs (T, B, hidden), last h and c (B, hidden)."""
+        pieces = Pieces(starts)
+        device = inputs.device
+        order, first, last = (i.to(device) for i in (pieces.order, pieces.first, pieces.last))
+        # Pieces that begin the batch go on from its state, all others from zero.
+        hx = [
+            torch.zeros(1, pieces.count, self.features, device=device).index_copy(1, first, state[n].unsqueeze(0))
+            for n in ("h", "c")
+        ]
+        packed, (last_h, last_c) = self.lstm(
+            PackedSequence(inputs.flatten(0, 1)[order], pieces.batch_sizes), (hx[0], hx[1])
+        )
+        outputs = torch.empty_like(packed.data).index_copy(0, order, packed.data).view(*inputs.shape[:2], -1)
+        return outputs, last_h[0, last], last_c[0, last]
+
+
+class Pieces:
+    """How (T, B) steps with resets inside fall into pieces, laid out as a packed sequence (longest piece first).
+
+    Attributes:
+        count: number of pieces N.
+        order: (T * B,) flat index t * B + b of every packed row.
+        batch_sizes: (longest,) pieces still running at each step of their own time.
+        first: (B,) the piece each column begins with.
+        last: (B,) the piece each column ends with.
+    """
+
+    def __init__(self, starts: Tensor) -> None:
+        steps, batch = starts.shape
+        begins = starts.clone()
+        begins[0] = True
+        columns = begins.T.reshape(-1)  # column after column: a piece is a run of neighbours
+        piece = columns.long().cumsum(0) - 1
+        begin = columns.nonzero().squeeze(-1)
+        age = torch.arange(steps * batch) - begin[piece]
+        length = torch.bincount(piece)
+        rank = torch.empty_like(length)
+        rank[length.argsort(descending=True, stable=True)] = torch.arange(len(length))
+        packed = (age * len(length) + rank[piece]).argsort()
+        self.count = len(length)
+        self.order = (packed % steps) * batch + packed // steps
+        self.batch_sizes = torch.bincount(age)
+        self.first = rank[piece.view(batch, steps)[:, 0]]
+        self.last = rank[piece.view(batch, steps)[:, -1]]
+
+
+class LSTMSettings(PredictiveSettings):
+    """Settings of the LSTM memory."""
+
+    head: Literal["gaussian", "deterministic"] = setting(
+        "gaussian", "gaussian: foretells mean and spread of the next latent; deterministic: its mean alone."
+    )
+
+
+class LSTMMemory(RecurrentMemory[LSTMSettings]):
+    """M that foretells the next latent by one Gaussian, or one point, a dimension."""
+
+    Settings = LSTMSettings
+    summary = "LSTM that foretells the next latent, the reward and the end."
+
+    def __init__(self, settings: LSTMSettings, latent_dim: int, action_dim: int) -> None:
+        super().__init__(settings, latent_dim, action_dim, latent_dim * (2 if settings.head == "gaussian" else 1))
+
+    def residual(
+        self, out: Tensor, reward: Tensor, end_logit: Tensor, base: Tensor, scale: Tensor
+    ) -> ResidualPrediction:
+        """A Gaussian, or a point, for every latent dimension."""
+        if self.settings.head == "deterministic":
+            return PointPrediction(reward, end_logit, base, scale, out)
+        mu, log_std = out.chunk(2, dim=-1)
+        return GaussianPrediction(reward, end_logit, base, scale, mu, bounded_log_std(log_std))
