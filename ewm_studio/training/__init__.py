@@ -1,1 +1,33 @@
-"""Jobs: generators of typed events that the window, the command line and the tests consume alike."""
+"""Jobs: generators of typed events that the window, the command line and the tests consume alike.
+
+The events themselves are light; a job, and torch with it, is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ewm_studio.training.evaluate import infer
+    from ewm_studio.training.pretrain_job import pretrain
+    from ewm_studio.training.record_job import record
+    from ewm_studio.training.train_job import train
+
+__all__ = ["infer", "pretrain", "record", "train"]
+
+# No module is called like its job: importing it would put the module where the job belongs.
+_HOMES = {
+    "infer": "ewm_studio.training.evaluate",
+    "pretrain": "ewm_studio.training.pretrain_job",
+    "record": "ewm_studio.training.record_job",
+    "train": "ewm_studio.training.train_job",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a job when it is first used."""
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ewm_studio.training' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,187 @@
+"""V, M and C together: built from choices that fit, turned into a file's tensors and description, and back."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import gymnasium as gym
+import torch
+from torch import Tensor, nn
+
+from ewm_studio.envs.spaces import space_from_json, space_to_json
+from ewm_studio.errors import UserError
+from ewm_studio.models.actions import ActionEncoding
+from ewm_studio.models.base import Component, Controller, MemoryModel, State, VisionModel
+from ewm_studio.models.registry import KINDS, Kind, Part, choose
+from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment
+
+LETTERS: dict[str, Kind] = {"v": "vision", "m": "memory", "c": "controller"}
+
+
+class WorldModel(nn.Module):
+    """The three components of one agent, for prepared observations and one action space."""
+
+    def __init__(self, parts: dict[Kind, Part], observation_space: gym.spaces.Box, action_space: gym.Space) -> None:
+        super().__init__()
+        self.parts = parts
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.action_encoding = ActionEncoding(action_space)
+        # The registry knows each class by its kind's base; only the constructors' signatures differ by kind.
+        vision, memory, controller = (cast(Any, parts[kind].cls) for kind in KINDS)
+        self.vision: VisionModel = vision(parts["vision"].settings, observation_space)
+        self.memory: MemoryModel = memory(parts["memory"].settings, self.vision.latent_dim, self.action_encoding.dim)
+        self.controller: Controller = controller(
+            parts["controller"].settings, self.vision.latent_dim, self.memory.hidden_dim, action_space
+        )
+
+    def component(self, kind: Kind) -> Component:
+        """The component of a kind."""
+        return cast(Component, getattr(self, kind))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        tensor = next(self.parameters(), None)
+        return tensor.device if tensor is not None else torch.device("cpu")
+
+    def advance(
+        self, z: Tensor, action: Tensor, state: State, ended: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """Let the memory take one executed step.
+
+        Args:
+            z: latents (B, Z); action: environment actions (B, ...); state: the memory's state.
+            ended: (B,) bool, episodes that ended with this step.
+
+        Returns:
+            h (B, H) that follows this step as if no episode had ended (for bootstrap values), h for the next
+            decision (zero where an episode ended), and the next state.
+        """
+        if self.memory.hidden_dim == 0:
+            h = self.memory.initial_hidden(z.shape[0]).to(z.device)
+            return h, h, state
+        h_live, state = self.memory.step(z, self.action_encoding(action), state)
+        if ended is None or not bool(ended.any()):
+            return h_live, h_live, state
+        return h_live, h_live.masked_fill(ended[:, None], 0.0), self.memory.reset(state, ended)
+
+    def describe(self) -> dict[str, Any]:
+        """Parts and spaces as JSON-able values, for a checkpoint."""
+        return {
+            "parts": {
+                kind: {"name": part.name, "settings": part.settings.model_dump(mode="json")}
+                for kind, part in self.parts.items()
+            },
+            "spaces": {
+                "observation": space_to_json(self.observation_space),
+                "action": space_to_json(self.action_space),
+            },
+        }
+
+    def summary(self) -> str:
+        """The parts' names, as in "ConvVAE + MDNRNN + LinearController"."""
+        return " + ".join(self.parts[kind].name for kind in KINDS)
+
+
+def choose_parts(
+    experiment: Experiment, observation_space: gym.spaces.Box, action_space: gym.Space
+) -> dict[Kind, Part]:
+    """The three parts of an experiment, each checked to fit; `world_model.dropout` overrides the parts' own.
+
+    Raises:
+        UserError: a name is unknown, a part does not fit, or a setting is bad.
+    """
+    parts: dict[Kind, Part] = {}
+    for kind in KINDS:
+        part = choose(kind, getattr(experiment, kind), observation_space, action_space)
+        dropout = experiment.world_model.dropout
+        if dropout is not None and "dropout" in type(part.settings).model_fields:
+            part = Part(kind, part.cls, part.settings.model_copy(update={"dropout": dropout}))
+        parts[kind] = part
+    return parts
+
+
+def from_description(
+    tensors: dict[str, Tensor], metadata: dict[str, Any], source: str
+) -> tuple[WorldModel, EnvSettings]:
+    """The world model that a model file describes, with its weights, and the environment it was made for.
+
+    Raises:
+        UserError: the description or the weights do not make a model of this version.
+    """
+    try:
+        observation_space = space_from_json(metadata["spaces"]["observation"])
+        action_space = space_from_json(metadata["spaces"]["action"])
+        described = metadata["parts"]
+        env = EnvSettings.model_validate(metadata["env"])
+        choices = {k: ComponentChoice(name=described[k]["name"], **described[k]["settings"]) for k in KINDS}
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{source}: the description of the model is not understood ({error})") from None
+    if not isinstance(observation_space, gym.spaces.Box):
+        raise UserError(f"{source}: the model's observations are no Box but {observation_space}")
+    try:
+        parts = {kind: choose(kind, choices[kind], observation_space, action_space) for kind in KINDS}
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    model = WorldModel(parts, observation_space, action_space)
+    load_weights(model, tensors, source)
+    return model, env
+
+
+def load_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Copy `tensors` into `module`, all names and shapes agreeing.
+
+    Raises:
+        UserError: naming the first weight that is missing, unknown or of another shape.
+    """
+    own = module.state_dict()
+    for name in sorted(own.keys() | tensors.keys()):
+        if name not in tensors:
+            raise UserError(f"{source}: weight '{name}' is missing, expected shape {tuple(own[name].shape)}")
+        if name not in own:
+            raise UserError(f"{source}: weight '{name}' is not known to this model")
+        if own[name].shape != tensors[name].shape:
+            raise UserError(
+                f"{source}: weight '{name}' should have shape {tuple(own[name].shape)}, found "
+                f"{tuple(tensors[name].shape)}"
+            )
+    module.load_state_dict(tensors)
+
+
+def patch(model: WorldModel, donor: WorldModel, letters: str, source: str) -> list[Kind]:
+    """Replace parts of `model` (any of the letters v, m, c) by those of `donor`; returns the kinds replaced.
+
+    Raises:
+        UserError: nothing is named, or a part's sizes do not fit the rest of the model.
+    """
+    kinds = [LETTERS[c] for c in dict.fromkeys(letters) if c in LETTERS]
+    if not kinds:
+        raise UserError("patch: name the parts to take from the second model: any of v, m, c, such as 'vm'")
+    kept = [kind for kind in KINDS if kind not in kinds]
+    sizes = {
+        "latent size": {k: m.vision.latent_dim for k, m in (("first", model), ("second", donor))},
+        "hidden size": {k: m.memory.hidden_dim for k, m in (("first", model), ("second", donor))},
+    }
+    if donor.observation_space != model.observation_space and "vision" in kinds:
+        raise UserError(
+            f"{source}: its vision observes {donor.observation_space}, this model's environment gives "
+            f"{model.observation_space}"
+        )
+    if donor.action_space != model.action_space and kinds != ["vision"]:
+        raise UserError(f"{source}: its actions are {donor.action_space}, this model's are {model.action_space}")
+    for name, size in sizes.items():
+        # The latent joins V with M and C, the hidden state joins M with C: a seam between patched and kept must agree.
+        joined = KINDS if name == "latent size" else KINDS[1:]
+        seam = any(k in kinds for k in joined) and any(k in kept for k in joined)
+        if seam and size["first"] != size["second"]:
+            raise UserError(
+                f"{source}: its {name} is {size['second']}, the model it would join has {size['first']}; "
+                f"patch {', '.join(joined)} together"
+            )
+    for kind in kinds:
+        setattr(model, kind, donor.component(kind))
+        model.parts[kind] = donor.parts[kind]
+    return kinds

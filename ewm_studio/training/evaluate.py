@@ -1,0 +1,124 @@
+"""Playing a saved model: `infer`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from ewm_studio.envs.factory import make_training_env
+from ewm_studio.envs.spaces import describe
+from ewm_studio.errors import UserError
+from ewm_studio.models.agent import Agent, load_agent
+from ewm_studio.settings import EnvSettings, Experiment
+from ewm_studio.training.events import EpisodeFinished, Event, Finished, JobControl, RunStarted
+from ewm_studio.training.meter import Meter
+from ewm_studio.training.setup import choose_device, set_threads
+from ewm_studio.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class EpisodeScore:
+    """One played episode: the seed of its reset, its unshaped reward, and steps of the environment."""
+
+    seed: int
+    reward: float
+    steps: int
+
+
+def infer(
+    experiment: Experiment, workspace: Workspace, control: JobControl | None = None
+) -> Generator[Event, None, None]:
+    """Play a saved model for `infer.episodes` episodes; episode i is reset with seed `run.seed + i`.
+
+    Raises:
+        UserError: no model is named, it is damaged, or it is made for another environment.
+    """
+    control = control or JobControl()
+    agent = agent_for(experiment, workspace)
+    torch.manual_seed(experiment.run.seed)
+    settings = experiment.infer
+    yield RunStarted(
+        "infer",
+        "",
+        "",
+        f"{agent.world_model.summary()} on {experiment.env.id}, {'greedy' if settings.greedy else 'sampled'}",
+    )
+    meter, scores = Meter("infer", settings.episodes, "episodes"), list[EpisodeScore]()
+    began, steps = time.monotonic(), 0
+    for score in play(agent, experiment.env, experiment.run.seed, settings.episodes, settings.greedy, control):
+        scores.append(score)
+        steps += score.steps
+        yield EpisodeFinished(steps, score.reward, score.steps, score.seed)
+        yield meter.at(len(scores))
+    seconds = time.monotonic() - began
+    stopped_by = "stop" if len(scores) < settings.episodes else "episodes"
+    result = {"episodes": [asdict(s) for s in scores], **spread([s.reward for s in scores])}
+    result |= {"seconds": seconds, "steps_per_second": steps / max(seconds, 1e-9), "stopped_by": stopped_by}
+    yield Finished(stopped_by, result)
+
+
+def agent_for(experiment: Experiment, workspace: Workspace) -> Agent:
+    """The agent that `start.load_path` names, checked against the environment and moved to the device.
+
+    Raises:
+        UserError: see `infer`.
+    """
+    if not experiment.start.load_path:
+        raise UserError("start.load_path: name the model to play, with --load-path FILE_OR_RUN")
+    source = workspace.resolve_model(experiment.start.load_path)
+    agent = load_agent(source, str(choose_device(experiment.run.device)))
+    model = agent.world_model
+    env = make_training_env(experiment.env.model_copy(update={"render_mode": "rgb_array"}))
+    try:
+        found = {"observing": env.observation_space, "acting by": env.action_space}
+    finally:
+        env.close()
+    for word, own in (("observing", model.observation_space), ("acting by", model.action_space)):
+        if own != found[word]:
+            raise UserError(
+                f"{source}: made for {agent.env.id}, {word} {describe(own)}; {experiment.env.id} as set has "
+                f"{describe(found[word])}"
+            )
+    set_threads(experiment.run.threads, model.observation_space)
+    return agent
+
+
+def play(
+    agent: Agent, settings: EnvSettings, seed: int, episodes: int, greedy: bool, control: JobControl
+) -> Iterator[EpisodeScore]:
+    """Play episodes one by one, each reset with its own seed; ends early when asked to stop."""
+    env = make_training_env(settings)
+    device = agent.world_model.device
+    try:
+        for number in range(episodes):
+            obs, _ = env.reset(seed=seed + number)
+            state, over, reward, steps = agent.initial_state(), False, 0.0, 0
+            while not over:
+                if control.stop_requested:
+                    return
+                batch = torch.from_numpy(np.array(obs)[None]).to(device)
+                action, state = agent.act_prepared(batch, state, greedy)
+                obs, gained, terminated, truncated, info = env.step(action[0])
+                reward += float(gained)
+                steps += int(info.get("frames", 1))
+                over = terminated or truncated
+            yield EpisodeScore(seed + number, reward, steps)
+    finally:
+        env.close()
+
+
+def spread(rewards: list[float]) -> dict[str, float | None]:
+    """Mean, standard deviation, least and most of some scores; None where there are none."""
+    if not rewards:
+        return {"mean": None, "std": None, "min": None, "max": None}
+    scores = np.asarray(rewards)
+    return {
+        "mean": float(scores.mean()),
+        "std": float(scores.std()),
+        "min": float(scores.min()),
+        "max": float(scores.max()),
+    }

@@ -1,0 +1,157 @@
+"""Proximal Policy Optimization (Schulman et al. 2017) of the controller on cached latents and hidden states."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ewm_studio.models.base import Controller
+from ewm_studio.settings import PPOSettings
+from ewm_studio.training.setup import check_finite
+
+KL_SLACK = 1.5  # an update ends early at this many times target_kl
+
+
+@dataclass
+class PPOBatch:
+    """A rollout flattened to N = T * B samples."""
+
+    z: Tensor  # (N, Z)
+    h: Tensor  # (N, H)
+    raw: Tensor  # (N, R) raw actions as drawn
+    log_prob: Tensor  # (N,) of those very draws
+    value: Tensor  # (N,) as estimated while acting
+    advantage: Tensor  # (N,)
+    returns: Tensor  # (N,)
+
+
+def ppo_update(
+    controller: Controller, optimizer: torch.optim.Optimizer, batch: PPOBatch, settings: PPOSettings
+) -> dict[str, float]:
+    """Train the controller on one rollout; gives the figures people expect a PPO run to log.
+
+    The ratio of the very first minibatch is exactly 1, since log-probabilities are those of the stored draws under
+    unchanged weights; `ppo/first_ratio_error` reports how far from it the run is.
+
+    Raises:
+        JobError: a loss is not finite.
+    """
+    samples = batch.z.shape[0]
+    # A last minibatch of one sample has no deviation to normalise by: spread the samples evenly instead.
+    minibatches = max(1, round(samples / settings.batch_size))
+    sums: dict[str, Tensor] = {}
+    taken, first_error, stopped = 0, float("nan"), False
+    for _ in range(settings.epochs):
+        for index in torch.randperm(samples).to(batch.z.device).tensor_split(minibatches):
+            losses, ratio = ppo_losses(controller, batch, index, settings)
+            if taken == 0:
+                first_error = float((ratio - 1).abs().max())
+                check_finite({f"ppo/{name}": value for name, value in losses.items()})
+            if settings.target_kl is not None and float(losses["approx_kl"]) > KL_SLACK * settings.target_kl:
+                stopped = True
+                break
+            optimizer.zero_grad(set_to_none=True)
+            losses["total"].backward()
+            norm = nn.utils.clip_grad_norm_(controller.parameters(), settings.max_grad_norm)
+            optimizer.step()
+            controller.after_update()
+            for name, value in {**losses, "grad_norm": norm}.items():
+                value = value.detach()
+                sums[name] = sums[name] + value if name in sums else value
+            taken += 1
+        if stopped:
+            break
+    means = check_finite({f"ppo/{name}": value / max(taken, 1) for name, value in sums.items()})
+    means.pop("ppo/total", None)
+    return {
+        **means,
+        "ppo/first_ratio_error": first_error,
+        "ppo/updates": float(taken),
+        "ppo/explained_variance": explained_variance(batch.value, batch.returns),
+        "ppo/lr": float(optimizer.param_groups[0]["lr"]),
+    }
+
+
+def ppo_losses(
+    controller: Controller, batch: PPOBatch, index: Tensor, settings: PPOSettings
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Losses of one minibatch `index` (M,), and the policy ratios (M,)."""
+    z, h = batch.z[index], batch.h[index]
+    policy = controller.distribution(z, h)
+    log_ratio = policy.log_prob(batch.raw[index]) - batch.log_prob[index]
+    ratio = log_ratio.exp()
+
+    advantage = batch.advantage[index]
+    if settings.normalize_advantage and advantage.numel() > 1:
+        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+    clipped = ratio.clamp(1 - settings.clip_range, 1 + settings.clip_range)
+    policy_loss = -torch.min(ratio * advantage, clipped * advantage).mean()
+
+    value, returns = controller.value(z, h), batch.returns[index]
+    if settings.clip_range_vf is not None:
+        before = batch.value[index]
+        near = before + (value - before).clamp(-settings.clip_range_vf, settings.clip_range_vf)
+        value_loss = torch.max((value - returns) ** 2, (near - returns) ** 2).mean()
+    else:
+        value_loss = ((value - returns) ** 2).mean()
+
+    entropy = policy.entropy().mean()
+    objective = policy_loss + settings.value_coef * value_loss - settings.entropy_coef * entropy
+    with torch.no_grad():
+        # The k3 estimator of the KL divergence (Schulman, "Approximating KL divergence"): unbiased, never negative.
+        approx_kl = ((ratio - 1) - log_ratio).mean()
+        clip_fraction = ((ratio - 1).abs() > settings.clip_range).float().mean()
+    return {
+        "total": objective,
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "entropy": entropy,
+        "approx_kl": approx_kl,
+        "clip_fraction": clip_fraction,
+    }, ratio
+
+
+def explained_variance(value: Tensor, returns: Tensor) -> float:
+    """1 - Var[returns - value] / Var[returns]: 1 is perfect, 0 no better than a constant."""
+    variance = float(returns.var()) if returns.numel() > 1 else 0.0
+    return 1 - float((returns - value).var()) / variance if variance > 1e-12 else math.nan
+
+
+class RewardScaler:
+    """Divides rewards by the running deviation of the discounted return, as VecNormalize does; clips at 10."""
+
+    CLIP = 10.0
+
+    def __init__(self, envs: int, gamma: float) -> None:
+        self.gamma = gamma
+        self.returns = torch.zeros(envs)
+        self.count, self.mean, self.m2 = 1e-4, 0.0, 1e-4
+
+    def __call__(self, reward: Tensor, ended: Tensor) -> Tensor:
+        """Scaled rewards (T, B) for rewards (T, B) and episode ends (T, B)."""
+        for row, over in zip(reward.cpu(), ended.cpu(), strict=True):
+            self.returns = self.returns * self.gamma + row
+            self._update(self.returns)
+            self.returns = self.returns.masked_fill(over, 0.0)
+        return (reward / math.sqrt(self.m2 / self.count + 1e-8)).clamp(-self.CLIP, self.CLIP)
+
+    def _update(self, values: Tensor) -> None:
+        """Chan's parallel update of mean and variance."""
+        n, mean = values.numel(), float(values.mean())
+        m2 = float(((values - mean) ** 2).sum())
+        delta, whole = mean - self.mean, self.count + n
+        self.m2 += m2 + delta * delta * self.count * n / whole
+        self.mean += delta * n / whole
+        self.count = whole
+
+    def state(self) -> dict[str, object]:
+        """For an exact resume."""
+        return {"returns": self.returns, "count": self.count, "mean": self.mean, "m2": self.m2}
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Undo `state`."""
+        for name, value in state.items():
+            setattr(self, name, value)

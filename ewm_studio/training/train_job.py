@@ -1,0 +1,416 @@
+"""The training job: PPO for the controller, and vision and memory along with it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ewm_studio.data.rollout import compute_gae
+from ewm_studio.envs.vector import VectorEnvs, choose_batch_size, make_vector
+from ewm_studio.errors import UserError
+from ewm_studio.models.agent import to_pictures
+from ewm_studio.models.base import Tag
+from ewm_studio.models.world_model import WorldModel, load_weights
+from ewm_studio.settings import Experiment
+from ewm_studio.training.events import (
+    CheckpointSaved,
+    EpisodeFinished,
+    Event,
+    Finished,
+    Images,
+    JobControl,
+    Message,
+    Metrics,
+    RunStarted,
+)
+from ewm_studio.training.meter import Meter
+from ewm_studio.training.optimize import Averages, adam
+from ewm_studio.training.ppo import PPOBatch, RewardScaler, ppo_update
+from ewm_studio.training.rollout import LocalCollector, Rollout
+from ewm_studio.training.setup import (
+    Spaces,
+    build_model,
+    choose_device,
+    model_metadata,
+    save_path_of,
+    seed_everything,
+    set_threads,
+    spaces_of,
+    versions,
+)
+from ewm_studio.training.world_model import WorldModelTrainer
+from ewm_studio.workspace import Run, Workspace
+from ewm_studio.workspace.models import load_model, save_model
+
+LAST = 100  # episodes that the mean reward is taken over
+PICTURE_SECONDS = 2.0  # least time between two sets of pictures
+PICTURES = 8
+
+
+def train(
+    experiment: Experiment, workspace: Workspace, control: JobControl | None = None, resume: str | None = None
+) -> Generator[Event, None, None]:
+    """Train an agent; with `resume`, go on where that run was stopped, exactly.
+
+    Everything is checked before the run's folder is made. The job saves at every `run.save_freq`-th epoch and at its
+    end, also when asked to stop.
+
+    Raises:
+        UserError: bad input. JobError: a loss that is not finite, or environments that died.
+    """
+    control = control or JobControl()
+    spaces = spaces_of(experiment.env)
+    device = choose_device(experiment.run.device)
+    save_path = save_path_of(experiment)
+    set_threads(experiment.run.threads, spaces.observation)
+    rng = seed_everything(experiment.run.seed)
+    messages: list[str] = []
+    if experiment.env.batch_size == "auto":
+        count, sentence = choose_batch_size(experiment.env)
+        experiment = experiment.with_values(("env.batch_size", count))
+        messages.append(sentence)
+    previous = workspace.run(resume) if resume else None
+    if previous is not None:
+        experiment = experiment.model_copy(update={"start": experiment.start.model_copy(update={"load_path": None})})
+    model, experiment = build_model(experiment, spaces, workspace)
+    experiment = experiment.model_copy(update={"versions": versions()})
+    envs = make_vector(experiment.env, experiment.run.seed)
+    try:
+        job = TrainingJob(experiment, spaces, model.to(device), envs, rng)
+        if previous is not None:
+            job.restore(previous)
+            run = previous
+        else:
+            run = workspace.create_run(
+                experiment.env.id, "train", experiment.to_toml(), model.describe()["parts"], experiment.run.seed
+            )
+        yield RunStarted("train", run.name, str(run.folder), f"{job.summary}, {device}")
+        for sentence in messages:
+            yield Message(sentence)
+        try:
+            yield from job.run(run, control)
+        except BaseException as error:
+            run.finish(
+                "interrupted" if isinstance(error, GeneratorExit | KeyboardInterrupt) else "failed", error=str(error)
+            )
+            raise
+        if save_path is not None:
+            tensors, metadata = job.model_file()
+            save_model(save_path, tensors, metadata)
+            yield Message(f"model saved to {save_path}")
+        yield Finished(job.stopped_by, job.result(run))
+    finally:
+        envs.close()
+
+
+class TrainingJob:
+    """State of a training run between two epochs; all of it is saved, so that a resumed run is the same run."""
+
+    def __init__(
+        self, experiment: Experiment, spaces: Spaces, model: WorldModel, envs: VectorEnvs, rng: np.random.Generator
+    ) -> None:
+        self.experiment, self.spaces, self.model, self.rng = experiment, spaces, model.eval(), rng
+        ppo = experiment.ppo
+        self.optimizer = adam(model.controller, ppo.lr, eps=1e-5)
+        self.world_model = WorldModelTrainer(model, experiment.world_model)
+        self.trains_world_model = experiment.world_model.train and not self.world_model.idle
+        self.collector = LocalCollector(envs, model, self.trains_world_model and self.world_model.vision.trainable)
+        self.envs = envs
+        self.scaler = RewardScaler(envs.num_envs, ppo.gamma) if ppo.scale_reward else None
+        self.env_steps = self.episodes = self.epochs = 0
+        self.seconds_before = 0.0  # spent by earlier parts of a resumed run
+        self.recent: deque[float] = deque(maxlen=LAST)
+        self.recent_lengths: deque[int] = deque(maxlen=LAST)
+        self.best_mean: float | None = None
+        self.best_epoch = 0
+        self.losses: dict[str, float] = {}
+        self.stopped_by = ""
+        self._began = time.monotonic()
+        self._steps_before = 0
+        self._pictures_at = 0.0
+        self._checkpoint = ""
+        self._saved_at = -1
+
+    @property
+    def summary(self) -> str:
+        """One line that says what trains on what."""
+        e = self.experiment
+        return f"{self.model.summary()} on {e.env.id}, seed {e.run.seed}, {self.envs.num_envs} environments"
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this run so far."""
+        return self.seconds_before + time.monotonic() - self._began
+
+    @property
+    def mean_reward(self) -> float | None:
+        """Mean unshaped reward of the last 100 episodes."""
+        return float(np.mean(self.recent)) if self.recent else None
+
+    def run(self, run: Run, control: JobControl) -> Generator[Event, None, None]:
+        """Epochs until an end is reached; saves on the way and at the end."""
+        limit = self.experiment.train.total_steps
+        meter = Meter("train", limit, "steps", self.env_steps)
+        log = Averages()
+        tensorboard = self._tensorboard(run)
+        while not (stop := self._reason_to_stop(control)):
+            rollout = self.collector.collect(self._rollout_steps())
+            yield from self._note_episodes(run, rollout)
+            values = self._update(rollout)
+            self.epochs += 1
+            log.add(values)
+            self._note_best()
+            yield meter.at(self.env_steps)
+            if self.epochs % self.experiment.run.log_freq == 0:
+                metrics = self._metrics(log)
+                run.log_metrics(metrics.step, metrics.epoch, metrics.seconds, metrics.values)
+                tensorboard.scalars(metrics.step, metrics.values)
+                yield metrics
+            images = self._images(rollout)
+            if images is not None:
+                tensorboard.images(images.step, images.pictures)
+                yield images
+            if self.epochs % self.experiment.run.save_freq == 0:
+                yield self._save(run)
+        self.stopped_by = stop
+        if self._saved_at != self.epochs:
+            yield self._save(run)
+        tensorboard.close()
+        run.finish(
+            "stopped" if stop == "stop" else "finished",
+            **self._counters(),
+            mean_reward=self.mean_reward,
+            best_reward=self.best_mean,
+        )
+
+    def _reason_to_stop(self, control: JobControl) -> str:
+        settings = self.experiment.train
+        if control.stop_requested:
+            return "stop"
+        if settings.total_steps is not None and self.env_steps >= settings.total_steps:
+            return "total_steps"
+        if settings.epochs is not None and self.epochs >= settings.epochs:
+            return "epochs"
+        if settings.patience is not None and self.epochs - self.best_epoch >= settings.patience:
+            return "patience"
+        return ""
+
+    def _rollout_steps(self) -> int:
+        """Steps of the next rollout; the last one is cut so that the total is met as nearly as it can be."""
+        steps, limit = self.experiment.ppo.rollout_steps, self.experiment.train.total_steps
+        if limit is None:
+            return steps
+        return max(1, min(steps, -(-(limit - self.env_steps) // self.envs.num_envs)))
+
+    def _note_episodes(self, run: Run, rollout: Rollout) -> Generator[Event, None, None]:
+        for after, episode in rollout.episodes:
+            step = self.env_steps + after
+            self.episodes += 1
+            self.recent.append(episode.reward)
+            self.recent_lengths.append(episode.length)
+            run.log_episode(step, self.seconds, episode.reward, episode.length)
+            yield EpisodeFinished(step, episode.reward, episode.length, episode.seed)
+        self.env_steps += rollout.buffer.reward.numel()
+
+    def _update(self, rollout: Rollout) -> dict[str, float]:
+        """One PPO update on the cached latents and hidden states, then the world model on the same experience."""
+        settings, buffer = self.experiment.ppo, rollout.buffer
+        ended = buffer.terminated | buffer.truncated
+        reward = self.scaler(buffer.reward, ended) if self.scaler else buffer.reward
+        advantage, returns = compute_gae(
+            reward,
+            buffer.value,
+            rollout.last_value,
+            buffer.terminated,
+            buffer.truncated,
+            buffer.final_value,
+            settings.gamma,
+            settings.gae_lambda,
+        )
+        self._set_lr()
+        batch = PPOBatch(
+            *(
+                t.flatten(0, 1)
+                for t in (buffer.z, buffer.h, buffer.raw, buffer.log_prob, buffer.value, advantage, returns)
+            )
+        )
+        self.model.controller.train()
+        values = ppo_update(self.model.controller, self.optimizer, batch, settings)
+        self.model.controller.eval()
+        self.model.controller.observe(batch.z, batch.h)
+        if self.trains_world_model:
+            values |= self.world_model.train_on(buffer, rollout.next_obs, rollout.start)
+            self.collector.refresh(rollout)
+        return values
+
+    def _set_lr(self) -> None:
+        settings, limit = self.experiment.ppo, self.experiment.train.total_steps
+        left = 1.0
+        if settings.lr_schedule == "linear":
+            ends = []
+            if limit is not None:
+                ends.append((self.env_steps - self._last_rollout_steps()) / limit)
+            if self.experiment.train.epochs is not None:
+                ends.append(self.epochs / self.experiment.train.epochs)
+            left = 1.0 - min(max(ends, default=0.0), 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.lr * left
+
+    def _last_rollout_steps(self) -> int:
+        return self.experiment.ppo.rollout_steps * self.envs.num_envs
+
+    def _note_best(self) -> None:
+        mean = self.mean_reward
+        if mean is not None and (self.best_mean is None or mean > self.best_mean):
+            self.best_mean, self.best_epoch = mean, self.epochs
+
+    def _metrics(self, log: Averages) -> Metrics:
+        values = log.take()
+        self.losses = {k: v for k, v in values.items() if np.isfinite(v)}
+        if self.recent:
+            values["reward/mean_100"] = float(np.mean(self.recent))
+            values["reward/length_mean_100"] = float(np.mean(self.recent_lengths))
+        values["speed/steps_per_second"] = self._speed()
+        finite = {k: v for k, v in values.items() if np.isfinite(v)}
+        return Metrics(self.env_steps, self.epochs, self.seconds, finite)
+
+    def _speed(self) -> float:
+        return (self.env_steps - self._steps_before) / max(time.monotonic() - self._began, 1e-9)
+
+    def _images(self, rollout: Rollout) -> Images | None:
+        """Some observations and their reconstructions, at most every two seconds."""
+        vision = self.model.vision
+        now = time.monotonic()
+        if len(self.spaces.observation.shape) != 3 or now - self._pictures_at < PICTURE_SECONDS:
+            return None
+        self._pictures_at = now
+        obs = rollout.next_obs[:PICTURES]
+        pictures = {"original": to_pictures(obs)}
+        if Tag.RECONSTRUCTS in vision.tags:
+            with torch.no_grad():
+                pictures["reconstruction"] = to_pictures(vision.decode(vision.encode(obs)))
+        return Images(self.env_steps, pictures)
+
+    def _tensorboard(self, run: Run) -> Any:
+        if not self.experiment.run.tensorboard:
+            return _NoLog()
+        from ewm_studio.workspace.tensorboard import TensorBoardLog
+
+        return TensorBoardLog(run.folder)
+
+    def _counters(self) -> dict[str, int]:
+        return {"steps": self.env_steps, "episodes": self.episodes, "epochs": self.epochs}
+
+    def model_file(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Weights and description for a model file."""
+        counters = {
+            "env_steps": self.env_steps,
+            "episodes": self.episodes,
+            "epochs": self.epochs,
+            "mean_reward": self.mean_reward,
+        }
+        return self.model.state_dict(), model_metadata(self.model, self.experiment, self.spaces, counters)
+
+    def _save(self, run: Run) -> CheckpointSaved:
+        tensors, metadata = self.model_file()
+        path, best = run.save_checkpoint(
+            self.env_steps, tensors, metadata, self.state(), self.mean_reward, keep=self.experiment.run.keep_checkpoints
+        )
+        self._checkpoint, self._saved_at = str(path), self.epochs
+        return CheckpointSaved(str(path), self.env_steps, self.mean_reward, best)
+
+    def state(self) -> dict[str, Any]:
+        """Everything besides the weights that the next epoch depends on."""
+        return {
+            "counters": [self.env_steps, self.episodes, self.epochs, self.best_epoch],
+            "best_mean": self.best_mean,
+            "seconds": self.seconds,
+            "recent": list(self.recent),
+            "recent_lengths": list(self.recent_lengths),
+            "optimizer": self.optimizer.state_dict(),
+            "world_model": self.world_model.state_dict(),
+            "scaler": self.scaler.state() if self.scaler else None,
+            "collector": self.collector.state(),
+            "random": random_state(self.rng),
+        }
+
+    def restore(self, run: Run) -> None:
+        """Take up a run at its latest checkpoint.
+
+        Raises:
+            UserError: it has none, or one that is damaged or of other settings.
+        """
+        from ewm_studio.workspace.tree import load_tree
+
+        latest = run.latest_checkpoint()
+        if latest is None:
+            raise UserError(
+                f"{run.name} has no checkpoint to resume from; start it again with --config "
+                f"{run.folder / 'experiment.toml'}"
+            )
+        tensors, _ = load_model(latest)
+        load_weights(self.model, tensors, str(latest))
+        state = load_tree(latest.with_suffix(".trainer"))
+        self.env_steps, self.episodes, self.epochs, self.best_epoch = state["counters"]
+        self.best_mean, self.seconds_before = state["best_mean"], state["seconds"]
+        self.recent.extend(state["recent"])
+        self.recent_lengths.extend(state["recent_lengths"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.world_model.load_state_dict(state["world_model"])
+        if self.scaler and state["scaler"]:
+            self.scaler.restore(state["scaler"])
+        self.collector.restore(state["collector"])
+        restore_random_state(state["random"], self.rng)
+        self._steps_before, self._checkpoint, self._saved_at = self.env_steps, str(latest), self.epochs
+
+    def result(self, run: Run) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "run": run.name,
+            "checkpoint": str(run.best_checkpoint() or self._checkpoint),
+            "env_steps": self.env_steps,
+            "episodes": self.episodes,
+            "epochs": self.epochs,
+            "mean_reward": self.mean_reward,
+            "best_mean_reward": self.best_mean,
+            "losses": self.losses,
+            "seconds": self.seconds,
+            "steps_per_second": self._speed(),
+            "stopped_by": self.stopped_by,
+        }
+
+
+class _NoLog:
+    """Where no TensorBoard files are asked for."""
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Nothing."""
+
+    def images(self, step: int, pictures: dict[str, np.ndarray]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def random_state(rng: np.random.Generator) -> dict[str, Any]:
+    """The state of every random number generator a job draws from."""
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": rng.bit_generator.state,
+    }
+
+
+def restore_random_state(state: dict[str, Any], rng: np.random.Generator) -> None:
+    """Undo `random_state`."""
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    rng.bit_generator.state = state["numpy"]

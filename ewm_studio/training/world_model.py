@@ -1,0 +1,109 @@
+"""Vision and memory trained on the agent's own rollouts, along with PPO."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ewm_studio.data.rollout import RolloutBuffer
+from ewm_studio.models.base import SequenceBatch, State
+from ewm_studio.models.world_model import WorldModel
+from ewm_studio.settings import WorldModelSettings
+from ewm_studio.training.optimize import Averages, ComponentTrainer
+
+ENCODE_BATCH = 512  # frames encoded at once
+
+
+class WorldModelTrainer:
+    """Trains V on a rollout's frames and M through its sequences, from the states the rollout began with."""
+
+    def __init__(self, model: WorldModel, settings: WorldModelSettings) -> None:
+        self.model = model
+        self.settings = settings
+        self.vision = ComponentTrainer(model.vision, "vision", settings)
+        self.memory = ComponentTrainer(model.memory, "memory", settings)
+
+    @property
+    def idle(self) -> bool:
+        """Whether neither component has anything to train."""
+        return not (self.vision.trainable or self.memory.trainable)
+
+    def train_on(self, rollout: RolloutBuffer, next_obs: Tensor, start: State) -> dict[str, float]:
+        """Train for `world_model.epochs` passes; leaves the rollout's latents computed anew.
+
+        Args:
+            rollout: the rollout, with its observations where vision is trained.
+            next_obs: (B, ...) observations that follow its last step.
+            start: the memory's state before its first step.
+        """
+        averages = Averages()
+        if self.vision.trainable:
+            self._train_vision(rollout, averages)
+        with torch.no_grad():
+            next_z = self.model.vision.encode(next_obs)
+        if self.memory.trainable:
+            self._train_memory(rollout, next_z, start, averages)
+        return averages.take()
+
+    def _train_vision(self, rollout: RolloutBuffer, averages: Averages) -> None:
+        assert rollout.obs is not None
+        frames = rollout.obs.flatten(0, 1)  # (T * B, ...)
+        self.model.vision.train()
+        for _ in range(self.settings.epochs):
+            order = torch.randperm(frames.shape[0])
+            for index in order.split(self.settings.vision_batch_size):
+                obs = frames[index].to(self.model.device)
+                averages.add(self.vision.step(self.model.vision.loss(obs)))
+        self.model.vision.eval()
+        with torch.no_grad():
+            z = torch.cat([self.model.vision.encode(f.to(self.model.device)) for f in frames.split(ENCODE_BATCH)])
+        rollout.z.copy_(z.view_as(rollout.z))
+
+    def _train_memory(self, rollout: RolloutBuffer, next_z: Tensor, start: State, averages: Averages) -> None:
+        memory, length = self.model.memory, self.settings.sequence_length
+        z = torch.cat([rollout.z, next_z[None]])  # (T + 1, B, Z)
+        action = self.model.action_encoding(rollout.action)
+        steps, envs = rollout.reward.shape
+        ended = rollout.terminated | rollout.truncated
+        ones = torch.ones(steps, envs, dtype=torch.bool, device=z.device)
+        whole = SequenceBatch(z, action, rollout.reward, rollout.terminated, rollout.starts, ~ended, ones)
+        for _ in range(self.settings.epochs):
+            pieces: list[tuple[slice, State]] = []
+            state = start
+            with torch.no_grad():  # the state each stretch starts from, under the present weights
+                for begin in range(0, steps, length):
+                    part = slice(begin, min(begin + length, steps))
+                    pieces.append((part, state))
+                    if part.stop < steps:
+                        _, state = memory.sequence(z[part], action[part], rollout.starts[part], state)
+            memory.train()
+            for number in torch.randperm(len(pieces)).tolist():
+                part, state = pieces[number]
+                for index in torch.randperm(envs).to(z.device).split(self.settings.memory_batch_size):
+                    rows = {name: value[index] for name, value in state.items()}
+                    averages.add(self.memory.step(memory.loss(stretch(whole, part, index), rows)))
+            memory.eval()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both optimisers."""
+        return {"vision": self.vision.state_dict(), "memory": self.memory.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.vision.load_state_dict(state["vision"])
+        self.memory.load_state_dict(state["memory"])
+
+
+def stretch(batch: SequenceBatch, part: slice, index: Tensor) -> SequenceBatch:
+    """Steps `part` of the columns `index` of a batch."""
+    return SequenceBatch(
+        z=batch.z[part.start : part.stop + 1, index],
+        action=batch.action[part, index],
+        reward=batch.reward[part, index],
+        terminated=batch.terminated[part, index],
+        starts=batch.starts[part, index],
+        valid=batch.valid[part, index],
+        mask=batch.mask[part, index],
+    )

@@ -1,0 +1,132 @@
+"""Training speed on CartPole-v1 beside Stable-Baselines3, all in one run with one budget of steps.
+
+    uv run python -m tests.benchmarks.cartpole_speed [--steps 50000] [--rounds 3]
+
+Each round times every side once, in turn; the table gives each side's median and the median of the ratios round by
+round, so that a machine that slows down or speeds up in between does not decide. SB3's PPO has the zoo's settings for
+CartPole-v1 (8 environments, 32 steps, 20 epochs, batch 256, gamma 0.98, lambda 0.8, learning rate 1e-3 linear);
+RecurrentPPO has the zoo's ppo_lstm settings for CartPole without velocities, and a smaller budget, since it is slow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from ewm_studio.settings import Experiment
+from ewm_studio.training import train
+from ewm_studio.training.events import Finished
+from ewm_studio.workspace import Workspace
+
+RECURRENT_SHARE = 8  # RecurrentPPO gets this fraction of the steps
+
+
+def ours(memory: str, steps: int) -> float:
+    """Steps a second of this engine with its defaults, learning included, start-up left out."""
+    experiment = Experiment.from_dict({"train": {"total_steps": steps}, "memory": {"name": memory}})
+    with tempfile.TemporaryDirectory() as folder:
+        for event in train(experiment, Workspace(Path(folder))):
+            if isinstance(event, Finished):
+                return event.result["steps_per_second"]
+    raise RuntimeError("the run did not finish")
+
+
+def sb3(steps: int) -> float:
+    """Steps a second of Stable-Baselines3's PPO."""
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.env_util import make_vec_env
+
+    envs = make_vec_env("CartPole-v1", n_envs=8, seed=0)
+    model = PPO(
+        "MlpPolicy",
+        envs,
+        n_steps=32,
+        batch_size=256,
+        gae_lambda=0.8,
+        gamma=0.98,
+        n_epochs=20,
+        ent_coef=0.0,
+        learning_rate=lambda left: left * 1e-3,
+        clip_range=lambda left: left * 0.2,
+        device="cpu",
+        seed=0,
+    )
+    return timed(lambda: model.learn(steps), lambda: model.num_timesteps)
+
+
+def sb3_recurrent(steps: int) -> float:
+    """Steps a second of sb3-contrib's RecurrentPPO."""
+    from sb3_contrib import RecurrentPPO
+    from stable_baselines3.common.env_util import make_vec_env
+
+    envs = make_vec_env("CartPole-v1", n_envs=8, seed=0)
+    model = RecurrentPPO(
+        "MlpLstmPolicy",
+        envs,
+        n_steps=32,
+        batch_size=256,
+        gae_lambda=0.8,
+        gamma=0.98,
+        n_epochs=20,
+        ent_coef=0.0,
+        learning_rate=lambda left: left * 1e-3,
+        clip_range=lambda left: left * 0.2,
+        policy_kwargs={
+            "ortho_init": False,
+            "activation_fn": torch.nn.ReLU,
+            "lstm_hidden_size": 64,
+            "enable_critic_lstm": True,
+            "net_arch": {"pi": [64], "vf": [64]},
+        },
+        device="cpu",
+        seed=0,
+    )
+    return timed(lambda: model.learn(steps), lambda: model.num_timesteps)
+
+
+def timed(work: Callable[[], object], count: Callable[[], int]) -> float:
+    """Steps a second of `work`, by the wall clock."""
+    began = time.perf_counter()
+    work()
+    return count() / (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Run the rounds and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=50_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--no-recurrent", action="store_true", help="leave RecurrentPPO out")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    sides: dict[str, Callable[[], float]] = {
+        "SB3 PPO": lambda: sb3(args.steps),
+        "EWM NoMemory": lambda: ours("NoMemory", args.steps),
+        "EWM LSTMMemory": lambda: ours("LSTMMemory", args.steps),
+    }
+    if not args.no_recurrent:
+        sides["sb3-contrib RecurrentPPO"] = lambda: sb3_recurrent(args.steps // RECURRENT_SHARE)
+    speeds: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(args.rounds):
+        for name, run in sides.items():
+            speeds[name].append(run())
+            print(f"round {number + 1}: {name}: {speeds[name][-1]:,.0f} steps/s", flush=True)
+    print(f"\n{'':28}{'median':>10}")
+    for name, values in speeds.items():
+        print(f"{name:28}{median(values):>10,.0f} steps/s")
+    pairs = [("EWM NoMemory", "SB3 PPO"), ("EWM LSTMMemory", "SB3 PPO")]
+    if not args.no_recurrent:
+        pairs.append(("EWM LSTMMemory", "sb3-contrib RecurrentPPO"))
+    for a, b in pairs:
+        ratio = median(x / y for x, y in zip(speeds[a], speeds[b], strict=True))
+        print(f"{a} / {b}: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()
