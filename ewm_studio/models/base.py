@@ -233,6 +233,14 @@ class Controller(Component[S]):
     def value(self, z: Tensor, h: Tensor) -> Tensor:
         """Expected discounted return (B,) at z (B, Z), h (B, H)."""
 
+    def observe(self, z: Tensor, h: Tensor) -> None:
+        """Take in the statistics of a rollout's z (N, Z), h (N, H); by default nothing.
+
+        A controller that scales its inputs learns their scale here and nowhere else. It changes the policy, so
+        it is called once after a rollout's PPO update and before the next rollout: between drawing actions
+        and learning from them the policy must be the same, or the first ratio is not 1.
+        """
+
     def act(self, z: Tensor, h: Tensor, greedy: bool = False) -> Act:
         """Pick actions: the likeliest ones when greedy, otherwise one draw each."""
         policy = self.distribution(z, h)
