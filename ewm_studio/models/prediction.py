@@ -247,9 +247,31 @@ class PredictiveMemory(MemoryModel[PS]):
     ) -> ResidualPrediction:
         """The distribution that outputs `out` (..., outputs) of the residual head describe."""
 
-    def normalized(self, z: Tensor) -> Tensor:
-        """Latents (..., Z) in running deviations, cut off at `CLAMP`."""
-        return self.latent_scale.normalize(z).clamp(-CLAMP, CLAMP)
+    def observe(self, z: Tensor, action: Tensor, previous: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """What the memory takes in at a step.
+
+        The change since the step before goes in beside the latent itself: of a slow latent it is a sliver, lost next
+        to the latent's own spread, yet it is the velocity that has to be carried on.
+
+        Args:
+            z, action: latents (..., Z) and encoded actions (..., A).
+            previous: latents (..., Z) of the step before.
+            seen: (..., 1), 1 where there was one, 0 at an episode's start.
+
+        Returns:
+            normalized latents (..., Z), and inputs (..., 2 Z + A) = [normalized latent, normalized change, action].
+        """
+        latent = self.latent_scale.normalize(z).clamp(-CLAMP, CLAMP)
+        change = ((z - previous) / self.residual_scale.scale).clamp(-CLAMP, CLAMP) * seen
+        return latent, torch.cat([latent, change, action], dim=-1)
+
+    def observe_sequence(
+        self, z: Tensor, action: Tensor, starts: Tensor, previous: Tensor, seen: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`observe` at every step of z (T, B, Z); `previous` (B, Z) and `seen` (B, 1) are those of the first step."""
+        before = torch.cat([previous.unsqueeze(0), z[:-1]])
+        seen = torch.cat([seen.unsqueeze(0), seen.new_ones(z.shape[0] - 1, *seen.shape)])
+        return self.observe(z, action, before, seen * ~starts.unsqueeze(-1))
 
     def predict(self, h: Tensor) -> ResidualPrediction:
         """What follows, from h (..., H): distribution of the next latent, expected reward, logit of the end."""

@@ -26,24 +26,26 @@ RS = TypeVar("RS", bound=PredictiveSettings)
 
 
 class RecurrentMemory(PredictiveMemory[RS]):
-    """One LSTM layer over [normalized z, action]; its state is h and c, (B, hidden) each."""
+    """One LSTM layer over [normalized z, its change, action].
+
+    Its state: h and c (B, hidden), the latent before (B, Z), and whether there was one (B, 1).
+    """
 
     def __init__(self, settings: RS, latent_dim: int, action_dim: int, outputs: int) -> None:
         super().__init__(settings, latent_dim, action_dim, outputs)
-        self.lstm = nn.LSTM(latent_dim + action_dim, settings.hidden_dim)
+        self.lstm = nn.LSTM(2 * latent_dim + action_dim, settings.hidden_dim)
 
     def initial_state(self, batch: int) -> State:
         """Zeros."""
-        return {name: torch.zeros(batch, self.features, device=self.device) for name in ("h", "c")}
+        widths = {"h": self.features, "c": self.features, "previous": self.latent_dim, "seen": 1}
+        return {name: torch.zeros(batch, width, device=self.device) for name, width in widths.items()}
 
     def step(self, z: Tensor, action: Tensor, state: State) -> tuple[Tensor, State]:
         """One step: z (B, Z), action (B, A) -> h (B, H) = [LSTM output, normalized z], and the new state."""
-        latent = self.normalized(z)
+        latent, inputs = self.observe(z, action, state["previous"], state["seen"])
         # The fused cell: `nn.LSTM` on one step costs two to four times as much.
-        hidden, cell = torch._VF.lstm_cell(
-            torch.cat([latent, action], dim=-1), (state["h"], state["c"]), *self.lstm.all_weights[0]
-        )
-        return torch.cat([hidden, latent], dim=-1), {"h": hidden, "c": cell}
+        hidden, cell = torch._VF.lstm_cell(inputs, (state["h"], state["c"]), *self.lstm.all_weights[0])
+        return torch.cat([hidden, latent], dim=-1), self._state(hidden, cell, z)
 
     def sequence(self, z: Tensor, action: Tensor, starts: Tensor, state: State) -> tuple[Tensor, State]:
         """Many steps: z (T, B, Z), action (T, B, A), starts (T, B) -> h (T, B, H) and the last state.
@@ -51,8 +53,7 @@ class RecurrentMemory(PredictiveMemory[RS]):
         Resets inside cost little: every stretch between two resets becomes a sequence of its own in one packed
         LSTM call.
         """
-        latent = self.normalized(z)
-        inputs = torch.cat([latent, action], dim=-1)
+        latent, inputs = self.observe_sequence(z, action, starts, state["previous"], state["seen"])
         starts = starts.cpu()
         state = self.reset(state, starts[0].to(z.device))
         if bool(starts[1:].any()):
@@ -60,7 +61,11 @@ class RecurrentMemory(PredictiveMemory[RS]):
         else:
             hidden, (last, cell) = self.lstm(inputs, (state["h"].unsqueeze(0), state["c"].unsqueeze(0)))
             last, cell = last.squeeze(0), cell.squeeze(0)
-        return torch.cat([hidden, latent], dim=-1), {"h": last, "c": cell}
+        return torch.cat([hidden, latent], dim=-1), self._state(last, cell, z[-1])
+
+    @staticmethod
+    def _state(hidden: Tensor, cell: Tensor, z: Tensor) -> State:
+        return {"h": hidden, "c": cell, "previous": z, "seen": z.new_ones(z.shape[0], 1)}
 
     def _packed(self, inputs: Tensor, starts: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
         """The LSTM over inputs (T, B, I) as packed pieces; outputs (T, B, hidden), last h and c (B, hidden)."""

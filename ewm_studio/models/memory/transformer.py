@@ -79,7 +79,10 @@ class Block(nn.Module):
 
 
 class TemporalTransformer(PredictiveMemory[TransformerSettings]):
-    """M that attends to the last steps; its state is each layer's last W inputs and which of them are there."""
+    """M that attends to the last steps.
+
+    Its state: each layer's last W inputs (B, layers, W, D), which of them are there (B, W), and the latent before.
+    """
 
     Settings = TransformerSettings
     summary = "Causal transformer over a sliding window: foretells the next latent, the reward and the end."
@@ -91,7 +94,7 @@ class TemporalTransformer(PredictiveMemory[TransformerSettings]):
             )
         super().__init__(settings, latent_dim, action_dim, 2 * latent_dim)
         dim, self.window = settings.hidden_dim, settings.window
-        self.embed = nn.Linear(latent_dim + action_dim, dim)
+        self.embed = nn.Linear(2 * latent_dim + action_dim, dim)
         self.blocks = nn.ModuleList(
             Block(dim, settings.heads, self.window, settings.dropout) for _ in range(settings.layers)
         )
@@ -102,17 +105,18 @@ class TemporalTransformer(PredictiveMemory[TransformerSettings]):
         return cast(list[Block], list(self.blocks))
 
     def initial_state(self, batch: int) -> State:
-        """An empty cache (B, layers, W, D), and none of it valid (B, W)."""
+        """An empty cache, nothing of it valid."""
         shape = (batch, self.settings.layers, self.window, self.features)
         return {
             "cache": torch.zeros(shape, device=self.device),
             "valid": torch.zeros(batch, self.window, dtype=torch.bool, device=self.device),
+            "previous": torch.zeros(batch, self.latent_dim, device=self.device),
         }
 
     def step(self, z: Tensor, action: Tensor, state: State) -> tuple[Tensor, State]:
         """One step: z (B, Z), action (B, A) -> h (B, H) = [transformer output, normalized z], and the new state."""
-        latent = self.normalized(z)
-        x = self.embed(torch.cat([latent, action], dim=-1))  # (B, D)
+        latent, inputs = self.observe(z, action, state["previous"], state["valid"][:, -1:])
+        x = self.embed(inputs)  # (B, D)
         valid = F.pad(state["valid"], (0, 1), value=True)  # (B, W + 1), oldest first
         hidden_from = torch.where(valid, 0.0, -torch.inf).unsqueeze(1)
         contexts = []
@@ -121,19 +125,19 @@ class TemporalTransformer(PredictiveMemory[TransformerSettings]):
             x = block.step(contexts[-1], hidden_from)
         cache = torch.stack([context[:, 1:] for context in contexts], dim=1).detach()
         h = torch.cat([self.norm(x), latent], dim=-1)
-        return h, {"cache": cache, "valid": valid[:, 1:]}
+        return h, {"cache": cache, "valid": valid[:, 1:], "previous": z}
 
     def sequence(self, z: Tensor, action: Tensor, starts: Tensor, state: State) -> tuple[Tensor, State]:
         """Many steps: z (T, B, Z), action (T, B, A), starts (T, B) -> h (T, B, H) and the last state."""
-        latent = self.normalized(z)
-        x = self.embed(torch.cat([latent, action], dim=-1)).transpose(0, 1)  # (B, T, D)
+        latent, inputs = self.observe_sequence(z, action, starts, state["previous"], state["valid"][:, -1:])
+        x = self.embed(inputs).transpose(0, 1)  # (B, T, D)
         cache, valid = state["cache"].unbind(1), state["valid"]
         outputs = []
         for part, begins in zip(x.split(CHUNK, dim=1), starts.T.split(CHUNK, dim=1), strict=True):
             out, cache, valid = self._attend(part, begins, cache, valid)
             outputs.append(out)
         h = torch.cat([self.norm(torch.cat(outputs, dim=1)).transpose(0, 1), latent], dim=-1)
-        return h, {"cache": torch.stack(list(cache), dim=1).detach(), "valid": valid}
+        return h, {"cache": torch.stack(list(cache), dim=1).detach(), "valid": valid, "previous": z[-1]}
 
     def _attend(
         self, x: Tensor, starts: Tensor, cache: tuple[Tensor, ...], valid: Tensor
