@@ -1,0 +1,187 @@
+"""The command line: reads the arguments, starts what they ask for, and turns the outcome into an exit code.
+
+0 done; 1 the job failed; 2 bad input, with one line on stderr; 130 interrupted, after saving. torch, Gymnasium and Qt
+are imported only by what needs them, so that help is there at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ewm_studio.errors import JobError, UserError, nearest
+
+if TYPE_CHECKING:
+    from ewm_studio.settings import Experiment
+    from ewm_studio.training.events import Event, JobControl
+    from ewm_studio.workspace import Workspace
+
+JOBS = {
+    "train": "Train the controller with PPO, and vision and memory along with it.",
+    "pretrain": "Train vision and memory on random or recorded data, before the controller.",
+    "infer": "Play a saved model and report its rewards.",
+    "record": "Write a recording: of a saved model's play, or of the random policy.",
+}
+LISTS = {
+    "components": "List vision, memory and controller components.",
+    "envs": "List environments.",
+    "runs": "List the workspace's runs.",
+}
+COMMANDS = {**JOBS, **LISTS}
+_EXAMPLES = {
+    "train": "  ewm-studio train --env CartPole-v1 --memory LSTMMemory --seed 1\n"
+    "  ewm-studio train --env CarRacing-v3 --load-path PRETRAINED_RUN --total-steps 500000\n"
+    "  ewm-studio train --resume RUN",
+    "pretrain": "  ewm-studio pretrain --env CarRacing-v3 --vision ConvVAE --memory MDNRNN --frames 10000",
+    "infer": "  ewm-studio infer --load-path RUN --episodes 100 --json",
+    "record": "  ewm-studio record --env CarRacing-v3 --recording laps --frames 5000",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `ewm-studio` with these arguments (the process's own by default); returns the exit code."""
+    from ewm_studio.terminal.output import complain
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except UserError as error:
+        return complain(error, 2)
+    except JobError as error:
+        return complain(error, 1)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+    except SystemExit as error:  # argparse after --help
+        return error.code if isinstance(error.code, int) else 0
+    except Exception as error:
+        from ewm_studio.terminal.jobs import fail
+
+        return fail(error, None)
+
+
+def _dispatch(words: list[str]) -> int:
+    if words == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"ewm-studio {version('ewm-studio')}")
+        return 0
+    if words and words[0] in JOBS:
+        return _run_job(words[0], words[1:])
+    if words and words[0] in LISTS:
+        return _run_list(words[0], words[1:])
+    return _open(words)
+
+
+def _open(words: list[str]) -> int:
+    """No command: the window, or the menu."""
+    from ewm_studio.terminal.flags import Parser
+
+    commands = "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
+    parser = Parser(
+        "ewm-studio",
+        "A desktop training studio for world-model agents: vision, memory and controller.\n"
+        "Without a command it opens the window.",
+        f"commands:\n{commands}\n\n`ewm-studio COMMAND --help` tells more.",
+    )
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--ui", action="store_true", help="Open the window (the same as no option).")
+    way.add_argument("--cli", action="store_true", help="Open the terminal menu.")
+    parser.add_argument("--config", metavar="FILE.toml", help="Settings the menu starts with.")
+    parser.add_argument("--workspace", metavar="DIR", help="Folder that holds runs, recordings and models.")
+    parser.add_argument("--version", action="store_true", help="Print the version.")
+    word = next((w for w in words if not w.startswith("-")), None)
+    if word is not None and words[0] == word:
+        raise UserError(f"no command '{word}'; {nearest(word, list(COMMANDS))}; see ewm-studio --help")
+    options = parser.read(words)
+    if options.version:
+        return _dispatch(["--version"])
+    if options.cli:
+        from ewm_studio.terminal.menu import Menu
+
+        return Menu(open_workspace(options.workspace), options.config).run()
+    if options.config:
+        parser.error("--config goes with --cli or a command")
+    from ewm_studio.terminal.window import open_window
+
+    return open_window(options.workspace)
+
+
+def _run_job(command: str, words: list[str]) -> int:
+    from ewm_studio.terminal.flags import Parser, add_common, add_flags
+
+    parser = Parser(f"ewm-studio {command}", JOBS[command], f"examples:\n{_EXAMPLES[command]}")
+    add_common(parser, command)
+    add_flags(parser, command)
+    options = parser.read(words, command)
+
+    from ewm_studio.launch import build_experiment
+    from ewm_studio.terminal.jobs import run_job
+    from ewm_studio.terminal.output import print_json, summary, write_line
+
+    workspace = open_workspace(options.workspace)
+    resume = getattr(options, "resume", None)
+    launch = build_experiment(workspace, config=options.config, overrides=options.overrides, resume=resume)
+    outcome = run_job(
+        lambda control: job_events(command, launch.experiment, workspace, control, resume),
+        workspace.folder,
+        notes=launch.notes,
+    )
+    if outcome.result is not None:
+        if options.json:
+            print_json(outcome.result)
+        else:
+            write_line(summary(outcome.result))
+    return outcome.code
+
+
+def _run_list(command: str, words: list[str]) -> int:
+    parser = list_parser(command)
+    options = parser.read(words, command)
+
+    from ewm_studio.terminal import lists
+
+    if command == "components":
+        return lists.list_components(options.kind, options.json)
+    if command == "envs":
+        return lists.list_envs(options.part, options.describe, options.json)
+    return lists.list_runs(open_workspace(options.workspace), options.json)
+
+
+def list_parser(command: str) -> Any:
+    """The parser of one of the listing commands."""
+    from ewm_studio.launch import COMPONENTS
+    from ewm_studio.terminal.flags import Parser, add_place
+
+    parser = Parser(f"ewm-studio {command}", LISTS[command])
+    add_place(parser)
+    if command == "components":
+        parser.add_argument("--kind", choices=COMPONENTS, help="Only this kind.")
+    elif command == "envs":
+        parser.add_argument("part", nargs="?", help="Only ids that contain this, with their spaces.")
+        parser.add_argument("--describe", action="store_true", help="Observations and actions of all of them: slow.")
+    return parser
+
+
+def open_workspace(folder: str | None) -> Workspace:
+    """The workspace in this folder, or the default one.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    from ewm_studio.workspace import Workspace, default_workspace
+
+    return Workspace(folder if folder is not None else default_workspace())
+
+
+def job_events(
+    command: str, experiment: Experiment, workspace: Workspace, control: JobControl, resume: str | None = None
+) -> Generator[Event, None, None]:
+    """A job's events; imports the engine, and torch with it, only now."""
+    from ewm_studio import training
+
+    if resume is not None:
+        return getattr(training, command)(experiment, workspace, control, resume=resume)
+    return getattr(training, command)(experiment, workspace, control)

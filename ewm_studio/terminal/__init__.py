@@ -1,0 +1,1 @@
+"""What the command line is made of: flags, progress, running a job, lists and the menu."""

@@ -1,0 +1,112 @@
+"""The commands that list: components, environments, runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+from ewm_studio.errors import UserError
+from ewm_studio.terminal.output import print_json, write_line
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ewm_studio.workspace import RunInfo, Workspace
+
+
+def list_components(kind: str | None, as_json: bool) -> int:
+    """Print every component, or those of one kind, with its tags and its settings as JSON Schema."""
+    from ewm_studio.models.registry import KINDS, components
+
+    found = [
+        {
+            "kind": each,
+            "name": name,
+            "tags": sorted(str(tag) for tag in cls.tags),
+            "summary": cls.summary,
+            "settings": cls.Settings.model_json_schema(),
+        }
+        for each in KINDS
+        if kind in (None, each)
+        for name, cls in components(each).items()
+    ]
+    if as_json:
+        print_json(found)
+    else:
+        _print_table(("kind", "name", "tags", "summary"), found)
+    return 0
+
+
+def list_envs(part: str | None, describe: bool, as_json: bool) -> int:
+    """Print the environments whose id contains `part`; their spaces with a part or on request, as that takes time.
+
+    Raises:
+        UserError: no id contains `part`.
+    """
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    from ewm_studio.envs.factory import describe_env, env_ids
+
+    ids = [i for i in env_ids() if part is None or part.casefold() in i.casefold()]
+    if not ids:
+        raise UserError(f"no environment's id contains '{part}'; `ewm-studio envs` lists them all")
+    rows: list[dict[str, Any]] = [{"id": i} for i in ids]
+    if part is not None or describe:
+        rows = [_described(row["id"], describe_env) for row in rows]
+    if as_json:
+        print_json(rows)
+    else:
+        _print_table(tuple(dict.fromkeys(name for row in rows for name in row)), rows)
+    return 0
+
+
+def _described(env_id: str, describe_env: Any) -> dict[str, Any]:
+    """An environment's row; one that cannot be made says why instead of ending the list."""
+    try:
+        return {"id": env_id, **describe_env(env_id)}
+    except UserError as error:
+        return {"id": env_id, "unusable": str(error)}
+
+
+def list_runs(workspace: Workspace, as_json: bool) -> int:
+    """Print the workspace's runs."""
+    rows = [_run_row(run) for run in workspace.runs()]
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        write_line("no runs yet; `ewm-studio train` makes the first")
+    else:
+        _print_table(tuple(rows[0]), rows)
+    return 0
+
+
+def _run_row(run: RunInfo) -> dict[str, Any]:
+    """A run's row; its settings and parts are in its folder."""
+    return {name: value for name, value in dataclasses.asdict(run).items() if not isinstance(value, dict)}
+
+
+def _print_table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    """Rows as a table on stdout; in full where stdout is no terminal."""
+    import sys
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table: Table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_cell(row.get(column))) for column in columns))
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    write_line("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

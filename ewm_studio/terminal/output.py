@@ -1,0 +1,83 @@
+"""What a command prints when it is done: one line of JSON, a summary for people, or one line of complaint."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def complain(reason: object, code: int) -> int:
+    """Write one line to stderr; returns the exit code."""
+    line = " ".join(str(reason).split())
+    write_line(f"ewm-studio: {line}", error=True)
+    return code
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value on one line of stdout; NaN and infinity become null."""
+    write_line(json.dumps(plain(value), allow_nan=False))
+
+
+def write_line(text: str, error: bool = False) -> None:
+    """Write a line to stdout or stderr; a reader that went away is no failure."""
+    stream = sys.stderr if error else sys.stdout
+    if stream is None:
+        return
+    try:
+        try:
+            print(text, file=stream, flush=True)
+        except UnicodeEncodeError:
+            print(text.encode("ascii", "backslashreplace").decode(), file=stream, flush=True)
+    except OSError:
+        silence(stream)
+
+
+def silence(stream: Any) -> None:
+    """Point a broken stream at nothing, so that the interpreter's own flush at exit is quiet."""
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
+    except (OSError, ValueError):
+        return
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+        return [plain(item) for item in items]
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # NumPy
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, bool | int) or value is None:
+        return value
+    return os.fspath(value) if isinstance(value, Path) else str(value)
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """A result for people: one `name  value` a line, nested ones indented, lists counted."""
+    rows: list[tuple[str, str]] = []
+    for name, value in plain(result).items():
+        if isinstance(value, dict):
+            rows.extend((f"{name.replace('_', ' ')}: {inner}", _figure(item)) for inner, item in value.items())
+        else:
+            rows.append((name.replace("_", " "), _figure(value)))
+    width = max((len(name) for name, _ in rows), default=0)
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+    if isinstance(value, list):
+        return str(len(value))
+    return "-" if value is None else str(value)

@@ -1,0 +1,153 @@
+"""What a running job shows on stderr: bars on a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from ewm_studio.training import events as ev
+
+LAST = 100  # episodes the shown mean reward is taken over
+LINE_SECONDS = 5.0  # between two plain lines
+
+
+class View:
+    """Follows a job's events. A broken stderr never stops a job: it only ends the view."""
+
+    def __init__(self) -> None:
+        self._rewards: deque[float] = deque(maxlen=LAST)
+        self._broken = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._guarded(self.close)
+
+    @property
+    def mean_reward(self) -> float | None:
+        """Mean reward of the last 100 episodes seen."""
+        return sum(self._rewards) / len(self._rewards) if self._rewards else None
+
+    def show(self, event: ev.Event) -> None:
+        """Take in one event."""
+        if isinstance(event, ev.EpisodeFinished):
+            self._rewards.append(event.reward)
+        elif isinstance(event, ev.Progress):
+            self._guarded(self.progress, event)
+        elif isinstance(event, ev.RunStarted):
+            self._guarded(self.line, f"{event.job} {event.run}: {event.summary}" if event.run else event.summary)
+        elif isinstance(event, ev.Message):
+            self._guarded(self.line, event.text if event.level == "info" else f"{event.level}: {event.text}")
+
+    def say(self, text: str) -> None:
+        """Show one line of the command line's own."""
+        self._guarded(self.line, text)
+
+    def line(self, text: str) -> None:
+        """Write one line."""
+
+    def progress(self, event: ev.Progress) -> None:
+        """Show how far a stage is."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+    def _guarded(self, action: Any, *arguments: Any) -> None:
+        if self._broken:
+            return
+        try:
+            action(*arguments)
+        except (OSError, ValueError):  # closed pipe, closed file
+            self._broken = True
+
+
+class PlainView(View):
+    """Lines for logs and pipes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self.stream = stream
+        self._stage = ""
+        self._next = 0.0
+
+    def line(self, text: str) -> None:
+        """Write one line at once."""
+        print(text, file=self.stream, flush=True)
+
+    def progress(self, event: ev.Progress) -> None:
+        """A line every few seconds, and one at the end of each stage."""
+        over = event.total is not None and event.done >= event.total
+        now = time.monotonic()
+        if event.stage == self._stage and now < self._next and not over:
+            return
+        self._stage, self._next = event.stage, now + LINE_SECONDS
+        self.line(f"{event.stage}: {describe(event, self.mean_reward)}")
+
+
+class RichView(View):
+    """Bars for a terminal: stage, share, done, speed, time left, mean reward."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.bars = Progress(
+            TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"), console=console
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._guarded(self.bars.start)
+        return self
+
+    def line(self, text: str) -> None:
+        """Write a line above the bars."""
+        self.bars.console.print(escape(text), highlight=False, soft_wrap=True)
+
+    def progress(self, event: ev.Progress) -> None:
+        """Move the stage's bar."""
+        if event.stage not in self._tasks:
+            self._tasks[event.stage] = self.bars.add_task(event.stage, total=event.total, facts="")
+        facts = describe(event, self.mean_reward)
+        self.bars.update(self._tasks[event.stage], completed=event.done, total=event.total, facts=facts)
+
+    def close(self) -> None:
+        """Stop drawing."""
+        self.bars.stop()
+
+
+def make_view() -> View:
+    """The view that suits stderr."""
+    if sys.stderr is None:
+        return View()
+    console = Console(stderr=True)
+    return RichView(console) if console.is_terminal and not console.is_dumb_terminal else PlainView(sys.stderr)
+
+
+def describe(event: ev.Progress, mean_reward: float | None) -> str:
+    """A stage's state in words: "12800/100000 steps, 4210 steps/s, 0:21 left, mean reward 45.2"."""
+    done = f"{event.done}" if event.total is None else f"{event.done}/{event.total}"
+    speed = f"{event.per_second:.0f}" if event.per_second >= 10 else f"{event.per_second:.2f}"
+    words = [f"{done} {event.unit}", f"{speed} {event.unit}/s"]
+    if event.seconds_left is not None:
+        words.append(f"{clock(event.seconds_left)} left")
+    if mean_reward is not None:
+        words.append(f"mean reward {mean_reward:.4g}")
+    return ", ".join(words)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 0:21 or 1:02:03."""
+    if not 0 <= seconds < 1e9:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
