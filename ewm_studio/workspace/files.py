@@ -1,0 +1,90 @@
+"""Files written aside and renamed, so that a kill at any instant leaves the previous good one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ewm_studio.errors import JobError, UserError
+
+_SUFFIX = ".tmp"
+LEFTOVER_SECONDS = 3600.0  # a temporary file this old belongs to a write that was killed
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
+
+
+def write_aside(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary sibling of `path`, force it to disk, and put it in the place of `path`.
+
+    Readers see the old file or the new one, never a part. If anything goes wrong the old file stays.
+
+    Raises:
+        JobError: the disk is full or broken. UserError: there is no such folder, or no permission to write there.
+    """
+    path = Path(os.path.realpath(path))  # a link keeps pointing where it points
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}")
+    clean_leftovers(path.parent, path.name)
+    try:
+        try:
+            write(temporary)
+            _sync(temporary)
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            raise write_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_aside` of a UTF-8 text, line ends as they are."""
+    write_aside(path, lambda temporary: _write_bytes(temporary, text.encode("utf-8")))
+
+
+def clean_leftovers(folder: Path, name: str = "", older_than: float = LEFTOVER_SECONDS) -> None:
+    """Remove what killed writes left in a folder: of one file name, or of every name.
+
+    Give `older_than=0` only where nobody else can be writing.
+    """
+    start = f".{name}." if name else "."
+    now = time.time()
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(start) and entry.name.endswith(_SUFFIX):
+                with contextlib.suppress(OSError):
+                    if now - entry.stat(follow_symlinks=False).st_mtime >= older_than:
+                        os.unlink(entry.path)
+
+
+def write_error(path: Path, error: OSError) -> UserError | JobError:
+    """What to raise for a write that failed: the job's misfortune, or a place that cannot be written."""
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return JobError(f"{path}: cannot be written ({reason}); free some space, then resume")
+    return UserError(f"{path}: cannot be written ({reason}); choose a folder that exists and that you may write to")
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut; folders cannot be synced on Windows, nor on some file systems."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
