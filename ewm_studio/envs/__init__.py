@@ -1,0 +1,21 @@
+"""Environments: making, preparing and vectorizing them. Imports neither torch nor Qt."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+
+NO_VELOCITY_ID = "ewm_studio/CartPoleNoVel-v1"
+
+
+def register() -> None:
+    """Register the studio's own environments with Gymnasium; doing it again changes nothing."""
+    if NO_VELOCITY_ID not in gym.registry:
+        gym.register(
+            id=NO_VELOCITY_ID,
+            entry_point="ewm_studio.envs.cartpole:CartPoleNoVelocity",
+            max_episode_steps=500,
+            reward_threshold=475.0,
+        )
+
+
+register()

@@ -1,0 +1,199 @@
+"""Making environments from ids and settings, with one clear line where that cannot be."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import os
+import sys
+from typing import Any, cast
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.wrappers import HumanRendering
+
+from ewm_studio.envs import register
+from ewm_studio.envs.prepared import PreparedEnv, RenderedObservation
+from ewm_studio.envs.spaces import describe
+from ewm_studio.errors import UserError, nearest
+from ewm_studio.settings import EnvSettings
+
+_STOCK_CAR_RACING = ("gymnasium.envs.box2d:CarRacing", "gymnasium.envs.box2d.car_racing:CarRacing")
+_FAST_CAR_RACING = "ewm_studio.envs.carracing:FastCarRacing"
+_ACTIONS = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
+_NAMED_ACTIONS = {
+    "CartPole": "left, right",
+    "CartPoleNoVel": "left, right",
+    "MountainCar": "left, coast, right",
+    "Acrobot": "torque left, none, torque right",
+    "LunarLander": "nothing, left engine, main engine, right engine",
+    "Pendulum": "torque in -2..2",
+}
+
+
+def make_env(
+    id: str,
+    *,
+    pixels: bool = False,
+    fast: bool = True,
+    render_mode: str | None = None,
+    max_episode_steps: int | None = None,
+) -> gym.Env:
+    """A plain Gymnasium environment that gives stock observations.
+
+    Args:
+        id: any registered id, or `module:Id-v0`, whose module is imported first.
+        pixels: observe the rendered picture, uint8 (H, W, 3), instead.
+        fast: CarRacing is the fast class: the same frames, rewards and infos, bit for bit.
+        render_mode: as Gymnasium has it; "human" opens a window.
+        max_episode_steps: truncate episodes after this many steps; None keeps the environment's own limit.
+
+    Raises:
+        UserError: the id is unknown, its module or a package it needs is missing, it cannot render as asked, or its
+            actions are of a kind that no controller has.
+    """
+    env = _make(id, pixels, fast, render_mode, max_episode_steps, checks=True)
+    if pixels:
+        env = RenderedObservation(env)
+        if render_mode == "human":
+            env = HumanRendering(env)
+    return env
+
+
+def make_training_env(settings: EnvSettings) -> gym.Env:
+    """The environment as training sees it: `make_env`, then action repeat, then prepared observations.
+
+    Raises:
+        UserError: see `make_env` and `Preprocessor`.
+    """
+    prepared = make_prepared_env(settings)
+    return HumanRendering(prepared) if settings.pixels and settings.render_mode == "human" else prepared
+
+
+def make_prepared_env(settings: EnvSettings, window: bool = True) -> PreparedEnv:
+    """`make_training_env` without the window that shows an environment observed by its picture.
+
+    Without `window`, nothing but `settings.pixels` makes it render.
+    """
+    render_mode: str | None = settings.render_mode if window else None
+    if render_mode == "rgb_array" and "rgb_array" not in _render_modes(settings.id):
+        render_mode = None
+    env = _make(settings.id, settings.pixels, settings.fast, render_mode, settings.max_episode_steps, checks=False)
+    try:
+        return PreparedEnv(env, settings)
+    except BaseException:
+        env.close()
+        raise
+
+
+def env_ids() -> list[str]:
+    """Every registered id, in order."""
+    register()
+    return sorted(name for name in gym.registry if not name.startswith("GymV2"))  # left out: adapters to old Gym
+
+
+def describe_env(id: str) -> dict[str, Any]:
+    """What an environment shows and takes, in words.
+
+    Returns:
+        `id`, `observation`, `action`, `max_episode_steps` and `reward_threshold` (None where there is none).
+
+    Raises:
+        UserError: see `make_env`.
+    """
+    env = make_env(id)
+    try:
+        spec = env.spec
+        name = spec.name if spec else ""
+        discrete = isinstance(env.action_space, gym.spaces.Discrete)
+        known = name in _NAMED_ACTIONS and (discrete or name == "Pendulum")
+        return {
+            "id": id,
+            "observation": describe(env.observation_space),
+            "action": _NAMED_ACTIONS[name] if known else describe(env.action_space),
+            "max_episode_steps": spec.max_episode_steps if spec else None,
+            "reward_threshold": spec.reward_threshold if spec else None,
+        }
+    finally:
+        env.close()
+
+
+def find_spec(id: str) -> EnvSpec:
+    """The registered spec of an id; imports the module of `module:Id-v0`.
+
+    Raises:
+        UserError: there is none, or its module cannot be imported.
+    """
+    register()
+    module, _, name = id.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            raise UserError(f"env.id '{id}': module '{module}' cannot be imported ({error})") from error
+    try:
+        return gym.spec(name)
+    except gym.error.Error as error:
+        raise UserError(f"env.id '{id}' is not a registered environment; {nearest(name, env_ids())}") from error
+
+
+def _make(
+    id: str, pixels: bool, fast: bool, render_mode: str | None, max_episode_steps: int | None, checks: bool
+) -> gym.Env:
+    """The environment without its picture as observation; `checks` keeps Gymnasium's checking wrappers."""
+    found = find_spec(id)
+    if pixels and "rgb_array" not in _render_modes(id):
+        raise UserError(f"env.pixels: {id} cannot render pictures (rgb_array); use its own observation")
+    if render_mode == "human":
+        _require_display()
+    spec = copy.deepcopy(found)
+    swapped = fast and spec.entry_point in _STOCK_CAR_RACING
+    if swapped:
+        spec.entry_point = _FAST_CAR_RACING
+    if not checks:
+        spec.order_enforce, spec.disable_env_checker = False, True
+    try:
+        mode = "rgb_array" if pixels else render_mode
+        given: dict[str, Any] = {} if mode is None else {"render_mode": mode}
+        env = gym.make(spec, max_episode_steps=max_episode_steps, **given)
+    except gym.error.DependencyNotInstalled as error:
+        raise UserError(f"env.id '{id}' needs a package that is not installed: {error}") from error
+    except Exception as error:
+        raise UserError(f"env.id '{id}' cannot be made: {type(error).__name__}: {error}") from error
+    if swapped and env.unwrapped.spec is not None:
+        env.unwrapped.spec.entry_point = found.entry_point  # what is seen is what the stock one gives
+    if not isinstance(env.action_space, _ACTIONS):
+        env.close()
+        raise UserError(
+            f"env.id '{id}' takes actions of the space {env.action_space}; supported are Box, Discrete, "
+            "MultiDiscrete and MultiBinary"
+        )
+    return env
+
+
+def _render_modes(id: str) -> list[str]:
+    """The render modes the environment's class names; empty where it names none."""
+    creator: Any = find_spec(id).entry_point
+    try:
+        if isinstance(creator, str):
+            creator = load_env_creator(creator)
+    except gym.error.DependencyNotInstalled as error:
+        raise UserError(f"env.id '{id}' needs a package that is not installed: {error}") from error
+    except Exception as error:
+        raise UserError(f"env.id '{id}' cannot be made: {type(error).__name__}: {error}") from error
+    metadata = getattr(creator, "metadata", None)
+    # A function says nothing about what it makes: let it try.
+    return list(metadata.get("render_modes") or []) if isinstance(metadata, dict) else ["rgb_array", "human"]
+
+
+def _require_display() -> None:
+    """Refuse a window where no display is.
+
+    Raises:
+        UserError: there is none.
+    """
+    named = cast(Any, os.environ)
+    if sys.platform.startswith("linux") and not any(
+        named.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    ):
+        raise UserError("env.render_mode 'human' needs a display, and there is none; use --render-mode rgb_array")

@@ -1,0 +1,138 @@
+"""A few environments stepped one after the other, writing into arrays given from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from ewm_studio.envs.factory import make_prepared_env
+from ewm_studio.envs.prepared import PreparedEnv
+from ewm_studio.errors import JobError, UserError
+from ewm_studio.settings import EnvSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """An episode that ended."""
+
+    env: int
+    reward: float  # unshaped sum
+    length: int  # steps of the environment itself, each repeat of an action counted
+    seed: int  # of its reset
+
+
+def episode_seed(seed: int, env: int, number: int) -> int:
+    """The seed with which episode `number` of environment `env` of a run with this seed is reset, 31 bits."""
+    return int(np.random.SeedSequence([seed, env], spawn_key=(number,)).generate_state(1)[0] >> 1)
+
+
+class EnvGroup:
+    """Environments `indices` of a run, with same-step reset.
+
+    Args:
+        settings: what to make.
+        seed: the run's.
+        indices: which environments of the run these are.
+        window: environment 0 shows itself.
+
+    Raises:
+        UserError: the environment cannot be made.
+    """
+
+    def __init__(self, settings: EnvSettings, seed: int, indices: Sequence[int], window: bool = False) -> None:
+        self.settings, self.seed, self.indices = settings, seed, list(indices)
+        self._window = window
+        self._envs: list[PreparedEnv] = [self._make(i) for i in range(len(self.indices))]
+        self.observation_space: gym.spaces.Box = self._envs[0].preprocessor.space
+        self.action_space = self._envs[0].action_space
+        self._discrete = isinstance(self.action_space, gym.spaces.Discrete)
+        self._steps = [env.step for env in self._envs]
+        self._repeats = settings.action_repeat > 1
+        count = len(self.indices)
+        self._numbers, self._seeds = [0] * count, [0] * count
+        self._returns, self._lengths = [0.0] * count, [0] * count
+
+    def write_to(self, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> None:
+        """Where `reset`, `step` and `restore` write: (B, ...), (B,) float32, (B,) bool, (B,) bool."""
+        self._obs, self._reward, self._terminated, self._truncated = obs, reward, terminated, truncated
+
+    def reset(self) -> None:
+        """Start the first episode of each."""
+        for i in range(len(self._envs)):
+            self._numbers[i] = 0
+            self._begin(i)
+
+    def step(self, actions: np.ndarray) -> tuple[dict[int, np.ndarray], list[Episode]]:
+        """Apply actions (B, ...); the last observations and the records of the episodes that ended.
+
+        Raises:
+            JobError: an environment raised.
+        """
+        finals: dict[int, np.ndarray] = {}
+        episodes: list[Episode] = []
+        obs_out, returns, lengths = self._obs, self._returns, self._lengths
+        # Python's own ints are what a Discrete space checks fastest.
+        each = actions.tolist() if self._discrete else actions
+        rewards, terminations, truncations = [], [], []
+        i = 0
+        try:
+            for i, step in enumerate(self._steps):
+                obs, reward, terminated, truncated, info = step(each[i])
+                rewards.append(reward)
+                terminations.append(terminated)
+                truncations.append(truncated)
+                returns[i] += reward
+                lengths[i] += info["frames"] if self._repeats else 1
+                if terminated or truncated:
+                    env = self.indices[i]
+                    finals[env] = np.array(obs)
+                    episodes.append(Episode(env, returns[i], lengths[i], self._seeds[i]))
+                    self._numbers[i] += 1
+                    self._begin(i)
+                else:
+                    obs_out[i] = obs
+        except (JobError, UserError):
+            raise
+        except Exception as error:
+            raise self._failure(i, error) from error
+        self._reward[:] = rewards
+        self._terminated[:] = terminations
+        self._truncated[:] = truncations
+        return finals, episodes
+
+    def restore(self, numbers: Sequence[int], actions: Sequence[np.ndarray]) -> None:
+        """Replay each environment's episode: its number, and its actions (T, ...) so far."""
+        for i in range(len(self._envs)):
+            self._numbers[i] = numbers[i]
+            self._begin(i, actions[i])
+
+    def close(self) -> None:
+        """End the environments."""
+        for env in self._envs:
+            env.close()
+
+    def _make(self, i: int) -> PreparedEnv:
+        return make_prepared_env(self.settings, window=self._window and self.indices[i] == 0)
+
+    def _begin(self, i: int, actions: np.ndarray | None = None) -> None:
+        """Start the present episode of environment `i`, and lead it through actions (T, ...), without drawing."""
+        self._seeds[i] = episode_seed(self.seed, self.indices[i], self._numbers[i])
+        self._returns[i], self._lengths[i] = 0.0, 0
+        env = self._envs[i]
+        try:
+            env.reset_blind(seed=self._seeds[i])
+            each: Any = [] if actions is None else actions.tolist() if self._discrete else actions
+            for action in each:
+                reward, _, _, info = env.step_blind(action)
+                self._returns[i] += reward
+                self._lengths[i] += info["frames"] if self._repeats else 1
+            self._obs[i] = env.observe()
+        except Exception as error:
+            raise self._failure(i, error) from error
+
+    def _failure(self, i: int, error: Exception) -> JobError:
+        return JobError(f"environment {self.indices[i]} ({self.settings.id}) failed: {type(error).__name__}: {error}")

@@ -1,0 +1,100 @@
+"""The environment as training sees it: actions repeated, observations prepared, nothing drawn that nobody sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from ewm_studio.envs.preprocess import Preprocessor
+from ewm_studio.errors import UserError
+from ewm_studio.settings import EnvSettings
+
+
+class PreparedEnv(gym.Wrapper):
+    """Repeats each action, observes once at the end of the repeats, and prepares that observation.
+
+    Rewards are summed over the repeats, which end early with the episode; `info["frames"]` is their number. With
+    `settings.pixels` the observation is the rendered picture of `env`. An environment that draws its own observation
+    on request (the fast CarRacing: attribute `draw`, method `frame()`) draws only what is observed.
+    """
+
+    def __init__(self, env: gym.Env, settings: EnvSettings) -> None:
+        super().__init__(env)
+        self.repeat = settings.action_repeat
+        self.pixels = settings.pixels
+        self._raw: Any = None
+        base: Any = env.unwrapped
+        # Whoever draws on request is told not to draw of itself.
+        self._draws = hasattr(base, "draw") and hasattr(base, "frame")
+        if self._draws:
+            base.draw = False
+        raw_space = picture_space(env) if self.pixels else env.observation_space
+        self.preprocessor = Preprocessor(raw_space, settings)
+        self.observation_space = self.preprocessor.space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode: the prepared observation, (C, H, W) uint8 or (D,) float32."""
+        info = self.reset_blind(seed=seed, options=options)
+        return self.observe(), info
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Apply an action `action_repeat` times."""
+        reward, terminated, truncated, info = self.step_blind(action)
+        return self.observe(), reward, terminated, truncated, info
+
+    def reset_blind(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
+        """`reset` without observing."""
+        self._raw, info = self.env.reset(seed=seed, options=options)
+        return info
+
+    def step_blind(self, action: Any) -> tuple[float, bool, bool, dict[str, Any]]:
+        """`step` without observing."""
+        step = self.env.step
+        self._raw, reward, terminated, truncated, info = step(action)
+        total, frames = float(reward), 1
+        while frames < self.repeat and not (terminated or truncated):
+            self._raw, reward, terminated, truncated, info = step(action)
+            total += float(reward)
+            frames += 1
+        if self.repeat > 1:
+            info = {**info, "frames": frames}
+        return total, bool(terminated), bool(truncated), info
+
+    def observe(self) -> np.ndarray:
+        """The present prepared observation."""
+        if self.pixels:
+            return self.preprocessor(self.env.render())
+        if self._draws:
+            base: Any = self.env.unwrapped
+            return self.preprocessor(base.frame())
+        return self.preprocessor(self._raw)
+
+
+class RenderedObservation(gym.ObservationWrapper):
+    """The observation is the rendered picture, uint8 (H, W, 3)."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.observation_space = picture_space(env)
+
+    def observation(self, observation: Any) -> np.ndarray:
+        """The present picture; the environment's own observation is dropped."""
+        return np.asarray(self.env.render())
+
+
+def picture_space(env: gym.Env) -> gym.spaces.Box:
+    """The space of `env`'s rendered pictures, found by drawing one.
+
+    Raises:
+        UserError: what it renders is no RGB picture.
+    """
+    env.reset(seed=0)  # seeded, since what a reset leaves behind must not be random
+    picture: Any = env.render()
+    if not (isinstance(picture, np.ndarray) and picture.ndim == 3 and picture.shape[2] == 3):
+        name = env.spec.id if env.spec else str(env)
+        raise UserError(f"env.pixels: {name} renders no RGB picture, so it cannot be observed by its picture")
+    return gym.spaces.Box(0, 255, picture.shape, np.uint8)

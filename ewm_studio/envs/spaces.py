@@ -1,0 +1,148 @@
+"""Spaces as JSON and as words."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from ewm_studio.errors import UserError
+
+
+def space_to_json(space: gym.Space) -> dict[str, Any]:
+    """A space as a dictionary of JSON values, without NaN and infinity; `space_from_json` undoes it exactly.
+
+    Raises:
+        UserError: the space is of a kind that has no such form (Text, Graph, Sequence, ...).
+    """
+    if isinstance(space, spaces.Box):
+        return {
+            "type": "Box",
+            "shape": list(space.shape),
+            "dtype": str(space.dtype),
+            "low": _bounds_to_json(space.low),
+            "high": _bounds_to_json(space.high),
+        }
+    if isinstance(space, spaces.Discrete):
+        return {"type": "Discrete", "n": int(space.n), "start": int(space.start), "dtype": str(space.dtype)}
+    if isinstance(space, spaces.MultiDiscrete):
+        return {
+            "type": "MultiDiscrete",
+            "nvec": space.nvec.tolist(),
+            "start": space.start.tolist(),
+            "dtype": str(space.dtype),
+        }
+    if isinstance(space, spaces.MultiBinary):
+        return {"type": "MultiBinary", "n": list(space.shape) if len(space.shape) != 1 else int(space.shape[0])}
+    if isinstance(space, spaces.Dict):
+        return {"type": "Dict", "spaces": [[name, space_to_json(part)] for name, part in space.spaces.items()]}
+    if isinstance(space, spaces.Tuple):
+        return {"type": "Tuple", "spaces": [space_to_json(part) for part in space.spaces]}
+    raise UserError(
+        f"the space {space} is not supported; supported: Box, Discrete, MultiDiscrete, MultiBinary, Dict, Tuple"
+    )
+
+
+def space_from_json(described: dict[str, Any]) -> gym.Space:
+    """The space that `space_to_json` described.
+
+    Raises:
+        UserError: the description is not of a space.
+    """
+    try:
+        return _from_json(described)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"not the description of a space ({type(error).__name__}: {error})") from error
+
+
+def _from_json(described: dict[str, Any]) -> gym.Space:
+    kind = described["type"]
+    if kind == "Box":
+        shape, dtype = tuple(int(n) for n in described["shape"]), np.dtype(described["dtype"])
+        low, high = (_bounds_from_json(described[name], shape, dtype) for name in ("low", "high"))
+        return spaces.Box(low, high, shape, dtype.type)
+    if kind == "Discrete":
+        dtype = np.dtype(described["dtype"]).type
+        return spaces.Discrete(int(described["n"]), start=int(described["start"]), dtype=dtype)
+    if kind == "MultiDiscrete":
+        dtype = np.dtype(described["dtype"]).type
+        nvec, start = (np.array(described[name], dtype=dtype) for name in ("nvec", "start"))
+        return spaces.MultiDiscrete(nvec, dtype=dtype, start=start)
+    if kind == "MultiBinary":
+        return spaces.MultiBinary(described["n"])
+    if kind == "Dict":
+        # An OrderedDict, since Dict sorts the keys of a plain one.
+        return spaces.Dict(OrderedDict((str(name), _from_json(part)) for name, part in described["spaces"]))
+    if kind == "Tuple":
+        return spaces.Tuple([_from_json(part) for part in described["spaces"]])
+    raise UserError(f"not the description of a space: unknown type '{kind}'")
+
+
+def _bounds_to_json(bounds: np.ndarray) -> Any:
+    """One number where all are equal, else a flat list; infinities as "inf" and "-inf", which JSON lacks."""
+    flat = bounds.reshape(-1)
+    if flat.size and (flat == flat[0]).all():
+        return _number_to_json(flat[0].item())
+    return [_number_to_json(value) for value in flat.tolist()]
+
+
+def _number_to_json(value: Any) -> Any:
+    return value if np.isfinite(value) else str(value)
+
+
+def _bounds_from_json(bounds: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    if isinstance(bounds, list):
+        return np.array([float(b) if isinstance(b, str) else b for b in bounds], dtype=dtype).reshape(shape)
+    return np.full(shape, float(bounds) if isinstance(bounds, str) else bounds, dtype=dtype)
+
+
+def is_picture(space: gym.Space) -> bool:
+    """Whether raw observations of this space are pictures: uint8 (H, W, 3), (H, W, 1) or (H, W)."""
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8:
+        return False
+    return len(space.shape) == 2 or (len(space.shape) == 3 and space.shape[2] in (1, 3))
+
+
+def describe(space: gym.Space) -> str:
+    """A space in a few words: "96x96 RGB", "4 numbers", "2 choices", "steer, gas, brake"."""
+    if isinstance(space, spaces.Box):
+        return _describe_box(space)
+    if isinstance(space, spaces.Discrete):
+        return _count(int(space.n), "choice")
+    if isinstance(space, spaces.MultiDiscrete):
+        return f"{_count(space.nvec.size, 'choice')} of {', '.join(str(n) for n in space.nvec.reshape(-1))}"
+    if isinstance(space, spaces.MultiBinary):
+        return _count(int(np.prod(space.shape)), "switch", "switches")
+    if isinstance(space, spaces.Dict):
+        return "; ".join(f"{name}: {describe(part)}" for name, part in space.spaces.items())
+    if isinstance(space, spaces.Tuple):
+        return "; ".join(describe(part) for part in space.spaces)
+    return str(space)
+
+
+def _describe_box(space: spaces.Box) -> str:
+    shape = space.shape
+    if is_picture(space):
+        return f"{shape[1]}x{shape[0]} {'RGB' if shape[2:] == (3,) else 'gray'}"
+    if space.dtype == np.uint8 and len(shape) == 3 and shape[0] in (1, 3):  # a prepared picture (C, H, W)
+        return f"{shape[2]}x{shape[1]} {'RGB' if shape[0] == 3 else 'gray'}"
+    # CarRacing's pedals are told by their bounds.
+    if shape == (3,) and space.low.tolist() == [-1, 0, 0] and space.high.tolist() == [1, 1, 1]:
+        return "steer, gas, brake"
+    words = _count(int(np.prod(shape)), "number")
+    if len(shape) > 1:
+        words += f" ({'x'.join(str(n) for n in shape)})"
+    low, high = space.low.reshape(-1), space.high.reshape(-1)
+    uniform = bool(low.size) and bool((low == low[0]).all()) and bool((high == high[0]).all())
+    if uniform and np.isfinite(low[0]) and np.isfinite(high[0]):
+        words += f" in {low[0]:g}..{high[0]:g}"
+    return words
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
