@@ -126,7 +126,7 @@ def _run_job(command: str, words: list[str]) -> int:
     launch = build_experiment(workspace, config=options.config, overrides=options.overrides, resume=resume)
     outcome = run_job(
         lambda control: job_events(command, launch.experiment, workspace, control, resume),
-        workspace.folder,
+        workspace.path,
         notes=launch.notes,
     )
     if outcome.result is not None:

@@ -225,7 +225,8 @@ def add_place(group: argparse._ActionsContainer) -> None:
 def _metavar(flag: Flag) -> str:
     if flag.name in COMPONENTS:
         return "NAME"
-    words, kinds = [], []
+    words: list[str] = []
+    kinds: list[str] = []
     for kind in _alternatives(flag.info.annotation):
         if get_origin(kind) is Literal:
             words.extend(str(value) for value in get_args(kind))
@@ -244,8 +245,7 @@ def _alternatives(annotation: Any) -> list[Any]:
 
 
 def _help(flag: Flag) -> str:
-    extra = flag.info.json_schema_extra
-    unit = str(extra.get("unit") or "") if isinstance(extra, dict) else ""
+    unit = unit_of(flag.info)
     if flag.is_switch:
         facts = f"default: {flag.options[0 if flag.default else 1]}"
     else:
@@ -253,6 +253,12 @@ def _help(flag: Flag) -> str:
         facts = f"default: {default}{' ' + unit if unit and flag.default is not None else ''}"
         facts = "; ".join(filter(None, (bounds_of(flag.info), facts)))
     return f"{flag.info.description} [{facts}]".replace("%", "%%")
+
+
+def unit_of(info: FieldInfo) -> str:
+    """What a setting's number counts; empty where it counts nothing."""
+    extra = info.json_schema_extra
+    return str(extra.get("unit") or "") if isinstance(extra, dict) else ""
 
 
 def bounds_of(info: FieldInfo) -> str:

@@ -70,19 +70,23 @@ def _described(env_id: str, describe_env: Any) -> dict[str, Any]:
 
 def list_runs(workspace: Workspace, as_json: bool) -> int:
     """Print the workspace's runs."""
-    rows = [_run_row(run) for run in workspace.runs()]
+    runs = workspace.runs()
     if as_json:
-        print_json(rows)
-    elif not rows:
+        print_json([dataclasses.asdict(run) for run in runs])
+    elif not runs:
         write_line("no runs yet; `ewm-studio train` makes the first")
     else:
-        _print_table(tuple(rows[0]), rows)
+        _print_table(_RUN_COLUMNS, [_run_row(run) for run in runs])
     return 0
 
 
+_RUN_COLUMNS = ("name", "job", "parts", "state", "steps", "mean_reward", "best_reward", "seed")
+
+
 def _run_row(run: RunInfo) -> dict[str, Any]:
-    """A run's row; its settings and parts are in its folder."""
-    return {name: value for name, value in dataclasses.asdict(run).items() if not isinstance(value, dict)}
+    """What the table shows of a run."""
+    parts = [str(part.get("name", "?")) for part in run.parts.values() if isinstance(part, dict)]
+    return {**{column: getattr(run, column) for column in _RUN_COLUMNS}, "parts": " + ".join(parts)}
 
 
 def _print_table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
