@@ -2,7 +2,8 @@
 
 `torch.distributions` checks and broadcasts for several times longer than the arithmetic takes, and a policy is
 asked at every step of every environment. Shapes: B samples, D dimensions of a Box, K parts of a discrete action,
-N choices of a part, R raw action size (K or D). Draws come from PyTorch's global generator.
+N choices of a part, R raw action size (K or D). Draws come from PyTorch's global generator
+and carry no gradient.
 
 Distributions are made from network outputs by the heads in `heads.py`, which also turn raw actions into the
 environment's (`to_env`).
@@ -25,7 +26,7 @@ ToEnv = Callable[[Tensor], Tensor]
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _BETA_EDGE = 1e-6  # Beta samples stay this far from 0 and 1, where the density is 0 or the logarithm infinite
 _MAX_CONCENTRATION = 1000.0  # beyond it the float32 log-gamma terms err by more than 1e-3
-_MIN_EXCESS = 1e-6  # concentrations stay above 1 by this much, so that the mode is always inside (0, 1)
+_MIN_EXCESS = 1e-12  # added to concentration - 1, so that the mode's ratio is never 0 / 0
 
 
 class _Raw(ActionDistribution):
@@ -106,7 +107,8 @@ class DiagonalGaussian(_Raw):
 
     def sample(self) -> Tensor:
         """One draw (B, D)."""
-        return torch.addcmul(self.mean, self.log_std.exp(), torch.randn_like(self.mean))
+        mean = self.mean.detach()
+        return torch.addcmul(mean, self.log_std.detach().exp(), torch.randn_like(mean))
 
     def mode(self) -> Tensor:
         """The mean (B, D)."""
@@ -114,8 +116,9 @@ class DiagonalGaussian(_Raw):
 
     def log_prob(self, raw: Tensor) -> Tensor:
         """Log-density (B,) of raw actions (B, D)."""
-        distance = (raw - self.mean) * (-self.log_std).exp()
-        return -(0.5 * distance.square() + self.log_std + _HALF_LOG_2PI).sum(-1)
+        distance = (raw - self.mean) / self.log_std.exp()
+        cost = torch.addcmul(self.log_std, distance, distance, value=0.5)
+        return -_HALF_LOG_2PI * raw.shape[-1] - cost.sum(-1)
 
     def entropy(self) -> Tensor:
         """Entropy (B,) of the raw action, exact."""
@@ -132,18 +135,18 @@ class TanhGaussian(DiagonalGaussian):
     """
 
     _nodes, _weights = (
-        torch.tensor(x, dtype=torch.float32) for x in np.polynomial.hermite_e.hermegauss(16)
+        torch.tensor(x, dtype=torch.float32) for x in np.polynomial.hermite_e.hermegauss(24)
     )  # of the standard normal density, once the weights are divided by their sum
 
     def entropy(self) -> Tensor:
         """Entropy (B,) of tanh(raw), which has no closed form: H[Gaussian] + E[log(1 - tanh(raw)^2)].
 
-        The expectation is taken by 16-point Gauss-Hermite quadrature: differentiable, and without the noise
-        of an estimate from samples. It errs by less than 0.02 nats a dimension up to a deviation of 3.
+        The expectation is taken by 24-point Gauss-Hermite quadrature: differentiable, and without the noise
+        of an estimate from samples. It errs by less than 0.01 nats a dimension up to a deviation of 3, and 0.05 at 5.
         """
         nodes = self._nodes.to(self.mean)
         weights = self._weights.to(self.mean) / self._weights.sum()
-        raw = self.mean.unsqueeze(-1) + self.log_std.exp().unsqueeze(-1) * nodes  # (B, D, 16)
+        raw = self.mean.unsqueeze(-1) + self.log_std.exp().unsqueeze(-1) * nodes  # (B, D, 24)
         # log(1 - tanh(x)^2), written so that it does not cancel for large |x|
         log_slope = 2 * (math.log(2) - raw - F.softplus(-2 * raw))
         return super().entropy() + (log_slope @ weights).sum(-1)

@@ -104,10 +104,11 @@ class BoxMap(nn.Module):
 
     low: Tensor
     high: Tensor
-    center: Tensor
+    origin: Tensor
     reach: Tensor
     axis: Tensor
     sign: Tensor
+    floor: Tensor
 
     def __init__(self, space: gym.spaces.Box, opposed: tuple[int, int] | None = None) -> None:
         super().__init__()
@@ -123,13 +124,18 @@ class BoxMap(nn.Module):
             axis = np.unique(axis, return_inverse=True)[1]
             sign[first], sign[second] = 1, -1
         self.opposed, self.axes = opposed is not None, int(axis.max(initial=-1)) + 1
+        one_sided = sign != 0
         self.integer = not self.dtype.is_floating_point
         self._buffer("low", _round_inward(low, np.inf))
         self._buffer("high", _round_inward(high, -np.inf))
         with np.errstate(invalid="ignore"):
-            self._buffer("center", np.where(finite, low / 2 + high / 2, 0.0))
-            self._buffer("reach", np.where(finite, high / 2 - low / 2, 1.0))
-        self._buffer("sign", sign)
+            center = np.where(finite, low / 2 + high / 2, 0.0)
+            reach = np.where(finite, high / 2 - low / 2, 1.0)
+        # action = origin + reach * axis; an opposed dimension starts from its low bound and has the whole range
+        self._buffer("origin", np.where(one_sided, low, center))
+        self._buffer("reach", np.where(one_sided, 2 * reach, reach))
+        self._buffer("sign", np.where(one_sided, sign, 1.0))
+        self._buffer("floor", np.where(one_sided, 0.0, -np.inf))
         self.register_buffer("axis", torch.from_numpy(axis.astype(np.int64)), persistent=False)
 
     def _buffer(self, name: str, values: np.ndarray) -> None:
@@ -138,9 +144,8 @@ class BoxMap(nn.Module):
     def forward(self, unit: Tensor) -> Tensor:
         """Axes (B, K), meant to be in -1..1, -> actions (B, *shape)."""
         if self.opposed:
-            unit = unit.index_select(1, self.axis)
-            unit = torch.where(self.sign == 0, unit, 2 * (unit * self.sign).relu() - 1)
-        action = torch.addcmul(self.center, self.reach, unit)
+            unit = torch.maximum(unit.index_select(1, self.axis) * self.sign, self.floor)
+        action = torch.addcmul(self.origin, self.reach, unit)
         if self.integer:
             action = action.round()
         action = action.clamp(self.low, self.high)
