@@ -25,7 +25,6 @@ class TransformerSettings(PredictiveSettings):
     """Settings of the transformer memory."""
 
     hidden_dim: int = setting(64, "Width of the transformer; a multiple of heads.", unit="features", ge=1, le=8192)
-    lr: float = setting(5e-4, "Learning rate, where the experiment gives none.", gt=0, le=1)
     layers: int = setting(2, "Blocks.", unit="layers", ge=1, le=64)
     heads: int = setting(4, "Attention heads of a block.", ge=1, le=64)
     window: int = setting(16, "Past steps each layer sees; L layers reach L times as far.", unit="steps", ge=1, le=1024)
