@@ -20,6 +20,7 @@ class CartPoleNoVelocity(CartPoleEnv):
     def __init__(self, sutton_barto_reward: bool = False, render_mode: str | None = None) -> None:
         super().__init__(sutton_barto_reward, render_mode)
         full = self.observation_space
+        assert isinstance(full, gym.spaces.Box)
         self.observation_space = gym.spaces.Box(full.low[_SHOWN], full.high[_SHOWN], dtype=np.float32)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:

@@ -118,13 +118,23 @@ class EnvGroup:
     def _make(self, i: int) -> PreparedEnv:
         return make_prepared_env(self.settings, window=self._window and self.indices[i] == 0)
 
+    def _renew(self, i: int) -> PreparedEnv:
+        """Another object in place of an environment that may remember what was."""
+        self._envs[i].close()
+        self._envs[i] = env = self._make(i)
+        self._steps[i] = env.step
+        return env
+
     def _begin(self, i: int, actions: np.ndarray | None = None) -> None:
         """Start the present episode of environment `i`, and lead it through actions (T, ...), without drawing."""
         self._seeds[i] = episode_seed(self.seed, self.indices[i], self._numbers[i])
         self._returns[i], self._lengths[i] = 0.0, 0
-        env = self._envs[i]
         try:
+            env = self._envs[i]
             env.reset_blind(seed=self._seeds[i])
+            if not env.history_free:
+                env = self._renew(i)
+                env.reset_blind(seed=self._seeds[i])
             each: Any = [] if actions is None else actions.tolist() if self._discrete else actions
             for action in each:
                 reward, _, _, info = env.step_blind(action)

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from ewm_studio.envs.box2d import renew_world
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.errors import UserError
 from ewm_studio.settings import EnvSettings
@@ -17,13 +18,18 @@ class PreparedEnv(gym.Wrapper):
 
     Rewards are summed over the repeats, which end early with the episode; `info["frames"]` is their number. With
     `settings.pixels` the observation is the rendered picture of `env`. An environment that draws its own observation
-    on request (the fast CarRacing: attribute `draw`, method `frame()`) draws only what is observed.
+    on request (the fast CarRacing: attribute `draw`, method `frame()`) draws only what is observed. Box2D worlds are
+    made anew for every episode.
+
+    Attributes:
+        history_free: whether the present episode depends on its seed and actions alone, as far as Box2D goes.
     """
 
     def __init__(self, env: gym.Env, settings: EnvSettings) -> None:
         super().__init__(env)
         self.repeat = settings.action_repeat
         self.pixels = settings.pixels
+        self.history_free = True
         self._raw: Any = None
         base: Any = env.unwrapped
         # Whoever draws on request is told not to draw of itself.
@@ -48,6 +54,7 @@ class PreparedEnv(gym.Wrapper):
 
     def reset_blind(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
         """`reset` without observing."""
+        self.history_free = renew_world(self.env)
         self._raw, info = self.env.reset(seed=seed, options=options)
         return info
 

@@ -263,6 +263,10 @@ def _workers(settings: EnvSettings, num_envs: int) -> int:
         return settings.workers
     if _cores() == 1 or num_envs == 1 or settings.render_mode == "human":
         return 0
+    from ewm_studio.envs.workers import portable_spec
+
+    if portable_spec(settings.id) is None:
+        return 0
     return _cores() if step_cost(settings) > PROCESS_COST else 0
 
 
