@@ -327,7 +327,8 @@ def test_stochastic_spread_depends_on_the_situation_and_linear_spread_does_not()
 def test_linear_controller_is_one_layer():
     controller = make("LinearController", Discrete(4), normalize_inputs=False)
     z, h = inputs()
-    logits = torch.cat((z, h), -1) @ controller.policy.weight.T + controller.policy.bias
+    (layer,) = controller.policy.layers
+    logits = torch.cat((z, h), -1) @ layer.weight.T + layer.bias
     torch.testing.assert_close(controller.distribution(z, h).log_probs[:, 0], logits.log_softmax(-1))
     assert sum(p.numel() for p in controller.parameters()) == (Z + H + 1) * 5
 
@@ -426,6 +427,18 @@ def test_state_dict_round_trip(name, space, given):
     z, h = inputs()
     assert torch.equal(first.act(z, h, greedy=True).action, second.act(z, h, greedy=True).action)
     assert torch.equal(first.value(z, h), second.value(z, h))
+
+
+@pytest.mark.parametrize(("name", "space", "given"), CASES)
+def test_everything_follows_the_module_to_its_device(name, space, given):
+    """The meta device computes shapes only, and refuses to mix with tensors that stayed behind."""
+    controller = make(name, space, **given).to("meta")
+    z, h = (x.to("meta") for x in inputs())
+    controller.observe(z, h)
+    policy = controller.distribution(z, h)
+    raw = policy.sample()
+    for tensor in (raw, policy.to_env(policy.mode()), policy.log_prob(raw), policy.entropy(), controller.value(z, h)):
+        assert tensor.device.type == "meta"
 
 
 def test_same_seed_draws_the_same_actions():

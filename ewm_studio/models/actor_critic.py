@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from collections.abc import Callable
+from typing import Literal, TypeVar, cast
 
 import gymnasium as gym
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ewm_studio.models.base import ActionDistribution, Controller
 from ewm_studio.models.heads import Head
 from ewm_studio.settings import ComponentSettings, setting
 
 Activation = Literal["tanh", "relu", "silu"]
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "silu": F.silu}
 
 _WINDOW = 100_000  # samples the running statistics remember: vision goes on learning, and z drifts with it
 _LIMIT = 10.0  # scaled inputs are clamped to +- this
@@ -84,8 +86,8 @@ class ActorCritic(Controller[S]):
         self.head = head
         # A small last layer makes the first policy nearly the same everywhere, and PPO's first steps safe
         # (Andrychowicz et al. 2021, "What Matters In On-Policy Reinforcement Learning?").
-        self.policy = mlp(inputs, hidden, head.outputs, activation, gain=0.01)
-        self.critic = mlp(inputs, hidden, 1, activation, gain=1.0)
+        self.policy = MLP(inputs, hidden, head.outputs, activation, gain=0.01)
+        self.critic = MLP(inputs, hidden, 1, activation, gain=1.0)
 
     def _inputs(self, z: Tensor, h: Tensor) -> Tensor:
         x = torch.cat((z, h), -1)
@@ -105,14 +107,23 @@ class ActorCritic(Controller[S]):
             self.scaler.observe(torch.cat((z, h), -1))
 
 
-def mlp(inputs: int, hidden: tuple[int, ...], outputs: int, activation: Activation, gain: float) -> nn.Module:
+class MLP(nn.Module):
     """Layers (B, inputs) -> (B, outputs) with orthogonal weights, zero biases, and `gain` on the last layer."""
-    layers: list[nn.Module] = []
-    for width in hidden:
-        layers += [_linear(inputs, width, 2**0.5), _ACTIVATIONS[activation]()]
-        inputs = width
-    last = _linear(inputs, outputs, gain)
-    return nn.Sequential(*layers, last) if layers else last
+
+    def __init__(self, inputs: int, hidden: tuple[int, ...], outputs: int, activation: Activation, gain: float) -> None:
+        super().__init__()
+        widths = (inputs, *hidden, outputs)
+        gains = (*[2**0.5] * len(hidden), gain)
+        self.layers = nn.ModuleList(_linear(i, o, g) for i, o, g in zip(widths[:-1], widths[1:], gains, strict=True))
+        self.activation = _ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs (B, outputs) of inputs (B, inputs)."""
+        # Not an nn.Sequential: for a handful of environments the calls of its modules cost as much as their work.
+        *hidden, last = cast("list[nn.Linear]", list(self.layers))
+        for layer in hidden:
+            x = self.activation(F.linear(x, layer.weight, layer.bias))
+        return F.linear(x, last.weight, last.bias)
 
 
 def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
