@@ -1,0 +1,1 @@
+"""Experience: frames in memory and on disk, sequences for training, recordings, rollouts of PPO."""
