@@ -63,11 +63,15 @@ class CategoricalHead(Head):
 
     def forward(self, params: Tensor) -> MultiCategorical:
         """From logits (B, sum of the parts' sizes)."""
+        return MultiCategorical(self.logits(params), self.to_env)
+
+    def logits(self, params: Tensor) -> Tensor:
+        """Logits (B, K, N) from those in a row (B, sum of the parts' sizes)."""
         logits = params if self.inverse_temperature == 1 else params * self.inverse_temperature
         if not self.equal:
             logits = logits.index_select(1, self.gather)
         logits = logits.view(-1, self.parts, self.choices)
-        return MultiCategorical(logits if self.equal else logits + self.impossible, self.to_env)
+        return logits if self.equal else logits + self.impossible
 
     def to_env(self, raw: Tensor) -> Tensor:
         """Indices (B, K) -> actions (B, *shape), counted from the space's start."""
@@ -231,9 +235,7 @@ class MultiCategoricalBox(Head):
 
     def forward(self, params: Tensor) -> MultiCategorical:
         """From logits (B, sum of the axes' bins)."""
-        policy = self.choice(params)
-        policy._to_env = self.to_env
-        return policy
+        return MultiCategorical(self.choice.logits(params), self.to_env)
 
     def to_env(self, raw: Tensor) -> Tensor:
         """Indices (B, K) -> actions (B, *shape)."""
