@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from ewm_studio.errors import JobError, UserError
-from ewm_studio.terminal.output import complain
+from ewm_studio.terminal.output import Tolerant, complain
 from ewm_studio.terminal.progress import View, make_view
 from ewm_studio.training.events import Event, Finished, JobControl
 
@@ -122,7 +122,7 @@ def _stdout_to_stderr() -> Iterator[None]:
     """While a job runs, whatever a library or a subprocess prints goes to stderr: stdout is for the result."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        stack.enter_context(contextlib.redirect_stdout(Tolerant(sys.stderr)))
         try:
             kept = os.dup(1)
             os.dup2(2, 1)

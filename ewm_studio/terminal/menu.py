@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -104,7 +105,8 @@ class Menu:
             for column in ("", "section", "what"):
                 table.add_column(column)
             for number, (name, model) in enumerate(SECTIONS.items(), 1):
-                table.add_row(str(number), name, " ".join((model.__doc__ or "").split()))
+                chosen = f"chosen: {getattr(self.experiment, name).name}" if name in COMPONENTS else ""
+                table.add_row(str(number), name, escape(chosen or " ".join((model.__doc__ or "").split())))
             self.console.print(table)
             word = self.ask(f"section {_BACK}")
             if not word:
@@ -117,7 +119,7 @@ class Menu:
         if name in COMPONENTS:
             self.component(name)
             return
-        fields = list(SECTIONS[name].model_fields)
+        fields = SECTIONS[name].model_fields
         while True:
             self.table(SECTIONS[name], getattr(self.experiment, name))
             choice = self.ask(f"setting of {name}, or name=value {_BACK}")
@@ -125,13 +127,15 @@ class Menu:
                 return
             self.guarded(self.edit, name, fields, choice)
 
-    def edit(self, section: str, fields: list[str], word: str) -> None:
+    def edit(self, section: str, fields: Mapping[str, FieldInfo], word: str) -> None:
         """Set one value: given with the name, or asked for until it is right or left empty."""
         name, equals, text = word.partition("=")
-        path = f"{section}.{pick(name.strip(), fields)}"
+        name = pick(name.strip(), list(fields))
+        path = f"{section}.{name}"
         if equals:
             self.assign(path, read_value(path, text.strip()))
             return
+        self.say(escape(fields[name].description or ""))
         while text := self.ask(f"{path} {_BACK}"):
             try:
                 self.assign(path, read_value(path, text))
@@ -168,13 +172,15 @@ class Menu:
         for number, name in enumerate(names, 1):
             text = known[name].summary if name in known else "whatever fits the environment"
             self.say(f"  {number:>2}  {name:<26}{escape(text)}")
-        word = self.ask(f"{kind} [{getattr(self.experiment, kind).name}] (empty: keep)")
-        if word:
-            self.choose_component(kind, pick(word, names), {})
-        choice: ComponentChoice = getattr(self.experiment, kind)
-        while choice.name != "auto":
+        while word := self.ask(f"{kind} [{getattr(self.experiment, kind).name}] (empty: keep)"):
+            try:
+                self.choose_component(kind, pick(word, names), {})
+                break
+            except UserError as error:
+                self.refuse(error)
+        while (choice := getattr(self.experiment, kind)).name != "auto":
             cls = registry.component(cast("Kind", kind), choice.name)
-            fields = list(cls.Settings.model_fields)
+            fields = cls.Settings.model_fields
             if not fields:
                 return
             self.table(cls.Settings, registry.check_settings(cast("Kind", kind), cls, choice.given))
@@ -182,7 +188,6 @@ class Menu:
             if not word:
                 return
             self.guarded(self.edit, kind, fields, word)
-            choice = getattr(self.experiment, kind)
 
     def choose_component(self, kind: str, name: str, given: dict[str, Any]) -> None:
         """Take over a component with its own settings, once they are checked.
@@ -261,13 +266,16 @@ class Menu:
 
     def table(self, model: type[BaseModel], values: BaseModel) -> None:
         """Draw a group of settings with their present values."""
+        columns = ("", "setting", "value", "unit", "range", "what")
+        # The explanations need room; a narrow terminal shows each where its setting is edited.
+        columns = columns if self.console.width >= 120 else columns[:-1]
         table = Table(box=None, pad_edge=False)
-        for column in ("", "setting", "value", "unit", "range", "what"):
+        for column in columns:
             table.add_column(column, overflow="fold")
         for number, (name, info) in enumerate(model.model_fields.items(), 1):
             value = shown(getattr(values, name))
             row = (str(number), name, value, unit_of(info), bounds_of(info), info.description or "")
-            table.add_row(*map(escape, row))
+            table.add_row(*map(escape, row[: len(columns)]))
         self.console.print(table)
 
     def ask(self, prompt: str) -> str:

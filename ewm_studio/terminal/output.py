@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 def complain(reason: object, code: int) -> int:
@@ -37,13 +39,39 @@ def write_line(text: str, error: bool = False) -> None:
         silence(stream)
 
 
+class Tolerant(io.TextIOBase):
+    """Writes on to a stream, and goes quiet when nobody reads that any more."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write on; the length of the text, whatever became of it."""
+        if self._stream is not None:
+            try:
+                self._stream.write(text)
+            except (OSError, ValueError):
+                self._stream = None
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what is behind."""
+        if self._stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.flush()
+
+
 def silence(stream: Any) -> None:
     """Point a broken stream at nothing, so that the interpreter's own flush at exit is quiet."""
     try:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, stream.fileno())
         os.close(nothing)
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):
         return
 
 
