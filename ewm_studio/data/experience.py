@@ -89,6 +89,7 @@ class Experience:
         self.store = store
         self.episodes: list[Episode] = list(episodes)
         self._open: list[_Open] = []
+        self._finished = sum(len(episode.frames) for episode in self.episodes)  # observations
 
     # Filling
 
@@ -165,6 +166,7 @@ class Experience:
 
     def _put(self, episode: Episode) -> None:
         self.episodes.append(episode)
+        self._finished += len(episode.frames)
         for cached in ("_slots", "_frames"):
             self.__dict__.pop(cached, None)
 
@@ -172,8 +174,8 @@ class Experience:
 
     @property
     def frame_count(self) -> int:
-        """Observations in all finished episodes."""
-        return sum(len(episode.frames) for episode in self.episodes)
+        """Observations taken in, also those of episodes that are going on."""
+        return self._finished + sum(len(going.frames) for going in self._open)
 
     @property
     def episode_count(self) -> int:
