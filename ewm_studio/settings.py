@@ -256,7 +256,7 @@ class PPOSettings(Settings):
     )
     normalize_advantage: bool = setting(True, "Give each minibatch's advantages mean 0 and deviation 1.", advanced=True)
     scale_reward: bool = setting(
-        False, "Divide rewards by the running deviation of the discounted return.", advanced=True
+        True, "Divide rewards by the running deviation of the discounted return.", advanced=True
     )
 
 

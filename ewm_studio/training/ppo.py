@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -48,7 +50,7 @@ def ppo_update(
         for index in torch.randperm(samples).to(batch.z.device).tensor_split(minibatches):
             losses, ratio = ppo_losses(controller, batch, index, settings)
             if taken == 0:
-                first_error = float((ratio - 1).abs().max())
+                first_error = float((ratio.detach() - 1).abs().max())
                 check_finite({f"ppo/{name}": value for name, value in losses.items()})
             if settings.target_kl is not None and float(losses["approx_kl"]) > KL_SLACK * settings.target_kl:
                 stopped = True
@@ -121,37 +123,44 @@ def explained_variance(value: Tensor, returns: Tensor) -> float:
 
 
 class RewardScaler:
-    """Divides rewards by the running deviation of the discounted return, as VecNormalize does; clips at 10."""
+    """Divides rewards by the running deviation of the discounted return, so that values are of the order of 1.
+
+    As VecNormalize does; rewards stay below 10 in size. Without it the value's gradient, clipped together with the
+    policy's, drowns the policy wherever returns are large.
+    """
 
     CLIP = 10.0
 
     def __init__(self, envs: int, gamma: float) -> None:
         self.gamma = gamma
-        self.returns = torch.zeros(envs)
-        self.count, self.mean, self.m2 = 1e-4, 0.0, 1e-4
+        self.returns = np.zeros(envs)
+        self.count, self.mean, self.m2 = 0.0, 0.0, 0.0
 
     def __call__(self, reward: Tensor, ended: Tensor) -> Tensor:
         """Scaled rewards (T, B) for rewards (T, B) and episode ends (T, B)."""
-        for row, over in zip(reward.cpu(), ended.cpu(), strict=True):
+        seen = []
+        for row, over in zip(reward.cpu().numpy(), ended.cpu().numpy(), strict=True):
             self.returns = self.returns * self.gamma + row
-            self._update(self.returns)
-            self.returns = self.returns.masked_fill(over, 0.0)
-        return (reward / math.sqrt(self.m2 / self.count + 1e-8)).clamp(-self.CLIP, self.CLIP)
+            seen.append(self.returns)
+            self.returns = np.where(over, 0.0, self.returns)
+        self._update(np.stack(seen))
+        deviation = math.sqrt(self.m2 / self.count + 1e-8)
+        return (reward / deviation).clamp(-self.CLIP, self.CLIP)
 
-    def _update(self, values: Tensor) -> None:
+    def _update(self, values: np.ndarray) -> None:
         """Chan's parallel update of mean and variance."""
-        n, mean = values.numel(), float(values.mean())
+        n, mean = values.size, float(values.mean())
         m2 = float(((values - mean) ** 2).sum())
         delta, whole = mean - self.mean, self.count + n
         self.m2 += m2 + delta * delta * self.count * n / whole
         self.mean += delta * n / whole
         self.count = whole
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """For an exact resume."""
         return {"returns": self.returns, "count": self.count, "mean": self.mean, "m2": self.m2}
 
-    def restore(self, state: dict[str, object]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Undo `state`."""
         for name, value in state.items():
             setattr(self, name, value)

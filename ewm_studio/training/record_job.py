@@ -19,7 +19,7 @@ from ewm_studio.training.evaluate import agent_for, spread
 from ewm_studio.training.events import EpisodeFinished, Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.training.meter import Meter
 from ewm_studio.training.random_policy import RandomPolicy
-from ewm_studio.training.setup import seed_everything
+from ewm_studio.training.randomness import seed_everything
 from ewm_studio.workspace import Workspace
 
 Decide = Callable[[Any, bool], np.ndarray]  # (raw observation, whether it is an episode's first) -> action

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ewm_studio.data.rollout import RolloutBuffer
-from ewm_studio.envs.vector import Episode, VectorEnvs
+from ewm_studio.envs.vector import Episode, Step, VectorEnvs
 from ewm_studio.models.base import State
 from ewm_studio.models.world_model import WorldModel
 
-VALUE_BATCH = 4096  # samples evaluated at once after a rollout
+EVALUATE_BATCH = 8192  # samples whose value and log-probability are computed at once after a rollout
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Collector(Protocol):
         """Act for `steps` steps in every environment."""
 
     def refresh(self, rollout: Rollout) -> None:
-        """Compute what is carried over to the next rollout anew, after the world model was trained."""
+        """Compute what is carried into the next rollout anew, after the world model was trained."""
 
     def state(self) -> dict[str, Any]:
         """Everything that the next rollout depends on, besides weights and random numbers."""
@@ -43,60 +43,107 @@ class Collector(Protocol):
     def restore(self, state: dict[str, Any]) -> None:
         """Undo `state`."""
 
-    def close(self) -> None:
-        """End the environments."""
-
 
 class LocalCollector:
     """Acts in vector environments of this machine."""
 
     def __init__(self, envs: VectorEnvs, model: WorldModel, keep_obs: bool) -> None:
         self.envs, self.model, self.keep_obs = envs, model, keep_obs
-        self._obs: np.ndarray | None = None
+        self._obs: Tensor | None = None  # (B, ...) the present observations
         self._memory: State = {}
         self._h = torch.empty(0)
-        self._starts = torch.ones(envs.num_envs, dtype=torch.bool)
-        self._buffer: RolloutBuffer | None = None
+        self._starts = torch.empty(0)
+        self._none = torch.zeros(envs.num_envs, dtype=torch.bool, device=model.device)
 
-    def _begin(self) -> None:
-        self._obs = self.envs.reset()
-        memory = self.model.memory
-        self._memory = memory.initial_state(self.envs.num_envs)
-        self._h = memory.initial_hidden(self.envs.num_envs)
-
-    def _to_device(self, array: np.ndarray) -> Tensor:
-        """A copy on the model's device: the environments reuse their arrays."""
-        return torch.from_numpy(np.array(array)).to(self.model.device)
-
-    @torch.inference_mode()
     def collect(self, steps: int) -> Rollout:
-        """See `Collector`. Observations, rewards and ends are those of the executed steps; no step is inserted."""
+        """See `Collector`. Every row is an executed step: environments reset within the step, none is inserted."""
         if self._obs is None:
             self._begin()
         assert self._obs is not None
-        model, envs, device = self.model, self.envs, self.model.device
-        buffer = self._allocate(steps)
+        buffer = RolloutBuffer(steps, self.envs.num_envs, self.keep_obs)
         start = {name: value.clone() for name, value in self._memory.items()}
         episodes: list[tuple[int, Episode]] = []
-        h, memory, starts = self._h, self._memory, self._starts
-        obs = self._to_device(self._obs)
-        for t in range(steps):
-            z = model.vision.encode(obs)
-            policy = model.controller.distribution(z, h)
-            raw = policy.sample()
-            action = policy.to_env(raw)
-            step = envs.step(action.cpu().numpy())
-            ended = step.terminated | step.truncated
-            any_ended = bool(ended.any())
-            over = torch.from_numpy(ended).to(device) if any_ended else None
-            h_live, h_next, memory = model.advance(z, action, memory, over)
-            buffer.put(t, z=z, h=h, raw=raw, action=action, reward=step.reward, starts=starts, obs=obs)
-            if any_ended:
-                buffer.end(t, step.terminated, step.truncated, self._final_values(step, h_live))
-                episodes += [((t + 1) * envs.num_envs, episode) for episode in step.episodes]
-            starts = torch.from_numpy(ended.copy()) if any_ended else self._no_starts
-            h, obs, self._obs = h_next, self._to_device(step.obs), step.obs
-        self._h, self._memory, self._starts = h, memory, starts
-        self._evaluate(buffer)
-        last_value = model.controller.value(model.vision.encode(obs), h)
-        return Rollout(buffer, start, obs, last_value, episodes)
+        with torch.inference_mode():
+            for t in range(steps):
+                episodes += [((t + 1) * self.envs.num_envs, episode) for episode in self._step(t, buffer)]
+            self._evaluate(buffer)
+            last_value = self.model.controller.value(self.model.vision.encode(self._obs), self._h)
+        return Rollout(buffer, start, _normal(self._obs), _normal(last_value), episodes)
+
+    def _begin(self) -> None:
+        memory, envs = self.model.memory, self.envs.num_envs
+        self._obs = self._to_device(self.envs.reset())
+        self._memory = memory.initial_state(envs)
+        self._h = memory.initial_hidden(envs).to(self.model.device)
+        self._starts = torch.ones(envs, dtype=torch.bool, device=self.model.device)
+
+    def _to_device(self, array: np.ndarray) -> Tensor:
+        """A copy on the model's device: the environments reuse their arrays."""
+        return torch.tensor(array, device=self.model.device)
+
+    def _step(self, t: int, buffer: RolloutBuffer) -> list[Episode]:
+        """One decision and one step in every environment."""
+        model, obs = self.model, self._obs
+        assert obs is not None
+        z = model.vision.encode(obs)
+        policy = model.controller.distribution(z, self._h)
+        raw = policy.sample()
+        action = policy.to_env(raw)
+        step = self.envs.step(action.cpu().numpy())
+        buffer.put(t, obs=obs, z=z, h=self._h, raw=raw, action=action, starts=self._starts, reward=step.reward)
+        ended = self._to_device(step.terminated | step.truncated) if step.final_obs else None
+        h_live, self._h, self._memory = model.advance(z, action, self._memory, ended)
+        if ended is not None:
+            buffer.end(t, step.terminated, step.truncated)
+            self._bootstrap(t, buffer, step, h_live)
+            self._starts = ended
+        else:
+            self._starts = self._none
+        self._obs = self._to_device(step.obs)
+        return step.episodes
+
+    def _bootstrap(self, t: int, buffer: RolloutBuffer, step: Step, h_live: Tensor) -> None:
+        """Value of the last observation of each truncated episode, with the memory that led there."""
+        cut = [i for i in step.final_obs if step.truncated[i] and not step.terminated[i]]
+        if cut:
+            z = self.model.vision.encode(self._to_device(np.stack([step.final_obs[i] for i in cut])))
+            buffer.final_value[t, cut] = self.model.controller.value(z, h_live[cut]).to(buffer.final_value.device)
+
+    def _evaluate(self, buffer: RolloutBuffer) -> None:
+        """Values and log-probabilities of all steps at once: the same weights, a fraction of the calls."""
+        controller = self.model.controller
+        buffer.to(self.model.device)
+        z, h, raw = (x.flatten(0, 1) for x in (buffer.z, buffer.h, buffer.raw))
+        value, log_prob = buffer.value.flatten(), buffer.log_prob.flatten()
+        for index in torch.arange(len(z)).split(EVALUATE_BATCH):
+            part = slice(int(index[0]), int(index[-1]) + 1)
+            value[part] = controller.value(z[part], h[part])
+            log_prob[part] = controller.distribution(z[part], h[part]).log_prob(raw[part])
+
+    @torch.no_grad()
+    def refresh(self, rollout: Rollout) -> None:
+        """Replay the rollout through the trained memory, so that the next one starts from its present states."""
+        memory, buffer = self.model.memory, rollout.buffer
+        if memory.hidden_dim == 0:
+            return
+        action = self.model.action_encoding(buffer.action)
+        h, state = memory.sequence(buffer.z, action, buffer.starts, rollout.start)
+        self._memory = memory.reset(state, self._starts)
+        self._h = h[-1].masked_fill(self._starts[:, None], 0.0)
+
+    def state(self) -> dict[str, Any]:
+        """The environments' episodes and the memory's state."""
+        memory = {name: _normal(value) for name, value in self._memory.items()}
+        return {"envs": self.envs.state(), "memory": memory, "h": _normal(self._h), "starts": _normal(self._starts)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Replay the environments to where they stood."""
+        device = self.model.device
+        self._obs = self._to_device(self.envs.restore(state["envs"]))
+        self._memory = {name: value.to(device) for name, value in state["memory"].items()}
+        self._h, self._starts = state["h"].to(device), state["starts"].to(device)
+
+
+def _normal(tensor: Tensor) -> Tensor:
+    """A tensor that autograd may use, whether or not it was made in inference mode."""
+    return tensor.clone() if tensor.is_inference() else tensor

@@ -81,12 +81,6 @@ def set_threads(setting: int | str, observation: gym.spaces.Box) -> None:
         torch.set_num_threads(threads)
 
 
-def seed_everything(seed: int) -> np.random.Generator:
-    """Seed PyTorch and give the job's NumPy generator."""
-    torch.manual_seed(seed)
-    return np.random.default_rng(np.random.SeedSequence([seed, 0xDA7A]))
-
-
 def build_model(experiment: Experiment, spaces: Spaces, workspace: Workspace) -> tuple[WorldModel, Experiment]:
     """The model a run starts with: fresh, loaded, or patched; and the experiment that names its parts in full.
 

@@ -8,14 +8,12 @@ from collections.abc import Generator
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ewm_studio.data.rollout import compute_gae
 from ewm_studio.envs.vector import VectorEnvs, choose_batch_size, make_vector
 from ewm_studio.errors import UserError
-from ewm_studio.models.agent import to_pictures
-from ewm_studio.models.base import Tag
+from ewm_studio.models.agent import reconstructions
 from ewm_studio.models.world_model import WorldModel, load_weights
 from ewm_studio.settings import Experiment
 from ewm_studio.training.events import (
@@ -23,15 +21,15 @@ from ewm_studio.training.events import (
     EpisodeFinished,
     Event,
     Finished,
-    Images,
     JobControl,
     Message,
-    Metrics,
     RunStarted,
 )
+from ewm_studio.training.logs import RunLog
 from ewm_studio.training.meter import Meter
 from ewm_studio.training.optimize import Averages, adam
 from ewm_studio.training.ppo import PPOBatch, RewardScaler, ppo_update
+from ewm_studio.training.randomness import random_state, restore_random_state, seed_everything
 from ewm_studio.training.rollout import LocalCollector, Rollout
 from ewm_studio.training.setup import (
     Spaces,
@@ -39,7 +37,6 @@ from ewm_studio.training.setup import (
     choose_device,
     model_metadata,
     save_path_of,
-    seed_everything,
     set_threads,
     spaces_of,
     versions,
@@ -158,7 +155,7 @@ class TrainingJob:
         limit = self.experiment.train.total_steps
         meter = Meter("train", limit, "steps", self.env_steps)
         log = Averages()
-        tensorboard = self._tensorboard(run)
+        sink = RunLog(run, self.experiment.run.tensorboard)
         while not (stop := self._reason_to_stop(control)):
             rollout = self.collector.collect(self._rollout_steps())
             yield from self._note_episodes(run, rollout)
@@ -168,20 +165,16 @@ class TrainingJob:
             self._note_best()
             yield meter.at(self.env_steps)
             if self.epochs % self.experiment.run.log_freq == 0:
-                metrics = self._metrics(log)
-                run.log_metrics(metrics.step, metrics.epoch, metrics.seconds, metrics.values)
-                tensorboard.scalars(metrics.step, metrics.values)
-                yield metrics
-            images = self._images(rollout)
-            if images is not None:
-                tensorboard.images(images.step, images.pictures)
-                yield images
+                yield sink.metrics(self.env_steps, self.epochs, self.seconds, self._figures(log))
+            pictures = self._pictures(rollout)
+            if pictures is not None:
+                yield sink.images(self.env_steps, pictures)
             if self.epochs % self.experiment.run.save_freq == 0:
                 yield self._save(run)
         self.stopped_by = stop
         if self._saved_at != self.epochs:
             yield self._save(run)
-        tensorboard.close()
+        sink.close()
         run.finish(
             "stopped" if stop == "stop" else "finished",
             **self._counters(),
@@ -270,39 +263,25 @@ class TrainingJob:
         if mean is not None and (self.best_mean is None or mean > self.best_mean):
             self.best_mean, self.best_epoch = mean, self.epochs
 
-    def _metrics(self, log: Averages) -> Metrics:
+    def _figures(self, log: Averages) -> dict[str, float]:
         values = log.take()
         self.losses = {k: v for k, v in values.items() if np.isfinite(v)}
         if self.recent:
             values["reward/mean_100"] = float(np.mean(self.recent))
             values["reward/length_mean_100"] = float(np.mean(self.recent_lengths))
         values["speed/steps_per_second"] = self._speed()
-        finite = {k: v for k, v in values.items() if np.isfinite(v)}
-        return Metrics(self.env_steps, self.epochs, self.seconds, finite)
+        return values
 
     def _speed(self) -> float:
         return (self.env_steps - self._steps_before) / max(time.monotonic() - self._began, 1e-9)
 
-    def _images(self, rollout: Rollout) -> Images | None:
+    def _pictures(self, rollout: Rollout) -> dict[str, np.ndarray] | None:
         """Some observations and their reconstructions, at most every two seconds."""
-        vision = self.model.vision
         now = time.monotonic()
         if len(self.spaces.observation.shape) != 3 or now - self._pictures_at < PICTURE_SECONDS:
             return None
         self._pictures_at = now
-        obs = rollout.next_obs[:PICTURES]
-        pictures = {"original": to_pictures(obs)}
-        if Tag.RECONSTRUCTS in vision.tags:
-            with torch.no_grad():
-                pictures["reconstruction"] = to_pictures(vision.decode(vision.encode(obs)))
-        return Images(self.env_steps, pictures)
-
-    def _tensorboard(self, run: Run) -> Any:
-        if not self.experiment.run.tensorboard:
-            return _NoLog()
-        from ewm_studio.workspace.tensorboard import TensorBoardLog
-
-        return TensorBoardLog(run.folder)
+        return reconstructions(self.model.vision, rollout.next_obs[:PICTURES])
 
     def _counters(self) -> dict[str, int]:
         return {"steps": self.env_steps, "episodes": self.episodes, "epochs": self.epochs}
@@ -384,33 +363,3 @@ class TrainingJob:
             "steps_per_second": self._speed(),
             "stopped_by": self.stopped_by,
         }
-
-
-class _NoLog:
-    """Where no TensorBoard files are asked for."""
-
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Nothing."""
-
-    def images(self, step: int, pictures: dict[str, np.ndarray]) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
-def random_state(rng: np.random.Generator) -> dict[str, Any]:
-    """The state of every random number generator a job draws from."""
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": rng.bit_generator.state,
-    }
-
-
-def restore_random_state(state: dict[str, Any], rng: np.random.Generator) -> None:
-    """Undo `random_state`."""
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
-    rng.bit_generator.state = state["numpy"]
