@@ -125,6 +125,7 @@ class Workspace:
 
     def runs(self) -> list[RunInfo]:
         """All runs, newest first. One whose process died is shown as interrupted."""
+        self._adopt()
         rows = self._database.read(f"SELECT {_COLUMNS} FROM runs WHERE deleted IS NULL ORDER BY created DESC, id DESC")
         return [self._info(row) for row in rows if (self.runs_folder / row[1]).is_dir()]
 
@@ -176,7 +177,7 @@ class Workspace:
         rows = self._database.read("SELECT name FROM runs WHERE deleted IS NOT NULL")
         binned = [row[0] for row in rows if (self.bin_folder / row[0]).is_dir()]
         if name not in binned:
-            raise UserError(f"no run '{name}' in the bin; {nearest(name, binned)}")
+            raise UserError(f"no run {name[:80]!r} in the bin; {nearest(name, binned)}")
         try:
             os.rename(self.bin_folder / name, self.runs_folder / name)
         except OSError as error:
@@ -194,19 +195,20 @@ class Workspace:
         run = self._idle(name, "renamed")
         if not new or safe_name(new) != new:
             raise UserError(
-                f"'{new}' cannot name a run; use letters, digits, '-', '_' and '.', such as {safe_name(new)}"
+                f"{new[:80]!r} cannot name a run; use letters, digits, '-', '_' and '.', such as {safe_name(new)}"
             )
         folder = self.runs_folder / new
         taken = self._database.read("SELECT 1 FROM runs WHERE name = ?", (new,))
         if taken or not self._claim(folder):
             raise UserError(f"a run is called '{new}' already; choose another name")
-        try:
-            folder.rmdir()
-            os.rename(run.folder, folder)
-        except OSError as error:
-            raise write_error(folder, error) from error
+        # Inside the transaction, so that nobody takes the folder for one put there by hand.
         with self._database.writing() as connection:
             connection.execute("UPDATE runs SET name = ? WHERE name = ?", (new, run.name))
+            try:
+                folder.rmdir()
+                os.rename(run.folder, folder)
+            except OSError as error:
+                raise write_error(folder, error) from error
         return self.run(new)
 
     def describe_run(self, name: str, *, title: str | None = None, note: str | None = None) -> None:
@@ -249,7 +251,7 @@ class Workspace:
             return name
         with contextlib.suppress(OSError, ValueError):
             path = Path(name).expanduser()
-            if path.is_dir():
+            if name and path.is_dir():
                 if path.resolve().parent == self.runs_folder.resolve() and path.resolve().name in known:
                     return path.resolve().name
                 if path.name not in known:
@@ -259,7 +261,7 @@ class Workspace:
             return fits[0]
         if fits:
             raise UserError(f"'{name}' begins the names of {len(fits)} runs: {', '.join(sorted(fits)[-5:])}; give more")
-        raise UserError(f"no run '{name}' in {self.path}; {nearest(name, sorted(known, reverse=True))}")
+        raise UserError(f"no run {name[:80]!r} in {self.path}; {nearest(name, sorted(known, reverse=True))}")
 
     def _idle(self, name: str, done: str) -> Run:
         run = self.run(name)
@@ -288,10 +290,14 @@ class Workspace:
 
     def _adopt(self) -> None:
         """Take in runs whose folders were put here by hand: any with settings that the database does not know."""
-        known = {row[0] for row in self._database.read("SELECT name FROM runs WHERE deleted IS NULL")}
+        deleted = dict(self._database.read("SELECT name, deleted FROM runs"))
         with contextlib.suppress(OSError):
             for folder in sorted(self.runs_folder.iterdir()):
-                if folder.name in known or not (folder / "experiment.toml").is_file():
+                if deleted.get(folder.name, "unknown") is None or not (folder / "experiment.toml").is_file():
+                    continue
+                if folder.name in deleted:
+                    with self._database.writing() as connection:
+                        connection.execute("UPDATE runs SET deleted = NULL WHERE name = ?", (folder.name,))
                     continue
                 with contextlib.suppress(sqlite3.IntegrityError, OSError, ValueError, TypeError, KeyError):
                     values = tomllib.loads((folder / "experiment.toml").read_text("utf-8"))
