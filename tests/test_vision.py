@@ -17,6 +17,7 @@ from ewm_studio.models.vision.jepa import JEPA, decorrelation, draw_masks
 from ewm_studio.models.vision.vq_vae import VQ_VAE
 
 PICTURES = ["ConvVAE", "VQ_VAE", "JEPA"]
+STEPS = {"ConvVAE": 250, "VQ_VAE": 200, "JEPA": 120}  # of a short training on squares
 SHAPES = [(3, 64, 64), (1, 16, 16), (3, 96, 96), (4, 8, 8), (3, 50, 84), (12, 33, 17)]
 SMALL = {
     "ConvVAE": {"latent_dim": 16, "channels": 16},
@@ -70,7 +71,7 @@ def trained() -> dict[str, tuple[VisionModel, list[float]]]:
     result = {}
     for name in PICTURES:
         model = make(name, **SMALL[name])
-        result[name] = (model, train(model, pictures, steps=250))
+        result[name] = (model, train(model, pictures, steps=STEPS[name]))
     return result
 
 
@@ -304,6 +305,9 @@ def test_only_a_training_loss_and_its_update_move_the_codebook():
     model.loss(obs)
     model.after_update()
     model.train()
+    with torch.no_grad():
+        model.loss(obs)
+    model.after_update()
     model.encode(obs)
     model.after_update()
     model.loss(obs)  # gathered, but not yet applied

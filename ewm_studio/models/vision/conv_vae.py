@@ -21,7 +21,7 @@ class ConvVAESettings(ComponentSettings):
 
     latent_dim: int = setting(32, "Numbers in the latent.", unit="numbers", ge=1, le=4096)
     channels: int = setting(
-        32,
+        16,
         "Channels of the first layer; each next one has twice as many, up to 8 times.",
         unit="channels",
         ge=1,

@@ -27,11 +27,11 @@ class JEPASettings(ComponentSettings):
 
     latent_dim: int = setting(128, "Numbers in the latent.", unit="numbers", ge=1, le=4096)
     grid: int = setting(8, "Patches along the picture's shorter side.", unit="patches", ge=4, le=32)
-    features: int = setting(96, "Features of a patch; a multiple of 4 times the heads.", ge=8, le=1024)
-    layers: int = setting(3, "Transformer layers of the encoder.", unit="layers", ge=1, le=24)
+    features: int = setting(64, "Features of a patch; a multiple of 4 times the heads.", ge=8, le=1024)
+    layers: int = setting(2, "Transformer layers of the encoder.", unit="layers", ge=1, le=24)
     heads: int = setting(4, "Attention heads.", unit="heads", ge=1, le=16)
     predictor_features: int = setting(
-        64, "Features inside the predictor; a multiple of 4 times the heads.", ge=8, le=1024
+        32, "Features inside the predictor; a multiple of 4 times the heads.", ge=8, le=1024
     )
     predictor_layers: int = setting(2, "Transformer layers of the predictor.", unit="layers", ge=1, le=24)
     ema: float = setting(0.996, "Decay of the target encoder's moving average, an update.", ge=0, lt=1)

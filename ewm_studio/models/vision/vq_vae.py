@@ -98,7 +98,8 @@ class VQ_VAE(VisionModel[VQVAESettings]):
 
     def _vectors(self, obs: Tensor) -> Tensor:
         """What the encoder gives, before quantisation: (B, H', W', D)."""
-        return self.encoder(pad_to_multiple(to_unit(obs), self.multiple)).permute(0, 2, 3, 1)
+        cells = self.encoder(pad_to_multiple(to_unit(obs), self.multiple))
+        return cells.permute(0, 2, 3, 1).float()  # distances and averages need float32, also under autocast
 
     def nearest(self, vectors: Tensor) -> Tensor:
         """Index (...) of the codebook vector nearest to each of vectors (..., D)."""
@@ -134,7 +135,7 @@ class VQ_VAE(VisionModel[VQVAESettings]):
         vectors = self._vectors(obs)
         codes = self.nearest(vectors.detach())
         chosen = F.embedding(codes, self.codebook)
-        if self.training:
+        if self.training and torch.is_grad_enabled():  # a loss without gradients is a measurement
             self._gathered.append((vectors.detach().flatten(0, 2), codes.flatten()))
         straight_through = vectors + (chosen - vectors).detach()
         error = squared_error(self._draw(straight_through), pictures).mean()
