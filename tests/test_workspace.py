@@ -101,6 +101,11 @@ def test_a_file_in_the_way(tmp_path: Path, where: str) -> None:
         Workspace(tmp_path / where.removesuffix("/runs"))
 
 
+def test_a_place_that_is_no_path() -> None:
+    with pytest.raises(UserError):
+        Workspace("a\0b")
+
+
 def test_default_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EWM_WORKSPACE", raising=False)
     assert default_workspace() == Path("workspaces/default")
@@ -264,7 +269,7 @@ def test_resolving_a_model(workspace: Workspace, tmp_path: Path) -> None:
     assert workspace.resolve_model(run.folder).resolve() == best.resolve()
     assert Workspace(tmp_path / "elsewhere").resolve_model(str(run.folder)).resolve() == best.resolve()
     assert workspace.resolve_model(str(tmp_path / "m.safetensors")) == tmp_path / "m.safetensors"
-    for bad in ("none.safetensors", str(tmp_path), "nothing", "\0", "x" * 5000):
+    for bad in ("none.safetensors", str(tmp_path), "nothing", "\0", "x" * 5000, "~nobody/x", "~nobody/x.safetensors"):
         with pytest.raises(UserError):
             workspace.resolve_model(bad)
 
@@ -429,7 +434,7 @@ def test_a_dead_process_leaves_an_interrupted_run(workspace: Workspace) -> None:
     try:
         assert workspace.info(name).state == "running"
         run = workspace.run(name)
-        with pytest.raises(UserError, match="by another process"):
+        with pytest.raises(UserError, match="trained already"):
             run.log_metrics(2, 2, 0.2, {"a": 1.0})
         with pytest.raises(UserError, match="is being trained"):
             workspace.delete_run(name)
@@ -522,9 +527,9 @@ KILLED = """
     from ewm_studio.workspace.models import load_model
     from ewm_studio.workspace.tree import load_tree
     torch.set_num_threads(1)
-    path, same_step = sys.argv[1], sys.argv[2] == "same"
+    path = sys.argv[1]
 
-    def child(name, start, pipe):
+    def child(name, start, pipe, same_step):
         run = Workspace(path).run(name)
         n = start
         while True:
@@ -535,55 +540,56 @@ KILLED = """
             run.save_checkpoint(7 if same_step else n, tensors, {"n": n}, trainer, n % 5, keep=2)
             os.write(pipe, b"%d\\n" % n)
 
-    ws = Workspace(path)
-    name = ws.create_run("Killed-v0", "train", "", {}, 0)
-    name.finish("stopped")
-    name = name.name
-    ws.close()
     import safetensors.torch  # once, not in every child
-    random.seed(1 + same_step)
-    last = 0
-    for kill in range(20):
-        read, write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                os.close(read)
-                child(name, last, write)
-            finally:
-                os._exit(1)
-        os.close(write)
-        os.read(read, 1)
-        time.sleep(random.random() * 0.06)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        said = b""
-        while piece := os.read(read, 65536):
-            said += piece
-        os.close(read)
+    for same_step in (False, True):
         ws = Workspace(path)
-        run = ws.run(name)
-        assert ws.info(name).state == "interrupted", ws.info(name)
-        latest = run.latest_checkpoint()
-        tensors, metadata = load_model(latest)
-        trainer = load_tree(latest.with_suffix(".trainer"))
-        n = metadata["n"]
-        assert trainer["n"] == n and (trainer["t"] == n).all() and (tensors["w"] == n).all(), (n, trainer)
-        reported = [int(x) for x in said.split()[1:]]
-        assert n >= max(reported, default=last), (n, reported)
-        load_model(run.best_checkpoint())
-        if not same_step:
-            assert metadata["checkpoint"]["step"] == n
-        last = n
+        name = ws.create_run("Killed-v0", "train", "", {}, 0)
+        name.finish("stopped")
+        name = name.name
         ws.close()
-    print(last)
+        random.seed(1)
+        last = 0
+        for kill in range(20):
+            read, write = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    os.close(read)
+                    child(name, last, write, same_step)
+                finally:
+                    os._exit(1)
+            os.close(write)
+            os.read(read, 1)
+            time.sleep(random.random() * 0.06)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            said = b""
+            while piece := os.read(read, 65536):
+                said += piece
+            os.close(read)
+            ws = Workspace(path)
+            run = ws.run(name)
+            assert ws.info(name).state == "interrupted", ws.info(name)
+            latest = run.latest_checkpoint()
+            tensors, metadata = load_model(latest)
+            trainer = load_tree(latest.with_suffix(".trainer"))
+            n = metadata["n"]
+            assert trainer["n"] == n and (trainer["t"] == n).all() and (tensors["w"] == n).all(), (n, trainer)
+            reported = [int(x) for x in said.split()[1:]]
+            assert n >= max(reported, default=last), (n, reported)
+            load_model(run.best_checkpoint())
+            if not same_step:
+                assert metadata["checkpoint"]["step"] == n
+            last = n
+            ws.close()
+        print(last)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a warm process, to be quick")
-@pytest.mark.parametrize("steps", ["rising", "same"])
-def test_a_kill_at_any_instant_leaves_a_good_pair(tmp_path: Path, steps: str) -> None:
-    assert int(end(script(KILLED, tmp_path / "ws", steps))) >= 20
+def test_a_kill_at_any_instant_leaves_a_good_pair(tmp_path: Path) -> None:
+    """Twenty times for steps that rise, twenty times for one step saved again and again."""
+    assert all(int(saves) >= 20 for saves in end(script(KILLED, tmp_path / "ws")).split())
 
 
 @pytest.mark.parametrize("instant", range(12))

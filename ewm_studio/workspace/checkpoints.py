@@ -87,7 +87,8 @@ class Checkpoints:
         own = {"step": step, "mean_reward": mean_reward, "trainer_sha256": digest}
         models.save_model(path, tensors, {**metadata, "checkpoint": own})
         if waiting != state:
-            os.replace(waiting, state)
+            with contextlib.suppress(FileNotFoundError):  # whoever looked for the latest may have done it
+                os.replace(waiting, state)
         best = self.best()
         self._prune(keep, best)
         return path, best is not None and best.step == step

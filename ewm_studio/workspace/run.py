@@ -74,7 +74,7 @@ class Run:
         """
         try:
             if not self._lock.acquire():
-                raise UserError(f"run {self.name} is being trained by another process; stop that one first")
+                raise UserError(f"run {self.name} is being trained already; stop that first")
         except OSError as error:
             raise write_error(self.folder, error) from error
         with self._database.writing() as connection:

@@ -66,7 +66,7 @@ class Workspace:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser()
+        self.path = _expanded(path)
         try:
             self.runs_folder.mkdir(parents=True, exist_ok=True)
             self.recordings_folder.mkdir(exist_ok=True)
@@ -76,6 +76,8 @@ class Workspace:
             ) from None
         except OSError as error:
             raise write_error(self.path, error) from None
+        except ValueError as error:
+            raise UserError(f"workspace {str(path)[:80]!r} cannot be a folder: {error}") from None
         self._database = Database(self.path / "workspace.sqlite")
 
     @property
@@ -231,7 +233,7 @@ class Workspace:
         Raises:
             UserError: there is nothing by that name, or no model in it.
         """
-        path = Path(text).expanduser()
+        path = _expanded(text)
         with contextlib.suppress(OSError, ValueError):
             if path.is_file():
                 return path
@@ -250,7 +252,7 @@ class Workspace:
         if name in known:
             return name
         with contextlib.suppress(OSError, ValueError):
-            path = Path(name).expanduser()
+            path = _expanded(name)
             if name and path.is_dir():
                 if path.resolve().parent == self.runs_folder.resolve() and path.resolve().name in known:
                     return path.resolve().name
@@ -318,6 +320,14 @@ class Workspace:
 def safe_name(text: str) -> str:
     """A text as a file name that every system takes: "module:Id-v0" becomes "module-Id-v0"."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:80].rstrip(".-") or "run"
+
+
+def _expanded(path: str | Path) -> Path:
+    """`~` as the home folder; where there is no such home, the path as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _best_in(folder: Path, said: str) -> Path:
