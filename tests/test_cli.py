@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -422,6 +423,52 @@ def test_failures_have_their_exit_codes(monkeypatch, capsys, home):
     (log,) = (home / "logs").iterdir()
     assert str(log) in line
     assert "Traceback" in log.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_the_job_to_stop(number, monkeypatch, capsys):
+    before = signal.getsignal(number)
+
+    def job(experiment, workspace, control=None):
+        yield Message("running")
+        signal.raise_signal(number)
+        assert control.stop_requested
+        yield Finished("stop", {"saved": True})
+
+    monkeypatch.setitem(vars(training), "train", job)
+    assert cli.main(["train", "--json"]) == 130
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"saved": True}
+    assert "saving first" in err
+    assert signal.getsignal(number) is before
+
+
+def test_the_second_signal_ends_a_job_at_once_and_closes_it(monkeypatch, capsys):
+    closed = []
+
+    def job(experiment, workspace, control=None):
+        try:
+            while True:  # deaf to the request
+                yield Message("running")
+                signal.raise_signal(signal.SIGINT)
+        finally:
+            closed.append(True)
+
+    monkeypatch.setitem(vars(training), "train", job)
+    assert cli.main(["train", "--json"]) == 130
+    out, err = capsys.readouterr()
+    assert (out, closed) == ("", [True])
+    assert "Traceback" not in err
+
+
+def test_a_job_that_was_done_before_it_heard_is_done(monkeypatch, capsys):
+    def job(experiment, workspace, control=None):
+        yield Message("running")
+        signal.raise_signal(signal.SIGINT)
+        yield Finished("total_steps", {})
+
+    monkeypatch.setitem(vars(training), "train", job)
+    assert cli.main(["train", "--json"]) == 0
 
 
 def test_a_broken_stderr_does_not_stop_a_job(seen, monkeypatch, capsys):

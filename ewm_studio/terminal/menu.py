@@ -266,7 +266,7 @@ class Menu:
 
     def table(self, model: type[BaseModel], values: BaseModel) -> None:
         """Draw a group of settings with their present values."""
-        columns = ("", "setting", "value", "unit", "range", "what")
+        columns = ["", "setting", "value", "unit", "range", "what"]
         # The explanations need room; a narrow terminal shows each where its setting is edited.
         columns = columns if self.console.width >= 120 else columns[:-1]
         table = Table(box=None, pad_edge=False)
