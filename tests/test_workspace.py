@@ -315,7 +315,7 @@ def test_packed_blocks_agree_with_the_rows(workspace: Workspace, sizes: list[int
     assert workspace._database.read("SELECT count(*) FROM blocks")[0][0] == start // BLOCK
 
 
-@pytest.mark.parametrize("at", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 50])
+@pytest.mark.parametrize("at", [0, 1, BLOCK - 5, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 50])
 def test_a_resumed_run_goes_on_from_its_checkpoint(workspace: Workspace, at: int) -> None:
     """What was logged after the checkpoint happens again, so it must not stand twice."""
     run, count = new_run(workspace), 2 * BLOCK + 100
