@@ -95,7 +95,7 @@ class _Camera:
         return True
 
 
-_GRASS = _Polygons(_grass())
+_GRASS = _grass()
 
 
 class _Canvas:
@@ -107,10 +107,10 @@ class _Canvas:
         self.view = self.world.subsurface((0, BAR_H, WINDOW_W, VIEW_H))  # before it is turned over
         self.bar = pygame.Surface((WINDOW_W, WINDOW_H), depth=32)
         self.bar_view = self.bar.subsurface((0, VIEW_H, WINDOW_W, BAR_H))
-        self.narrow = pygame.Surface((STATE_W, WINDOW_H), depth=32)
-        self.narrow_view = self.narrow.subsurface((0, 0, STATE_W, VIEW_H))
+        self.turned, self.turned_pixels = _shared(STATE_W, VIEW_H)
+        self.narrow, self.narrow_pixels = _shared(STATE_W, WINDOW_H)
         self.narrow_bar = self.narrow.subsurface((0, VIEW_H, STATE_W, BAR_H))
-        self.small = pygame.Surface((STATE_W, STATE_H), depth=32)
+        self.small, self.small_pixels = _shared(STATE_W, STATE_H)
         self.font = pygame.font.Font(pygame.font.get_default_font(), 42)
         self.texts: dict[str, pygame.Surface] = {}
 
@@ -121,6 +121,12 @@ class _Canvas:
                 self.texts.clear()
             self.texts[words] = self.font.render(words, True, (255, 255, 255), (0, 0, 0))
         return self.texts[words]
+
+
+def _shared(width: int, height: int) -> tuple[pygame.Surface, np.ndarray]:
+    """A surface, and the memory (height, width, 4) of its pixels, blue, green, red and one unused."""
+    pixels = np.zeros((height, width, 4), np.uint8)
+    return pygame.image.frombuffer(pixels, (width, height), "BGRA"), pixels
 
 
 _canvas: _Canvas | None = None
@@ -155,14 +161,14 @@ class FastCarRacing(CarRacing):
         camera = self._camera(BAR_H)
         self._draw_track(canvas.world, camera)
         self._draw_car(canvas.world, camera)
-        if not self._draw_bar(canvas):
+        if not self._draw_bar(canvas):  # an instrument covers part of the track
             return self._frame_of_tall_bar(canvas)
         # Shrinking works row by row and then column by column, so turning over may come in between.
-        pygame.transform.smoothscale(canvas.view, (STATE_W, VIEW_H), canvas.narrow_view)
+        pygame.transform.smoothscale(canvas.view, (STATE_W, VIEW_H), canvas.turned)
         pygame.transform.smoothscale(canvas.bar_view, (STATE_W, BAR_H), canvas.narrow_bar)
-        canvas.narrow_view.blit(pygame.transform.flip(canvas.narrow_view, False, True), (0, 0))
+        canvas.narrow_pixels[:VIEW_H] = canvas.turned_pixels[::-1]
         pygame.transform.smoothscale(canvas.narrow, (STATE_W, STATE_H), canvas.small)
-        return self._to_array(canvas.small)
+        return _rgb(canvas)
 
     def _render(self, mode: str) -> Any:
         if mode != "state_pixels" or "t" not in self.__dict__:
@@ -186,11 +192,12 @@ class FastCarRacing(CarRacing):
         """Background, grass and road."""
         if self._polygons_of is not self.road_poly:
             self._polygons_of = self.road_poly
-            self._polygons = _Polygons(np.array([corners for corners, _ in self.road_poly], dtype=np.float64))
+            road = np.array([corners for corners, _ in self.road_poly], dtype=np.float64).reshape(-1, 4, 2)
+            self._polygons = _Polygons(np.concatenate([_GRASS, road]))
             self._background = _painted(self.bg_color)
             self._grass_color = _painted(self.grass_color)
         if camera.inside_field():
-            surface.fill(self._background)
+            surface.fill(self._background, (0, camera.top, WINDOW_W, WINDOW_H - camera.top))
         else:
             surface.fill((0, 0, 0))
             field = camera.pixels(
@@ -199,12 +206,13 @@ class FastCarRacing(CarRacing):
             gfxdraw.aapolygon(surface, field, self._background)
             gfxdraw.filled_polygon(surface, field, self._background)
         outline, fill = gfxdraw.aapolygon, gfxdraw.filled_polygon
-        for corners in _GRASS.seen(camera)[1]:
-            outline(surface, corners, self._grass_color)
-            fill(surface, corners, self._grass_color)
+        grass, road_poly = self._grass_color, self.road_poly
         for number, corners in zip(*self._polygons.seen(camera), strict=True):
-            red, green, blue = self.road_poly[number][1]  # a tile changes its color when it is driven on
-            color = (int(red), int(green), int(blue))
+            if number < len(_GRASS):
+                color = grass
+            else:
+                red, green, blue = road_poly[number - len(_GRASS)][1]  # a tile changes color when it is driven on
+                color = (int(red), int(green), int(blue), 255)
             outline(surface, corners, color)
             fill(surface, corners, color)
 
@@ -245,11 +253,16 @@ class FastCarRacing(CarRacing):
         self._blit_score(canvas, self.surf)
         pygame.transform.smoothscale(self.surf, (STATE_W, STATE_H), canvas.small)
         self.surf = surf
-        return self._to_array(canvas.small)
+        return _rgb(canvas)
 
-    @staticmethod
-    def _to_array(surface: pygame.Surface) -> np.ndarray:
-        return pygame.surfarray.array3d(surface).transpose(1, 0, 2)
+
+def _rgb(canvas: _Canvas) -> np.ndarray:
+    """A copy of the finished frame, (96, 96, 3)."""
+    blue_green_red = canvas.small_pixels
+    frame = np.empty((STATE_H, STATE_W, 3), np.uint8)
+    for channel in range(3):
+        frame[:, :, channel] = blue_green_red[:, :, 2 - channel]
+    return frame
 
 
 def _painted(color: Any) -> tuple[int, int, int, int]:
