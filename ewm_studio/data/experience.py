@@ -27,7 +27,6 @@ class Episode:
     action: NDArray  # (T, ...) the environment's actions
     reward: NDArray  # (T,) float32
     terminated: bool  # ended for good with the last step
-    whole_start: bool = True  # frames[0] is the first observation of an episode
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -39,7 +38,6 @@ class Episode:
             self.action[begin:end],
             self.reward[begin:end],
             self.terminated and end == len(self),
-            self.whole_start and begin == 0,
         )
 
 
@@ -266,7 +264,7 @@ class Experience:
         real = np.ones(first[-1], bool)
         real[first[1:] - 1] = False
         starts = np.zeros(first[-1], bool)
-        starts[first[:-1]] = [episode.whole_start for episode in self.episodes]
+        starts[first[:-1]] = True
         terminated = np.zeros(lengths.sum(), bool)
         terminated[np.cumsum(lengths) - 1] = [episode.terminated for episode in self.episodes]
         step = np.cumsum(real) - 1
