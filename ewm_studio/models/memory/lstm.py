@@ -117,7 +117,6 @@ class Pieces:
 class LSTMSettings(PredictiveSettings):
     """Settings of the LSTM memory."""
 
-    lr: float = setting(2e-3, "Learning rate, where the experiment gives none.", gt=0, le=1)
     head: Literal["gaussian", "deterministic"] = setting(
         "gaussian", "gaussian: foretells mean and spread of the next latent; deterministic: its mean alone."
     )
