@@ -83,15 +83,15 @@ class _Picture:
         picture = np.asarray(picture)
         if picture.ndim == 3 and not self.colors:
             picture = picture[:, :, 0]
-        if self.keeps_size and not self.to_gray:
-            left, top, right, bottom = self.box
-            out = picture[top:bottom, left:right]
-        else:
-            image = Image.fromarray(picture)
+        # Cut here and not by resize's own box, which lets the filter reach beyond it.
+        left, top, right, bottom = self.box
+        out = picture[top:bottom, left:right]
+        if self.to_gray or not self.keeps_size:
+            image = Image.fromarray(out)
             if self.to_gray:
                 image = image.convert("L")
             # reducing_gap: of a picture many times too large, whole pixels are averaged first.
-            out = np.asarray(image.resize(self.size, Image.Resampling.BILINEAR, self.box, reducing_gap=2.0))
+            out = np.asarray(image.resize(self.size, Image.Resampling.BILINEAR, reducing_gap=2.0))
         if out.ndim == 2:
             return np.ascontiguousarray(out)[None]
         return np.ascontiguousarray(out.transpose(2, 0, 1))
