@@ -311,10 +311,18 @@ def by_hand(one: dict[str, Any], k: int) -> tuple[np.ndarray, np.ndarray, np.nda
     return np.stack(obs), np.array(action), np.array(reward)
 
 
-@given(lengths=st.lists(st.integers(1, 25), min_size=1, max_size=3), k=st.integers(1, 9), rows=st.integers(1, 7))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_experience_is_what_an_agent_with_that_repeat_would_have_lived(tmp_path_factory, monkeypatch, lengths, k, rows):
+@given(
+    lengths=st.lists(st.integers(1, 25), min_size=1, max_size=3),
+    k=st.integers(1, 9),
+    rows=st.integers(1, 7),
+    picture_bytes=st.sampled_from([1, 4096]),
+)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_experience_is_what_an_agent_with_that_repeat_would_have_lived(
+    tmp_path_factory, monkeypatch, lengths, k, rows, picture_bytes
+):
     monkeypatch.setattr("ewm_studio.data.recordings.READ_ROWS", rows)  # so that batches end inside an episode
+    monkeypatch.setattr(episode_file, "PICTURE_BYTES", picture_bytes)  # a chunk a frame, and a chunk of many
     folder = tmp_path_factory.mktemp("recording")
     episodes = record(folder, lengths)
     seen = []
