@@ -6,6 +6,7 @@ are imported only by what needs them, so that help is there at once.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,8 @@ def _open(words: list[str]) -> int:
     if options.cli:
         from ewm_studio.terminal.menu import Menu
 
-        return Menu(open_workspace(options.workspace), options.config).run()
+        with contextlib.closing(open_workspace(options.workspace)) as workspace:
+            return Menu(workspace, options.config).run()
     if options.config:
         parser.error("--config goes with --cli or a command")
     from ewm_studio.terminal.window import open_window
@@ -121,14 +123,14 @@ def _run_job(command: str, words: list[str]) -> int:
     from ewm_studio.terminal.jobs import run_job
     from ewm_studio.terminal.output import print_json, summary, write_line
 
-    workspace = open_workspace(options.workspace)
     resume = getattr(options, "resume", None)
-    launch = build_experiment(workspace, config=options.config, overrides=options.overrides, resume=resume)
-    outcome = run_job(
-        lambda control: job_events(command, launch.experiment, workspace, control, resume),
-        workspace.path,
-        notes=launch.notes,
-    )
+    with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        launch = build_experiment(workspace, config=options.config, overrides=options.overrides, resume=resume)
+        outcome = run_job(
+            lambda control: job_events(command, launch.experiment, workspace, control, resume),
+            workspace.path,
+            notes=launch.notes,
+        )
     if outcome.result is not None:
         if options.json:
             print_json(outcome.result)
@@ -147,7 +149,8 @@ def _run_list(command: str, words: list[str]) -> int:
         return lists.list_components(options.kind, options.json)
     if command == "envs":
         return lists.list_envs(options.part, options.describe, options.json)
-    return lists.list_runs(open_workspace(options.workspace), options.json)
+    with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        return lists.list_runs(workspace, options.json)
 
 
 def list_parser(command: str) -> Any:

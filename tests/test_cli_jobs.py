@@ -67,6 +67,21 @@ def test_a_loaded_model_keeps_its_observations(result_of):
     assert read_metadata(again["checkpoint"])["env"]["id"] == "ewm_studio/CartPoleNoVel-v1"
 
 
+def test_record_then_pretrain_then_train(result_of, home):
+    recorded = result_of("record", "--frames", "200", "--recording", "r1")
+    assert recorded["frames"] == 200
+    assert (home / "recordings" / "r1").is_dir()
+    common = ("pretrain", "--recording", "r1", "--memory", "LSTMMemory", "--set", "memory.hidden_dim=8")
+    pretrained = result_of(*common, "--epochs", "1")
+    assert pretrained["epochs"] == 1
+    assert any(name.startswith("memory/") for name in pretrained["losses"])
+    more = result_of("pretrain", "--resume", pretrained["run"], "--epochs", "2")
+    assert (more["run"], more["epochs"]) == (pretrained["run"], 2)
+    trained = result_of("train", *SMALL, "--epochs", "1", "--load-path", pretrained["run"])
+    assert read_metadata(trained["checkpoint"])["parts"]["memory"]["name"] == "LSTMMemory"
+    assert read_metadata(trained["checkpoint"])["parts"]["memory"]["settings"]["hidden_dim"] == 8
+
+
 def test_a_model_of_another_environment_is_refused(result_of, capfd):
     trained = result_of("train", *SMALL, "--epochs", "1")
     assert cli.main(["infer", "--load-path", trained["run"], "--env", "Pendulum-v1"]) == 2

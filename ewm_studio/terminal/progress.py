@@ -102,7 +102,8 @@ class RichView(View):
         self.bars = Progress(
             TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"), console=console
         )
-        self._tasks: dict[str, TaskID] = {}
+        # Before the first stage there is only waiting, for torch above all.
+        self._tasks: dict[str, TaskID] = {"": self.bars.add_task("starting", total=None, facts="")}
 
     def __enter__(self) -> Self:
         self._guarded(self.bars.start)
@@ -114,13 +115,17 @@ class RichView(View):
 
     def progress(self, event: ev.Progress) -> None:
         """Move the stage's bar."""
+        if "" in self._tasks:
+            self.bars.remove_task(self._tasks.pop(""))
         if event.stage not in self._tasks:
             self._tasks[event.stage] = self.bars.add_task(event.stage, total=event.total, facts="")
         facts = describe(event, self.mean_reward)
         self.bars.update(self._tasks[event.stage], completed=event.done, total=event.total, facts=facts)
 
     def close(self) -> None:
-        """Stop drawing."""
+        """Stop drawing; a job that never came to a stage leaves no bar."""
+        if "" in self._tasks:
+            self.bars.remove_task(self._tasks.pop(""))
         self.bars.stop()
 
 
@@ -146,8 +151,8 @@ def describe(event: ev.Progress, mean_reward: float | None) -> str:
 
 def clock(seconds: float) -> str:
     """Seconds as 0:21 or 1:02:03."""
-    if not 0 <= seconds < 1e9:
+    if not seconds < 1e9:  # also NaN
         return "?"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
