@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ def infer(
         yield meter.at(len(scores))
     seconds = time.monotonic() - began
     stopped_by = "stop" if len(scores) < settings.episodes else "episodes"
-    result = {"episodes": [asdict(s) for s in scores], **spread([s.reward for s in scores])}
+    result: dict[str, Any] = {"episodes": [asdict(s) for s in scores], **spread([s.reward for s in scores])}
     result |= {"seconds": seconds, "steps_per_second": steps / max(seconds, 1e-9), "stopped_by": stopped_by}
     yield Finished(stopped_by, result)
 

@@ -55,7 +55,7 @@ def memory_figures(memory: MemoryModel, untrained: MemoryModel, batches: Iterabl
     latent equals this one", `untrained` the same memory with the weights it began with.
     """
     averages, errors = Averages(), {"prediction": 0.0, "persistence": 0.0, "untrained": 0.0}
-    total, total_squares, count = 0.0, 0.0, 0
+    sums, squares, count = torch.zeros(0), torch.zeros(0), 0
     memory.eval()
     untrained.eval()
     for batch in batches:
@@ -69,11 +69,13 @@ def memory_figures(memory: MemoryModel, untrained: MemoryModel, batches: Iterabl
         for name, guess in guesses.items():
             errors[name] += float((guess - target)[valid].square().sum())
         real = target[valid].double()
-        total = total + real.sum(0)
-        total_squares = total_squares + real.square().sum(0)
+        sums, squares = (real.sum(0), real.square().sum(0)) if count == 0 else (
+            sums + real.sum(0),
+            squares + real.square().sum(0),
+        )
         count += real.shape[0]
     figures = averages.take()
     if count:
-        variance = float((total_squares / count - (total / count) ** 2).sum())  # summed over the latent's dimensions
+        variance = float((squares / count - (sums / count) ** 2).sum())  # summed over the latent's dimensions
         figures |= {f"memory/held_out_{n}_error": e / count / max(variance, 1e-12) for n, e in errors.items()}
     return figures

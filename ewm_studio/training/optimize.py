@@ -16,7 +16,21 @@ DEFAULT_LR = 1e-3
 
 def adam(module: nn.Module, lr: float, eps: float = 1e-8) -> torch.optim.Adam:
     """Adam in its fused form, which saves most of the overhead on small models."""
-    return torch.optim.Adam(module.parameters(), lr=lr, eps=eps, fused=True)
+    trained = [p for p in module.parameters() if p.requires_grad]
+    return torch.optim.Adam(trained, lr=lr, eps=eps, fused=True)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load an optimiser's state, each tensor laid out in memory as its parameter is.
+
+    Fused Adam walks parameter and moments side by side in memory: a moment read back row by row beside a channels-last
+    weight would be applied to other elements, silently.
+    """
+    optimizer.load_state_dict(state)
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                moments[name] = torch.empty_like(parameter.detach()).copy_(value)
 
 
 class ComponentTrainer:
@@ -53,7 +67,7 @@ class ComponentTrainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         if self.optimizer is not None:
-            self.optimizer.load_state_dict(state)
+            restore_optimizer(self.optimizer, state)
 
 
 class Averages:

@@ -51,7 +51,7 @@ def ppo_update(
             losses, ratio = ppo_losses(controller, batch, index, settings)
             if taken == 0:
                 first_error = float((ratio.detach() - 1).abs().max())
-                check_finite({f"ppo/{name}": value for name, value in losses.items()})
+                check_finite({f"ppo/{name}": value for name, value in losses.items() if name != "total"})
             if settings.target_kl is not None and float(losses["approx_kl"]) > KL_SLACK * settings.target_kl:
                 stopped = True
                 break
@@ -66,8 +66,7 @@ def ppo_update(
             taken += 1
         if stopped:
             break
-    means = check_finite({f"ppo/{name}": value / max(taken, 1) for name, value in sums.items()})
-    means.pop("ppo/total", None)
+    means = check_finite({f"ppo/{name}": value / taken for name, value in sums.items() if name != "total"})
     return {
         **means,
         "ppo/first_ratio_error": first_error,

@@ -99,7 +99,7 @@ def build_model(experiment: Experiment, spaces: Spaces, workspace: Workspace) ->
         patch(model, donor, start.patch or "", str(source))
     elif start.patch:
         raise UserError("start.patch names parts, but no second model: give --patch-load-path")
-    chosen = {
+    chosen: dict[str, ComponentChoice] = {
         kind: ComponentChoice(name=part.name, **part.settings.model_dump(mode="json"))
         for kind, part in model.parts.items()
     }

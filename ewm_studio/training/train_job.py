@@ -27,7 +27,7 @@ from ewm_studio.training.events import (
 )
 from ewm_studio.training.logs import RunLog
 from ewm_studio.training.meter import Meter
-from ewm_studio.training.optimize import Averages, adam
+from ewm_studio.training.optimize import Averages, adam, restore_optimizer
 from ewm_studio.training.ppo import PPOBatch, RewardScaler, ppo_update
 from ewm_studio.training.randomness import random_state, restore_random_state, seed_everything
 from ewm_studio.training.rollout import LocalCollector, Rollout
@@ -340,7 +340,7 @@ class TrainingJob:
         self.best_mean, self.seconds_before = state["best_mean"], state["seconds"]
         self.recent.extend(state["recent"])
         self.recent_lengths.extend(state["recent_lengths"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore_optimizer(self.optimizer, state["optimizer"])
         self.world_model.load_state_dict(state["world_model"])
         if self.scaler and state["scaler"]:
             self.scaler.restore(state["scaler"])
