@@ -73,11 +73,10 @@ def test_steps_are_those_of_single_environments() -> None:
 def test_truncation_is_told_from_termination_and_length_counts_every_frame() -> None:
     envs = make_vector(EnvSettings(id="Pendulum-v1", batch_size=2, workers=0, max_episode_steps=7, action_repeat=3), 0)
     envs.reset()
-    steps = [envs.step(action) for action in random_actions(envs, 3)]
-    assert not any(s.truncated.any() for s in steps[:-1])
-    assert steps[-1].truncated.all()
-    assert not steps[-1].terminated.any()
-    assert [e.length for e in steps[-1].episodes] == [7, 7]
+    rows = trace(envs, random_actions(envs, 3))
+    assert [row[3] for row in rows] == [[False, False], [False, False], [True, True]]
+    assert not any(any(row[2]) for row in rows)
+    assert [episode[2] for episode in rows[-1][5]] == [7, 7]
 
 
 def test_seeds_differ_between_environments_episodes_and_runs() -> None:

@@ -126,7 +126,7 @@ class _Canvas:
 def _shared(width: int, height: int) -> tuple[pygame.Surface, np.ndarray]:
     """A surface, and the memory (height, width, 4) of its pixels, blue, green, red and one unused."""
     pixels = np.zeros((height, width, 4), np.uint8)
-    return pygame.image.frombuffer(pixels, (width, height), "BGRA"), pixels
+    return pygame.image.frombuffer(pixels.data, (width, height), "BGRA"), pixels
 
 
 _canvas: _Canvas | None = None
@@ -149,6 +149,8 @@ class FastCarRacing(CarRacing):
 
     draw: bool = True
     state: np.ndarray | None = None
+    car: Any
+    surf: Any
     _shown_reward = 0.0
     _polygons: _Polygons
     _polygons_of: Any = None  # the track that `_polygons` is of
@@ -243,7 +245,7 @@ class FastCarRacing(CarRacing):
     def _blit_score(self, canvas: _Canvas, surface: pygame.Surface) -> None:
         text = canvas.text(f"{self._shown_reward:04.0f}")
         place = text.get_rect()
-        place.center = (60, WINDOW_H - WINDOW_H * 2.5 / 40.0)  # type: ignore[assignment]
+        place.center = (60, WINDOW_H - WINDOW_H * 2.5 / 40.0)
         surface.blit(text, place)
 
     def _frame_of_tall_bar(self, canvas: _Canvas) -> np.ndarray:

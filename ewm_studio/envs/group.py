@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import gymnasium as gym
@@ -13,6 +14,8 @@ from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.settings import EnvSettings
+
+_MASK = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,19 @@ class Episode:
 
 
 def episode_seed(seed: int, env: int, number: int) -> int:
-    """The seed with which episode `number` of environment `env` of a run with this seed is reset, 31 bits."""
-    return int(np.random.SeedSequence([seed, env], spawn_key=(number,)).generate_state(1)[0] >> 1)
+    """The seed with which episode `number` of environment `env` of a run with this seed is reset, 31 bits.
+
+    Of each environment's own SplitMix64 stream (Steele et al. 2014), whose start a SeedSequence gives.
+    """
+    state = (_stream(seed, env) + (number + 1) * 0x9E3779B97F4A7C15) & _MASK
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+    return (state ^ (state >> 31)) >> 33
+
+
+@lru_cache(maxsize=4096)
+def _stream(seed: int, env: int) -> int:
+    return int(np.random.SeedSequence([seed, env]).generate_state(1, np.uint64)[0])
 
 
 class EnvGroup:

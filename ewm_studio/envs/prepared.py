@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -39,6 +40,18 @@ class PreparedEnv(gym.Wrapper):
         raw_space = picture_space(env) if self.pixels else env.observation_space
         self.preprocessor = Preprocessor(raw_space, settings)
         self.observation_space = self.preprocessor.space
+        if not (self.pixels or self._draws or self.repeat > 1):
+            self.step = self._plain_step()  # type: ignore[method-assign, assignment]
+
+    def _plain_step(self) -> Callable[[Any], tuple[np.ndarray, float, bool, bool, dict[str, Any]]]:
+        """`step` where it is only to prepare the observation, without calls that a cheap environment would feel."""
+        step, prepare = self.env.step, self.preprocessor.prepare
+
+        def plain(action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+            obs, reward, terminated, truncated, info = step(action)
+            return prepare(obs), float(reward), terminated, truncated, info
+
+        return plain
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -25,6 +25,7 @@ class Preprocessor:
     Attributes:
         raw_space: the space of the observations that go in.
         space: the space of those that come out, Box uint8 (C, H, W) or Box float32 (D,).
+        prepare: what calling the preprocessor calls.
 
     Raises:
         UserError: the crop leaves nothing, or the space cannot be made a vector.
@@ -34,23 +35,23 @@ class Preprocessor:
 
     def __init__(self, raw_space: gym.Space, settings: EnvSettings) -> None:
         self.raw_space = raw_space
-        self._prepare: Callable[[Any], np.ndarray]
+        self.prepare: Callable[[Any], np.ndarray]
         if is_picture(raw_space):
             picture = _Picture(raw_space.shape or (), settings)
-            self._prepare, self.space = picture, picture.space
+            self.prepare, self.space = picture, picture.space
         else:
-            self._prepare, self.space = _vector(raw_space)
+            self.prepare, self.space = _vector(raw_space)
 
     def __call__(self, raw_obs: Any) -> np.ndarray:
         """One observation, (C, H, W) or (D,). May share memory with `raw_obs`."""
-        return self._prepare(raw_obs)
+        return self.prepare(raw_obs)
 
     def batch(self, raw_obs: Any) -> np.ndarray:
         """Observations with a leading batch axis -> (B, C, H, W) or (B, D), each row as `__call__` gives it.
 
         Of a Dict or Tuple space: a dict or tuple of such batches.
         """
-        rows = [self._prepare(row) for row in _rows(self.raw_space, raw_obs)]
+        rows = [self.prepare(row) for row in _rows(self.raw_space, raw_obs)]
         return np.stack(rows) if rows else np.empty((0, *self.space.shape), self.space.dtype)
 
 
