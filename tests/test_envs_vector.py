@@ -211,6 +211,39 @@ def test_a_worker_that_dies_or_hangs(action: int, said: str, monkeypatch: pytest
     envs.close()
 
 
+def test_an_interrupt_of_the_terminal_leaves_workers_to_the_run() -> None:
+    envs = make_vector(EnvSettings(id=TROUBLE, batch_size=2, workers=2), seed=0)
+    assert isinstance(envs, WorkerVectorEnvs)
+    try:
+        envs.reset()
+        for worker in envs._workers:
+            assert worker._process.pid is not None
+            os.kill(worker._process.pid, signal.SIGINT)
+        envs.step(np.array([0, 0]))
+    finally:
+        envs.close()
+
+
+@pytest.mark.parametrize(("id", "pixels"), [("CartPole-v1", False), ("CartPole-v1", True), ("CarRacing-v3", False)])
+def test_only_the_first_environment_has_a_window(id: str, pixels: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pygame
+
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    pygame.display.quit()
+    shown = EnvSettings(id=id, pixels=pixels, render_mode="human", batch_size=2, workers=2, max_episode_steps=4)
+    hidden = shown.model_copy(update={"render_mode": "rgb_array", "workers": 0})
+    envs, blind = make_vector(shown, seed=0), make_vector(hidden, seed=0)
+    assert isinstance(envs, LocalVectorEnvs)
+    try:
+        np.testing.assert_array_equal(envs.reset(), blind.reset())
+        assert pygame.display.get_surface() is not None
+        actions = random_actions(envs, 6)
+        assert trace(envs, actions) == trace(blind, actions)
+        assert pygame.display.get_surface() is not None
+    finally:
+        envs.close()
+
+
 def alive(pid: int | None) -> bool:
     assert pid is not None
     try:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import gymnasium as gym
+
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # stdout belongs to the job's result
 
 NO_VELOCITY_ID = "ewm_studio/CartPoleNoVel-v1"
 

@@ -66,21 +66,17 @@ def make_training_env(settings: EnvSettings) -> gym.Env:
     Raises:
         UserError: see `make_env` and `Preprocessor`.
     """
-    prepared = make_prepared_env(settings)
-    return HumanRendering(prepared) if settings.pixels and settings.render_mode == "human" else prepared
+    return make_prepared_env(settings)
 
 
 def make_prepared_env(settings: EnvSettings, window: bool = True) -> PreparedEnv:
-    """`make_training_env` without the window that shows an environment observed by its picture.
-
-    Without `window`, nothing but `settings.pixels` makes it render.
-    """
+    """`make_training_env`; without `window`, nothing but `settings.pixels` makes it render."""
     render_mode: str | None = settings.render_mode if window else None
     if render_mode == "rgb_array" and "rgb_array" not in _render_modes(settings.id):
         render_mode = None
     env = _make(settings.id, settings.pixels, settings.fast, render_mode, settings.max_episode_steps, checks=False)
     try:
-        return PreparedEnv(env, settings)
+        return PreparedEnv(env, settings, window and settings.render_mode == "human")
     except BaseException:
         env.close()
         raise
@@ -145,7 +141,7 @@ def _make(
     if pixels and "rgb_array" not in _render_modes(id):
         raise UserError(f"env.pixels: {id} cannot render pictures (rgb_array); use its own observation")
     if render_mode == "human":
-        _require_display()
+        require_display()
     spec = copy.deepcopy(found)
     swapped = fast and spec.entry_point in _STOCK_CAR_RACING
     if swapped:
@@ -186,7 +182,7 @@ def _render_modes(id: str) -> list[str]:
     return list(metadata.get("render_modes") or []) if isinstance(metadata, dict) else ["rgb_array", "human"]
 
 
-def _require_display() -> None:
+def require_display() -> None:
     """Refuse a window where no display is.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,16 +19,18 @@ class PreparedEnv(gym.Wrapper):
     """Repeats each action, observes once at the end of the repeats, and prepares that observation.
 
     Rewards are summed over the repeats, which end early with the episode; `info["frames"]` is their number. With
-    `settings.pixels` the observation is the rendered picture of `env`. An environment that draws its own observation
-    on request (the fast CarRacing: attribute `draw`, method `frame()`) draws only what is observed. Box2D worlds are
-    made anew for every episode.
+    `settings.pixels` the observation is the rendered picture of `env`, shown on the screen with `window`. An
+    environment that draws its own observation on request (the fast CarRacing: attribute `draw`, method `frame()`)
+    draws only what is observed. Box2D worlds are made anew for every episode.
 
     Attributes:
         history_free: whether the present episode depends on its seed and actions alone, as far as Box2D goes.
     """
 
-    def __init__(self, env: gym.Env, settings: EnvSettings) -> None:
+    def __init__(self, env: gym.Env, settings: EnvSettings, window: bool = False) -> None:
         super().__init__(env)
+        # An environment that renders for its observer cannot open its own window as well.
+        self._window = _Window(env.metadata.get("render_fps") or 30) if window and settings.pixels else None
         self.repeat = settings.action_repeat
         self.pixels = settings.pixels
         self.history_free = True
@@ -84,14 +87,52 @@ class PreparedEnv(gym.Wrapper):
             info = {**info, "frames": frames}
         return total, bool(terminated), bool(truncated), info
 
+    def close(self) -> None:
+        """End the environment."""
+        if self._window is not None:
+            self._window.close()
+        super().close()
+
     def observe(self) -> np.ndarray:
         """The present prepared observation."""
         if self.pixels:
-            return self.preprocessor(self.env.render())
+            picture: Any = self.env.render()
+            if self._window is not None:
+                self._window.show(picture)
+            return self.preprocessor(picture)
         if self._draws:
             base: Any = self.env.unwrapped
             return self.preprocessor(base.frame())
         return self.preprocessor(self._raw)
+
+
+class _Window:
+    """Shows the pictures that an environment is observed by, at its own pace."""
+
+    def __init__(self, fps: float) -> None:
+        self._fps = fps
+        self._shown = 0.0
+
+    def show(self, picture: np.ndarray) -> None:
+        """Show one picture (H, W, 3), after waiting for its time."""
+        import pygame
+
+        pygame.display.init()
+        size = (picture.shape[1], picture.shape[0])
+        screen = pygame.display.get_surface()
+        if screen is None or screen.get_size() != size:
+            screen = pygame.display.set_mode(size)
+        pygame.event.pump()
+        pygame.surfarray.blit_array(screen, picture.transpose(1, 0, 2))
+        time.sleep(max(self._shown + 1 / self._fps - time.monotonic(), 0.0))
+        self._shown = time.monotonic()
+        pygame.display.flip()
+
+    def close(self) -> None:
+        """Take the window away."""
+        import pygame
+
+        pygame.display.quit()
 
 
 class RenderedObservation(gym.ObservationWrapper):
@@ -112,9 +153,12 @@ def picture_space(env: gym.Env) -> gym.spaces.Box:
     Raises:
         UserError: what it renders is no RGB picture.
     """
-    env.reset(seed=0)  # seeded, since what a reset leaves behind must not be random
-    picture: Any = env.render()
+    name = env.spec.id if env.spec else str(env)
+    try:
+        env.reset(seed=0)  # seeded, since what a reset leaves behind must not be random
+        picture: Any = env.render()
+    except Exception as error:
+        raise UserError(f"env.pixels: {name} cannot be rendered: {type(error).__name__}: {error}") from error
     if not (isinstance(picture, np.ndarray) and picture.ndim == 3 and picture.shape[2] == 3):
-        name = env.spec.id if env.spec else str(env)
         raise UserError(f"env.pixels: {name} renders no RGB picture, so it cannot be observed by its picture")
     return gym.spaces.Box(0, 255, picture.shape, np.uint8)

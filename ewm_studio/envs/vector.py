@@ -240,7 +240,12 @@ def choose_batch_size(settings: EnvSettings) -> tuple[int, str]:
 
 
 def step_cost(settings: EnvSettings) -> float:
-    """Seconds that one step of one prepared environment takes, measured for a moment with random actions."""
+    """Seconds that one step of one prepared environment takes, measured for a moment with random actions.
+
+    Raises:
+        UserError: the environment cannot be used.
+        JobError: it failed.
+    """
     env = make_prepared_env(settings, window=False)
     try:
         env.action_space.seed(0)
@@ -253,6 +258,8 @@ def step_cost(settings: EnvSettings) -> float:
             if terminated or truncated:
                 env.reset()
         return spent / max(count, 1)
+    except Exception as error:
+        raise JobError(f"{settings.id} failed: {type(error).__name__}: {error}") from error
     finally:
         env.close()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing as mp
 import os
+import signal
 import sys
 import threading
 import time
@@ -222,8 +223,10 @@ def _serve(
 ) -> None:
     """A worker's life: answer requests until the pipe closes."""
     os.environ["SDL_VIDEODRIVER"] = "dummy"
+    # Ctrl-C in a terminal reaches every process; the run decides what becomes of it, and may still save.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+    with contextlib.suppress(EOFError, OSError):
         try:
             _answer_all(pipe, settings, seed, indices, memory, layout, spec)
         except UserError as error:
