@@ -69,9 +69,13 @@ def memory_figures(memory: MemoryModel, untrained: MemoryModel, batches: Iterabl
         for name, guess in guesses.items():
             errors[name] += float((guess - target)[valid].square().sum())
         real = target[valid].double()
-        sums, squares = (real.sum(0), real.square().sum(0)) if count == 0 else (
-            sums + real.sum(0),
-            squares + real.square().sum(0),
+        sums, squares = (
+            (real.sum(0), real.square().sum(0))
+            if count == 0
+            else (
+                sums + real.sum(0),
+                squares + real.square().sum(0),
+            )
         )
         count += real.shape[0]
     figures = averages.take()

@@ -4,33 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import nn
-
 from ewm_studio.models.base import Component, Losses, total
 from ewm_studio.settings import WorldModelSettings
+from ewm_studio.training.adam import Adam
 from ewm_studio.training.setup import check_finite
 
 DEFAULT_LR = 1e-3
-
-
-def adam(module: nn.Module, lr: float, eps: float = 1e-8) -> torch.optim.Adam:
-    """Adam in its fused form, which saves most of the overhead on small models."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    return torch.optim.Adam(trained, lr=lr, eps=eps, fused=True)
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load an optimiser's state, each tensor laid out in memory as its parameter is.
-
-    Fused Adam walks parameter and moments side by side in memory: a moment read back row by row beside a channels-last
-    weight would be applied to other elements, silently.
-    """
-    optimizer.load_state_dict(state)
-    for parameter, moments in optimizer.state.items():
-        for name, value in moments.items():
-            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
-                moments[name] = torch.empty_like(parameter.detach()).copy_(value)
 
 
 class ComponentTrainer:
@@ -42,7 +21,7 @@ class ComponentTrainer:
         self.max_grad_norm = settings.max_grad_norm
         self.trainable = any(p.requires_grad for p in component.parameters())
         lr = settings.lr if settings.lr is not None else getattr(component.settings, "lr", DEFAULT_LR)
-        self.optimizer = adam(component, lr) if self.trainable else None
+        self.optimizer = Adam(component, lr) if self.trainable else None
 
     def step(self, losses: Losses) -> dict[str, float]:
         """Minimise `losses["total"]` by one step; gives all losses and the gradient's norm as floats.
@@ -53,9 +32,9 @@ class ComponentTrainer:
         values = check_finite({f"{self.name}/{k}": v for k, v in losses.items()})
         if self.optimizer is None:
             return values
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         total(losses).backward()
-        norm = nn.utils.clip_grad_norm_(self.component.parameters(), self.max_grad_norm)
+        norm = self.optimizer.clip(self.max_grad_norm)
         self.optimizer.step()
         self.component.after_update()
         return {**values, f"{self.name}/grad_norm": float(norm)}
@@ -67,7 +46,7 @@ class ComponentTrainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         if self.optimizer is not None:
-            restore_optimizer(self.optimizer, state)
+            self.optimizer.load_state_dict(state)
 
 
 class Averages:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ewm_studio.models.base import Controller
 from ewm_studio.settings import PPOSettings
+from ewm_studio.training.adam import Adam
 from ewm_studio.training.setup import check_finite
 
 KL_SLACK = 1.5  # an update ends early at this many times target_kl
@@ -30,9 +31,7 @@ class PPOBatch:
     returns: Tensor  # (N,)
 
 
-def ppo_update(
-    controller: Controller, optimizer: torch.optim.Optimizer, batch: PPOBatch, settings: PPOSettings
-) -> dict[str, float]:
+def ppo_update(controller: Controller, optimizer: Adam, batch: PPOBatch, settings: PPOSettings) -> dict[str, float]:
     """Train the controller on one rollout; gives the figures people expect a PPO run to log.
 
     The ratio of the very first minibatch is exactly 1, since log-probabilities are those of the stored draws under
@@ -55,9 +54,9 @@ def ppo_update(
             if settings.target_kl is not None and float(losses["approx_kl"]) > KL_SLACK * settings.target_kl:
                 stopped = True
                 break
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             losses["total"].backward()
-            norm = nn.utils.clip_grad_norm_(controller.parameters(), settings.max_grad_norm)
+            norm = optimizer.clip(settings.max_grad_norm)
             optimizer.step()
             controller.after_update()
             for name, value in {**losses, "grad_norm": norm}.items():
@@ -72,7 +71,7 @@ def ppo_update(
         "ppo/first_ratio_error": first_error,
         "ppo/updates": float(taken),
         "ppo/explained_variance": explained_variance(batch.value, batch.returns),
-        "ppo/lr": float(optimizer.param_groups[0]["lr"]),
+        "ppo/lr": optimizer.lr,
     }
 
 

@@ -16,6 +16,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.models.agent import reconstructions
 from ewm_studio.models.world_model import WorldModel, load_weights
 from ewm_studio.settings import Experiment
+from ewm_studio.training.adam import Adam
 from ewm_studio.training.events import (
     CheckpointSaved,
     EpisodeFinished,
@@ -27,7 +28,7 @@ from ewm_studio.training.events import (
 )
 from ewm_studio.training.logs import RunLog
 from ewm_studio.training.meter import Meter
-from ewm_studio.training.optimize import Averages, adam, restore_optimizer
+from ewm_studio.training.optimize import Averages
 from ewm_studio.training.ppo import PPOBatch, RewardScaler, ppo_update
 from ewm_studio.training.randomness import random_state, restore_random_state, seed_everything
 from ewm_studio.training.rollout import LocalCollector, Rollout
@@ -114,7 +115,7 @@ class TrainingJob:
     ) -> None:
         self.experiment, self.spaces, self.model, self.rng = experiment, spaces, model.eval(), rng
         ppo = experiment.ppo
-        self.optimizer = adam(model.controller, ppo.lr, eps=1e-5)
+        self.optimizer = Adam(model.controller, ppo.lr, eps=1e-5)
         self.world_model = WorldModelTrainer(model, experiment.world_model)
         self.trains_world_model = experiment.world_model.train and not self.world_model.idle
         self.collector = LocalCollector(envs, model, self.trains_world_model and self.world_model.vision.trainable)
@@ -252,8 +253,7 @@ class TrainingJob:
             if self.experiment.train.epochs is not None:
                 ends.append(self.epochs / self.experiment.train.epochs)
             left = 1.0 - min(max(ends, default=0.0), 1.0)
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.lr * left
+        self.optimizer.lr = settings.lr * left
 
     def _last_rollout_steps(self) -> int:
         return self.experiment.ppo.rollout_steps * self.envs.num_envs
@@ -340,7 +340,7 @@ class TrainingJob:
         self.best_mean, self.seconds_before = state["best_mean"], state["seconds"]
         self.recent.extend(state["recent"])
         self.recent_lengths.extend(state["recent_lengths"])
-        restore_optimizer(self.optimizer, state["optimizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
         self.world_model.load_state_dict(state["world_model"])
         if self.scaler and state["scaler"]:
             self.scaler.restore(state["scaler"])
