@@ -195,9 +195,13 @@ def test_unusable_environments(monkeypatch: pytest.MonkeyPatch) -> None:
             make_env("OddEnv-v0", pixels=True)
         with pytest.raises(UserError, match="no licence found"):
             make_env("BrokenEnv-v0")
-        for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
-            monkeypatch.delenv(name, raising=False)
+        for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "EWM_STUDIO_NO_DISPLAY"):
+            monkeypatch.setenv(name, "")  # so that what is set below is undone
+            monkeypatch.delenv(name)
         if sys.platform.startswith("linux"):
+            with pytest.raises(UserError, match="display"):
+                make_env("CartPole-v1", render_mode="human")
+            make_env("CartPole-v1", pixels=True).reset()  # pictures need none
             with pytest.raises(UserError, match="display"):
                 make_env("CartPole-v1", render_mode="human")
     finally:

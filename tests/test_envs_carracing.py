@@ -85,6 +85,21 @@ def test_over_the_edge_is_the_stock_one(monkeypatch: pytest.MonkeyPatch) -> None
         np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_pygame_may_be_ended_by_another_environment(again: bool) -> None:
+    import pygame
+
+    stock, fast = CarRacing(), FastCarRacing()
+    for env in (stock, fast):
+        env.reset(seed=5)
+    pygame.quit()
+    if again:
+        pygame.font.init()
+    for score in (12.0, 345.6, -7.0):
+        stock.reward = fast.reward = score
+        np.testing.assert_array_equal(stock._render("state_pixels"), fast._render("state_pixels"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_many_tracks_are_the_stock_ones(seed: int) -> None:

@@ -229,6 +229,7 @@ def test_only_the_first_environment_has_a_window(id: str, pixels: bool, monkeypa
     import pygame
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.delenv("EWM_STUDIO_NO_DISPLAY", raising=False)
     pygame.display.quit()
     shown = EnvSettings(id=id, pixels=pixels, render_mode="human", batch_size=2, workers=2, max_episode_steps=4)
     hidden = shown.model_copy(update={"render_mode": "rgb_array", "workers": 0})

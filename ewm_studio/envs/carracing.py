@@ -102,7 +102,6 @@ class _Canvas:
     """Surfaces, font and texts that outlive a frame and an episode; one for each process."""
 
     def __init__(self) -> None:
-        pygame.font.init()
         self.world = pygame.Surface((WINDOW_W, WINDOW_H), depth=32)
         self.view = self.world.subsurface((0, BAR_H, WINDOW_W, VIEW_H))  # before it is turned over
         self.bar = pygame.Surface((WINDOW_W, WINDOW_H), depth=32)
@@ -111,15 +110,25 @@ class _Canvas:
         self.narrow, self.narrow_pixels = _shared(STATE_W, WINDOW_H)
         self.narrow_bar = self.narrow.subsurface((0, VIEW_H, STATE_W, BAR_H))
         self.small, self.small_pixels = _shared(STATE_W, STATE_H)
-        self.font = pygame.font.Font(pygame.font.get_default_font(), 42)
+        self.font = self._load_font()
         self.texts: dict[str, pygame.Surface] = {}
+
+    @staticmethod
+    def _load_font() -> pygame.font.Font:
+        pygame.font.init()
+        return pygame.font.Font(pygame.font.get_default_font(), 42)
 
     def text(self, words: str) -> pygame.Surface:
         """White letters on black."""
         if words not in self.texts:
             if len(self.texts) > 4096:
                 self.texts.clear()
-            self.texts[words] = self.font.render(words, True, (255, 255, 255), (0, 0, 0))
+            try:
+                text = self.font.render(words, True, (255, 255, 255), (0, 0, 0))
+            except pygame.error:  # closing any environment's window ends pygame, and with it the font
+                self.font = self._load_font()
+                text = self.font.render(words, True, (255, 255, 255), (0, 0, 0))
+            self.texts[words] = text
         return self.texts[words]
 
 
@@ -134,7 +143,7 @@ _canvas: _Canvas | None = None
 
 def _get_canvas() -> _Canvas:
     global _canvas
-    if _canvas is None or not pygame.font.get_init():  # closing a window ends pygame, fonts and all
+    if _canvas is None:
         _canvas = _Canvas()
     return _canvas
 

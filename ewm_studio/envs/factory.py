@@ -6,7 +6,7 @@ import copy
 import importlib
 import os
 import sys
-from typing import Any, cast
+from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator
@@ -21,6 +21,7 @@ from ewm_studio.settings import EnvSettings
 _STOCK_CAR_RACING = ("gymnasium.envs.box2d:CarRacing", "gymnasium.envs.box2d.car_racing:CarRacing")
 _FAST_CAR_RACING = "ewm_studio.envs.carracing:FastCarRacing"
 _ACTIONS = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
+_NO_DISPLAY_SET = "EWM_STUDIO_NO_DISPLAY"  # set beside SDL_VIDEODRIVER where that is of our making
 _NAMED_ACTIONS = {
     "CartPole": "left, right",
     "CartPoleNoVel": "left, right",
@@ -142,6 +143,8 @@ def _make(
         raise UserError(f"env.pixels: {id} cannot render pictures (rgb_array); use its own observation")
     if render_mode == "human":
         require_display()
+    else:
+        _draw_without_display()
     spec = copy.deepcopy(found)
     swapped = fast and spec.entry_point in _STOCK_CAR_RACING
     if swapped:
@@ -188,8 +191,17 @@ def require_display() -> None:
     Raises:
         UserError: there is none.
     """
-    named = cast(Any, os.environ)
-    if sys.platform.startswith("linux") and not any(
-        named.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
-    ):
+    if _without_display() or os.environ.get(_NO_DISPLAY_SET):
         raise UserError("env.render_mode 'human' needs a display, and there is none; use --render-mode rgb_array")
+
+
+def _draw_without_display() -> None:
+    """On a server, tell SDL not to look for a display: some environments start one to draw a picture in memory."""
+    if _without_display():
+        os.environ["SDL_VIDEODRIVER"] = "dummy"
+        os.environ[_NO_DISPLAY_SET] = "1"
+
+
+def _without_display() -> bool:
+    named = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    return sys.platform.startswith("linux") and not any(os.environ.get(name) for name in named)
