@@ -1,0 +1,204 @@
+"""The experiment: environment, V, M and C, and every other setting in groups that fold."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QScrollArea, QVBoxLayout, QWidget
+
+from ewm_studio.launch import SECTIONS
+from ewm_studio.ui import format
+from ewm_studio.ui.component_card import ComponentCard
+from ewm_studio.ui.environment_picker import EnvironmentCard
+from ewm_studio.ui.models.document import ExperimentDocument
+from ewm_studio.ui.models.fields import fields_of
+from ewm_studio.ui.models.inspection import Catalog, EnvironmentInfo, Inspection
+from ewm_studio.ui.sections import Section
+from ewm_studio.ui.theme import color
+from ewm_studio.ui.widgets import Elided, IconButton, label, row
+
+GROUPS = {
+    "train": "Training",
+    "ppo": "PPO",
+    "env": "Environment",
+    "world_model": "World model",
+    "pretrain": "Pretraining",
+    "infer": "Evaluation",
+    "run": "Seed, device, saving",
+    "start": "Start from a model",
+}
+OPEN = ("train",)
+KINDS = ("vision", "memory", "controller")
+
+
+class ExperimentPanel(QFrame):
+    """Shows the document and writes to it. `inspection_wanted` tells that choices changed that decide what fits."""
+
+    inspection_wanted = Signal()
+
+    def __init__(self, document: ExperimentDocument, menu: QMenu) -> None:
+        super().__init__()
+        self.setObjectName("experimentPanel")
+        self.setMinimumWidth(276)
+        self._document = document
+        self._file = Elided("", "secondary")
+        more = IconButton("menu", "Experiment menu")
+        more.setMenu(menu)
+        more.setPopupMode(IconButton.ToolButtonPopupMode.InstantPopup)
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Search settings")
+        self.search.setAccessibleName("Search settings")
+        self.search.setClearButtonEnabled(True)
+        self.search.textChanged.connect(self._on_search)
+        self._lock_note = label("Settings are locked while the run goes.", "secondary")
+        self._lock_note.hide()
+        self.environment = EnvironmentCard()
+        self.environment.chosen.connect(self._on_environment)
+        self.strip = Strip()
+        self.cards = {kind: ComponentCard(kind, document) for kind in KINDS}
+        self._problem = label("", "error", wrap=True)
+        self._problem.hide()
+        self._nothing = label("No setting matches.", "secondary")
+        self._nothing.hide()
+        # The environment's id is what the card chooses; the rest of the group are rows.
+        self.sections = {
+            name: Section(title, [f for f in fields_of(name, SECTIONS[name]) if f.path != "env.id"], document)
+            for name, title in GROUPS.items()
+        }
+        self._lay_out(more)
+        for kind, card in self.cards.items():
+            card.picked.connect(lambda name, kind=kind: document.set(f"{kind}.name", name))
+        for name in OPEN:
+            self.sections[name].header.setChecked(True)
+        self._unbuilt = QTimer(self)  # rows of folded groups are made while nothing else is to do
+        self._unbuilt.timeout.connect(self._build_one)
+        document.subscribe(self._on_changed)
+        self._on_changed("")
+
+    def _lay_out(self, more: IconButton) -> None:
+        inside = QWidget()
+        inside.setObjectName("scrolled")
+        content = QVBoxLayout(inside)
+        content.setContentsMargins(14, 4, 12, 14)
+        content.setSpacing(8)
+        for widget in (self._lock_note, self.environment, self._problem, self.strip, *self.cards.values()):
+            content.addWidget(widget)
+        content.addSpacing(4)
+        groups = QVBoxLayout()
+        groups.setSpacing(0)
+        for section in self.sections.values():
+            groups.addWidget(section)
+        content.addLayout(groups)
+        content.addWidget(self._nothing)
+        content.addStretch(1)
+        self.scroll = QScrollArea()
+        self.scroll.setWidget(inside)
+        self.scroll.setWidgetResizable(True)
+        self.scroll.setFrameShape(QFrame.Shape.NoFrame)
+        from PySide6.QtCore import Qt
+
+        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        head = row(label("Experiment", "heading"), spacing=8, margins=(14, 10, 12, 0))
+        head.addWidget(self._file, 1)
+        head.addWidget(more)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        layout.addLayout(head)
+        layout.addLayout(row(self.search, margins=(14, 0, 12, 2)))
+        layout.addWidget(self.scroll, 1)
+
+    def build_all(self) -> None:
+        """Make the rows of every group now."""
+        for section in self.sections.values():
+            section.build()
+
+    def build_in_idle_time(self) -> None:
+        """Make the rows of folded groups little by little."""
+        self._unbuilt.start(0)
+
+    def show_catalog(self, catalog: Catalog) -> None:
+        """What can be chosen."""
+        self.environment.popup.set_names(catalog.environments)
+        for kind, card in self.cards.items():
+            card.show_components(catalog.components[kind])
+
+    def show_environment(self, info: EnvironmentInfo) -> None:
+        """What the chosen environment is."""
+        self.environment.show_info(info)
+
+    def show_inspection(self, inspection: Inspection) -> None:
+        """What fits and how large it is."""
+        for card in self.cards.values():
+            card.show_inspection(inspection)
+        self._problem.setText(inspection.problem)
+        self._problem.setVisible(bool(inspection.problem))
+        self.strip.show_total(sum(inspection.parameters.values()))
+
+    def lock(self, locked: bool) -> None:
+        """Settings cannot be changed while a run goes."""
+        self._lock_note.setVisible(locked)
+        self.environment.setEnabled(not locked)
+        for item in (*self.cards.values(), *self.sections.values()):
+            item.lock(locked)
+
+    def _build_one(self) -> None:
+        for section in self.sections.values():
+            if section.rows is None:
+                section.build()
+                return
+        self._unbuilt.stop()
+
+    def _on_environment(self, id: str) -> None:
+        self._document.set("env.id", id)
+
+    def _on_changed(self, path: str) -> None:
+        document = self._document
+        self._file.setText(f"{document.name} · edited" if document.path and document.edited else document.name)
+        section = path.partition(".")[0]
+        for kind, card in self.cards.items():
+            if section in ("", kind):
+                card.refresh(path if path != f"{kind}.name" else "")
+        for name, group in self.sections.items():
+            if section in ("", name):
+                group.refresh(path)
+        self.environment.show_id(document.experiment.env.id)
+        if section in ("", "env", *KINDS):
+            self.inspection_wanted.emit()
+
+    def _on_search(self, text: str) -> None:
+        found = sum(item.search(text) for item in (*self.cards.values(), *self.sections.values()))
+        searching = bool(text.strip())
+        self.environment.setVisible(not searching)
+        self.strip.setVisible(not searching)
+        self._nothing.setVisible(searching and not found)
+
+
+class Strip(QWidget):
+    """V, M and C in their colors, joined by lines, and how many parameters they have together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(22)
+        self._total = label("", "secondary")
+        self.setLayout(row(None, self._total))
+
+    def show_total(self, parameters: int) -> None:
+        """How many parameters there are."""
+        self._total.setText(f"{format.compact(parameters)} parameters" if parameters else "")
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the letters and the lines."""
+        painter = QPainter(self)
+        font = self.font()
+        font.setBold(True)
+        painter.setFont(font)
+        middle = self.height() // 2
+        for index, (letter, kind) in enumerate(zip("VMC", KINDS, strict=True)):
+            x = 2 + index * 48
+            painter.setPen(color(kind))
+            painter.drawText(x, middle + 5, letter)
+            if index < 2:
+                painter.setPen(color("secondary"))
+                painter.drawLine(x + 16, middle, x + 40, middle)
+        painter.end()

@@ -1,0 +1,156 @@
+"""The Train page: six plots, how they are shown, and the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QGridLayout, QMenu, QSlider, QSplitter, QVBoxLayout, QWidget
+
+from ewm_studio.ui.log_view import LogView
+from ewm_studio.ui.models.history import LENGTH, REWARD, RunHistory
+from ewm_studio.ui.plots import PlotCard, PlotOptions
+from ewm_studio.ui.widgets import Elided, Segments, button, label, row
+
+FIRST = (REWARD, LENGTH, "ppo/policy_loss", "ppo/value_loss", "ppo/entropy", "ppo/explained_variance")
+WITH_WORLD_MODEL = {4: "vision/total", 5: "memory/total"}
+COLUMNS = 2
+
+
+class TrainPage(QWidget):
+    """Plots of one run, with others to compare laid over it."""
+
+    compare_wanted = Signal()  # the compare menu is about to open: fill it
+    export_asked = Signal(str)  # png, svg or csv
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options = PlotOptions()
+        self.history = RunHistory()
+        self.log = LogView()
+        self.cards = [PlotCard(tag, self.options) for tag in FIRST]
+        self._next = 0
+        self.axis = Segments((("step", "Steps"), ("epoch", "Epochs"), ("seconds", "Time")), "Horizontal axis")
+        self.axis.chosen.connect(self._on_axis)
+        self.smoothing = QSlider(Qt.Orientation.Horizontal)
+        self.smoothing.setRange(0, 100)
+        self.smoothing.setValue(self.options.smoothing)
+        self.smoothing.setFixedWidth(110)
+        self.smoothing.setAccessibleName("Smoothing")
+        self.smoothing.valueChanged.connect(self._on_smoothing)
+        self.scale = button("linear", "pill", "Linear or logarithmic values")
+        self.scale.clicked.connect(self._on_scale)
+        self.run_chip = Elided("no run yet", "secondary", Qt.TextElideMode.ElideMiddle)
+        self.compare = button("+ compare a run", "pill", "Lay other runs over this one")
+        self.compare_menu = QMenu(self)
+        self.compare_menu.aboutToShow.connect(self.compare_wanted)
+        self.compare.setMenu(self.compare_menu)
+        export = button("Export", "pill", "Save the plots")
+        menu = QMenu(self)
+        for kind, text in (
+            ("png", "Picture (PNG)…"),
+            ("svg", "Drawing of the first plot (SVG)…"),
+            ("csv", "Values (CSV)…"),
+        ):
+            menu.addAction(text).triggered.connect(lambda _=False, kind=kind: self.export_asked.emit(kind))
+        export.setMenu(menu)
+        bar = row(self.axis, label("Smoothing", "secondary"), self.smoothing, self.scale, spacing=10)
+        bar.addWidget(self.run_chip, 1)
+        bar.addWidget(self.compare)
+        bar.addWidget(export)
+        self._grid_box = QWidget()
+        grid = QGridLayout(self._grid_box)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(10)
+        for index, card in enumerate(self.cards):
+            grid.addWidget(card, index // COLUMNS, index % COLUMNS)
+        self.split = QSplitter(Qt.Orientation.Vertical)
+        self.split.setHandleWidth(10)
+        self.split.setProperty("role", "clear")
+        self.split.addWidget(self._grid_box)
+        self.split.addWidget(self.log)
+        self.split.setStretchFactor(0, 1)
+        self.split.setCollapsible(0, False)
+        self.split.setSizes([640, 128])
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 12, 12, 12)
+        layout.setSpacing(10)
+        layout.addLayout(bar)
+        layout.addWidget(self.split, 1)
+
+    def show_history(self, history: RunHistory) -> None:
+        """Plot another run."""
+        self.history = history
+        self.run_chip.setText(history.name or "no run yet")
+        for index, tag in WITH_WORLD_MODEL.items():
+            if self.cards[index].quantity.tag in (tag, FIRST[index]):
+                self.cards[index].show_quantity(FIRST[index])
+        for card in self.cards:
+            card.show_history(history)
+        self._prefer(history.tags)
+
+    def mark(self, tags: tuple[str, ...]) -> None:
+        """Tell that rows were added under these tags."""
+        self._prefer(tags)
+        for card in self.cards:
+            if card.quantity.tag in tags:
+                card.dirty = True
+
+    def mark_all(self) -> None:
+        """Everything must be drawn anew."""
+        for card in self.cards:
+            card.dirty = True
+
+    def redraw_one(self) -> bool:
+        """Redraw the next plot that changed; of six a tick only one holds the window up."""
+        for _ in self.cards:
+            card = self.cards[self._next]
+            self._next = (self._next + 1) % len(self.cards)
+            if card.dirty and card.isVisible():
+                card.redraw()
+                return True
+        return False
+
+    def set_threshold(self, reward: float | None) -> None:
+        """The reward at which the environment counts as solved."""
+        for card in self.cards:
+            card.threshold = reward
+            card.dirty = True
+
+    def export(self, kind: str, path: Path) -> list[Path]:
+        """Write the plots; gives the files."""
+        if kind == "png":
+            self._grid_box.grab().save(str(path), "PNG")
+            return [path]
+        if kind == "svg":
+            from pyqtgraph.exporters import SVGExporter
+
+            SVGExporter(self.cards[0].canvas.getPlotItem()).export(str(path))
+            return [path]
+        files = []
+        for card in self.cards:
+            file = path.with_name(f"{path.stem}-{card.quantity.tag.replace('/', '-')}.csv")
+            card.save_csv(file)
+            files.append(file)
+        return files
+
+    def _prefer(self, tags: tuple[str, ...] | list[str]) -> None:
+        """Show the world model's losses as soon as there are some."""
+        for index, tag in WITH_WORLD_MODEL.items():
+            if tag in tags and self.cards[index].quantity.tag == FIRST[index]:
+                self.cards[index].show_quantity(tag)
+
+    def _on_axis(self, axis: str) -> None:
+        self.options.axis = axis  # type: ignore[assignment]
+        for card in self.cards:
+            card.canvas.reset_view()
+        self.mark_all()
+
+    def _on_smoothing(self, value: int) -> None:
+        self.options.smoothing = value
+        self.mark_all()
+
+    def _on_scale(self) -> None:
+        self.options.logarithmic = not self.options.logarithmic
+        self.scale.setText("logarithmic" if self.options.logarithmic else "linear")
+        self.mark_all()

@@ -1,0 +1,414 @@
+"""Quiet live plots: the raw values faint, their running mean clear, three grid lines, the latest value in the title."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QFrame, QMenu, QVBoxLayout, QWidget
+
+from ewm_studio.ui import format
+from ewm_studio.ui.models.history import LENGTH, REWARD, Axis, RunHistory, trailing_mean
+from ewm_studio.ui.theme import color, theme
+from ewm_studio.ui.widgets import button, label, row
+
+AXIS_UNITS: dict[Axis, str] = {"step": "steps", "epoch": "epochs", "seconds": ""}
+COMPARED = ("#f472b6", "#fb923c", "#a3e635", "#22d3ee", "#e879f9")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something that can be plotted."""
+
+    tag: str
+    title: str
+    color: str = "controller"  # a token
+    unit: str = ""
+    points: bool = False  # dots instead of a raw line
+
+
+QUANTITIES = {
+    q.tag: q
+    for q in (
+        Quantity(REWARD, "Episode reward", "accent", "mean", points=True),
+        Quantity(LENGTH, "Episode length", "accent", "steps"),
+        Quantity("ppo/policy_loss", "Policy loss"),
+        Quantity("ppo/value_loss", "Value loss"),
+        Quantity("ppo/entropy", "Entropy", unit="nats"),
+        Quantity("ppo/approx_kl", "KL divergence", unit="nats"),
+        Quantity("ppo/clip_fraction", "Clip fraction"),
+        Quantity("ppo/explained_variance", "Explained variance"),
+        Quantity("ppo/lr", "Learning rate"),
+        Quantity("ppo/grad_norm", "Controller gradient"),
+        Quantity("vision/total", "Vision loss", "vision"),
+        Quantity("vision/held_out_total", "Vision loss, held out", "vision"),
+        Quantity("vision/held_out_mse", "Pixel error, held out", "vision"),
+        Quantity("memory/total", "Memory loss", "memory"),
+        Quantity("memory/held_out_total", "Memory loss, held out", "memory"),
+        Quantity("speed/steps_per_second", "Speed", "accent", "steps/s"),
+    )
+}
+
+
+def quantity(tag: str) -> Quantity:
+    """How a tag is shown; unknown ones by their name and their part's color."""
+    known = QUANTITIES.get(tag)
+    if known is not None:
+        return known
+    part, _, name = tag.partition("/")
+    words = name.replace("_", " ").replace("kl", "KL")
+    shade = part if part in ("vision", "memory") else "controller" if part == "ppo" else "accent"
+    return Quantity(tag, f"{part.capitalize()} {words}" if part != "ppo" else words.capitalize(), shade)
+
+
+@dataclass
+class PlotOptions:
+    """What all plots of a page share."""
+
+    axis: Axis = "step"
+    smoothing: int = 50  # 0 to 100
+    logarithmic: bool = False
+    compared: list[RunHistory] = field(default_factory=list)
+
+    def window(self, points: bool) -> int:
+        """Rows the running mean is taken over: 100 episodes, or 10 rows of metrics, in the middle of the slider."""
+        return max(1, round((100.0 if points else 10.0) ** (self.smoothing / 50)))
+
+
+class QuietAxis(pg.AxisItem):
+    """An axis of a few round numbers; the vertical one draws the grid lines."""
+
+    def __init__(self, orientation: str, most: int) -> None:
+        super().__init__(orientation, maxTickLength=0)
+        self._most = most
+        self.unit = ""
+        self.seconds = False
+        self.setPen(pg.mkPen(None))
+        font = self.font()
+        font.setPixelSize(11)
+        self.setTickFont(font)
+        self.setStyle(tickTextOffset=4, hideOverlappingLabels=False, autoExpandTextSpace=False)
+
+    def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
+        """At most a handful of round values."""
+        if self.logMode:
+            return self._powers(low, high)
+        span = high - low
+        if not math.isfinite(span) or span <= 0:
+            return []
+        step = _round_step(span / self._most, self.seconds)
+        first = math.ceil(low / step - 1e-9)
+        last = math.floor(high / step + 1e-9)
+        return [(step, [n * step for n in range(first, last + 1)][: self._most + 2])]
+
+    def _powers(self, low: float, high: float) -> list[tuple[float, list[float]]]:
+        if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
+            return []
+        step = max(1, math.ceil((math.floor(high) - math.ceil(low)) / self._most))
+        powers = [float(p) for p in range(math.ceil(low), math.floor(high) + 1, step)]
+        if len(powers) < 2:
+            powers = [low + (high - low) * part for part in (0.1, 0.5, 0.9)]
+        return [(1.0, powers)]
+
+    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+        """Short numbers; the last one of the horizontal axis carries the unit."""
+        if self.logMode:
+            return [format.significant(10.0**value) for value in values]
+        texts = [format.duration(v) if self.seconds else _tick(v, spacing) for v in values]
+        if texts and self.unit and self.orientation == "bottom" and len(texts) > 1:
+            texts[-1] = f"{texts[-1]} {self.unit}"
+        return texts
+
+    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
+        """Draw grid lines without pyqtgraph's fading, then the labels."""
+        super().paint(painter, option, widget)
+
+    def grid_values(self) -> list[float]:
+        """Where the grid lines are, in data coordinates."""
+        low, high = self.range
+        return [value for _, values in self.tickValues(low, high, 100) for value in values]
+
+
+def _round_step(least: float, seconds: bool) -> float:
+    if seconds:
+        for nice in (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400):
+            if nice >= least:
+                return float(nice)
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= least * (1 - 1e-9))
+
+
+def _tick(value: float, spacing: float) -> str:
+    if abs(value) < spacing / 1e6:
+        return "0"
+    if abs(value) >= 10_000 or (abs(value) >= 1000 and spacing >= 500):
+        return format.compact(value)
+    if abs(value) < 0.001 and spacing < 0.001:
+        return format.exponent(value)
+    decimals = max(0, -math.floor(math.log10(spacing) + 1e-9))
+    if decimals and abs(spacing * 10**decimals - round(spacing * 10**decimals)) > 1e-6:
+        decimals += 1
+    return f"{value:,.{decimals}f}"
+
+
+class Canvas(pg.PlotWidget):
+    """The drawing area of one plot."""
+
+    hovered = Signal(object)  # x in data coordinates, or None
+
+    def __init__(self) -> None:
+        self.bottom, self.left = QuietAxis("bottom", 4), QuietAxis("left", 3)
+        super().__init__(axisItems={"bottom": self.bottom, "left": self.left})
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        item = self.getPlotItem()
+        item.layout.setContentsMargins(0, 2, 12, 0)
+        self.left.setWidth(40)
+        self.bottom.setHeight(20)
+        box = item.getViewBox()
+        box.setDefaultPadding(0.0)
+        box.setMouseEnabled(x=True, y=False)
+        box.enableAutoRange(x=True, y=True)
+        box.setAutoVisible(y=True)
+        box.setLimits(minXRange=1e-9)
+        self.raw = pg.PlotDataItem()
+        self.smooth = pg.PlotDataItem()
+        for curve in (self.raw, self.smooth):
+            curve.setDownsampling(auto=True, method="peak")
+            curve.setClipToView(True)
+            item.addItem(curve)
+        self.others: list[pg.PlotDataItem] = []
+        self.cross = pg.InfiniteLine(angle=90, movable=False)
+        self.cross.hide()
+        item.addItem(self.cross, ignoreBounds=True)
+
+    def drawBackground(self, painter: QPainter, rect: Any) -> None:
+        """The card's surface, and the grid lines on it."""
+        painter.fillRect(rect, color("panel"))
+        box = self.getPlotItem().getViewBox()
+        area = box.sceneBoundingRect()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        painter.setPen(color("line"))
+        for value in self.left.grid_values():
+            y = box.mapViewToScene(QPointF(0, value)).y()
+            if area.top() - 1 <= y <= area.bottom() + 1:
+                painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
+
+    def mouseMoveEvent(self, event: Any) -> None:
+        """Tell where the pointer is."""
+        super().mouseMoveEvent(event)
+        box = self.getPlotItem().getViewBox()
+        at = self.mapToScene(event.position().toPoint())
+        inside = box.sceneBoundingRect().contains(at)
+        self.hovered.emit(box.mapSceneToView(at).x() if inside else None)
+
+    def leaveEvent(self, event: Any) -> None:
+        """The pointer is gone."""
+        super().leaveEvent(event)
+        self.hovered.emit(None)
+
+    def mouseDoubleClickEvent(self, event: Any) -> None:
+        """Show everything again."""
+        self.reset_view()
+
+    def wheelEvent(self, event: Any) -> None:
+        """Zoom in time with Ctrl; otherwise the page scrolls."""
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+    def reset_view(self) -> None:
+        """Follow the data again."""
+        self.getPlotItem().getViewBox().enableAutoRange(x=True, y=True)
+
+
+class PlotCard(QFrame):
+    """One plot with its title, which is also how another quantity is chosen."""
+
+    def __init__(self, tag: str, options: PlotOptions) -> None:
+        super().__init__()
+        self.setProperty("role", "plate")
+        self.options = options
+        self.history = RunHistory()
+        self.quantity = quantity(tag)
+        self.dirty = True
+        self.threshold: float | None = None
+        self._dot = Dot()
+        self.title = button("", "plotTitle", "Show another quantity here")
+        self._value = label("", "value")
+        self._unit = label("", "secondary")
+        self.canvas = Canvas()
+        self.canvas.hovered.connect(self._on_hover)
+        self._line = pg.InfiniteLine(angle=0, movable=False)
+        self._line.hide()
+        self.canvas.getPlotItem().addItem(self._line, ignoreBounds=True)
+        self._menu = QMenu(self)
+        self._menu.aboutToShow.connect(self._fill_menu)
+        self.title.setMenu(self._menu)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(10, 8, 4, 4)
+        layout.setSpacing(2)
+        head = row(self._dot, self.title, None, self._value, self._unit, spacing=5, margins=(0, 0, 8, 0))
+        layout.addLayout(head)
+        layout.addWidget(self.canvas, 1)
+        self.setMinimumSize(QSize(220, 132))
+        self._dress()
+        theme().changed.connect(self._dress)
+
+    def show_quantity(self, tag: str) -> None:
+        """Plot another tag."""
+        self.quantity = quantity(tag)
+        self._dress()
+        self.canvas.reset_view()
+        self.redraw()
+
+    def show_history(self, history: RunHistory) -> None:
+        """Plot another run."""
+        self.history = history
+        self.canvas.reset_view()
+        self.dirty = True
+
+    def redraw(self) -> None:
+        """Bring the curves up to date: one setData each."""
+        self.dirty = False
+        options, what = self.options, self.quantity
+        series = self.history[what.tag]
+        x, y = series.x(options.axis), series.value
+        window = options.window(what.tag in (REWARD, LENGTH))
+        mean = trailing_mean(y, window)
+        for axis in (self.canvas.bottom,):
+            axis.unit, axis.seconds = AXIS_UNITS[options.axis], options.axis == "seconds"
+        self.canvas.getPlotItem().setLogMode(x=False, y=options.logarithmic)
+        if options.logarithmic:
+            y, mean = np.where(y > 0, y, np.nan), np.where(mean > 0, mean, np.nan)
+        self.canvas.raw.setData(x, y, connect="finite")
+        self.canvas.smooth.setData(x, mean, connect="finite")
+        self._redraw_compared(window)
+        latest = float(mean[-1]) if len(mean) else None
+        self._say(latest)
+        threshold = self.threshold if what.tag == REWARD and len(y) and not options.logarithmic else None
+        self._line.setVisible(threshold is not None)
+        if threshold is not None:
+            self._line.setValue(threshold)
+
+    def _redraw_compared(self, window: int) -> None:
+        item, curves = self.canvas.getPlotItem(), self.canvas.others
+        while len(curves) > len(self.options.compared):
+            item.removeItem(curves.pop())
+        while len(curves) < len(self.options.compared):
+            curve = pg.PlotDataItem(pen=pg.mkPen(COMPARED[len(curves) % len(COMPARED)], width=1))
+            curve.setDownsampling(auto=True, method="peak")
+            curve.setClipToView(True)
+            item.addItem(curve)
+            curves.append(curve)
+        for curve, history in zip(curves, self.options.compared, strict=True):
+            series = history[self.quantity.tag]
+            mean = trailing_mean(series.value, window)
+            if self.options.logarithmic:
+                mean = np.where(mean > 0, mean, np.nan)
+            curve.setData(series.x(self.options.axis), mean, connect="finite")
+
+    def _say(self, value: float | None, unit: str | None = None) -> None:
+        what = self.quantity
+        if unit is None:
+            unit = what.unit
+            if what.tag == REWARD:
+                count = min(self.options.window(True), len(self.history[REWARD]))
+                unit = f"mean of {format.count(count)}" if count > 1 else "last episode"
+        self._value.setText("" if value is None else format.significant(value))
+        self._unit.setText("" if value is None else unit)
+
+    def _on_hover(self, x: float | None) -> None:
+        series = self.history[self.quantity.tag]
+        if x is None or not len(series):
+            self.canvas.cross.hide()
+            if not self.dirty:
+                window = self.options.window(self.quantity.tag in (REWARD, LENGTH))
+                mean = trailing_mean(series.value, window)
+                self._say(float(mean[-1]) if len(mean) else None)
+            return
+        at = series.x(self.options.axis)
+        index = int(np.clip(np.searchsorted(at, x), 0, len(at) - 1))
+        if index and abs(at[index - 1] - x) < abs(at[index] - x):
+            index -= 1
+        self.canvas.cross.setValue(at[index])
+        self.canvas.cross.show()
+        axis = self.options.axis
+        where = format.duration(at[index]) if axis == "seconds" else f"{format.count(at[index])} {AXIS_UNITS[axis]}"
+        self._say(float(series.value[index]), f"at {where}")
+
+    def _fill_menu(self) -> None:
+        self._menu.clear()
+        tags = dict.fromkeys([*QUANTITIES, *self.history.tags])
+        for tag in tags:
+            action = self._menu.addAction(quantity(tag).title)
+            action.setCheckable(True)
+            action.setChecked(tag == self.quantity.tag)
+            action.triggered.connect(lambda _=False, tag=tag: self.show_quantity(tag))
+
+    def _dress(self) -> None:
+        what, canvas = self.quantity, self.canvas
+        self.title.setText(what.title)
+        self.title.setAccessibleName(f"Plot: {what.title}")
+        self.canvas.setAccessibleName(f"{what.title} plot")
+        self._dot.set_color(what.color)
+        clear, faint = color(what.color), color(what.color, 80)
+        canvas.smooth.setPen(pg.mkPen(clear, width=1))
+        if what.points:
+            canvas.raw.setPen(None)
+            canvas.raw.setSymbol("o")
+            canvas.raw.setSymbolSize(3)
+            canvas.raw.setSymbolPen(None)
+            canvas.raw.setSymbolBrush(color(what.color, 120))
+        else:
+            canvas.raw.setSymbol(None)
+            canvas.raw.setPen(pg.mkPen(faint, width=1))
+        canvas.cross.setPen(pg.mkPen(color("secondary"), width=1))
+        self._line.setPen(pg.mkPen(color("good"), width=1, style=Qt.PenStyle.DashLine))
+        for axis in (canvas.bottom, canvas.left):
+            axis.setTextPen(pg.mkPen(color("secondary")))
+        canvas.setBackground(None)
+        canvas.resetCachedContent()
+        canvas.viewport().update()
+
+    def save_csv(self, path: Path) -> None:
+        """Write step, epoch, seconds and value of what is shown, for this run and the compared ones."""
+        with path.open("w", encoding="utf-8", newline="") as file:
+            file.write("run,step,epoch,seconds,value\n")
+            for history in (self.history, *self.options.compared):
+                series = history[self.quantity.tag]
+                columns = (series.x("step"), series.x("epoch"), series.x("seconds"), series.value)
+                for step, epoch, seconds, value in zip(*columns, strict=True):
+                    file.write(f"{history.name},{step:.0f},{epoch:.4g},{seconds:.3f},{value!r}\n")
+
+
+class Dot(QWidget):
+    """A small disc in a token's color."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._role = "accent"
+        self.setFixedSize(8, 8)
+
+    def set_color(self, role: str) -> None:
+        """Use another token."""
+        self._role = role
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the disc."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(color(self._role))
+        painter.drawEllipse(QRectF(0.5, 0.5, 7, 7))
+        painter.end()

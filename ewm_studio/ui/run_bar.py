@@ -1,0 +1,134 @@
+"""The bar along the top: what can be started, what runs, how far it is."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QMenu, QProgressBar, QPushButton, QWidget
+
+from ewm_studio.training.events import Progress
+from ewm_studio.ui import format
+from ewm_studio.ui.widgets import Elided, button, column, label, restyle, row
+
+JOBS = ("pretrain", "train", "infer")
+_STAGES = {
+    "train": "Training",
+    "vision": "Pretraining vision",
+    "memory": "Pretraining memory",
+    "collect": "Collecting frames",
+    "encode": "Encoding frames",
+    "infer": "Evaluating",
+    "record": "Recording",
+    "read": "Reading the recording",
+}
+PROGRESS_PARTS = 1000
+
+
+class RunBar(QFrame):
+    """Buttons and one line about the running job; only shows and tells."""
+
+    asked = Signal(str)  # a job: pretrain, train or infer
+    pause_toggled = Signal()
+    stop_asked = Signal()
+
+    def __init__(self, menu: QMenu) -> None:
+        super().__init__()
+        self.setObjectName("runBar")
+        self.setFixedHeight(52)
+        self.brand = button("EWM Studio", "brand", "Menu (F10)")
+        self.brand.setMenu(menu)
+        self.pretrain = button("Pretrain", "", "Train vision and memory beforehand (Ctrl+P)")
+        self.train = button("Train", "primary", "Train the controller by PPO (Ctrl+R)")
+        self.infer = button("Evaluate", "", "Play the trained model (Ctrl+E)")
+        self._jobs: dict[str, QPushButton] = {"pretrain": self.pretrain, "train": self.train, "infer": self.infer}
+        for job, made in self._jobs.items():
+            made.clicked.connect(lambda _=False, job=job: self.asked.emit(job))
+        self.pause = button("Pause", "", "Rest until resumed (Space)", self.pause_toggled.emit)
+        self.stop = button("Stop", "", "Save, then end (Ctrl+.)", self.stop_asked.emit)
+        self._stage = label("", "heading")
+        self._figures = Elided("", "secondary")
+        self._figures.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setRange(0, PROGRESS_PARTS)
+        self.progress.setAccessibleName("Progress of the run")
+        self._middle = QWidget()
+        line = row(self._stage, spacing=12)
+        line.addWidget(self._figures, 1)
+        middle = column(spacing=6)
+        middle.addStretch(1)
+        middle.addLayout(line)
+        middle.addWidget(self.progress)
+        middle.addStretch(1)
+        self._middle.setLayout(middle)
+        self.chip = label("", "chip")
+        self.chip.setToolTip("Where the models compute, and the memory this program uses")
+        layout = row(self.brand, self.pretrain, self.train, self.infer, spacing=10, margins=(12, 0, 14, 0))
+        layout.insertSpacing(1, 8)
+        layout.addSpacing(8)
+        layout.addWidget(self.pause)
+        layout.addWidget(self.stop)
+        layout.addSpacing(8)
+        layout.addWidget(self._middle, 1)
+        layout.addSpacing(8)
+        layout.addWidget(self.chip)
+        self.setLayout(layout)
+        self.show_idle()
+
+    def show_idle(self, line: str = "", figures: str = "") -> None:
+        """Nothing runs: everything can be started. `line` says how the last job ended."""
+        for job, made in self._jobs.items():
+            made.setEnabled(True)
+            restyle(made, role="primary" if job == "train" else "")
+        self.pause.hide()
+        self.stop.hide()
+        self.progress.hide()
+        self._stage.setText(line)
+        self._figures.setText(figures)
+        self._middle.setVisible(True)
+
+    def show_running(self, job: str) -> None:
+        """A job runs: it can be paused and stopped."""
+        for name, made in self._jobs.items():
+            made.setEnabled(False)
+            restyle(made, role="")
+        restyle(self._jobs[job], role="primary")
+        self.pause.setText("Pause")
+        self.pause.setEnabled(True)
+        self.stop.setEnabled(True)
+        self.pause.show()
+        self.stop.show()
+        self.progress.show()
+        self.progress.setRange(0, 0)
+        self._stage.setText("Starting")
+        self._figures.setText("")
+
+    def show_paused(self, paused: bool) -> None:
+        """The job rests, or goes on."""
+        self.pause.setText("Resume" if paused else "Pause")
+        restyle(self.pause, role="primary" if paused else "")
+        if paused:
+            self._stage.setText("Paused")
+
+    def show_stopping(self) -> None:
+        """The job was asked to save and end."""
+        self.pause.setEnabled(False)
+        self.stop.setEnabled(False)
+        self._stage.setText("Stopping: saving first")
+
+    def show_progress(self, event: Progress, epoch: int | None = None) -> None:
+        """One line: stage, progress, speed, time left."""
+        stage = _STAGES.get(event.stage, event.stage.capitalize())
+        self._stage.setText(f"{stage} · epoch {format.count(epoch)}" if epoch and event.stage == "train" else stage)
+        parts = []
+        if event.total:
+            parts.append(f"{format.count(event.done)} of {format.count(event.total)} {event.unit}")
+            self.progress.setRange(0, PROGRESS_PARTS)
+            self.progress.setValue(round(PROGRESS_PARTS * min(1.0, event.done / event.total)))
+        else:
+            parts.append(f"{format.count(event.done)} {event.unit}")
+            self.progress.setRange(0, 0)
+        if event.per_second > 0:
+            parts.append(f"{format.rate(event.per_second)} {event.unit}/s")
+        if event.seconds_left is not None and event.seconds_left >= 0.5:
+            parts.append(f"{format.duration(event.seconds_left)} left")
+        self._figures.setText(" · ".join(parts))

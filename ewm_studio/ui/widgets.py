@@ -1,0 +1,253 @@
+"""Small building blocks: labels and buttons by role, a switch, a combo box with its own arrow, segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QWheelEvent
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QButtonGroup,
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ewm_studio.ui import icons
+from ewm_studio.ui.theme import color, theme
+
+
+def label(text: str = "", role: str = "", kind: str = "", wrap: bool = False) -> QLabel:
+    """A line of text in a role of the style sheet: heading, secondary, value, tag, chip."""
+    made = QLabel(text)
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    if role:
+        made.setProperty("role", role)
+    if kind:
+        made.setProperty("kind", kind)
+    made.setWordWrap(wrap)
+    return made
+
+
+def button(text: str, role: str = "", tip: str = "", clicked: Callable[[], object] | None = None) -> QPushButton:
+    """A push button in a role of the style sheet: primary, pill, link."""
+    made = QPushButton(text)
+    made.setAccessibleName(text.replace("&", ""))
+    made.setAutoDefault(False)
+    if role:
+        made.setProperty("role", role)
+    if tip:
+        made.setToolTip(tip)
+    if clicked is not None:
+        made.clicked.connect(lambda: clicked())
+    return made
+
+
+class IconButton(QToolButton):
+    """A button that is only an icon; `name` says aloud what it does."""
+
+    def __init__(self, icon: str, name: str, role: str = "secondary", size: int = 16) -> None:
+        super().__init__()
+        self._icon, self._role, self._size = icon, role, size
+        self.setProperty("role", "icon")
+        self.setAccessibleName(name)
+        self.setToolTip(name)
+        self.setIconSize(QSize(size, size))
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._dress()
+        theme().changed.connect(self._dress)
+
+    def _dress(self) -> None:
+        self.setIcon(icons.icon(self._icon, self._role, size=self._size))
+
+
+def restyle(widget: QWidget, **properties: object) -> None:
+    """Set style-sheet properties and have them take effect."""
+    for name, value in properties.items():
+        widget.setProperty(name, value)
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
+def hairline() -> QFrame:
+    """One thin horizontal line."""
+    line = QFrame()
+    line.setProperty("role", "hairline")
+    line.setFixedHeight(1)
+    return line
+
+
+def column(*items: QWidget | None, spacing: int = 8, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> QVBoxLayout:
+    """A vertical layout; None stretches."""
+    layout = QVBoxLayout()
+    _fill(layout, items, spacing, margins)
+    return layout
+
+
+def row(*items: QWidget | None, spacing: int = 8, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> QHBoxLayout:
+    """A horizontal layout; None stretches."""
+    layout = QHBoxLayout()
+    _fill(layout, items, spacing, margins)
+    return layout
+
+
+def _fill(
+    layout: QVBoxLayout | QHBoxLayout,
+    items: Sequence[QWidget | None],
+    spacing: int,
+    margins: tuple[int, int, int, int],
+) -> None:
+    layout.setContentsMargins(*margins)
+    layout.setSpacing(spacing)
+    for item in items:
+        if item is None:
+            layout.addStretch(1)
+        else:
+            layout.addWidget(item)
+
+
+class Elided(QLabel):
+    """A line that is cut with an ellipsis where there is no room; the whole of it is the tooltip."""
+
+    def __init__(self, text: str = "", role: str = "", mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight) -> None:
+        super().__init__(text)
+        self._mode = mode
+        if role:
+            self.setProperty("role", role)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the text, shortened."""
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        text = self.fontMetrics().elidedText(self.text(), self._mode, self.width())
+        painter.drawText(self.rect(), int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), text)
+        painter.end()
+        if self.toolTip() != self.text():
+            self.setToolTip(self.text())
+
+
+class Select(QComboBox):
+    """A combo box with a drawn arrow; the wheel scrolls the page rather than change a setting by accident."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the box, then the arrow."""
+        super().paintEvent(event)
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(color("secondary" if self.isEnabled() else "disabled"), 1.5))
+        x, y = self.width() - 14.0, self.height() / 2 - 1.5
+        painter.drawPolyline([QPointF(x - 4, y), QPointF(x, y + 4), QPointF(x + 4, y)])
+        painter.end()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Leave the wheel to the page."""
+        event.ignore()
+
+
+class Switch(QAbstractButton):
+    """On or off, as a small slide."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setCheckable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setFixedSize(38, 22)
+
+    def sizeHint(self) -> QSize:
+        """Fixed."""
+        return QSize(38, 22)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the track, the knob, and a ring while focused."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        on, track = self.isChecked(), QRectF(3, 3, 32, 16)
+        fill = color("accent") if on else color("input")
+        knob = QColor("#ffffff") if on else color("secondary")
+        if not self.isEnabled():
+            fill, knob = color("line"), color("disabled")
+        painter.setPen(QPen(color("accent" if on and self.isEnabled() else "line"), 1))
+        painter.setBrush(fill)
+        painter.drawRoundedRect(track, 8, 8)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(knob)
+        painter.drawEllipse(QPointF(27 if on else 11, 11), 5.5, 5.5)
+        if self.hasFocus():
+            painter.setPen(QPen(color("accent"), 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(QRectF(0.5, 0.5, 37, 21), 10.5, 10.5)
+        painter.end()
+
+
+class Segments(QWidget):
+    """A few choices side by side, one of them on."""
+
+    chosen = Signal(str)
+
+    def __init__(self, options: Sequence[tuple[str, str]], name: str) -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        self._group = QButtonGroup(self)
+        layout = row(spacing=0)
+        self._buttons: dict[str, QPushButton] = {}
+        for index, (key, text) in enumerate(options):
+            made = button(text, "segment")
+            made.setCheckable(True)
+            made.setProperty("edge", "first" if index == 0 else "last" if index == len(options) - 1 else "")
+            made.setAccessibleName(f"{name}: {text}")
+            made.clicked.connect(lambda _=False, key=key: self.chosen.emit(key))
+            self._group.addButton(made)
+            self._buttons[key] = made
+            layout.addWidget(made)
+        self._buttons[options[0][0]].setChecked(True)
+        self.setLayout(layout)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
+    def value(self) -> str:
+        """The key that is on."""
+        return next(key for key, made in self._buttons.items() if made.isChecked())
+
+    def set_value(self, key: str) -> None:
+        """Turn a choice on without telling anyone."""
+        self._buttons[key].setChecked(True)
+
+
+class EmptyState(QWidget):
+    """What a page says while it has nothing to show, with the button that changes it."""
+
+    def __init__(self, icon: str, title: str, text: str, action: str = "") -> None:
+        super().__init__()
+        self._icon = icon
+        self._picture = label()
+        self._picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        heading = label(title, "empty")
+        heading.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        words = label(text, "secondary", wrap=True)
+        words.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        words.setFixedWidth(380)
+        self.action = button(action, "primary") if action else None
+        layout = column(None, self._picture, heading, words, spacing=12)
+        layout.setAlignment(words, Qt.AlignmentFlag.AlignHCenter)
+        if self.action is not None:
+            layout.addWidget(self.action, 0, Qt.AlignmentFlag.AlignHCenter)
+        layout.addStretch(1)
+        self.setLayout(layout)
+        self._dress()
+        theme().changed.connect(self._dress)
+
+    def _dress(self) -> None:
+        self._picture.setPixmap(icons.pixmap(self._icon, color("secondary").name(), 40))
