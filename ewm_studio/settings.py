@@ -295,7 +295,7 @@ class WorldModelSettings(Settings):
         lt=1,
     )
     vision_batch_size: int = setting(64, "Frames in one minibatch of vision.", unit="frames", ge=2, le=65536)
-    memory_batch_size: int = setting(16, "Sequences in one minibatch of memory.", unit="sequences", ge=1, le=65536)
+    memory_batch_size: int = setting(8, "Sequences in one minibatch of memory.", unit="sequences", ge=1, le=65536)
     sequence_length: int = setting(64, "Steps of one training sequence of memory.", unit="steps", ge=2, le=100_000)
     max_grad_norm: float = setting(
         10.0, "Gradients of vision and memory longer than this are shortened to it.", gt=0, advanced=True
