@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -49,6 +49,15 @@ class Settings(BaseModel):
     """Base of every group of settings: unknown names, NaN and infinity are refused, also on assignment."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_none(cls, values: Any) -> Any:
+        """TOML has no null: an empty string stands for it wherever a setting may be empty."""
+        if not isinstance(values, dict):
+            return values
+        optional = {n for n, f in cls.model_fields.items() if type(None) in get_args(f.annotation)}
+        return {name: None if value == "" and name in optional else value for name, value in values.items()}
 
 
 class EnvSettings(Settings):
@@ -499,7 +508,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a TOML file ({error})") from None
-    return _empty_to_none(values)
+    return values
 
 
 def explain(error: ValidationError, source: str) -> str:
@@ -534,10 +543,6 @@ def _known_fields(title: str, location: tuple[str | int, ...]) -> list[str]:
     if isinstance(model, type) and issubclass(model, BaseModel):
         return [f"{location[0]}.{name}" for name in model.model_fields]
     return []
-
-
-def _empty_to_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: _empty_to_none(v) if isinstance(v, dict) else (None if v == "" else v) for k, v in values.items()}
 
 
 def _none_to_empty(values: dict[str, Any]) -> dict[str, Any]:

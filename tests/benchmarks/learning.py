@@ -1,7 +1,7 @@
 """How well the defaults learn, over several seeds.
 
-    uv run python -m tests.benchmarks.learning cartpole             # defaults, 5 seeds, 100,000 steps
-    uv run python -m tests.benchmarks.learning novel                # CartPole without velocities, 3 seeds, 300,000 steps
+    uv run python -m tests.benchmarks.learning cartpole  # defaults, 5 seeds, 100,000 steps
+    uv run python -m tests.benchmarks.learning novel     # CartPole without velocities, 3 seeds, 300,000 steps
 
 Each run is trained with the defaults and its best checkpoint is played greedily for 100 episodes that training never
 saw. The table gives every seed, then mean and spread; nothing is picked.
