@@ -372,6 +372,13 @@ class PretrainSettings(Settings):
         commands=("pretrain",),
         ge=1,
     )
+    skip_start: Annotated[int, Field(ge=0, le=100_000)] | Literal["auto"] = setting(
+        "auto",
+        "Frames at the start of every episode that are left out; auto leaves out what an environment says is no part "
+        "of its task (the 50 frames in which CarRacing zooms in).",
+        unit="frames",
+        advanced=True,
+    )
     held_out: float = setting(0.1, "Share of the episodes kept aside to measure on.", ge=0.01, le=0.5)
     memory_limit: int = setting(512, "Frames beyond this go to disk.", unit="MiB", ge=1, le=1_000_000, advanced=True)
 

@@ -115,17 +115,16 @@ def test_final_values_count_only_where_an_episode_was_cut():
     np.testing.assert_array_equal(before, case.gae(0.99, 0.95)[0])
 
 
-def put(buffer: RolloutBuffer, t: int, **more: Tensor) -> None:
+def put(buffer: RolloutBuffer, t: int, obs: Tensor | None = None) -> None:
     envs = buffer.envs
     buffer.put(
-        t,
         z=torch.full((envs, 4), float(t)),
         h=torch.zeros(envs, 3),
         raw=torch.ones(envs, 2),
         action=torch.full((envs,), t, dtype=torch.int64),
         reward=np.full(envs, t, np.float32),
-        starts=np.zeros(envs, bool),
-        **more,
+        starts=torch.zeros(envs, dtype=torch.bool),
+        obs=torch.zeros(envs, 3) if obs is None else obs,
     )
 
 
@@ -133,39 +132,54 @@ def test_buffer_keeps_what_was_put():
     buffer = RolloutBuffer(3, 2, keep_obs=True)
     for t in range(3):
         put(buffer, t, obs=torch.full((2, 1, 5, 5), t, dtype=torch.uint8))
+    buffer.finish("cpu")
     assert buffer.z[:, 0, 0].tolist() == [0, 1, 2]
     assert buffer.z.shape == (3, 2, 4)
     assert buffer.action.dtype == torch.int64
     assert buffer.action[:, 1].tolist() == [0, 1, 2]
-    assert buffer.reward.dtype == torch.float32
+    assert buffer.reward[:, 0].tolist() == [0, 1, 2]
     assert buffer.obs is not None
-    assert buffer.obs.shape == (3, 2, 1, 5, 5)
+    assert buffer.obs[:, 0, 0, 0, 0].tolist() == [0, 1, 2]
     assert buffer.obs.dtype == torch.uint8
     assert not buffer.ended.any()
+
+
+def test_rewards_are_copied():
+    buffer, reward = RolloutBuffer(2, 1), np.zeros(1, np.float32)
+    for t in range(2):
+        reward[0] = t + 1
+        row = torch.zeros(1, 1)
+        buffer.put(z=row, h=row, raw=row, action=row, starts=row.bool(), reward=reward, obs=row)
+    buffer.finish("cpu")
+    assert buffer.reward.flatten().tolist() == [1, 2]
 
 
 def test_buffer_notes_ends_and_bootstrap_values():
     buffer = RolloutBuffer(2, 3)
     put(buffer, 0)
     put(buffer, 1)
-    buffer.end(1, np.array([True, False, False]), np.array([True, True, False]), torch.tensor([5.0, 6.0, float("nan")]))
+    ends = np.array([True, False, False]), np.array([True, True, False])
+    buffer.end(*ends, {0: 5.0, 1: 6.0, 2: float("nan")})
+    buffer.finish("cpu")
     assert buffer.ended.tolist() == [[False] * 3, [True, True, False]]
     assert buffer.final_value[1].tolist() == [0.0, 6.0, 0.0]
     assert buffer.obs is None
 
 
-def test_buffer_wants_the_observations_it_keeps():
-    with pytest.raises(ValueError, match="obs"):
-        put(RolloutBuffer(1, 1, keep_obs=True), 0)
+def test_a_rollout_is_finished_only_when_it_is_full():
+    buffer = RolloutBuffer(2, 1)
+    put(buffer, 0)
+    with pytest.raises(ValueError, match="1 of 2"):
+        buffer.finish("cpu")
 
 
 def test_what_is_filled_in_inference_mode_can_be_trained_on():
     with torch.inference_mode():
         buffer = RolloutBuffer(2, 2, keep_obs=True)
         for t in range(2):
-            put(buffer, t, obs=torch.zeros(2, 3))
-        buffer.end(1, np.array([False, True]), np.array([False, False]))
-        buffer.to("cpu")
+            put(buffer, t)
+        buffer.end(np.array([False, True]), np.array([False, False]), {})
+        buffer.finish("cpu")
         buffer.value[0] = torch.ones(2)
     assert not any(v.is_inference() for v in vars(buffer).values() if isinstance(v, Tensor))
     layer = nn.Linear(4, 1)

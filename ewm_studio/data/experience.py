@@ -185,6 +185,17 @@ class Experience:
         """Steps in all finished episodes."""
         return sum(len(episode) for episode in self.episodes)
 
+    def without_starts(self, steps: int) -> Experience:
+        """The same experience without the first `steps` steps of each episode; it shares the store.
+
+        Raises:
+            UserError: nothing is left.
+        """
+        kept = [episode.cut(steps, len(episode)) for episode in self.episodes if len(episode) > steps]
+        if not kept:
+            raise UserError(f"no episode is longer than the {steps} steps left out at its start; lower skip_start")
+        return Experience(self.store, kept)
+
     def split(self, held_out: float, rng: np.random.Generator) -> tuple[Experience, Experience]:
         """(training, held out) by whole episodes, at least one in each; a single episode is cut in time.
 

@@ -9,111 +9,95 @@ from torch import Tensor
 
 
 class RolloutBuffer:
-    """Preallocated tensors (T, B, ...) of one rollout.
+    """T steps of B environments, row by row while they are acted, and tensors (T, B, ...) once `finish` is called.
 
-    `z`, `h`, `raw` and `action` take their shape, type and device from the first `put`; the small ones and the
-    observations, which are the bulk, lie on the CPU. All may be filled inside `torch.inference_mode()` and trained on
-    outside of it.
+    Rows are only kept while acting and joined in the end, which costs a tenth of writing each into its place; so they
+    must not be changed after they were put. Only observations, the bulk, go to their place on the CPU at once. Rows
+    may come from inside `torch.inference_mode()`; the tensors may be trained on outside of it.
 
     Attributes:
         z: latents (T, B, Z).
         h: hidden states (T, B, H) that the controller saw.
         raw: raw actions (T, B, R) as drawn.
         action: the environment's actions (T, B, ...).
+        starts: (T, B) bool; this step is the first of an episode.
         obs: prepared observations (T, B, ...), or None unless `keep_obs`.
         reward: (T, B).
         terminated: (T, B) bool; the episode ended for good with this step.
         truncated: (T, B) bool; the episode was cut after this step.
-        starts: (T, B) bool; this step is the first of an episode.
-        value: (T, B) value estimates of the states acted in.
-        log_prob: (T, B) log-probabilities of `raw`.
         final_value: (T, B) value of the final observation where the episode was truncated, else 0.
+        value: (T, B) value estimates of the states acted in, zero until they are written.
+        log_prob: (T, B) log-probabilities of `raw`, zero until they are written.
     """
 
     z: Tensor
     h: Tensor
     raw: Tensor
     action: Tensor
+    starts: Tensor
+    reward: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    final_value: Tensor
+    value: Tensor
+    log_prob: Tensor
 
     def __init__(self, steps: int, envs: int, keep_obs: bool = False) -> None:
         self.steps, self.envs, self.keep_obs = steps, envs, keep_obs
         self.obs: Tensor | None = None
-        with torch.inference_mode(False):  # an inference tensor could not be trained on
-            self.reward, self.value, self.log_prob, self.final_value = (torch.zeros(steps, envs) for _ in range(4))
-            self.terminated, self.truncated, self.starts = (
-                torch.zeros(steps, envs, dtype=torch.bool) for _ in range(3)
-            )
+        self._rows: dict[str, list[Tensor]] = {name: [] for name in ("z", "h", "raw", "action", "starts")}
+        self._rewards: list[NDArray] = []
+        self._ends: dict[str, NDArray] = {
+            "terminated": np.zeros((steps, envs), bool),
+            "truncated": np.zeros((steps, envs), bool),
+            "final_value": np.zeros((steps, envs), np.float32),
+        }
 
-    def to(self, device: torch.device | str) -> RolloutBuffer:
-        """Move everything but the observations, once all steps are in; gives the buffer itself."""
+    def put(
+        self, *, z: Tensor, h: Tensor, raw: Tensor, action: Tensor, starts: Tensor, reward: NDArray, obs: Tensor
+    ) -> None:
+        """Add the next step, each row (B, ...). `reward` is copied; `obs` is stored only if they are kept."""
+        t = len(self._rewards)
+        for row, tensor in zip(self._rows.values(), (z, h, raw, action, starts), strict=True):
+            row.append(tensor)
+        self._rewards.append(np.array(reward, np.float32))
+        if self.keep_obs:
+            if self.obs is None:
+                with torch.inference_mode(False):  # an inference tensor could not be trained on
+                    self.obs = torch.empty(self.steps, *obs.shape, dtype=obs.dtype)
+            self.obs[t] = obs
+
+    def end(self, terminated: NDArray, truncated: NDArray, final_value: dict[int, float]) -> None:
+        """Note which episodes (B,) ended with the step put last.
+
+        Args:
+            terminated: (B,) bool.
+            truncated: (B,) bool.
+            final_value: by environment, the value of the final observation with the memory that follows the step;
+                read only where an episode was truncated and not terminated.
+        """
+        t = len(self._rewards) - 1
+        self._ends["terminated"][t], self._ends["truncated"][t] = terminated, truncated
+        for i, value in final_value.items():
+            if truncated[i] and not terminated[i]:
+                self._ends["final_value"][t, i] = value
+
+    def finish(self, device: torch.device | str) -> None:
+        """Join the rows; everything but the observations goes to `device`."""
+        if len(self._rewards) != self.steps:
+            raise ValueError(f"{len(self._rewards)} of {self.steps} steps were put")
         with torch.inference_mode(False):
-            for name, value in vars(self).items():
-                if isinstance(value, Tensor) and name != "obs":
-                    setattr(self, name, value.to(device))
-        return self
+            for name, rows in self._rows.items():
+                setattr(self, name, torch.stack(rows).to(device))
+            for name, array in {**self._ends, "reward": np.stack(self._rewards)}.items():
+                setattr(self, name, torch.from_numpy(array).to(device))
+            self.value, self.log_prob = (torch.zeros(self.steps, self.envs, device=device) for _ in range(2))
+        self._rows, self._rewards = {}, []
 
     @property
     def ended(self) -> Tensor:
         """(T, B) bool: an episode ended with this step, either way."""
         return self.terminated | self.truncated
-
-    def put(
-        self,
-        t: int,
-        *,
-        z: Tensor,
-        h: Tensor,
-        raw: Tensor,
-        action: Tensor,
-        reward: Tensor | NDArray,
-        starts: Tensor | NDArray,
-        obs: Tensor | None = None,
-        value: Tensor | None = None,
-        log_prob: Tensor | None = None,
-    ) -> None:
-        """Store step t of every environment, each (B, ...).
-
-        `obs` is stored only by a buffer that keeps observations. Values and log-probabilities may be left for later.
-        """
-        given = {"z": z, "h": h, "raw": raw, "action": action}
-        if self.keep_obs:
-            if obs is None:
-                raise ValueError("this buffer keeps observations: give obs")
-            given["obs"] = obs
-        if getattr(self, "z", None) is None:
-            self._allocate(given)
-        for name, tensor in given.items():
-            getattr(self, name)[t].copy_(tensor)
-        self.reward[t].copy_(torch.as_tensor(reward))
-        self.starts[t].copy_(torch.as_tensor(starts))
-        if value is not None:
-            self.value[t].copy_(value)
-        if log_prob is not None:
-            self.log_prob[t].copy_(log_prob)
-
-    def _allocate(self, given: dict[str, Tensor]) -> None:
-        with torch.inference_mode(False):
-            for name, tensor in given.items():
-                device = "cpu" if name == "obs" else tensor.device
-                setattr(self, name, torch.zeros(self.steps, *tensor.shape, dtype=tensor.dtype, device=device))
-
-    def end(
-        self, t: int, terminated: Tensor | NDArray, truncated: Tensor | NDArray, final_value: Tensor | None = None
-    ) -> None:
-        """Note which episodes (B,) ended with step t.
-
-        Args:
-            t: the step, stored already.
-            terminated: (B,) bool.
-            truncated: (B,) bool.
-            final_value: (B,) values of the final observations with the memory state that follows step t; read only
-                where an episode was truncated.
-        """
-        self.terminated[t].copy_(torch.as_tensor(terminated))
-        self.truncated[t].copy_(torch.as_tensor(truncated))
-        cut = self.truncated[t] & ~self.terminated[t]
-        if final_value is not None:
-            self.final_value[t].copy_(torch.where(cut, final_value.to(cut.device), 0.0))
 
 
 def compute_gae(

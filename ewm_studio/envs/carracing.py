@@ -15,6 +15,7 @@ import numpy as np
 import pygame
 from gymnasium.envs.box2d.car_dynamics import SIZE, WHEEL_R, WHEEL_W, WHEEL_WHITE
 from gymnasium.envs.box2d.car_racing import (
+    FPS,
     GRASS_DIM,
     PLAYFIELD,
     SCALE,
@@ -27,6 +28,7 @@ from gymnasium.envs.box2d.car_racing import (
 )
 from pygame import gfxdraw
 
+ZOOM_FRAMES = FPS  # at the start of an episode, in which the camera comes down to the car: one second
 BAR_H = WINDOW_H // 8  # rows of the instrument bar: 5 of 40 parts
 VIEW_H = WINDOW_H - BAR_H  # rows of the picture that show the track
 _MARGIN = 3.0  # pixels around the screen from which a polygon could still touch it

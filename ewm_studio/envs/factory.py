@@ -83,6 +83,15 @@ def make_prepared_env(settings: EnvSettings, window: bool = True) -> PreparedEnv
         raise
 
 
+def settling_frames(env: gym.Env) -> int:
+    """Frames at the start of an episode that are no part of the task: CarRacing's camera comes down from above."""
+    if type(env.unwrapped).__module__ in ("gymnasium.envs.box2d.car_racing", "ewm_studio.envs.carracing"):
+        from ewm_studio.envs.carracing import ZOOM_FRAMES
+
+        return ZOOM_FRAMES
+    return 0
+
+
 def env_ids() -> list[str]:
     """Every registered id, in order."""
     register()

@@ -62,7 +62,7 @@ class WorldModel(nn.Module):
             h = self.memory.initial_hidden(z.shape[0]).to(z.device)
             return h, h, state
         h_live, state = self.memory.step(z, self.action_encoding(action), state)
-        if ended is None or not bool(ended.any()):
+        if ended is None:
             return h_live, h_live, state
         return h_live, h_live.masked_fill(ended[:, None], 0.0), self.memory.reset(state, ended)
 

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ewm_studio.data.experience import Experience, to_sequence_batch
-from ewm_studio.envs.vector import choose_batch_size
+from ewm_studio.data.recordings import Recording
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.models.agent import reconstructions
-from ewm_studio.models.base import SequenceBatch
-from ewm_studio.models.world_model import WorldModel, load_weights
+from ewm_studio.models.base import Losses, SequenceBatch
+from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.training.collect import collect_random, find_recording, frame_store, read_recording
-from ewm_studio.training.events import CheckpointSaved, Event, Finished, JobControl, Message, RunStarted
+from ewm_studio.training.events import CheckpointSaved, Event, JobControl
+from ewm_studio.training.failures import explains_failures
 from ewm_studio.training.held_out import memory_figures, vision_figures
 from ewm_studio.training.logs import RunLog
 from ewm_studio.training.meter import Meter
 from ewm_studio.training.optimize import Averages, ComponentTrainer
-from ewm_studio.training.randomness import random_state, restore_random_state, seed_everything
-from ewm_studio.training.setup import (
-    Spaces,
-    build_model,
-    choose_device,
-    model_metadata,
-    preprocessor_of,
-    save_path_of,
-    set_threads,
-    spaces_of,
-    versions,
-)
+from ewm_studio.training.randomness import random_state, restore_random_state
+from ewm_studio.training.setup import Spaces, model_metadata, preprocessor_of
+from ewm_studio.training.start import conduct, prepare, restore_latest
 from ewm_studio.workspace import Run, Workspace
-from ewm_studio.workspace.models import load_model, save_model
 
 ENCODE_BATCH = 512  # frames encoded at once
 HELD_OUT_FRAMES = 4096  # at most this many held-out frames are looked at after an epoch
@@ -44,62 +37,60 @@ PROGRESS_SECONDS = 0.1  # least time between two progress events
 PICTURE_SECONDS = 2.0  # least time between two sets of pictures
 PICTURES = 8
 
+B = TypeVar("B")
 
+
+@explains_failures
 def pretrain(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None, resume: str | None = None
 ) -> Generator[Event, None, None]:
     """Train vision, then memory on its latents, without a controller; with `resume`, go on with that run exactly.
 
-    A resumed run gathers the same experience again (one seed, one experience) and goes on at the epoch it had saved.
+    A resumed run gathers the same experience again (one seed, one experience) and goes on at the minibatch it had
+    stopped at.
 
     Raises:
         UserError: bad input. JobError: a loss that is not finite, or environments that died.
     """
     control = control or JobControl()
-    spaces = spaces_of(experiment.env)
-    device = choose_device(experiment.run.device)
-    save_path = save_path_of(experiment)
-    set_threads(experiment.run.threads, spaces.observation)
-    recording = find_recording(experiment, spaces, workspace)
-    messages: list[str] = []
-    if experiment.env.batch_size == "auto":
-        count, sentence = choose_batch_size(experiment.env)
-        experiment = experiment.with_values(("env.batch_size", count))
-        messages.append(sentence)
-    rng = seed_everything(experiment.run.seed)
-    model, experiment = build_model(experiment, spaces, workspace)
-    experiment = experiment.model_copy(update={"versions": versions()})
-    job = PretrainJob(experiment, spaces, model.to(device), rng)
-    if resume:
-        run = workspace.run(resume)
-        job.restore(run)
-    else:
-        run = workspace.create_run(
-            experiment.env.id, "pretrain", experiment.to_toml(), model.describe()["parts"], experiment.run.seed
-        )
-    yield RunStarted("pretrain", run.name, str(run.folder), f"{job.summary}, {device}")
-    for sentence in messages:
-        yield Message(sentence)
-    store = frame_store(experiment, spaces, run.folder)
-    try:
+    recording = find_recording(experiment, workspace)
+    start = prepare(experiment, workspace, resume)
+    job = PretrainJob(start.experiment, start.spaces, start.model, start.rng)
+    yield from conduct("pretrain", start, workspace, job, lambda run: _gather_and_train(run, job, recording, control))
+
+
+def _gather_and_train(
+    run: Run, job: PretrainJob, recording: Recording | None, control: JobControl
+) -> Generator[Event, None, None]:
+    experiment = job.experiment
+    with frame_store(experiment, job.spaces, run.folder) as store:
         if recording is None:
             experience = yield from collect_random(experiment, store, control)
         else:
-            experience = yield from read_recording(
-                recording, preprocessor_of(spaces, experiment.env), experiment, store
-            )
+            prepared = preprocessor_of(job.spaces, experiment.env)
+            experience = yield from read_recording(recording, prepared, experiment, store)
         yield from job.run(run, experience, control)
-    except BaseException as error:
-        run.finish(
-            "interrupted" if isinstance(error, GeneratorExit | KeyboardInterrupt) else "failed", error=str(error)
-        )
-        raise
-    finally:
-        store.close()
-    if save_path is not None:
-        save_model(save_path, *job.model_file())
-        yield Message(f"model saved to {save_path}")
-    yield Finished(job.stopped_by, job.result(run))
+
+
+@dataclass
+class _Pass:
+    """How far a pass over the data has come, so that a run stopped inside it can go on there."""
+
+    batches: int = 0
+    seen: int = 0  # frames, or steps
+    random: dict[str, Any] = field(default_factory=dict)  # the generator's state from which its order was drawn
+
+
+@dataclass(frozen=True)
+class _Stage(Generic[B]):
+    """The training of one component."""
+
+    name: str
+    size: int  # frames, or steps, of one pass
+    batches: Callable[[], Iterator[B]]  # one pass, in an order drawn anew
+    count: Callable[[B], int]  # frames, or steps, of a minibatch
+    loss: Callable[[B], Losses]
+    evaluate: Callable[[], dict[str, float]]  # figures on the part kept aside
 
 
 class PretrainJob:
@@ -119,7 +110,7 @@ class PretrainJob:
                 f"nothing to pretrain: {model.summary()} has no vision or memory to train among those asked for; "
                 "choose others with --vision and --memory"
             )
-        # The baseline that shows what training was worth: the same memory with other, untrained weights.
+        # The baseline that shows what training was worth: the same memory with fresh weights of its own.
         with torch.random.fork_rng(devices=[]):
             part = model.parts["memory"]
             fresh: Any = part.cls
@@ -128,13 +119,14 @@ class PretrainJob:
         self.best = dict.fromkeys(self.trainers, float("inf"))  # held-out loss
         self.best_epoch = dict.fromkeys(self.trainers, 0)
         self.frames_seen = 0
+        self._pass = _Pass()
         self.seconds_before, self._began = 0.0, time.monotonic()
         self.losses: dict[str, float] = {}
         self.stopped_by = "epochs"
         self._frames_here = 0
         self._counts = {"frames": 0, "episodes": 0}
         self._progress_at = self._pictures_at = 0.0
-        self._checkpoint, self._saved_at = "", -1
+        self._checkpoint, self._saved_at = "", (-1, -1)
 
     @property
     def summary(self) -> str:
@@ -152,47 +144,23 @@ class PretrainJob:
         """Epochs done, over vision and memory."""
         return sum(self.epochs_done.values())
 
+    @property
+    def _position(self) -> tuple[int, int]:
+        return self.epochs, self._pass.batches
+
     def run(self, run: Run, experience: Experience, control: JobControl) -> Generator[Event, None, None]:
         """Train vision, then memory; saves on the way and at the end."""
+        settings, repeat = self.experiment.pretrain, self.experiment.env.action_repeat
+        skip = self.spaces.settling_frames if settings.skip_start == "auto" else settings.skip_start
+        experience = experience.without_starts(-(-skip // repeat))
         self._counts = {"frames": experience.frame_count, "episodes": experience.episode_count}
-        train, held_out = experience.split(
-            self.experiment.pretrain.held_out, np.random.default_rng(self.experiment.run.seed)
-        )
-        sink = RunLog(run, self.experiment.run.tensorboard)
-        self._began_training = time.monotonic()
-        if "vision" in self.trainers:
-            yield from self._stage(
-                "vision",
-                run,
-                sink,
-                control,
-                train.frame_count,
-                lambda: ((len(obs), self.model.vision.loss(obs)) for obs in self._frames(train)),
-                lambda: vision_figures(self.model.vision, self._some_frames(held_out)),
-                held_out,
-            )
-        if "memory" in self.trainers and not control.stop_requested:
-            latents = yield from self._encode(experience)
-            yield from self._stage(
-                "memory",
-                run,
-                sink,
-                control,
-                train.frame_count,
-                lambda: (
-                    (int(b.mask.sum()), self.model.memory.loss(b, self.model.memory.initial_state(b.z.shape[1])))
-                    for b in self._sequences(train, latents, self.rng)
-                ),
-                lambda: memory_figures(
-                    self.model.memory, self.untrained, self._sequences(held_out, latents, np.random.default_rng(0))
-                ),
-                held_out,
-            )
+        with RunLog(run, self.experiment.run.tensorboard) as sink:
+            if not control.stop_requested:  # stopped while it was gathered, there may be too little to split
+                yield from self._stages(run, sink, experience, control)
         if control.stop_requested:
             self.stopped_by = "stop"
-        if self._saved_at != self.epochs:
+        if self._saved_at != self._position:
             yield self._save(run)
-        sink.close()
         run.finish(
             "stopped" if self.stopped_by == "stop" else "finished",
             steps=self._counts["frames"],
@@ -200,52 +168,92 @@ class PretrainJob:
             epochs=self.epochs,
         )
 
-    def _stage(
-        self,
-        name: str,
-        run: Run,
-        sink: RunLog,
-        control: JobControl,
-        frames: int,
-        batches: Callable[[], Iterator[tuple[int, dict[str, Tensor]]]],
-        evaluate: Callable[[], dict[str, float]],
-        held_out: Experience,
+    def _stages(
+        self, run: Run, sink: RunLog, experience: Experience, control: JobControl
+    ) -> Generator[Event, None, None]:
+        model, seed = self.model, self.experiment.run.seed
+        train, held_out = experience.split(self.experiment.pretrain.held_out, np.random.default_rng(seed))
+        if "vision" in self.trainers:
+            stage = _Stage[Tensor](
+                "vision",
+                train.frame_count,
+                lambda: self._frames(train),
+                len,
+                model.vision.loss,
+                lambda: vision_figures(model.vision, self._some_frames(held_out)),
+            )
+            yield from self._train(stage, run, sink, held_out, control)
+        if "memory" in self.trainers and not control.stop_requested:
+            latents = yield from self._encode(experience, control)
+            if control.stop_requested:
+                return
+            stage_ = _Stage[SequenceBatch](
+                "memory",
+                train.step_count,
+                lambda: self._sequences(train, latents, self.rng),
+                lambda batch: int(batch.mask.sum()),
+                lambda batch: model.memory.loss(batch, model.memory.initial_state(batch.z.shape[1])),
+                lambda: memory_figures(
+                    model.memory, self.untrained, self._sequences(held_out, latents, np.random.default_rng(0))
+                ),
+            )
+            yield from self._train(stage_, run, sink, held_out, control)
+
+    def _train(
+        self, stage: _Stage[B], run: Run, sink: RunLog, held_out: Experience, control: JobControl
     ) -> Generator[Event, None, None]:
         """Epochs of one component: a pass over the training part, then figures on the part kept aside."""
-        settings, trainer = self.experiment.pretrain, self.trainers[name]
-        patience, done = settings.patience, self.epochs_done
-        meter = Meter(name, settings.epochs * frames, "frames", done[name] * frames)
+        settings, name, done = self.experiment.pretrain, stage.name, self.epochs_done
+        component = self.trainers[name].component
+        meter = Meter(name, settings.epochs * stage.size, "frames", done[name] * stage.size + self._pass.seen)
         log = Averages()
         while done[name] < settings.epochs and not control.stop_requested:
-            if patience is not None and done[name] - self.best_epoch[name] >= patience:
+            if settings.patience is not None and done[name] - self.best_epoch[name] >= settings.patience:
                 self.stopped_by = "patience"
                 break
-            trainer.component.train()
-            seen = done[name] * frames
-            for count, losses in batches():
-                log.add(trainer.step(losses))
-                seen += count
-                self._frames_here += count
-                if time.monotonic() - self._progress_at > PROGRESS_SECONDS:
-                    self._progress_at = time.monotonic()
-                    yield meter.at(seen)
-                    if name == "vision" and time.monotonic() - self._pictures_at > PICTURE_SECONDS:
-                        yield self._pictures(sink, held_out)
-                        trainer.component.train()
-            trainer.component.eval()
+            component.train()
+            yield from self._pass_over(stage, meter, log, sink, held_out, control)
+            component.eval()
+            if control.stop_requested and self._pass.seen < stage.size:
+                break  # inside the pass, which a resumed run ends
+            self._pass = _Pass()
             done[name] += 1
-            self.frames_seen += frames
-            figures = evaluate()
+            figures = stage.evaluate()
             self._note_best(name, figures)
-            yield meter.at(done[name] * frames)
+            yield meter.at(done[name] * stage.size)
             if done[name] % self.experiment.run.log_freq == 0 or done[name] == settings.epochs:
                 values = log.take() | figures
                 self.losses |= {k: v for k, v in values.items() if np.isfinite(v)}
                 yield sink.metrics(self.frames_seen, self.epochs, self.seconds, values)
-            if name == "vision":
+            if name == "vision" and self._shows_pictures:
                 yield self._pictures(sink, held_out)
             if self.epochs % self.experiment.run.save_freq == 0:
                 yield self._save(run)
+
+    def _pass_over(
+        self, stage: _Stage[B], meter: Meter, log: Averages, sink: RunLog, held_out: Experience, control: JobControl
+    ) -> Generator[Event, None, None]:
+        """One pass over the training part, or the rest of one that was stopped; ends early when asked to stop."""
+        trainer, done = self.trainers[stage.name], self._pass
+        if done.batches:
+            self.rng.bit_generator.state = done.random  # draws the same order again
+        done.random = self.rng.bit_generator.state
+        for batch in itertools.islice(stage.batches(), done.batches, None):
+            log.add(trainer.step(stage.loss(batch)))
+            count = stage.count(batch)
+            done.batches += 1
+            done.seen += count
+            self.frames_seen += count
+            self._frames_here += count
+            if control.stop_requested:
+                return
+            if time.monotonic() - self._progress_at > PROGRESS_SECONDS:
+                self._progress_at = time.monotonic()
+                yield meter.at(self.epochs_done[stage.name] * stage.size + done.seen)
+                if stage.name == "vision" and self._shows_pictures:
+                    if time.monotonic() - self._pictures_at > PICTURE_SECONDS:
+                        yield self._pictures(sink, held_out)
+                        trainer.component.train()
 
     def _note_best(self, name: str, figures: dict[str, float]) -> None:
         loss = figures.get(f"{name}/held_out_total")
@@ -282,13 +290,15 @@ class PretrainJob:
             yield to_sequence_batch(stretch, latents, self.model.action_encoding)
 
     @torch.no_grad()
-    def _encode(self, experience: Experience) -> Generator[Event, None, Tensor]:
-        """Latents (frames, Z) of every frame, encoded once by the vision as it is now."""
+    def _encode(self, experience: Experience, control: JobControl) -> Generator[Event, None, Tensor]:
+        """Latents (frames, Z) of every frame, encoded once by the vision as it is now; cut short when asked to stop."""
         store, vision = experience.store, self.model.vision.eval()
         count = len(store)
         latents = torch.empty(count, vision.latent_dim, device=self.model.device)
         meter = Meter("encode", count, "frames")
         for begin in range(0, count, ENCODE_BATCH):
+            if control.stop_requested:
+                break
             index = np.arange(begin, min(begin + ENCODE_BATCH, count))
             latents[begin : begin + len(index)] = vision.encode(self._to_device(store.read(index)))
             if time.monotonic() - self._progress_at > PROGRESS_SECONDS:
@@ -297,13 +307,14 @@ class PretrainJob:
         yield meter.at(count)
         return latents
 
+    @property
+    def _shows_pictures(self) -> bool:
+        return len(self.spaces.observation.shape) == 3
+
     def _pictures(self, sink: RunLog, held_out: Experience) -> Event:
         self._pictures_at = time.monotonic()
-        vision = self.model.vision.eval()
         obs = next(self._some_frames(held_out))[:PICTURES]
-        if obs.dim() != 4:
-            return Message("vision observes vectors: there are no pictures to show")
-        return sink.images(self.frames_seen, reconstructions(vision, obs))
+        return sink.images(self.frames_seen, reconstructions(self.model.vision.eval(), obs))
 
     def model_file(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Weights and description for a model file."""
@@ -314,7 +325,7 @@ class PretrainJob:
         tensors, metadata = self.model_file()
         keep = self.experiment.run.keep_checkpoints
         path, best = run.save_checkpoint(self.frames_seen, tensors, metadata, self.state(), None, keep=keep)
-        self._checkpoint, self._saved_at = str(path), self.epochs
+        self._checkpoint, self._saved_at = str(path), self._position
         return CheckpointSaved(str(path), self.frames_seen, None, best)
 
     def state(self) -> dict[str, Any]:
@@ -325,6 +336,7 @@ class PretrainJob:
             "best_epoch": self.best_epoch,
             "frames_seen": self.frames_seen,
             "seconds": self.seconds,
+            "pass": asdict(self._pass),
             "optimizers": {name: trainer.state_dict() for name, trainer in self.trainers.items()},
             "random": random_state(self.rng),
         }
@@ -335,23 +347,17 @@ class PretrainJob:
         Raises:
             UserError: it has none, or one that is damaged or of other settings.
         """
-        from ewm_studio.workspace.tree import load_tree
+        self._checkpoint = str(restore_latest(run, self.model, self._take_up))
+        self._saved_at = self._position
 
-        latest = run.latest_checkpoint()
-        if latest is None:
-            raise UserError(
-                f"{run.name} has no checkpoint to resume from; start it again with --config "
-                f"{run.folder / 'experiment.toml'}"
-            )
-        tensors, _ = load_model(latest)
-        load_weights(self.model, tensors, str(latest))
-        state = load_tree(latest.with_suffix(".trainer"))
+    def _take_up(self, state: dict[str, Any]) -> None:
+        """Undo `state`."""
         self.epochs_done, self.best, self.best_epoch = state["epochs_done"], state["best"], state["best_epoch"]
         self.frames_seen, self.seconds_before = state["frames_seen"], state["seconds"]
+        self._pass = _Pass(**state["pass"])
         for name, trainer in self.trainers.items():
             trainer.load_state_dict(state["optimizers"][name])
         restore_random_state(state["random"], self.rng)
-        self._checkpoint, self._saved_at = str(latest), self.epochs
 
     def result(self, run: Run) -> dict[str, Any]:
         """What `--json` prints."""

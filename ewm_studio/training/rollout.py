@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ewm_studio.data.rollout import RolloutBuffer
 from ewm_studio.envs.vector import Episode, Step, VectorEnvs
+from ewm_studio.errors import UserError
 from ewm_studio.models.base import State
 from ewm_studio.models.world_model import WorldModel
 
@@ -64,8 +65,8 @@ class LocalCollector:
         start = {name: value.clone() for name, value in self._memory.items()}
         episodes: list[tuple[int, Episode]] = []
         with torch.inference_mode():
-            for t in range(steps):
-                episodes += [((t + 1) * self.envs.num_envs, episode) for episode in self._step(t, buffer)]
+            for t in range(1, steps + 1):
+                episodes += [(t * self.envs.num_envs, episode) for episode in self._step(buffer)]
             self._evaluate(buffer)
             last_value = self.model.controller.value(self.model.vision.encode(self._obs), self._h)
         return Rollout(buffer, start, _normal(self._obs), _normal(last_value), episodes)
@@ -81,7 +82,7 @@ class LocalCollector:
         """A copy on the model's device: the environments reuse their arrays."""
         return torch.tensor(array, device=self.model.device)
 
-    def _step(self, t: int, buffer: RolloutBuffer) -> list[Episode]:
+    def _step(self, buffer: RolloutBuffer) -> list[Episode]:
         """One decision and one step in every environment."""
         model, obs = self.model, self._obs
         assert obs is not None
@@ -90,29 +91,29 @@ class LocalCollector:
         raw = policy.sample()
         action = policy.to_env(raw)
         step = self.envs.step(action.cpu().numpy())
-        buffer.put(t, obs=obs, z=z, h=self._h, raw=raw, action=action, starts=self._starts, reward=step.reward)
+        buffer.put(z=z, h=self._h, raw=raw, action=action, starts=self._starts, reward=step.reward, obs=obs)
         ended = self._to_device(step.terminated | step.truncated) if step.final_obs else None
         h_live, self._h, self._memory = model.advance(z, action, self._memory, ended)
-        if ended is not None:
-            buffer.end(t, step.terminated, step.truncated)
-            self._bootstrap(t, buffer, step, h_live)
-            self._starts = ended
-        else:
+        if ended is None:
             self._starts = self._none
+        else:
+            buffer.end(step.terminated, step.truncated, self._final_values(step, h_live))
+            self._starts = ended
         self._obs = self._to_device(step.obs)
         return step.episodes
 
-    def _bootstrap(self, t: int, buffer: RolloutBuffer, step: Step, h_live: Tensor) -> None:
+    def _final_values(self, step: Step, h_live: Tensor) -> dict[int, float]:
         """Value of the last observation of each truncated episode, with the memory that led there."""
         cut = [i for i in step.final_obs if step.truncated[i] and not step.terminated[i]]
-        if cut:
-            z = self.model.vision.encode(self._to_device(np.stack([step.final_obs[i] for i in cut])))
-            buffer.final_value[t, cut] = self.model.controller.value(z, h_live[cut]).to(buffer.final_value.device)
+        if not cut:
+            return {}
+        z = self.model.vision.encode(self._to_device(np.stack([step.final_obs[i] for i in cut])))
+        return dict(zip(cut, self.model.controller.value(z, h_live[cut]).tolist(), strict=True))
 
     def _evaluate(self, buffer: RolloutBuffer) -> None:
         """Values and log-probabilities of all steps at once: the same weights, a fraction of the calls."""
         controller = self.model.controller
-        buffer.to(self.model.device)
+        buffer.finish(self.model.device)
         z, h, raw = (x.flatten(0, 1) for x in (buffer.z, buffer.h, buffer.raw))
         value, log_prob = buffer.value.flatten(), buffer.log_prob.flatten()
         for index in torch.arange(len(z)).split(EVALUATE_BATCH):
@@ -133,11 +134,20 @@ class LocalCollector:
 
     def state(self) -> dict[str, Any]:
         """The environments' episodes and the memory's state."""
+        if self._obs is None:  # stopped before the first step
+            self._begin()
         memory = {name: _normal(value) for name, value in self._memory.items()}
         return {"envs": self.envs.state(), "memory": memory, "h": _normal(self._h), "starts": _normal(self._starts)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Replay the environments to where they stood."""
+        """Replay the environments to where they stood.
+
+        Raises:
+            UserError: the state is of another number of environments. JobError: an environment does not repeat itself.
+        """
+        count = len(state["envs"]["envs"])
+        if count != self.envs.num_envs:
+            raise UserError(f"the run has {count} environments: resume it with env.batch_size (--batch-size) {count}")
         device = self.model.device
         self._obs = self._to_device(self.envs.restore(state["envs"]))
         self._memory = {name: value.to(device) for name, value in state["memory"].items()}

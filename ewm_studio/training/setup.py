@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 import torch
 
-from ewm_studio.envs.factory import make_env, make_training_env
+from ewm_studio.envs.factory import make_env, make_training_env, settling_frames
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.spaces import describe, space_to_json
-from ewm_studio.errors import JobError, UserError
+from ewm_studio.errors import UserError
 from ewm_studio.models.world_model import WorldModel, choose_parts, from_description, patch
 from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment
 from ewm_studio.workspace import Workspace
@@ -31,6 +30,7 @@ class Spaces:
     raw_observation: gym.Space
     observation: gym.spaces.Box
     action: gym.Space
+    settling_frames: int = 0  # at the start of an episode, no part of the task
 
 
 def spaces_of(settings: EnvSettings) -> Spaces:
@@ -41,7 +41,7 @@ def spaces_of(settings: EnvSettings) -> Spaces:
     """
     env = make_env(settings.id, pixels=settings.pixels, fast=settings.fast)
     try:
-        raw = env.observation_space
+        raw, settling = env.observation_space, settling_frames(env)
     finally:
         env.close()
     prepared = make_training_env(settings.model_copy(update={"render_mode": "rgb_array"}))
@@ -50,7 +50,7 @@ def spaces_of(settings: EnvSettings) -> Spaces:
     finally:
         prepared.close()
     assert isinstance(observation, gym.spaces.Box)
-    return Spaces(raw, observation, action)
+    return Spaces(raw, observation, action, settling)
 
 
 def choose_device(name: str) -> torch.device:
@@ -61,7 +61,10 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"run.device '{name}' is no device: {str(error).splitlines()[0]}") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise UserError(f"run.device '{name}' is not there: this machine has {count or 'no'} CUDA device(s); use cpu")
@@ -147,22 +150,6 @@ def versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in _VERSIONED}
 
 
-def check_finite(losses: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Losses as floats.
-
-    Raises:
-        JobError: one is NaN or infinite; names it.
-    """
-    values = {name: float(loss.detach()) for name, loss in losses.items()}
-    for name, value in values.items():
-        if not np.isfinite(value):
-            raise JobError(
-                f"the loss '{name}' became {value}; the last checkpoint stands. Lower the learning rate or "
-                "max_grad_norm, and look at the observations' scale"
-            )
-    return values
-
-
 def preprocessor_of(spaces: Spaces, env: EnvSettings) -> Preprocessor:
     """The preparation of raw observations that these settings ask for."""
     return Preprocessor(spaces.raw_observation, env)
@@ -176,11 +163,16 @@ def save_path_of(experiment: Experiment) -> Path | None:
     """
     if not experiment.start.save_path:
         return None
-    path = Path(experiment.start.save_path)
+    path = Path(experiment.start.save_path).expanduser()
+    if path.is_dir():
+        raise UserError(f"start.save_path {path} is a folder; give a file's name")
     if path.suffix != ".safetensors":
         path = path.with_name(path.name + ".safetensors")
     if path.is_dir():
         raise UserError(f"start.save_path {path} is a folder; give a file's name")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"start.save_path {path}: the folder {path.absolute().parent} does not exist")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UserError(f"start.save_path {path}: the folder {folder} does not exist")
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"start.save_path {path}: the folder {folder} cannot be written to")
     return path
