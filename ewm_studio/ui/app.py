@@ -83,6 +83,7 @@ def main(workspace: str | Path | None = None) -> int:
     reports.install()
     studio.restore()
     studio.window.show()
+    studio.window.bar.train.setFocus()
     QTimer.singleShot(0, studio.begin)
     try:
         return app.exec()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QStandardItemModel
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from ewm_studio.ui import format
 from ewm_studio.ui.models.document import ExperimentDocument
@@ -38,15 +38,20 @@ class ComponentCard(QFrame):
         self.picker.addItem("auto", AUTO)
         self.picker.activated.connect(lambda _: self.picked.emit(str(self.picker.currentData())))
         self._summary = Elided("", "secondary")
-        self._tags = QHBoxLayout()
+        # As wide as there is room: tags never make the panel wider.
+        self._tag_box = QWidget()
+        self._tag_box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._tags = QHBoxLayout(self._tag_box)
+        self._tags.setContentsMargins(0, 0, 0, 0)
         self._tags.setSpacing(4)
         self._body = QVBoxLayout(self)
         self._body.setContentsMargins(12, 6, 6, 8)
         self._body.setSpacing(4)
-        head = row(label(TITLES[kind], kind=kind), None, self.picker, spacing=4)
+        head = row(label(TITLES[kind], kind=kind), spacing=4)
+        head.addWidget(self.picker, 1)
         self._body.addLayout(head)
         self._body.addWidget(self._summary)
-        self._body.addLayout(self._tags)
+        self._body.addWidget(self._tag_box)
         self.refresh()
 
     @property
@@ -90,6 +95,8 @@ class ComponentCard(QFrame):
         self.picker.setCurrentIndex(index)
         chosen = self.chosen
         self.picker.setItemText(0, f"auto ({chosen})" if name == AUTO and chosen != AUTO else "auto")
+        self.picker.shown_text = chosen
+        self.picker.setAccessibleDescription(f"{chosen}, chosen automatically" if name == AUTO else chosen)
         info = self._known.get(chosen)
         reason = self._inspection.misfits.get(self.kind, {}).get(chosen)
         self._summary.setText(reason or (info.summary if info else "Loading components…"))
@@ -112,10 +119,11 @@ class ComponentCard(QFrame):
         return found
 
     def _show_tags(self, info: ComponentInfo | None) -> None:
-        words = list(info.tags) if info else []
+        automatic = getattr(self._document.experiment, self.kind).name == AUTO
+        words = [*(["auto"] if automatic else []), *(info.tags if info else ())]
         size = self._inspection.parameters.get(self.kind)
         if size:
-            words.append(f"{format.compact(size)} parameters")
+            words.append(format.compact(size))
         while self._tags.count():
             item = self._tags.takeAt(0)
             if item is not None and item.widget() is not None:
@@ -123,6 +131,8 @@ class ComponentCard(QFrame):
         for word in words:
             self._tags.addWidget(label(word, "tag"))
         self._tags.addStretch(1)
+        self._tag_box.setToolTip(f"{format.count(size)} parameters" if size else "")
+        self._tag_box.setVisible(bool(words))
 
     def _show_settings(self, info: ComponentInfo) -> None:
         self._shown = info.name

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPoint, QSortFilterProxyModel, QStringListModel, Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QLineEdit, QListView, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QLineEdit, QListView, QVBoxLayout
 
-from ewm_studio.ui import icons
 from ewm_studio.ui.images import Picture
 from ewm_studio.ui.models.inspection import EnvironmentInfo
-from ewm_studio.ui.theme import theme
-from ewm_studio.ui.widgets import column, label, row
+from ewm_studio.ui.widgets import TitleButton, column, label, row
 
 _FIRST = ("CartPole-v1", "CarRacing-v3", "LunarLander-v3", "Acrobot-v1", "MountainCar-v0", "Pendulum-v1")
 
@@ -98,14 +96,12 @@ class EnvironmentCard(QFrame):
         super().__init__()
         self.setProperty("role", "card")
         self._picture = Picture("Picture of the environment", 48)
-        self.button = QPushButton()
-        self.button.setProperty("role", "plotTitle")
-        self.button.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+        self.button = TitleButton("Choose another environment")
         self.button.setAccessibleName("Environment")
-        self.button.setToolTip("Choose another environment")
         self.button.clicked.connect(self.open_list)
         font = self.button.font()
         font.setPixelSize(14)
+        font.setWeight(font.Weight.DemiBold)
         self.button.setFont(font)
         self._words = label("", "secondary", wrap=True)
         self._id = ""
@@ -116,8 +112,6 @@ class EnvironmentCard(QFrame):
         layout = row(self._picture, spacing=8, margins=(10, 8, 8, 8))
         layout.addLayout(texts, 1)
         self.setLayout(layout)
-        self._dress()
-        theme().changed.connect(self._dress)
 
     def open_list(self) -> None:
         """Let another environment be chosen."""
@@ -140,6 +134,3 @@ class EnvironmentCard(QFrame):
     def show_problem(self, text: str) -> None:
         """Say why there is no such environment."""
         self._words.setText(text)
-
-    def _dress(self) -> None:
-        self.button.setIcon(icons.icon("chevron-down", "secondary"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QScrollArea, QVBoxLayout, QWidget
 
@@ -39,7 +39,7 @@ class ExperimentPanel(QFrame):
     def __init__(self, document: ExperimentDocument, menu: QMenu) -> None:
         super().__init__()
         self.setObjectName("experimentPanel")
-        self.setMinimumWidth(276)
+        self.setMinimumWidth(316)
         self._document = document
         self._file = Elided("", "secondary")
         more = IconButton("menu", "Experiment menu")
@@ -79,7 +79,7 @@ class ExperimentPanel(QFrame):
         inside = QWidget()
         inside.setObjectName("scrolled")
         content = QVBoxLayout(inside)
-        content.setContentsMargins(14, 4, 12, 14)
+        content.setContentsMargins(14, 4, 4, 14)
         content.setSpacing(8)
         for widget in (self._lock_note, self.environment, self._problem, self.strip, *self.cards.values()):
             content.addWidget(widget)
@@ -95,8 +95,6 @@ class ExperimentPanel(QFrame):
         self.scroll.setWidget(inside)
         self.scroll.setWidgetResizable(True)
         self.scroll.setFrameShape(QFrame.Shape.NoFrame)
-        from PySide6.QtCore import Qt
-
         self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         head = row(label("Experiment", "heading"), spacing=8, margins=(14, 10, 12, 0))
         head.addWidget(self._file, 1)
@@ -105,7 +103,7 @@ class ExperimentPanel(QFrame):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         layout.addLayout(head)
-        layout.addLayout(row(self.search, margins=(14, 0, 12, 2)))
+        layout.addLayout(row(self.search, margins=(14, 0, 14, 2)))
         layout.addWidget(self.scroll, 1)
 
     def build_all(self) -> None:

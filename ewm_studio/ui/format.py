@@ -52,7 +52,7 @@ def significant(value: float | None) -> str:
         return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
     if size >= 1:
         return f"{value:.3g}"
-    return f"{value:.3f}" if size >= 0.01 else exponent(value)
+    return f"{value:.3f}" if size >= 0.01 else exponent(float(f"{value:.1e}"))
 
 
 def exponent(value: float) -> str:

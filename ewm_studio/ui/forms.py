@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import QRect, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QFocusEvent, QFontMetrics, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from ewm_studio.errors import UserError
 from ewm_studio.ui.models.document import ExperimentDocument
 from ewm_studio.ui.models.fields import Field
-from ewm_studio.ui.theme import color
+from ewm_studio.ui.theme import color, ui_font
 from ewm_studio.ui.widgets import IconButton, Select, Switch, label, restyle
 
-FIELD_WIDTH = 132
+FIELD_WIDTH = 136
+UNIT_WIDTH = 84  # longer units are cut; the tooltip has the whole
 
 
 class ValueEdit(QLineEdit):
@@ -25,10 +26,10 @@ class ValueEdit(QLineEdit):
 
     def __init__(self, field: Field) -> None:
         super().__init__()
-        self._unit = field.unit
+        self._unit = field.unit.replace(" per ", " / ")
         self._numeric = field.kind in ("integer", "number")
         self.setAlignment(Qt.AlignmentFlag.AlignRight if self._numeric else Qt.AlignmentFlag.AlignLeft)
-        self.setMinimumWidth(FIELD_WIDTH)
+        self.setFixedWidth(FIELD_WIDTH)
         if field.optional:
             self.setPlaceholderText(field.empty)
         self.editingFinished.connect(lambda: self.committed.emit(self.text()))
@@ -36,27 +37,22 @@ class ValueEdit(QLineEdit):
 
     def _make_room(self) -> None:
         if self._unit:
-            width = self._unit_font_metrics_width()
-            self.setTextMargins(0, 0, width + 4, 0)
+            metrics = self._unit_metrics()
+            self._unit = metrics.elidedText(self._unit, Qt.TextElideMode.ElideRight, UNIT_WIDTH)
+            self.setTextMargins(0, 0, metrics.horizontalAdvance(self._unit) + 4, 0)
 
-    def _unit_font_metrics_width(self) -> int:
-        font = self.font()
-        font.setPixelSize(11)
-        from PySide6.QtGui import QFontMetrics
-
-        return QFontMetrics(font).horizontalAdvance(self._unit)
+    def _unit_metrics(self) -> QFontMetrics:
+        return QFontMetrics(ui_font(11))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the line, then the unit behind the number."""
         super().paintEvent(event)
-        if not self._unit:
+        if not self._unit or (not self.text() and self.placeholderText()):
             return
         painter = QPainter(self)
-        font = self.font()
-        font.setPixelSize(11)
-        painter.setFont(font)
+        painter.setFont(ui_font(11))
         painter.setPen(color("secondary" if self.isEnabled() else "disabled"))
-        width = self._unit_font_metrics_width()
+        width = self._unit_metrics().horizontalAdvance(self._unit)
         area = QRect(self.width() - width - 9, 0, width + 2, self.height())
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, self._unit)
         painter.end()
@@ -163,7 +159,7 @@ class SettingRow(QWidget):
         if field.kind == "choice":
             select = Select()
             select.addItems(list(field.choices))
-            select.setMinimumWidth(FIELD_WIDTH)
+            select.setFixedWidth(FIELD_WIDTH)
             select.currentTextChanged.connect(self._take)
             return select
         edit = ValueEdit(field)
@@ -177,6 +173,7 @@ class SettingRow(QWidget):
     def _add_browse(self, edit: ValueEdit) -> None:
         from ewm_studio.ui import icons
 
+        edit.setTextMargins(0, 0, 4, 0)
         action = edit.addAction(icons.icon("folder", "secondary"), QLineEdit.ActionPosition.TrailingPosition)
         action.setToolTip("Choose a file")
         action.triggered.connect(self._browse)

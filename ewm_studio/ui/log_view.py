@@ -38,7 +38,7 @@ class LogView(QFrame):
         self._view.setProperty("role", "log")
         self._view.setReadOnly(True)
         self._view.setUndoRedoEnabled(False)
-        self._view.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self._view.setLineWrapMode(QPlainTextEdit.LineWrapMode.WidgetWidth)
         self._view.setAccessibleName("Log")
         self._view.document().setDocumentMargin(0)
         self._view.setTabChangesFocus(True)

@@ -26,7 +26,7 @@ from ewm_studio.ui.resources import resource
 from ewm_studio.ui.run_bar import RunBar
 from ewm_studio.ui.side_panel import SidePanel
 from ewm_studio.ui.theme import theme
-from ewm_studio.ui.widgets import Elided, column, label, row
+from ewm_studio.ui.widgets import column, label, row
 
 PAGES = (("train", "Train"), ("vision", "Vision"), ("runs", "Runs"))
 SMALLEST = QSize(960, 600)
@@ -86,7 +86,7 @@ class MainWindow(QMainWindow):
             self.split.addWidget(widget)
             self.split.setStretchFactor(index, int(index == 1))
         self.split.setCollapsible(1, False)
-        self.split.setSizes([320, 800, 248])
+        self.split.setSizes([320, 800, 260])
         self.status = self._make_status()
         middle = QWidget()
         middle.setLayout(row(self.rail, spacing=0))
@@ -195,14 +195,15 @@ class MainWindow(QMainWindow):
         status = QFrame()
         status.setObjectName("statusLine")
         status.setFixedHeight(26)
-        self.workspace_label = Elided("")
-        self.run_label = Elided("")
+        self.workspace_label = label("")
+        self.run_label = label("")
         self.late_label = label("")
         self.late_label.setToolTip("The longest this window has kept anyone waiting lately")
         self.environments_label = label("")
         layout = row(spacing=20, margins=(14, 0, 14, 0))
-        layout.addWidget(self.workspace_label, 1)
-        layout.addWidget(self.run_label, 1)
+        layout.addWidget(self.workspace_label)
+        layout.addWidget(self.run_label)
+        layout.addStretch(1)
         layout.addWidget(self.environments_label)
         layout.addWidget(self.late_label)
         status.setLayout(layout)

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import QFrame, QMenu, QVBoxLayout, QWidget
 from ewm_studio.ui import format
 from ewm_studio.ui.models.history import LENGTH, REWARD, Axis, RunHistory, trailing_mean
 from ewm_studio.ui.theme import color, theme
-from ewm_studio.ui.widgets import button, label, row
+from ewm_studio.ui.widgets import TitleButton, label, row
 
 AXIS_UNITS: dict[Axis, str] = {"step": "steps", "epoch": "epochs", "seconds": ""}
 COMPARED = ("#f472b6", "#fb923c", "#a3e635", "#22d3ee", "#e879f9")
@@ -90,6 +90,7 @@ class QuietAxis(pg.AxisItem):
         self.unit = ""
         self.seconds = False
         self.setPen(pg.mkPen(None))
+        self.setTickPen(pg.mkPen(None))
         font = self.font()
         font.setPixelSize(11)
         self.setTickFont(font)
@@ -125,10 +126,6 @@ class QuietAxis(pg.AxisItem):
             texts[-1] = f"{texts[-1]} {self.unit}"
         return texts
 
-    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
-        """Draw grid lines without pyqtgraph's fading, then the labels."""
-        super().paint(painter, option, widget)
-
     def grid_values(self) -> list[float]:
         """Where the grid lines are, in data coordinates."""
         low, high = self.range
@@ -157,14 +154,24 @@ def _tick(value: float, spacing: float) -> str:
     return f"{value:,.{decimals}f}"
 
 
+class RoomyBox(pg.ViewBox):
+    """A view with a little air above and below the data, none left and right."""
+
+    def suggestPadding(self, axis: int) -> float:
+        """Share of the range that is added at each end."""
+        return 0.0 if axis == 0 else 0.07
+
+
 class Canvas(pg.PlotWidget):
     """The drawing area of one plot."""
 
     hovered = Signal(object)  # x in data coordinates, or None
+    view_reset = Signal()
 
     def __init__(self) -> None:
         self.bottom, self.left = QuietAxis("bottom", 4), QuietAxis("left", 3)
-        super().__init__(axisItems={"bottom": self.bottom, "left": self.left})
+        super().__init__(viewBox=RoomyBox(), axisItems={"bottom": self.bottom, "left": self.left})
+        self.setCacheMode(self.CacheModeFlag.CacheNone)  # grid lines move with the data
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setMenuEnabled(False)
         self.hideButtons()
@@ -174,11 +181,11 @@ class Canvas(pg.PlotWidget):
         self.left.setWidth(40)
         self.bottom.setHeight(20)
         box = item.getViewBox()
-        box.setDefaultPadding(0.0)
         box.setMouseEnabled(x=True, y=False)
-        box.enableAutoRange(x=True, y=True)
+        box.enableAutoRange(x=False, y=True)
         box.setAutoVisible(y=True)
-        box.setLimits(minXRange=1e-9)
+        self.zoomed = False
+        box.sigRangeChangedManually.connect(self._on_zoomed)
         self.raw = pg.PlotDataItem()
         self.smooth = pg.PlotDataItem()
         for curve in (self.raw, self.smooth):
@@ -228,7 +235,17 @@ class Canvas(pg.PlotWidget):
 
     def reset_view(self) -> None:
         """Follow the data again."""
-        self.getPlotItem().getViewBox().enableAutoRange(x=True, y=True)
+        self.zoomed = False
+        self.getPlotItem().getViewBox().enableAutoRange(x=False, y=True)
+        self.view_reset.emit()
+
+    def follow(self, x: np.ndarray) -> None:
+        """Show from zero to the last of these positions, unless someone looks closer."""
+        if not self.zoomed and len(x):
+            self.getPlotItem().getViewBox().setXRange(0.0, max(float(x[-1]), 1e-6), padding=0)
+
+    def _on_zoomed(self, *_: object) -> None:
+        self.zoomed = True
 
 
 class PlotCard(QFrame):
@@ -243,11 +260,12 @@ class PlotCard(QFrame):
         self.dirty = True
         self.threshold: float | None = None
         self._dot = Dot()
-        self.title = button("", "plotTitle", "Show another quantity here")
+        self.title = TitleButton("Show another quantity here", quiet=True)
         self._value = label("", "value")
         self._unit = label("", "secondary")
         self.canvas = Canvas()
         self.canvas.hovered.connect(self._on_hover)
+        self.canvas.view_reset.connect(self._on_view_reset)
         self._line = pg.InfiniteLine(angle=0, movable=False)
         self._line.hide()
         self.canvas.getPlotItem().addItem(self._line, ignoreBounds=True)
@@ -293,6 +311,8 @@ class PlotCard(QFrame):
         self.canvas.raw.setData(x, y, connect="finite")
         self.canvas.smooth.setData(x, mean, connect="finite")
         self._redraw_compared(window)
+        ends = [x[-1:], *(h[what.tag].x(options.axis)[-1:] for h in options.compared)]
+        self.canvas.follow(np.sort(np.concatenate(ends)))
         latest = float(mean[-1]) if len(mean) else None
         self._say(latest)
         threshold = self.threshold if what.tag == REWARD and len(y) and not options.logarithmic else None
@@ -346,6 +366,9 @@ class PlotCard(QFrame):
         where = format.duration(at[index]) if axis == "seconds" else f"{format.count(at[index])} {AXIS_UNITS[axis]}"
         self._say(float(series.value[index]), f"at {where}")
 
+    def _on_view_reset(self) -> None:
+        self.dirty = True
+
     def _fill_menu(self) -> None:
         self._menu.clear()
         tags = dict.fromkeys([*QUANTITIES, *self.history.tags])
@@ -377,7 +400,6 @@ class PlotCard(QFrame):
         for axis in (canvas.bottom, canvas.left):
             axis.setTextPen(pg.mkPen(color("secondary")))
         canvas.setBackground(None)
-        canvas.resetCachedContent()
         canvas.viewport().update()
 
     def save_csv(self, path: Path) -> None:

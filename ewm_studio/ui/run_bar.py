@@ -61,6 +61,7 @@ class RunBar(QFrame):
         middle.addStretch(1)
         self._middle.setLayout(middle)
         self.chip = label("", "chip")
+        self.chip.setFixedHeight(28)
         self.chip.setToolTip("Where the models compute, and the memory this program uses")
         layout = row(self.brand, self.pretrain, self.train, self.infer, spacing=10, margins=(12, 0, 14, 0))
         layout.insertSpacing(1, 8)
@@ -90,8 +91,7 @@ class RunBar(QFrame):
         """A job runs: it can be paused and stopped."""
         for name, made in self._jobs.items():
             made.setEnabled(False)
-            restyle(made, role="")
-        restyle(self._jobs[job], role="primary")
+            restyle(made, role="active" if name == job else "")
         self.pause.setText("Pause")
         self.pause.setEnabled(True)
         self.stop.setEnabled(True)

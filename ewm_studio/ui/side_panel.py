@@ -31,7 +31,7 @@ class SidePanel(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("sidePanel")
-        self.setMinimumWidth(212)
+        self.setMinimumWidth(236)
         self._live = label("", "secondary")
         self._observation = Picture("Observation")
         self._reconstruction = Picture("Reconstruction")

@@ -27,6 +27,7 @@ from ewm_studio.training.events import (
     RunStarted,
 )
 from ewm_studio.ui import format, store
+from ewm_studio.ui.commands import Commands
 from ewm_studio.ui.dialogs import FailureDialog, Question
 from ewm_studio.ui.images import difference
 from ewm_studio.ui.jobs import JobRunner
@@ -66,6 +67,7 @@ class Studio(QObject):
         self._watch = self._timer(WATCH_MILLISECONDS, self._on_watch)
         self._inspect_later = self._timer(250, self._inspect, single=True)
         self._connect()
+        self.commands = Commands(self)
         self.show_workspace()
 
     def _timer(self, milliseconds: int, slot: Callable[[], None], single: bool = False) -> QTimer:
@@ -82,6 +84,7 @@ class Studio(QObject):
         window.bar.stop_asked.connect(jobs.stop)
         window.space_pressed.connect(jobs.toggle_pause)
         window.vision_page.pretrain_asked.connect(lambda: self.start("pretrain"))
+        window.train_page.train_asked.connect(lambda: self.start("train"))
         window.runs_page.train_asked.connect(lambda: self.start("train"))
         window.panel.inspection_wanted.connect(self._inspect_later.start)
         window.page_shown.connect(self._on_page)
@@ -111,12 +114,26 @@ class Studio(QObject):
         failed: Callable[[BaseException], None] | None = None,
     ) -> None:
         """Run a function off the GUI thread; `then` gets its result on this one."""
-        task = Task(work, self)
+
+        def deliver(result: Any) -> None:
+            self._tasks.discard(task)
+            if not self._closing:
+                then(result)
+
+        def fail(error: BaseException) -> None:
+            self._tasks.discard(task)
+            if not self._closing:
+                (failed or self.show_failure)(error)
+
+        task = Task(work, deliver, fail, self)
         self._tasks.add(task)
-        task.done.connect(lambda result: None if self._closing else then(result))
-        task.failed.connect(lambda error: None if self._closing else (failed or self.show_failure)(error))
-        task.finished.connect(lambda: (self._tasks.discard(task), task.deleteLater()))
+        task.finished.connect(task.deleteLater)
         task.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is still being found out in the background."""
+        return not self._ready or bool(self._tasks) or self._inspect_later.isActive()
 
     # Jobs
 
@@ -259,6 +276,29 @@ class Studio(QObject):
         self.window.workspace_label.setText(_short_path(self.workspace.path))
         self.window.runs_page.show_runs(self.workspace.runs())
 
+    def open_workspace(self, path: Path) -> None:
+        """Work in another workspace.
+
+        Raises:
+            UserError: a job runs, or the folder cannot be one.
+        """
+        if self.jobs.running:
+            raise UserError("Stop the run before you open another workspace.")
+        opened = Workspace(path)
+        self.remember()
+        self.workspace.close()
+        self.workspace = opened
+        self._shown = None
+        self.window.train_page.options.compared.clear()
+        self.window.train_page.show_legend()
+        self.show_history(RunHistory())
+        self.window.side.clear()
+        self.window.vision_page.clear()
+        self.window.run_label.setText("")
+        self.document.replace(Experiment())
+        self._take_up_settings()
+        self.show_workspace()
+
     def show_history(self, history: RunHistory) -> None:
         """Put a run on the plots."""
         self.history = history
@@ -346,6 +386,10 @@ class Studio(QObject):
         layout = remembered.value("layout")
         if isinstance(layout, QByteArray):
             self.window.split.restoreState(layout)
+        self._take_up_settings()
+
+    def _take_up_settings(self) -> None:
+        """The workspace's unsaved settings of last time, or else its `experiment.toml`."""
         draft = store.text(self._draft_key)
         own = self.workspace.path / "experiment.toml"
         if draft:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QWheelEvent
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QShowEvent, QWheelEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
@@ -15,6 +15,9 @@ from PySide6.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -22,6 +25,8 @@ from PySide6.QtWidgets import (
 
 from ewm_studio.ui import icons
 from ewm_studio.ui.theme import color, theme
+
+EMPTY_WIDTH = 380
 
 
 def label(text: str = "", role: str = "", kind: str = "", wrap: bool = False) -> QLabel:
@@ -140,22 +145,56 @@ class Select(QComboBox):
 
     def __init__(self) -> None:
         super().__init__()
+        self.shown_text = ""  # stands in the closed box in place of the item's own text
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the box, then the arrow."""
-        super().paintEvent(event)
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(color("secondary" if self.isEnabled() else "disabled"), 1.5))
-        x, y = self.width() - 14.0, self.height() / 2 - 1.5
-        painter.drawPolyline([QPointF(x - 4, y), QPointF(x, y + 4), QPointF(x + 4, y)])
+        """Draw the box, the text as far as there is room, then the arrow."""
+        painter = QStylePainter(self)
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        text = self.shown_text or option.currentText
+        option.currentText = ""
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        group = QPalette.ColorGroup.Normal if self.isEnabled() else QPalette.ColorGroup.Disabled
+        painter.setPen(self.palette().color(group, QPalette.ColorRole.Text))
+        area = self.rect().adjusted(9, 0, -24, 0)
+        side = Qt.AlignmentFlag.AlignRight if self.property("role") == "picker" else Qt.AlignmentFlag.AlignLeft
+        shortened = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, area.width())
+        painter.drawText(area, int(side | Qt.AlignmentFlag.AlignVCenter), shortened)
+        _draw_arrow(painter, self.width() - 14.0, self.height() / 2, self.isEnabled())
         painter.end()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Leave the wheel to the page."""
         event.ignore()
+
+
+class TitleButton(QPushButton):
+    """A title that opens a choice: left-aligned text with a small arrow behind it."""
+
+    def __init__(self, tip: str = "", quiet: bool = False) -> None:
+        super().__init__()
+        self._quiet = quiet  # the arrow shows only under the pointer or with the focus
+        self.setProperty("role", "plotTitle")
+        self.setAutoDefault(False)
+        self.setToolTip(tip)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the button, then the arrow."""
+        super().paintEvent(event)
+        if self._quiet and not (self.underMouse() or self.hasFocus()):
+            return
+        painter = QPainter(self)
+        _draw_arrow(painter, self.width() - 11.0, self.height() / 2, self.isEnabled())
+        painter.end()
+
+
+def _draw_arrow(painter: QPainter, x: float, y: float, enabled: bool) -> None:
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(color("secondary" if enabled else "disabled"), 1.5))
+    painter.drawPolyline([QPointF(x - 4, y - 1.5), QPointF(x, y + 2.5), QPointF(x + 4, y - 1.5)])
 
 
 class Switch(QAbstractButton):
@@ -238,7 +277,8 @@ class EmptyState(QWidget):
         heading.setAlignment(Qt.AlignmentFlag.AlignCenter)
         words = label(text, "secondary", wrap=True)
         words.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        words.setFixedWidth(380)
+        words.setFixedWidth(EMPTY_WIDTH)
+        self._words = words
         self.action = button(action, "primary") if action else None
         layout = column(None, self._picture, heading, words, spacing=12)
         layout.setAlignment(words, Qt.AlignmentFlag.AlignHCenter)
@@ -248,6 +288,11 @@ class EmptyState(QWidget):
         self.setLayout(layout)
         self._dress()
         theme().changed.connect(self._dress)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Give the wrapped lines their height, which a centered label is not given by itself."""
+        super().showEvent(event)
+        self._words.setFixedHeight(self._words.heightForWidth(EMPTY_WIDTH) + 2)
 
     def _dress(self) -> None:
         self._picture.setPixmap(icons.pixmap(self._icon, color("secondary").name(), 40))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import QObject, QThread, Signal
+from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
 
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.training.events import Event, JobControl
@@ -105,20 +105,37 @@ class JobThread(QThread):
 
 
 class Task(QThread):
-    """A function run once off the GUI thread; `done` brings its result, `failed` the exception."""
+    """A function run once off the GUI thread; `then` gets its result, `failed` the exception, both on the GUI thread."""
 
-    done = Signal(object)
-    failed = Signal(object)
+    _done = Signal(object)
+    _failed = Signal(object)
 
-    def __init__(self, work: Callable[[], Any], parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        work: Callable[[], Any],
+        then: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._work = work
+        self._work, self._then, self._on_error = work, then, failed
+        # Slots of this object, which lives in the GUI thread: a plain function might be called in the other one.
+        self._done.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._failed.connect(self._deliver_failure, Qt.ConnectionType.QueuedConnection)
 
     def run(self) -> None:
         """Do the work."""
         try:
             result = self._work()
         except BaseException as error:
-            self.failed.emit(error)
+            self._failed.emit(error)
         else:
-            self.done.emit(result)
+            self._done.emit(result)
+
+    @Slot(object)
+    def _deliver(self, result: Any) -> None:
+        self._then(result)
+
+    @Slot(object)
+    def _deliver_failure(self, error: BaseException) -> None:
+        self._on_error(error)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QMenu, QSlider, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QMenu, QSlider, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from ewm_studio.ui.log_view import LogView
 from ewm_studio.ui.models.history import LENGTH, REWARD, RunHistory
-from ewm_studio.ui.plots import PlotCard, PlotOptions
-from ewm_studio.ui.widgets import Elided, Segments, button, label, row
+from ewm_studio.ui.plots import COMPARED, PlotCard, PlotOptions
+from ewm_studio.ui.theme import tokens
+from ewm_studio.ui.widgets import EmptyState, Segments, button, label, row
 
 FIRST = (REWARD, LENGTH, "ppo/policy_loss", "ppo/value_loss", "ppo/entropy", "ppo/explained_variance")
 WITH_WORLD_MODEL = {4: "vision/total", 5: "memory/total"}
@@ -21,6 +22,7 @@ class TrainPage(QWidget):
     """Plots of one run, with others to compare laid over it."""
 
     compare_wanted = Signal()  # the compare menu is about to open: fill it
+    train_asked = Signal()
     export_asked = Signal(str)  # png, svg or csv
 
     def __init__(self) -> None:
@@ -40,7 +42,6 @@ class TrainPage(QWidget):
         self.smoothing.valueChanged.connect(self._on_smoothing)
         self.scale = button("linear", "pill", "Linear or logarithmic values")
         self.scale.clicked.connect(self._on_scale)
-        self.run_chip = Elided("no run yet", "secondary", Qt.TextElideMode.ElideMiddle)
         self.compare = button("+ compare a run", "pill", "Lay other runs over this one")
         self.compare_menu = QMenu(self)
         self.compare_menu.aboutToShow.connect(self.compare_wanted)
@@ -55,9 +56,14 @@ class TrainPage(QWidget):
             menu.addAction(text).triggered.connect(lambda _=False, kind=kind: self.export_asked.emit(kind))
         export.setMenu(menu)
         bar = row(self.axis, label("Smoothing", "secondary"), self.smoothing, self.scale, spacing=10)
-        bar.addWidget(self.run_chip, 1)
+        bar.addStretch(1)
         bar.addWidget(self.compare)
         bar.addWidget(export)
+        self._legend = QLabel()
+        self._legend.setTextFormat(Qt.TextFormat.RichText)
+        self._legend.setProperty("role", "secondary")
+        self._legend.setAccessibleName("Legend")
+        self._legend.hide()
         self._grid_box = QWidget()
         grid = QGridLayout(self._grid_box)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -67,7 +73,19 @@ class TrainPage(QWidget):
         self.split = QSplitter(Qt.Orientation.Vertical)
         self.split.setHandleWidth(10)
         self.split.setProperty("role", "clear")
-        self.split.addWidget(self._grid_box)
+        self.empty = EmptyState(
+            "train",
+            "Train your first agent",
+            "Choose an environment on the left and press Train. Rewards, losses and speed are drawn here while it "
+            "learns; every run is kept on the Runs page.",
+            "Train",
+        )
+        assert self.empty.action is not None
+        self.empty.action.clicked.connect(self.train_asked)
+        self._plots = QStackedWidget()
+        self._plots.addWidget(self.empty)
+        self._plots.addWidget(self._grid_box)
+        self.split.addWidget(self._plots)
         self.split.addWidget(self.log)
         self.split.setStretchFactor(0, 1)
         self.split.setCollapsible(0, False)
@@ -76,12 +94,13 @@ class TrainPage(QWidget):
         layout.setContentsMargins(12, 12, 12, 12)
         layout.setSpacing(10)
         layout.addLayout(bar)
+        layout.addWidget(self._legend)
         layout.addWidget(self.split, 1)
 
     def show_history(self, history: RunHistory) -> None:
         """Plot another run."""
         self.history = history
-        self.run_chip.setText(history.name or "no run yet")
+        self._plots.setCurrentIndex(1 if history.name else 0)
         for index, tag in WITH_WORLD_MODEL.items():
             if self.cards[index].quantity.tag in (tag, FIRST[index]):
                 self.cards[index].show_quantity(FIRST[index])
@@ -95,6 +114,16 @@ class TrainPage(QWidget):
         for card in self.cards:
             if card.quantity.tag in tags:
                 card.dirty = True
+
+    def show_legend(self) -> None:
+        """Name the runs that are laid over this one, each in its color."""
+        shown = [
+            f'<span style="color:{shade}">●</span> {history.name}'
+            for history, shade in zip(self.options.compared, COMPARED, strict=False)
+        ]
+        own = f'<span style="color:{tokens().accent}">●</span> {self.history.name}'
+        self._legend.setText("&nbsp;&nbsp;&nbsp; ".join([own, *shown]))
+        self._legend.setVisible(bool(shown))
 
     def mark_all(self) -> None:
         """Everything must be drawn anew."""

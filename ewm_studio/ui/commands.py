@@ -1,0 +1,247 @@
+"""What the menus do besides jobs: files, workspaces, themes, runs, exports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QActionGroup, QGuiApplication
+from PySide6.QtWidgets import QFileDialog, QMenu
+
+from ewm_studio.errors import UserError
+from ewm_studio.settings import Experiment
+from ewm_studio.ui import format, store
+from ewm_studio.ui.dialogs import Question, ShortcutsDialog, TextQuestion
+from ewm_studio.ui.models.history import RunHistory
+from ewm_studio.ui.resources import resource
+from ewm_studio.ui.theme import MODES, theme
+
+if TYPE_CHECKING:
+    from ewm_studio.ui.studio import Studio
+
+TOML = "Experiments (*.toml)"
+_EXPORTS = {"png": "Pictures (*.png)", "svg": "Drawings (*.svg)", "csv": "Tables (*.csv)"}
+
+
+class Commands(QObject):
+    """Menu entries and buttons, joined to what they do."""
+
+    def __init__(self, studio: Studio) -> None:
+        super().__init__(studio)
+        self.studio = studio
+        window = studio.window
+        for name, slot in {
+            "new": self.new,
+            "open": self.open,
+            "save": self.save,
+            "save_as": self.save_as,
+            "copy_command": self.copy_command,
+            "workspace": self.choose_workspace,
+            "shortcuts": self.show_shortcuts,
+            "reset_plots": self.reset_plots,
+        }.items():
+            window.actions_by_name[name].triggered.connect(self._guarded(slot))
+        self._presets = window.menus["Experiment"].addMenu("Presets")
+        self._presets.aboutToShow.connect(self._fill_presets)
+        self._recent = window.menus["Workspace"].addMenu("Recent")
+        self._recent.aboutToShow.connect(self._fill_recent)
+        self._add_themes(window.menus["View"])
+        window.train_page.compare_wanted.connect(self._fill_compare)
+        window.train_page.export_asked.connect(self.export)
+        window.runs_page.asked.connect(self._on_run)
+
+    def _guarded(self, slot: Callable[[], None]) -> Callable[[], None]:
+        """Bad input becomes a dialog."""
+
+        def run() -> None:
+            try:
+                slot()
+            except UserError as error:
+                self.studio.show_failure(error)
+
+        return run
+
+    # Experiments
+
+    def new(self) -> None:
+        """Begin with the defaults."""
+        self._replace(Experiment())
+
+    def open(self) -> None:
+        """Read an experiment from a file that the user picks."""
+        folder = str(self.studio.workspace.path)
+        path, _ = QFileDialog.getOpenFileName(self.studio.window, "Open experiment", folder, TOML)
+        if path:
+            self.open_path(Path(path))
+
+    def open_path(self, path: Path) -> None:
+        """Read an experiment.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        self._replace(Experiment.from_toml(path), path)
+
+    def save(self) -> None:
+        """Write the experiment to its file."""
+        if self.studio.document.path is None:
+            self.save_as()
+        else:
+            self.studio.document.save(self.studio.document.path)
+
+    def save_as(self) -> None:
+        """Write the experiment to a file that the user picks."""
+        start = self.studio.document.path or self.studio.workspace.path / "experiment.toml"
+        path, _ = QFileDialog.getSaveFileName(self.studio.window, "Save experiment", str(start), TOML)
+        if path:
+            self.studio.document.save(Path(path))
+
+    def copy_command(self) -> None:
+        """Put the command that runs this experiment on the clipboard."""
+        line = f"{self.studio.document.command_line()} --workspace {self.studio.workspace.path}"
+        QGuiApplication.clipboard().setText(line)
+        self.studio.window.train_page.log.add(f"copied: {line}")
+
+    def _replace(self, experiment: Experiment, path: Path | None = None) -> None:
+        if self.studio.jobs.running:
+            raise UserError("Settings are locked while a run goes: stop it first.")
+        self.studio.document.replace(experiment, path)
+
+    def _fill_presets(self) -> None:
+        self._presets.clear()
+        files = sorted(resource("presets").glob("*.toml"))
+        for file in files:
+            open_it = self._guarded(lambda file=file: self._replace(Experiment.from_toml(file)))
+            self._presets.addAction(file.stem.replace("-", " ").replace("_", " ")).triggered.connect(open_it)
+        if not files:
+            self._presets.addAction("No presets").setEnabled(False)
+
+    # Workspaces and themes
+
+    def choose_workspace(self) -> None:
+        """Work in another folder."""
+        path = QFileDialog.getExistingDirectory(
+            self.studio.window, "Open workspace", str(self.studio.workspace.path.parent)
+        )
+        if path:
+            self.studio.open_workspace(Path(path))
+
+    def _fill_recent(self) -> None:
+        self._recent.clear()
+        ready = [str(p.resolve()) for p in sorted(resource("..", "workspaces").glob("*")) if p.is_dir()]
+        for path in dict.fromkeys([*store.texts("recent"), *ready]):
+            open_it = self._guarded(lambda path=path: self.studio.open_workspace(Path(path)))
+            self._recent.addAction(path).triggered.connect(open_it)
+        if self._recent.isEmpty():
+            self._recent.addAction("None yet").setEnabled(False)
+
+    def _add_themes(self, menu: QMenu) -> None:
+        themes = menu.addMenu("Theme")
+        group = QActionGroup(themes)
+        for mode in MODES:
+            action = themes.addAction({"system": "As the system", "dark": "Dark", "light": "Light"}[mode])
+            action.setCheckable(True)
+            action.setChecked(theme().mode == mode)
+            group.addAction(action)
+            action.triggered.connect(lambda _=False, mode=mode: self._set_theme(mode))
+
+    def _set_theme(self, mode: str) -> None:
+        store.store().setValue("theme", mode)
+        theme().apply(next(m for m in MODES if m == mode))
+
+    def show_shortcuts(self) -> None:
+        """List every shortcut."""
+        ShortcutsDialog(self.studio.window.shortcuts(), self.studio.window).open()
+
+    # Plots
+
+    def reset_plots(self) -> None:
+        """Show everything on every plot again."""
+        for card in self.studio.window.train_page.cards:
+            card.canvas.reset_view()
+
+    def export(self, kind: str) -> None:
+        """Write the plots to files that the user names."""
+        start = str(self.studio.workspace.path / f"{self.studio.history.name or 'plots'}.{kind}")
+        path, _ = QFileDialog.getSaveFileName(self.studio.window, "Export", start, _EXPORTS[kind])
+        if not path:
+            return
+        try:
+            files = self.studio.window.train_page.export(kind, Path(path))
+        except OSError as error:
+            self.studio.show_failure(UserError(f"{path}: cannot be written ({error.strerror}); choose another place"))
+            return
+        self.studio.window.train_page.log.add(f"exported {', '.join(str(file) for file in files)}", good=True)
+
+    def _fill_compare(self) -> None:
+        menu, options = self.studio.window.train_page.compare_menu, self.studio.window.train_page.options
+        menu.clear()
+        laid = [history.name for history in options.compared]
+        for info in self.studio.workspace.runs()[:20]:
+            if info.name == self.studio.history.name:
+                continue
+            reward = f"   {format.significant(info.best_reward)}" if info.best_reward is not None else ""
+            action = menu.addAction(f"{info.title or info.name}{reward}")
+            action.setCheckable(True)
+            action.setChecked(info.name in laid)
+            action.triggered.connect(lambda _=False, name=info.name: self.toggle_compared(name))
+        if menu.isEmpty():
+            menu.addAction("No other runs yet").setEnabled(False)
+
+    def toggle_compared(self, name: str) -> None:
+        """Lay a run over the present one, or take it away again."""
+        page = self.studio.window.train_page
+        compared = page.options.compared
+        kept = [history for history in compared if history.name != name]
+        if len(kept) == len(compared):
+            kept.append(RunHistory.load(self.studio.workspace.run(name)))
+        page.options.compared[:] = kept
+        page.show_legend()
+        page.mark_all()
+
+    # Runs
+
+    def _on_run(self, what: str, name: str) -> None:
+        todo: dict[str, Callable[[str], None]] = {
+            "show": self.studio.show_run,
+            "resume": self.studio.resume,
+            "load": self._load_model,
+            "settings": self._use_settings,
+            "rename": self._rename,
+            "note": self._note,
+            "delete": self._delete,
+        }
+        self._guarded(lambda: todo[what](name))()
+
+    def _load_model(self, name: str) -> None:
+        self.studio.document.set("start.load_path", name)
+        self.studio.window.train_page.log.add(f"the next run starts from the best model of {name}")
+
+    def _use_settings(self, name: str) -> None:
+        self._replace(Experiment.from_toml(self.studio.workspace.run(name).folder / "experiment.toml"))
+
+    def _rename(self, name: str) -> None:
+        def rename(new: str) -> None:
+            self._guarded(lambda: (self.studio.workspace.rename_run(name, new), None)[1])()
+            self.studio.show_workspace()
+            self.studio.window.runs_page.choose(new)
+
+        TextQuestion("Rename the run", "Letters, digits, '-', '_' and '.'", name, self.studio.window, rename).open()
+
+    def _note(self, name: str) -> None:
+        def note(text: str) -> None:
+            self.studio.workspace.describe_run(name, note=text)
+            self.studio.show_workspace()
+
+        note_now = self.studio.workspace.info(name).note
+        TextQuestion("Note", f"About {name}", note_now, self.studio.window, note).open()
+
+    def _delete(self, name: str) -> None:
+        def delete() -> None:
+            self._guarded(lambda: (self.studio.workspace.delete_run(name), None)[1])()
+            self.studio.show_workspace()
+
+        words = f"{name} moves to the bin of this workspace. It can be restored from there."
+        Question("Delete the run?", words, "Delete", "Keep it", self.studio.window, delete).open()
