@@ -34,44 +34,81 @@ _AUTO: dict[Kind, tuple[str, ...]] = {
 }
 
 
+@dataclass(frozen=True)
+class _Found:
+    components: dict[Kind, dict[str, type[Component]]]
+    broken: dict[str, str]  # what could not be used, by the name it was to have, and why
+
+
+@cache
+def _found() -> _Found:
+    """Everything that is installed; what is broken is set aside and takes nothing else down."""
+    found = _Found({kind: {} for kind in KINDS}, {})
+    for kind in KINDS:
+        package = importlib.import_module(f"ewm_studio.models.{kind}")
+        for info in pkgutil.iter_modules(package.__path__):
+            _take_file(found, kind, f"{package.__name__}.{info.name}")
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        _take_entry_point(found, point)
+    return found
+
+
+def _take_file(found: _Found, kind: Kind, name: str) -> None:
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        found.broken[name.rpartition(".")[2]] = f"{name} cannot be imported: {_reason(error)}"
+        return
+    for _, cls in inspect.getmembers(module, inspect.isclass):
+        if issubclass(cls, _BASES[kind]) and not inspect.isabstract(cls) and cls.__module__ == name:
+            found.components[kind][cls.__name__] = cls
+
+
+def _take_entry_point(found: _Found, point: metadata.EntryPoint) -> None:
+    said = f"component '{point.name}' of {point.value}"
+    try:
+        cls = point.load()
+    except Exception as error:
+        found.broken[point.name] = f"{said} cannot be imported: {_reason(error)}"
+        return
+    kind = next((k for k in KINDS if inspect.isclass(cls) and issubclass(cls, _BASES[k])), None)
+    if kind is None:
+        found.broken[point.name] = f"{said} is no VisionModel, MemoryModel or Controller"
+    elif inspect.isabstract(cls):
+        missing = ", ".join(sorted(cls.__abstractmethods__))
+        found.broken[point.name] = f"{said} is not whole: it lacks {missing}"
+    elif found.components[kind].setdefault(cls.__name__, cls) is not cls:
+        first = found.components[kind][cls.__name__].__module__
+        found.broken[point.name] = f"{said} is left out: {first} has a {kind} component called {cls.__name__} already"
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
 @cache
 def components(kind: Kind) -> dict[str, type[Component]]:
-    """All components of a kind by name, in the order of their names.
+    """All components of a kind by name, in the order of their names."""
+    return dict(sorted(_found().components[kind].items()))
 
-    Raises:
-        UserError: two components have one name, or an installed package's component cannot be imported.
-    """
-    base, found = _BASES[kind], {}
-    package = importlib.import_module(f"ewm_studio.models.{kind}")
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
-        for _, cls in inspect.getmembers(module, inspect.isclass):
-            if issubclass(cls, base) and not inspect.isabstract(cls) and cls.__module__ == module.__name__:
-                found[cls.__name__] = cls
-    for point in metadata.entry_points(group=ENTRY_POINTS):
-        try:
-            cls = point.load()
-        except Exception as error:
-            raise UserError(f"component '{point.name}' of {point.value} cannot be imported: {error}") from error
-        if inspect.isclass(cls) and issubclass(cls, base):
-            if cls.__name__ in found and found[cls.__name__] is not cls:
-                raise UserError(
-                    f"two {kind} components are called {cls.__name__}: "
-                    f"{found[cls.__name__].__module__} and {cls.__module__}"
-                )
-            found[cls.__name__] = cls
-    return dict(sorted(found.items()))
+
+def broken_components() -> list[str]:
+    """Why components that are installed cannot be used, a line each."""
+    return list(_found().broken.values())
 
 
 def component(kind: Kind, name: str) -> type[Component]:
     """The component of this name; upper and lower case do not matter.
 
     Raises:
-        UserError: there is none; names the nearest.
+        UserError: there is none, naming the nearest; or it is there and broken.
     """
     known = components(kind)
     by_fold = {k.casefold(): k for k in known}
     if name.casefold() not in by_fold:
+        broken = {n.casefold(): line for n, line in _found().broken.items()}
+        if name.casefold() in broken:
+            raise UserError(broken[name.casefold()])
         raise UserError(f"no {kind} component '{name}'; {nearest(name, list(known))}")
     return known[by_fold[name.casefold()]]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def list_components(kind: str | None, as_json: bool) -> int:
     """Print every component, or those of one kind, with its tags and its settings as JSON Schema."""
-    from ewm_studio.models.registry import KINDS, components
+    from ewm_studio.models.registry import KINDS, broken_components, components
 
     found = [
         {
@@ -35,6 +35,8 @@ def list_components(kind: str | None, as_json: bool) -> int:
         print_json(found)
     else:
         _print_table(("kind", "name", "tags", "summary"), found)
+    for line in broken_components():
+        write_line(line, error=True)
     return 0
 
 

@@ -40,8 +40,12 @@ class Adam:
         return nn.utils.clip_grad_norm_(self.parameters, max_norm)
 
     @torch.no_grad()
-    def step(self) -> None:
-        """One step for every parameter that has a gradient."""
+    def step(self, norm: Tensor | None = None) -> None:
+        """One step for every parameter that has a gradient; none at all where their `norm` is not finite.
+
+        The device decides that by itself, so nothing waits for it, and weights and moments stay finite until whoever
+        looks at the losses later ends the run.
+        """
         index = [i for i, p in enumerate(self.parameters) if p.grad is not None]
         if not index:
             return
@@ -62,6 +66,7 @@ class Adam:
             weight_decay=0.0,
             eps=self.eps,
             maximize=False,
+            found_inf=None if norm is None else (~norm.isfinite()).float(),
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def frame_store(experiment: Experiment, spaces: Spaces, folder: Path) -> FrameSt
     return FrameStore(space.shape, space.dtype, experiment.pretrain.memory_limit * MIB, folder)
 
 
-def find_recording(experiment: Experiment, spaces: Spaces, workspace: Workspace) -> Recording | None:
+def find_recording(experiment: Experiment, workspace: Workspace) -> Recording | None:
     """The recording that `pretrain.recording` names, checked against the environment; None to collect afresh.
 
     Raises:

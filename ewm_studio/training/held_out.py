@@ -52,7 +52,7 @@ def memory_figures(memory: MemoryModel, untrained: MemoryModel, batches: Iterabl
     """Held-out losses, and the squared error of the one-step prediction of z beside two baselines.
 
     Errors are divided by the variance of z, so that 1 is what the mean latent would give. `persistence` is "the next
-    latent equals this one", `untrained` the same memory with the weights it began with.
+    latent equals this one", `untrained` the same memory with fresh weights.
     """
     averages, errors = Averages(), {"prediction": 0.0, "persistence": 0.0, "untrained": 0.0}
     sums, squares, count = torch.zeros(0), torch.zeros(0), 0

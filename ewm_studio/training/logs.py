@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import TracebackType
+
 import numpy as np
 
 from ewm_studio.training.events import Images, Metrics
@@ -33,8 +35,11 @@ class RunLog:
             self._tensorboard.images(step, pictures)
         return Images(step, pictures)
 
-    def close(self) -> None:
-        """Flush everything."""
-        self.run.flush()
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._tensorboard is not None:
             self._tensorboard.close()

@@ -25,5 +25,5 @@ class Meter:
             self._marks.popleft()
         then, before = self._marks[0]
         speed = (done - before) / max(now - then, 1e-9)
-        left = (self.total - done) / speed if self.total is not None and speed > 0 else None
+        left = max(self.total - done, 0) / speed if self.total is not None and speed > 0 else None
         return Progress(self.stage, done, self.total, self.unit, speed, left)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ewm_studio.models.base import Component, Losses, total
 from ewm_studio.settings import WorldModelSettings
 from ewm_studio.training.adam import Adam
-from ewm_studio.training.setup import check_finite
+from ewm_studio.training.failures import check_finite
 
 DEFAULT_LR = 1e-3
 
@@ -29,15 +32,18 @@ class ComponentTrainer:
         Raises:
             JobError: a loss is not finite.
         """
-        values = check_finite({f"{self.name}/{k}": v for k, v in losses.items()})
-        if self.optimizer is None:
-            return values
-        self.optimizer.zero_grad()
-        total(losses).backward()
-        norm = self.optimizer.clip(self.max_grad_norm)
-        self.optimizer.step()
-        self.component.after_update()
-        return {**values, f"{self.name}/grad_norm": float(norm)}
+        figures = {f"{self.name}/{name}": value.detach() for name, value in losses.items()}
+        if self.optimizer is not None:
+            self.optimizer.zero_grad()
+            total(losses).backward()
+            norm = self.optimizer.clip(self.max_grad_norm)
+            self.optimizer.step(norm)
+            figures[f"{self.name}/grad_norm"] = norm
+        values = as_floats(figures)
+        check_finite(values)
+        if self.optimizer is not None:
+            self.component.after_update()
+        return values
 
     def state_dict(self) -> dict[str, Any]:
         """The optimiser's state."""
@@ -49,14 +55,23 @@ class ComponentTrainer:
             self.optimizer.load_state_dict(state)
 
 
+def as_floats(figures: dict[str, Tensor]) -> dict[str, float]:
+    """Scalars as floats, fetched from their device at once."""
+    if not figures:
+        return {}
+    return dict(zip(figures, torch.stack([value.float() for value in figures.values()]).tolist(), strict=True))
+
+
 class Averages:
     """Running means of named figures between two logged rows."""
 
     def __init__(self) -> None:
         self._sums: dict[str, tuple[float, int]] = {}
+        self.count = 0  # sets taken in since the last `take`
 
     def add(self, values: dict[str, float]) -> None:
         """Take in one set of figures."""
+        self.count += 1
         for name, value in values.items():
             total_, count = self._sums.get(name, (0.0, 0))
             self._sums[name] = (total_ + value, count + 1)
@@ -65,4 +80,5 @@ class Averages:
         """The means since the last call."""
         means = {name: total_ / count for name, (total_, count) in self._sums.items()}
         self._sums.clear()
+        self.count = 0
         return means

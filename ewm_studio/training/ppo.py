@@ -13,9 +13,10 @@ from torch import Tensor
 from ewm_studio.models.base import Controller
 from ewm_studio.settings import PPOSettings
 from ewm_studio.training.adam import Adam
-from ewm_studio.training.setup import check_finite
+from ewm_studio.training.failures import check_finite
 
 KL_SLACK = 1.5  # an update ends early at this many times target_kl
+FIGURES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
 
 
 @dataclass
@@ -43,36 +44,41 @@ def ppo_update(controller: Controller, optimizer: Adam, batch: PPOBatch, setting
     samples = batch.z.shape[0]
     # A last minibatch of one sample has no deviation to normalise by: spread the samples evenly instead.
     minibatches = max(1, round(samples / settings.batch_size))
-    sums: dict[str, Tensor] = {}
-    taken, first_error, stopped = 0, float("nan"), False
+    rows: list[Tensor] = []  # the figures (F,) of every minibatch, looked at once a pass: a look waits for the device
+    first_error, stopped = float("nan"), False
     for _ in range(settings.epochs):
+        begin = len(rows)
         for index in torch.randperm(samples).to(batch.z.device).tensor_split(minibatches):
             losses, ratio = ppo_losses(controller, batch, index, settings)
-            if taken == 0:
+            if not rows:
                 first_error = float((ratio.detach() - 1).abs().max())
-                check_finite({f"ppo/{name}": value for name, value in losses.items() if name != "total"})
             if settings.target_kl is not None and float(losses["approx_kl"]) > KL_SLACK * settings.target_kl:
                 stopped = True
                 break
             optimizer.zero_grad()
             losses["total"].backward()
             norm = optimizer.clip(settings.max_grad_norm)
-            optimizer.step()
+            optimizer.step(norm)
             controller.after_update()
-            for name, value in {**losses, "grad_norm": norm}.items():
-                value = value.detach()
-                sums[name] = sums[name] + value if name in sums else value
-            taken += 1
+            figures = {**losses, "grad_norm": norm}
+            rows.append(torch.stack([figures[name].detach() for name in FIGURES]))
+        _check_rows(rows[begin:])
         if stopped:
             break
-    means = check_finite({f"ppo/{name}": value / taken for name, value in sums.items() if name != "total"})
+    means = torch.stack(rows).mean(0).tolist() if rows else []
     return {
-        **means,
+        **{f"ppo/{name}": mean for name, mean in zip(FIGURES, means, strict=False)},
         "ppo/first_ratio_error": first_error,
-        "ppo/updates": float(taken),
+        "ppo/updates": float(len(rows)),
         "ppo/explained_variance": explained_variance(batch.value, batch.returns),
         "ppo/lr": optimizer.lr,
     }
+
+
+def _check_rows(rows: list[Tensor]) -> None:
+    """Look at the figures of some minibatches in their order: the loss that broke first is the one to name."""
+    for row in torch.stack(rows).tolist() if rows else []:
+        check_finite({f"ppo/{name}": value for name, value in zip(FIGURES, row, strict=True)})
 
 
 def ppo_losses(

@@ -150,9 +150,6 @@ class PretrainJob:
 
     def run(self, run: Run, experience: Experience, control: JobControl) -> Generator[Event, None, None]:
         """Train vision, then memory; saves on the way and at the end."""
-        settings, repeat = self.experiment.pretrain, self.experiment.env.action_repeat
-        skip = self.spaces.settling_frames if settings.skip_start == "auto" else settings.skip_start
-        experience = experience.without_starts(-(-skip // repeat))
         self._counts = {"frames": experience.frame_count, "episodes": experience.episode_count}
         with RunLog(run, self.experiment.run.tensorboard) as sink:
             if not control.stop_requested:  # stopped while it was gathered, there may be too little to split
@@ -171,8 +168,10 @@ class PretrainJob:
     def _stages(
         self, run: Run, sink: RunLog, experience: Experience, control: JobControl
     ) -> Generator[Event, None, None]:
-        model, seed = self.model, self.experiment.run.seed
-        train, held_out = experience.split(self.experiment.pretrain.held_out, np.random.default_rng(seed))
+        model, settings = self.model, self.experiment.pretrain
+        skip = self.spaces.settling_frames if settings.skip_start == "auto" else settings.skip_start
+        experience = experience.without_starts(-(-skip // self.experiment.env.action_repeat))
+        train, held_out = experience.split(settings.held_out, np.random.default_rng(self.experiment.run.seed))
         if "vision" in self.trainers:
             stage = _Stage[Tensor](
                 "vision",
@@ -237,7 +236,7 @@ class PretrainJob:
         trainer, done = self.trainers[stage.name], self._pass
         if done.batches:
             self.rng.bit_generator.state = done.random  # draws the same order again
-        done.random = self.rng.bit_generator.state
+        done.random = dict(self.rng.bit_generator.state)
         for batch in itertools.islice(stage.batches(), done.batches, None):
             log.add(trainer.step(stage.loss(batch)))
             count = stage.count(batch)
@@ -250,10 +249,10 @@ class PretrainJob:
             if time.monotonic() - self._progress_at > PROGRESS_SECONDS:
                 self._progress_at = time.monotonic()
                 yield meter.at(self.epochs_done[stage.name] * stage.size + done.seen)
-                if stage.name == "vision" and self._shows_pictures:
-                    if time.monotonic() - self._pictures_at > PICTURE_SECONDS:
-                        yield self._pictures(sink, held_out)
-                        trainer.component.train()
+                due = time.monotonic() - self._pictures_at > PICTURE_SECONDS
+                if due and stage.name == "vision" and self._shows_pictures:
+                    yield self._pictures(sink, held_out)
+                    trainer.component.train()
 
     def _note_best(self, name: str, figures: dict[str, float]) -> None:
         loss = figures.get(f"{name}/held_out_total")

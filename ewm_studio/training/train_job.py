@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Generator
@@ -11,46 +12,30 @@ import numpy as np
 from torch import Tensor
 
 from ewm_studio.data.rollout import compute_gae
-from ewm_studio.envs.vector import VectorEnvs, choose_batch_size, make_vector
-from ewm_studio.errors import UserError
+from ewm_studio.envs.vector import VectorEnvs, make_vector
 from ewm_studio.models.agent import reconstructions
-from ewm_studio.models.world_model import WorldModel, load_weights
+from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.training.adam import Adam
-from ewm_studio.training.events import (
-    CheckpointSaved,
-    EpisodeFinished,
-    Event,
-    Finished,
-    JobControl,
-    Message,
-    RunStarted,
-)
+from ewm_studio.training.events import CheckpointSaved, EpisodeFinished, Event, JobControl
+from ewm_studio.training.failures import explains_failures
 from ewm_studio.training.logs import RunLog
 from ewm_studio.training.meter import Meter
 from ewm_studio.training.optimize import Averages
 from ewm_studio.training.ppo import PPOBatch, RewardScaler, ppo_update
-from ewm_studio.training.randomness import random_state, restore_random_state, seed_everything
+from ewm_studio.training.randomness import random_state, restore_random_state
 from ewm_studio.training.rollout import LocalCollector, Rollout
-from ewm_studio.training.setup import (
-    Spaces,
-    build_model,
-    choose_device,
-    model_metadata,
-    save_path_of,
-    set_threads,
-    spaces_of,
-    versions,
-)
+from ewm_studio.training.setup import Spaces, model_metadata
+from ewm_studio.training.start import conduct, prepare, restore_latest
 from ewm_studio.training.world_model import WorldModelTrainer
 from ewm_studio.workspace import Run, Workspace
-from ewm_studio.workspace.models import load_model, save_model
 
 LAST = 100  # episodes that the mean reward is taken over
 PICTURE_SECONDS = 2.0  # least time between two sets of pictures
 PICTURES = 8
 
 
+@explains_failures
 def train(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None, resume: str | None = None
 ) -> Generator[Event, None, None]:
@@ -63,48 +48,10 @@ def train(
         UserError: bad input. JobError: a loss that is not finite, or environments that died.
     """
     control = control or JobControl()
-    spaces = spaces_of(experiment.env)
-    device = choose_device(experiment.run.device)
-    save_path = save_path_of(experiment)
-    set_threads(experiment.run.threads, spaces.observation)
-    rng = seed_everything(experiment.run.seed)
-    messages: list[str] = []
-    if experiment.env.batch_size == "auto":
-        count, sentence = choose_batch_size(experiment.env)
-        experiment = experiment.with_values(("env.batch_size", count))
-        messages.append(sentence)
-    previous = workspace.run(resume) if resume else None
-    if previous is not None:
-        experiment = experiment.model_copy(update={"start": experiment.start.model_copy(update={"load_path": None})})
-    model, experiment = build_model(experiment, spaces, workspace)
-    experiment = experiment.model_copy(update={"versions": versions()})
-    envs = make_vector(experiment.env, experiment.run.seed)
-    try:
-        job = TrainingJob(experiment, spaces, model.to(device), envs, rng)
-        if previous is not None:
-            job.restore(previous)
-            run = previous
-        else:
-            run = workspace.create_run(
-                experiment.env.id, "train", experiment.to_toml(), model.describe()["parts"], experiment.run.seed
-            )
-        yield RunStarted("train", run.name, str(run.folder), f"{job.summary}, {device}")
-        for sentence in messages:
-            yield Message(sentence)
-        try:
-            yield from job.run(run, control)
-        except BaseException as error:
-            run.finish(
-                "interrupted" if isinstance(error, GeneratorExit | KeyboardInterrupt) else "failed", error=str(error)
-            )
-            raise
-        if save_path is not None:
-            tensors, metadata = job.model_file()
-            save_model(save_path, tensors, metadata)
-            yield Message(f"model saved to {save_path}")
-        yield Finished(job.stopped_by, job.result(run))
-    finally:
-        envs.close()
+    start = prepare(experiment, workspace, resume)
+    with contextlib.closing(make_vector(start.experiment.env, start.experiment.run.seed)) as envs:
+        job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.rng)
+        yield from conduct("train", start, workspace, job, lambda run: job.run(run, control))
 
 
 class TrainingJob:
@@ -153,35 +100,37 @@ class TrainingJob:
 
     def run(self, run: Run, control: JobControl) -> Generator[Event, None, None]:
         """Epochs until an end is reached; saves on the way and at the end."""
-        limit = self.experiment.train.total_steps
-        meter = Meter("train", limit, "steps", self.env_steps)
-        log = Averages()
-        sink = RunLog(run, self.experiment.run.tensorboard)
-        while not (stop := self._reason_to_stop(control)):
-            rollout = self.collector.collect(self._rollout_steps())
-            yield from self._note_episodes(run, rollout)
-            values = self._update(rollout)
-            self.epochs += 1
-            log.add(values)
-            self._note_best()
-            yield meter.at(self.env_steps)
-            if self.epochs % self.experiment.run.log_freq == 0:
-                yield sink.metrics(self.env_steps, self.epochs, self.seconds, self._figures(log))
-            pictures = self._pictures(rollout)
-            if pictures is not None:
-                yield sink.images(self.env_steps, pictures)
-            if self.epochs % self.experiment.run.save_freq == 0:
-                yield self._save(run)
-        self.stopped_by = stop
+        with RunLog(run, self.experiment.run.tensorboard) as sink:
+            yield from self._epochs(run, sink, control)
         if self._saved_at != self.epochs:
             yield self._save(run)
-        sink.close()
         run.finish(
-            "stopped" if stop == "stop" else "finished",
+            "stopped" if self.stopped_by == "stop" else "finished",
             **self._counters(),
             mean_reward=self.mean_reward,
             best_reward=self.best_mean,
         )
+
+    def _epochs(self, run: Run, sink: RunLog, control: JobControl) -> Generator[Event, None, None]:
+        settings, log = self.experiment.run, Averages()
+        meter = Meter("train", self.experiment.train.total_steps, "steps", self.env_steps)
+        while not (stop := self._reason_to_stop(control)):
+            rollout = self.collector.collect(self._rollout_steps())
+            yield from self._note_episodes(run, rollout)
+            log.add(self._update(rollout))
+            self.epochs += 1
+            self._note_best()
+            yield meter.at(self.env_steps)
+            if self.epochs % settings.log_freq == 0:
+                yield sink.metrics(self.env_steps, self.epochs, self.seconds, self._figures(log))
+            pictures = self._pictures(rollout)
+            if pictures is not None:
+                yield sink.images(self.env_steps, pictures)
+            if self.epochs % settings.save_freq == 0:
+                yield self._save(run)
+        self.stopped_by = stop
+        if log.count:  # epochs since the last row
+            yield sink.metrics(self.env_steps, self.epochs, self.seconds, self._figures(log))
 
     def _reason_to_stop(self, control: JobControl) -> str:
         settings = self.experiment.train
@@ -227,7 +176,7 @@ class TrainingJob:
             settings.gamma,
             settings.gae_lambda,
         )
-        self._set_lr()
+        self._set_lr(rollout.buffer.reward.numel())
         batch = PPOBatch(
             *(
                 t.flatten(0, 1)
@@ -243,24 +192,24 @@ class TrainingJob:
             self.collector.refresh(rollout)
         return values
 
-    def _set_lr(self) -> None:
+    def _set_lr(self, steps: int) -> None:
+        """The rate of this update, from where the run stood before the `steps` just taken."""
         settings, limit = self.experiment.ppo, self.experiment.train.total_steps
         left = 1.0
         if settings.lr_schedule == "linear":
             ends = []
             if limit is not None:
-                ends.append((self.env_steps - self._last_rollout_steps()) / limit)
+                ends.append((self.env_steps - steps) / limit)
             if self.experiment.train.epochs is not None:
                 ends.append(self.epochs / self.experiment.train.epochs)
             left = 1.0 - min(max(ends, default=0.0), 1.0)
         self.optimizer.lr = settings.lr * left
 
-    def _last_rollout_steps(self) -> int:
-        return self.experiment.ppo.rollout_steps * self.envs.num_envs
-
     def _note_best(self) -> None:
         mean = self.mean_reward
-        if mean is not None and (self.best_mean is None or mean > self.best_mean):
+        if mean is None:  # patience begins with the first finished episode
+            self.best_epoch = self.epochs
+        elif self.best_mean is None or mean > self.best_mean:
             self.best_mean, self.best_epoch = mean, self.epochs
 
     def _figures(self, log: Averages) -> dict[str, float]:
@@ -325,17 +274,11 @@ class TrainingJob:
         Raises:
             UserError: it has none, or one that is damaged or of other settings.
         """
-        from ewm_studio.workspace.tree import load_tree
+        self._checkpoint = str(restore_latest(run, self.model, self._take_up))
+        self._steps_before, self._saved_at = self.env_steps, self.epochs
 
-        latest = run.latest_checkpoint()
-        if latest is None:
-            raise UserError(
-                f"{run.name} has no checkpoint to resume from; start it again with --config "
-                f"{run.folder / 'experiment.toml'}"
-            )
-        tensors, _ = load_model(latest)
-        load_weights(self.model, tensors, str(latest))
-        state = load_tree(latest.with_suffix(".trainer"))
+    def _take_up(self, state: dict[str, Any]) -> None:
+        """Undo `state`."""
         self.env_steps, self.episodes, self.epochs, self.best_epoch = state["counters"]
         self.best_mean, self.seconds_before = state["best_mean"], state["seconds"]
         self.recent.extend(state["recent"])
@@ -346,7 +289,6 @@ class TrainingJob:
             self.scaler.restore(state["scaler"])
         self.collector.restore(state["collector"])
         restore_random_state(state["random"], self.rng)
-        self._steps_before, self._checkpoint, self._saved_at = self.env_steps, str(latest), self.epochs
 
     def result(self, run: Run) -> dict[str, Any]:
         """What `--json` prints."""

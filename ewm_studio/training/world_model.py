@@ -53,7 +53,8 @@ class WorldModelTrainer:
         self.model.vision.train()
         for _ in range(self.settings.epochs):
             order = torch.randperm(frames.shape[0])
-            for index in order.split(self.settings.vision_batch_size):
+            # Batches of nearly one size: one frame left over would have no statistics to train on.
+            for index in order.tensor_split(-(-len(order) // self.settings.vision_batch_size)):
                 obs = frames[index].to(self.model.device)
                 averages.add(self.vision.step(self.model.vision.loss(obs)))
         self.model.vision.eval()

@@ -57,6 +57,10 @@ class Checkpoints:
         """The last one that has its own trainer state with it."""
         return next((c for c in reversed(self.all()) if self._complete(c)), None)
 
+    def newest_model(self) -> Path | None:
+        """The model file of the highest step, whatever is in it."""
+        return next((path for _, path in reversed(self._numbered(MODEL))), None)
+
     def save(
         self,
         step: int,

@@ -61,10 +61,15 @@ def clean_leftovers(folder: Path, name: str = "", older_than: float = LEFTOVER_S
                         os.unlink(entry.path)
 
 
+def is_full(error: OSError) -> bool:
+    """Whether a write failed because the disk is full or broken: the job's misfortune, nobody's mistake."""
+    return error.errno in _FULL
+
+
 def write_error(path: Path, error: OSError) -> UserError | JobError:
     """What to raise for a write that failed: the job's misfortune, or a place that cannot be written."""
     reason = error.strerror or str(error)
-    if error.errno in _FULL:
+    if is_full(error):
         return JobError(f"{path}: cannot be written ({reason}); free some space, then resume")
     return UserError(f"{path}: cannot be written ({reason}); choose a folder that exists and that you may write to")
 

@@ -179,6 +179,10 @@ class Run:
         latest = self._checkpoints.latest()
         return latest.path if latest else None
 
+    def newest_model(self) -> Path | None:
+        """The model file of the highest step, sound or not; differs from the latest checkpoint where that is damaged."""
+        return self._checkpoints.newest_model()
+
     def finish(self, state: State, **summary: Any) -> None:
         """End the run: write what is buffered, its state and its last figures.
 
