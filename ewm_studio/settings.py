@@ -85,19 +85,25 @@ class EnvSettings(Settings):
         le=512,
     )
     crop_top: int = setting(
-        0, "Rows cut off the top of the picture before it is resized.", unit="pixels", ge=0, advanced=True
+        0, "Rows cut off the top of the picture before it is resized.", unit="pixels", ge=0, le=100_000, advanced=True
     )
     crop_bottom: int = setting(
-        0, "Rows cut off the bottom (12 removes CarRacing's instruments).", unit="pixels", ge=0, advanced=True
+        0,
+        "Rows cut off the bottom (12 removes CarRacing's instruments).",
+        unit="pixels",
+        ge=0,
+        le=100_000,
+        advanced=True,
     )
-    crop_left: int = setting(0, "Columns cut off the left.", unit="pixels", ge=0, advanced=True)
-    crop_right: int = setting(0, "Columns cut off the right.", unit="pixels", ge=0, advanced=True)
+    crop_left: int = setting(0, "Columns cut off the left.", unit="pixels", ge=0, le=100_000, advanced=True)
+    crop_right: int = setting(0, "Columns cut off the right.", unit="pixels", ge=0, le=100_000, advanced=True)
     grayscale: bool = setting(False, "Drop the colours of the picture.", advanced=True)
     max_episode_steps: int | None = setting(
         None,
         "Truncate an episode after this many steps of the environment; empty keeps the environment's own limit.",
         unit="steps",
         ge=1,
+        le=1_000_000_000,
         advanced=True,
     )
     fast: bool = setting(True, "Use the fast, bit-identical CarRacing in place of the stock one.", advanced=True)
@@ -127,7 +133,7 @@ class RunSettings(Settings):
         "auto",
         "Where the models compute: auto, cpu, cuda, cuda:1, mps.",
         flag="device",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$",
     )
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = setting(
         "auto",
@@ -142,8 +148,11 @@ class RunSettings(Settings):
         flag="save-freq",
         commands=("train", "pretrain"),
         ge=1,
+        le=1_000_000_000,
     )
-    keep_checkpoints: int = setting(3, "Latest checkpoints that are kept besides the best one.", ge=1, advanced=True)
+    keep_checkpoints: int = setting(
+        3, "Latest checkpoints that are kept besides the best one.", ge=1, le=1_000_000, advanced=True
+    )
     log_freq: int = setting(
         1,
         "Epochs between two logged rows of metrics.",
@@ -151,6 +160,7 @@ class RunSettings(Settings):
         flag="log-freq",
         commands=("train", "pretrain"),
         ge=1,
+        le=1_000_000_000,
     )
     tensorboard: bool = setting(
         False,
@@ -165,11 +175,13 @@ class TrainSettings(Settings):
 
     total_steps: int | None = setting(
         100_000,
-        "Stop after this many environment steps, counted over all environments; empty: no limit.",
+        "Stop after this many environment steps (decisions, whatever the action repeat), counted over all environments; "
+        "empty: no limit.",
         unit="steps",
         flag="total-steps",
         commands=("train",),
         ge=1,
+        le=1_000_000_000_000,
     )
     epochs: int | None = setting(
         None,
@@ -178,6 +190,7 @@ class TrainSettings(Settings):
         flag="epochs",
         commands=("train",),
         ge=1,
+        le=1_000_000_000,
     )
     patience: int | None = setting(
         None,
@@ -186,6 +199,7 @@ class TrainSettings(Settings):
         flag="patience",
         commands=("train",),
         ge=1,
+        le=1_000_000_000,
     )
 
 
@@ -199,7 +213,7 @@ class PPOSettings(Settings):
         flag="rollout-steps",
         commands=("train",),
         ge=1,
-        le=1_000_000,
+        le=100_000,
     )
     lr: float = setting(1e-3, "Learning rate of the controller.", flag="ppo-lr", commands=("train",), gt=0, le=1)
     lr_schedule: Literal["linear", "constant"] = setting(
@@ -231,6 +245,7 @@ class PPOSettings(Settings):
         flag="ppo-range-vf",
         commands=("train",),
         gt=0,
+        le=1_000_000,
     )
     gamma: float = setting(0.99, "Discount of future rewards, a step.", flag="gamma", commands=("train",), ge=0, le=1)
     gae_lambda: float = setting(
@@ -241,13 +256,14 @@ class PPOSettings(Settings):
         ge=0,
         le=1,
     )
-    value_coef: float = setting(0.5, "Weight of the value loss.", flag="value-coef", commands=("train",), ge=0)
+    value_coef: float = setting(0.5, "Weight of the value loss.", flag="value-coef", commands=("train",), ge=0, le=1000)
     entropy_coef: float = setting(
         0.0,
         "Weight of the entropy bonus: more explores more.",
         flag="entropy-coef",
         commands=("train",),
         ge=0,
+        le=1000,
     )
     max_grad_norm: float = setting(
         0.5,
@@ -255,12 +271,14 @@ class PPOSettings(Settings):
         flag="max-grad-norm",
         commands=("train",),
         gt=0,
+        le=1_000_000,
     )
     target_kl: float | None = setting(
         None,
         "End an update early when the policy has moved 1.5 times this far; empty: never.",
         unit="nats",
         gt=0,
+        le=1000,
         advanced=True,
     )
     normalize_advantage: bool = setting(True, "Give each minibatch's advantages mean 0 and deviation 1.", advanced=True)
@@ -307,7 +325,7 @@ class WorldModelSettings(Settings):
     memory_batch_size: int = setting(8, "Sequences in one minibatch of memory.", unit="sequences", ge=1, le=65536)
     sequence_length: int = setting(64, "Steps of one training sequence of memory.", unit="steps", ge=2, le=100_000)
     max_grad_norm: float = setting(
-        10.0, "Gradients of vision and memory longer than this are shortened to it.", gt=0, advanced=True
+        10.0, "Gradients of vision and memory longer than this are shortened to it.", gt=0, le=1_000_000, advanced=True
     )
 
 
@@ -363,6 +381,7 @@ class PretrainSettings(Settings):
         flag="epochs",
         commands=("pretrain",),
         ge=1,
+        le=1_000_000_000,
     )
     patience: int | None = setting(
         None,
@@ -371,6 +390,7 @@ class PretrainSettings(Settings):
         flag="patience",
         commands=("pretrain",),
         ge=1,
+        le=1_000_000_000,
     )
     skip_start: Annotated[int, Field(ge=0, le=100_000)] | Literal["auto"] = setting(
         "auto",
@@ -391,7 +411,7 @@ class InferSettings(Settings):
         "Episodes to play.",
         unit="episodes",
         flag="episodes",
-        commands=("infer", "record"),
+        commands=("infer",),
         ge=1,
         le=1_000_000,
     )

@@ -425,17 +425,6 @@ def test_failures_have_their_exit_codes(monkeypatch, capsys, home):
     assert "Traceback" in log.read_text()
 
 
-def test_running_out_of_gpu_memory_names_what_to_lower(monkeypatch, capsys):
-    class OutOfMemoryError(RuntimeError):
-        pass
-
-    monkeypatch.setitem(vars(training), "train", failing(OutOfMemoryError("CUDA out of memory. Tried ...")))
-    assert cli.main(["train"]) == 1
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert "out of GPU memory" in line
-    assert "--ppo-batch-size" in line
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_asks_the_job_to_stop(number, monkeypatch, capsys):
     before = signal.getsignal(number)

@@ -101,6 +101,36 @@ def test_a_file_in_the_way(tmp_path: Path, where: str) -> None:
         Workspace(tmp_path / where.removesuffix("/runs"))
 
 
+def test_looking_writes_nothing(tmp_path: Path) -> None:
+    model = tmp_path / "a.safetensors"
+    save_model(model, {"w": torch.ones(1)}, {})
+    before = sorted(tmp_path.rglob("*"))
+    workspace = Workspace(tmp_path / "ws")
+    assert workspace.runs() == []
+    assert workspace.resolve_model(model) == model
+    with pytest.raises(UserError, match="no run"):
+        workspace.run("some")
+    workspace.close()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_workspace_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Workspace(tmp_path / "ws")
+    run = first.create_run("CartPole-v1", "train", "")
+    run.log_metrics(1, 1, 0.0, {"a": 2.0})
+    run.finish("finished")
+    first.close()
+    before = sorted((tmp_path / "ws").rglob("*"))
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    second = Workspace(tmp_path / "ws")
+    assert [info.name for info in second.runs()] == [run.name]
+    assert list(second.run(run.name).metrics("a").value) == [2.0]
+    with pytest.raises(UserError, match="readonly"):
+        second.describe_run(run.name, note="x")
+    second.close()
+    assert sorted((tmp_path / "ws").rglob("*")) == before
+
+
 def test_a_place_that_is_no_path() -> None:
     with pytest.raises(UserError):
         Workspace("a\0b")
@@ -115,16 +145,14 @@ def test_default_place(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("content", [b"no database " * 99, b"SQLite format 3\0" + b"\1" * 4000])
 def test_a_damaged_database_is_refused(workspace: Workspace, content: bytes) -> None:
-    workspace.close()
-    for name in os.listdir(workspace.path):
-        if name.startswith("workspace.sqlite"):
-            (workspace.path / name).unlink()
+    workspace.path.mkdir()
     (workspace.path / "workspace.sqlite").write_bytes(content)
     with pytest.raises(UserError, match=r"workspace\.sqlite: expected"):
         Workspace(workspace.path)
 
 
 def test_a_newer_or_foreign_database_is_refused(workspace: Workspace) -> None:
+    workspace.create_run("CartPole-v1", "train", "")
     workspace.close()
     with sqlite3.connect(workspace.path / "workspace.sqlite") as connection:
         connection.execute("PRAGMA user_version = 2")

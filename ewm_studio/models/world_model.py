@@ -95,17 +95,27 @@ def choose_parts(
     parts: dict[Kind, Part] = {}
     for kind in KINDS:
         part = choose(kind, getattr(experiment, kind), observation_space, action_space)
-        dropout = experiment.world_model.dropout
-        if dropout is not None and "dropout" in type(part.settings).model_fields:
-            part = Part(kind, part.cls, part.settings.model_copy(update={"dropout": dropout}))
-        parts[kind] = part
+        parts[kind] = _with_dropout(part, experiment.world_model.dropout)
     return parts
 
 
+def _with_dropout(part: Part, dropout: float | None) -> Part:
+    """The part with this dropout, where it has any."""
+    if dropout is None or "dropout" not in type(part.settings).model_fields:
+        return part
+    return Part(part.kind, part.cls, part.settings.model_copy(update={"dropout": dropout}))
+
+
 def from_description(
-    tensors: dict[str, Tensor], metadata: dict[str, Any], source: str
+    tensors: dict[str, Tensor], metadata: dict[str, Any], source: str, dropout: float | None = None
 ) -> tuple[WorldModel, EnvSettings]:
     """The world model that a model file describes, with its weights, and the environment it was made for.
+
+    Args:
+        tensors: the weights.
+        metadata: the description.
+        source: what to call the file in complaints.
+        dropout: takes the place of the parts' own.
 
     Raises:
         UserError: the description or the weights do not make a model of this version.
@@ -123,7 +133,9 @@ def from_description(
     if not isinstance(observation_space, gym.spaces.Box):
         raise UserError(f"{source}: the model's observations are no Box but {observation_space}")
     try:
-        parts = {kind: choose(kind, choices[kind], observation_space, action_space) for kind in KINDS}
+        parts = {
+            kind: _with_dropout(choose(kind, choices[kind], observation_space, action_space), dropout) for kind in KINDS
+        }
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     model = WorldModel(parts, observation_space, action_space)

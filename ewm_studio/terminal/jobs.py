@@ -24,12 +24,6 @@ from ewm_studio.training.events import Event, Finished, JobControl
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
-_NO_GPU_MEMORY = (
-    "out of GPU memory; the last checkpoint stands. Lower --ppo-batch-size, --batch-size, "
-    "world_model.vision_batch_size or world_model.memory_batch_size (--set), or use --device cpu"
-)
-
-
 @dataclass(frozen=True)
 class Outcome:
     """How a job ended: the exit code, and the result if it came to one."""
@@ -69,8 +63,6 @@ def run_job(
     except KeyboardInterrupt:
         return Outcome(complain("interrupted at once; the last saved checkpoint stands", INTERRUPTED))
     except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError":  # torch's, which need not be imported to be told
-            return Outcome(complain(_NO_GPU_MEMORY, FAILED))
         return Outcome(fail(error, workspace))
     result = finished.result if finished is not None else None
     stopped = control.stop_requested and (finished is None or finished.stopped_by == "stop")

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from ewm_studio.envs.factory import make_training_env
-from ewm_studio.envs.spaces import describe
 from ewm_studio.errors import UserError
-from ewm_studio.models.agent import Agent, load_agent
+from ewm_studio.models.agent import Agent
 from ewm_studio.settings import EnvSettings, Experiment
 from ewm_studio.training.events import EpisodeFinished, Event, Finished, JobControl, RunStarted
+from ewm_studio.training.failures import environment_at_work, explains_failures
 from ewm_studio.training.meter import Meter
-from ewm_studio.training.setup import choose_device, set_threads
+from ewm_studio.training.setup import choose_device, load_for, patch_from, preprocessor_of, set_threads, spaces_of
 from ewm_studio.workspace import Workspace
 
 
@@ -30,17 +30,17 @@ class EpisodeScore:
     steps: int
 
 
+@explains_failures
 def infer(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None
 ) -> Generator[Event, None, None]:
-    """Play a saved model for `infer.episodes` episodes; episode i is reset with seed `run.seed + i`.
+    """Play a saved model for `infer.episodes` episodes; episode i is reset, and its draws seeded, with `run.seed + i`.
 
     Raises:
         UserError: no model is named, it is damaged, or it is made for another environment.
     """
     control = control or JobControl()
     agent = agent_for(experiment, workspace)
-    torch.manual_seed(experiment.run.seed)
     settings = experiment.infer
     yield RunStarted(
         "infer",
@@ -70,40 +70,38 @@ def agent_for(experiment: Experiment, workspace: Workspace) -> Agent:
     """
     if not experiment.start.load_path:
         raise UserError("start.load_path: name the model to play, with --load-path FILE_OR_RUN")
-    source = workspace.resolve_model(experiment.start.load_path)
-    agent = load_agent(source, str(choose_device(experiment.run.device)))
-    model = agent.world_model
-    env = make_training_env(experiment.env.model_copy(update={"render_mode": "rgb_array"}))
-    try:
-        found = {"observing": env.observation_space, "acting by": env.action_space}
-    finally:
-        env.close()
-    for word, own in (("observing", model.observation_space), ("acting by", model.action_space)):
-        if own != found[word]:
-            raise UserError(
-                f"{source}: made for {agent.env.id}, {word} {describe(own)}; {experiment.env.id} as set has "
-                f"{describe(found[word])}"
-            )
+    spaces, device = spaces_of(experiment.env), choose_device(experiment.run.device)
+    model = load_for(experiment.start.load_path, spaces, experiment.env, workspace)
+    patch_from(experiment.start, model, workspace)
     set_threads(experiment.run.threads, model.observation_space)
-    return agent
+    return Agent(model.to(device), preprocessor_of(spaces, experiment.env), experiment.env, {})
 
 
 def play(
     agent: Agent, settings: EnvSettings, seed: int, episodes: int, greedy: bool, control: JobControl
 ) -> Iterator[EpisodeScore]:
-    """Play episodes one by one, each reset with its own seed; ends early when asked to stop."""
+    """Play episodes one by one; ends early when asked to stop.
+
+    Each has its own seed, for its reset and for what the policy draws, so it is the same whichever came before.
+
+    Raises:
+        JobError: the environment failed.
+    """
     env = make_training_env(settings)
     device = agent.world_model.device
     try:
         for number in range(episodes):
-            obs, _ = env.reset(seed=seed + number)
+            torch.manual_seed(seed + number)
+            with environment_at_work(settings.id):
+                obs, _ = env.reset(seed=seed + number)
             state, over, reward, steps = agent.initial_state(), False, 0.0, 0
             while not over:
                 if control.stop_requested:
                     return
                 batch = torch.from_numpy(np.array(obs)[None]).to(device)
                 action, state = agent.act_prepared(batch, state, greedy)
-                obs, gained, terminated, truncated, info = env.step(action[0])
+                with environment_at_work(settings.id):
+                    obs, gained, terminated, truncated, info = env.step(action[0])
                 reward += float(gained)
                 steps += int(info.get("frames", 1))
                 over = terminated or truncated

@@ -17,6 +17,7 @@ from ewm_studio.models.agent import Agent, AgentState
 from ewm_studio.settings import Experiment
 from ewm_studio.training.evaluate import agent_for, spread
 from ewm_studio.training.events import EpisodeFinished, Event, Finished, JobControl, Message, RunStarted
+from ewm_studio.training.failures import environment_at_work, explains_failures
 from ewm_studio.training.meter import Meter
 from ewm_studio.training.random_policy import RandomPolicy
 from ewm_studio.training.randomness import seed_everything
@@ -25,6 +26,7 @@ from ewm_studio.workspace import Workspace
 Decide = Callable[[Any, bool], np.ndarray]  # (raw observation, whether it is an episode's first) -> action
 
 
+@explains_failures
 def record(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None
 ) -> Generator[Event, None, None]:
@@ -76,13 +78,15 @@ def _episodes(
     meter, frames, rewards, number = Meter("record", goal, "frames"), 0, list[float](), 0
     began = time.monotonic()
     while frames < goal and not control.stop_requested:
-        obs, _ = env.reset(seed=experiment.run.seed + number)
+        with environment_at_work(experiment.env.id):
+            obs, _ = env.reset(seed=experiment.run.seed + number)
         writer.begin(obs)
         total, length, over, action = 0.0, 0, False, None
         while not over and frames < goal and not control.stop_requested:
             if length % repeat == 0:
                 action = decide(obs, length == 0)
-            obs, reward, terminated, truncated, _ = env.step(action)
+            with environment_at_work(experiment.env.id):
+                obs, reward, terminated, truncated, _ = env.step(action)
             writer.step(action, float(reward), obs, manual=False)
             total, length, frames = total + float(reward), length + 1, frames + 1
             over = terminated or truncated

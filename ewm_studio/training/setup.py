@@ -16,7 +16,7 @@ from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.spaces import describe, space_to_json
 from ewm_studio.errors import UserError
 from ewm_studio.models.world_model import WorldModel, choose_parts, from_description, patch
-from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment
+from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment, StartSettings
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
 
@@ -90,18 +90,13 @@ def build_model(experiment: Experiment, spaces: Spaces, workspace: Workspace) ->
     Raises:
         UserError: parts do not fit, or a file is damaged, of another kind or of other spaces.
     """
-    start = experiment.start
+    start, dropout = experiment.start, experiment.world_model.dropout
     if start.load_path:
-        model = load_for(start.load_path, spaces, experiment.env, workspace)
+        model = load_for(start.load_path, spaces, experiment.env, workspace, dropout)
     else:
         parts = choose_parts(experiment, spaces.observation, spaces.action)
         model = WorldModel(parts, spaces.observation, spaces.action)
-    if start.patch_load_path:
-        source = workspace.resolve_model(start.patch_load_path)
-        donor, _ = from_description(*load_model(source), str(source))
-        patch(model, donor, start.patch or "", str(source))
-    elif start.patch:
-        raise UserError("start.patch names parts, but no second model: give --patch-load-path")
+    patch_from(start, model, workspace, dropout)
     chosen: dict[str, ComponentChoice] = {
         kind: ComponentChoice(name=part.name, **part.settings.model_dump(mode="json"))
         for kind, part in model.parts.items()
@@ -109,14 +104,30 @@ def build_model(experiment: Experiment, spaces: Spaces, workspace: Workspace) ->
     return model, experiment.model_copy(update=chosen)
 
 
-def load_for(path: str, spaces: Spaces, env: EnvSettings, workspace: Workspace) -> WorldModel:
+def patch_from(start: StartSettings, model: WorldModel, workspace: Workspace, dropout: float | None = None) -> None:
+    """Replace the parts of `model` that `start.patch` names by those of the second model, where one is given.
+
+    Raises:
+        UserError: as `build_model`.
+    """
+    if start.patch_load_path:
+        source = workspace.resolve_model(start.patch_load_path)
+        donor, _ = from_description(*load_model(source), str(source), dropout)
+        patch(model, donor, start.patch or "", str(source))
+    elif start.patch:
+        raise UserError("start.patch names parts, but no second model: give --patch-load-path")
+
+
+def load_for(
+    path: str, spaces: Spaces, env: EnvSettings, workspace: Workspace, dropout: float | None = None
+) -> WorldModel:
     """A saved model for an environment with these spaces.
 
     Raises:
         UserError: as `build_model`.
     """
     source = workspace.resolve_model(path)
-    model, made_for = from_description(*load_model(source), str(source))
+    model, made_for = from_description(*load_model(source), str(source), dropout)
     if model.observation_space != spaces.observation:
         raise UserError(
             f"{source}: made for {made_for.id}, observing {describe(model.observation_space)}; "

@@ -8,6 +8,7 @@ Python objects takes 20 ms and reading them packed about one.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 import time
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ewm_studio.errors import JobError, UserError
+from ewm_studio.workspace.files import write_error
 
 APPLICATION_ID = 0x45574D53  # "EWMS"
 VERSION = 1
@@ -86,7 +88,9 @@ _EPISODE_COLUMNS = "step, length, seconds, reward"
 
 
 class Database:
-    """Connections to one `workspace.sqlite`, one for each thread that asks.
+    """Connections to one `workspace.sqlite`, one for each thread that asks; the first thing written makes it.
+
+    Where nothing can be written it is read as it lies there.
 
     Raises (every method):
         UserError: the file is damaged, of another program, of a newer version, or cannot be opened.
@@ -98,10 +102,21 @@ class Database:
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        self._connection()
+        if self._exists():
+            self._connection()
+
+    def _exists(self) -> bool:
+        return hasattr(self._local, "connection") or self.path.exists()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it is there and nothing can be written."""
+        return self.path.exists() and not all(os.access(p, os.W_OK) for p in (self.path, self.path.parent))
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """The rows of one query."""
+        """The rows of one query; none before anything was written."""
+        if not self._exists():
+            return []
         with self._translated():
             return self._connection().execute(sql, values).fetchall()
 
@@ -160,6 +175,8 @@ class Database:
                 connection.close()
 
     def _rows(self, run: int, tag: int) -> np.ndarray:
+        if not self._exists():
+            return np.empty(0, ROW)
         table, where, columns = _table(tag)
         connection = self._connection()
         with self._translated(), _transaction(connection, "DEFERRED"):
@@ -184,9 +201,20 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         # The lock on threads is lifted only so that `close` may be called from any of them.
-        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        place, read_only = str(self.path), self.read_only
+        if read_only:  # without the files that write-ahead logging keeps beside it
+            place = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
+        else:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise write_error(self.path.parent, error) from error
+        connection = sqlite3.connect(
+            place, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=read_only
+        )
         try:
-            _use_wal(connection)
+            if not read_only:
+                _use_wal(connection)
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = NORMAL")
             self._check(connection)

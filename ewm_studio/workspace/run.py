@@ -180,7 +180,7 @@ class Run:
         return latest.path if latest else None
 
     def newest_model(self) -> Path | None:
-        """The model file of the highest step, sound or not; differs from the latest checkpoint where that is damaged."""
+        """The model file of the highest step, sound or not: not the latest checkpoint where that is damaged."""
         return self._checkpoints.newest_model()
 
     def finish(self, state: State, **summary: Any) -> None:

@@ -59,7 +59,7 @@ def default_workspace() -> Path:
 
 
 class Workspace:
-    """A workspace's folder, made if it is not there.
+    """A workspace's folder; it is made when the first thing is written to it.
 
     Raises:
         UserError: a file is in the way, there is no permission, or the database is not one of ours.
@@ -67,17 +67,8 @@ class Workspace:
 
     def __init__(self, path: str | Path) -> None:
         self.path = _expanded(path)
-        try:
-            self.runs_folder.mkdir(parents=True, exist_ok=True)
-            self.recordings_folder.mkdir(exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise UserError(
-                f"workspace {self.path}: a file is in the way of the folder; choose another place"
-            ) from None
-        except OSError as error:
-            raise write_error(self.path, error) from None
-        except ValueError as error:
-            raise UserError(f"workspace {str(path)[:80]!r} cannot be a folder: {error}") from None
+        for folder in (self.runs_folder, self.recordings_folder):
+            _check_place(folder)
         self._database = Database(self.path / "workspace.sqlite")
 
     @property
@@ -292,6 +283,8 @@ class Workspace:
 
     def _adopt(self) -> None:
         """Take in runs whose folders were put here by hand: any with settings that the database does not know."""
+        if self._database.read_only:
+            return
         deleted = dict(self._database.read("SELECT name, deleted FROM runs"))
         with contextlib.suppress(OSError):
             for folder in sorted(self.runs_folder.iterdir()):
@@ -320,6 +313,15 @@ class Workspace:
 def safe_name(text: str) -> str:
     """A text as a file name that every system takes: "module:Id-v0" becomes "module-Id-v0"."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:80].rstrip(".-") or "run"
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a folder that cannot be one: the nearest thing that is there on the way to it is no folder."""
+    if "\0" in str(folder):
+        raise UserError(f"workspace {str(folder.parent)[:80]!r} cannot be a folder: it holds a null character")
+    place = next((p for p in (folder, *folder.parents) if os.path.lexists(p)), None)
+    if place is not None and not place.is_dir():
+        raise UserError(f"workspace {folder.parent}: a file is in the way of the folder; choose another place")
 
 
 def _expanded(path: str | Path) -> Path:
