@@ -34,6 +34,7 @@ def make_app() -> QApplication:
         app = QApplication(sys.argv[:1])
         app.setApplicationName("EWM Studio")
         app.setDesktopFileName("ewm-studio")
+    if app.style().name().casefold() != "fusion":
         app.setStyle("Fusion")
         theme().follow_system()
     mode = store.text("theme", "system")

@@ -124,10 +124,10 @@ class ComponentCard(QFrame):
         size = self._inspection.parameters.get(self.kind)
         if size:
             words.append(format.compact(size))
-        while self._tags.count():
-            item = self._tags.takeAt(0)
-            if item is not None and item.widget() is not None:
-                item.widget().deleteLater()
+        while (item := self._tags.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.deleteLater()
         for word in words:
             self._tags.addWidget(label(word, "tag"))
         self._tags.addStretch(1)

@@ -91,11 +91,11 @@ class ExperimentPanel(QFrame):
         content.addLayout(groups)
         content.addWidget(self._nothing)
         content.addStretch(1)
-        self.scroll = QScrollArea()
-        self.scroll.setWidget(inside)
-        self.scroll.setWidgetResizable(True)
-        self.scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.scroll_area = QScrollArea()
+        self.scroll_area.setWidget(inside)
+        self.scroll_area.setWidgetResizable(True)
+        self.scroll_area.setFrameShape(QFrame.Shape.NoFrame)
+        self.scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         head = row(label("Experiment", "heading"), spacing=8, margins=(14, 10, 12, 0))
         head.addWidget(self._file, 1)
         head.addWidget(more)
@@ -104,7 +104,7 @@ class ExperimentPanel(QFrame):
         layout.setSpacing(6)
         layout.addLayout(head)
         layout.addLayout(row(self.search, margins=(14, 0, 14, 2)))
-        layout.addWidget(self.scroll, 1)
+        layout.addWidget(self.scroll_area, 1)
 
     def build_all(self) -> None:
         """Make the rows of every group now."""
@@ -137,8 +137,10 @@ class ExperimentPanel(QFrame):
         """Settings cannot be changed while a run goes."""
         self._lock_note.setVisible(locked)
         self.environment.setEnabled(not locked)
-        for item in (*self.cards.values(), *self.sections.values()):
-            item.lock(locked)
+        for card in self.cards.values():
+            card.lock(locked)
+        for section in self.sections.values():
+            section.lock(locked)
 
     def _build_one(self) -> None:
         for section in self.sections.values():
@@ -165,7 +167,8 @@ class ExperimentPanel(QFrame):
             self.inspection_wanted.emit()
 
     def _on_search(self, text: str) -> None:
-        found = sum(item.search(text) for item in (*self.cards.values(), *self.sections.values()))
+        found = sum(card.search(text) for card in self.cards.values())
+        found += sum(section.search(text) for section in self.sections.values())
         searching = bool(text.strip())
         self.environment.setVisible(not searching)
         self.strip.setVisible(not searching)

@@ -6,7 +6,7 @@ from typing import Any
 
 from PySide6.QtCore import QRect, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QFontMetrics, QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from ewm_studio.errors import UserError
 from ewm_studio.ui.models.document import ExperimentDocument
@@ -137,10 +137,8 @@ class SettingRow(QWidget):
         self._explain("")
         changed = self._document.is_changed(self.field)
         self.reset.setVisible(changed)
-        font = self._name.font()
-        if font.bold() != changed:
-            font.setBold(changed)
-            self._name.setFont(font)
+        if bool(self._name.property("changed")) != changed:
+            restyle(self._name, changed=changed)
 
     def _read(self, text: str) -> tuple[bool, Any]:
         """What a text means now; (False, None) where it means nothing, or is not written as the form writes it."""
@@ -244,10 +242,9 @@ def _stepped(value: float, direction: int, field: Field) -> float:
     """The next value: whole numbers by their leading digit's tenth, others by a tenth of their leading digit."""
     from math import floor, log10
 
-    size = 10.0 ** floor(log10(abs(value))) if value else 1.0
+    size: float = 10.0 ** floor(log10(abs(value))) if value else 1.0
     if field.kind == "integer":
-        step = max(1, int(size / 10)) if abs(value) >= 100 else 1
-        return int(value) + direction * step
+        return int(value) + direction * (max(1, int(size / 10)) if abs(value) >= 100 else 1)
     step = size / 10 if field.high is not None and field.high <= 1 and abs(value) > 0.5 else size
     return float(f"{value + direction * step:.12g}") if value else direction * 0.1
 
@@ -259,8 +256,3 @@ def _tip(field: Field) -> str:
 
 def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def name_label_of(row: SettingRow) -> QLabel:
-    """The label of a row."""
-    return row._name

@@ -89,8 +89,9 @@ class MainWindow(QMainWindow):
         self.split.setSizes([320, 800, 260])
         self.status = self._make_status()
         middle = QWidget()
-        middle.setLayout(row(self.rail, spacing=0))
-        middle.layout().addWidget(self.split)
+        beside = row(self.rail, spacing=0)
+        beside.addWidget(self.split)
+        middle.setLayout(beside)
         outer = QWidget()
         layout = QVBoxLayout(outer)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -109,6 +110,7 @@ class MainWindow(QMainWindow):
         self._dress()
         theme().changed.connect(self._dress)
         self.show_page("train")
+        self.bar.train.setFocus()
 
     def show_page(self, name: str) -> None:
         """Turn to a page."""

@@ -89,6 +89,7 @@ class QuietAxis(pg.AxisItem):
         self._most = most
         self.unit = ""
         self.seconds = False
+        self.empty = True  # nothing is plotted: no labels either
         self.setPen(pg.mkPen(None))
         self.setTickPen(pg.mkPen(None))
         font = self.font()
@@ -106,7 +107,10 @@ class QuietAxis(pg.AxisItem):
         step = _round_step(span / self._most, self.seconds)
         first = math.ceil(low / step - 1e-9)
         last = math.floor(high / step + 1e-9)
-        return [(step, [n * step for n in range(first, last + 1)][: self._most + 2])]
+        values = [n * step for n in range(first, last + 1)][: self._most + 2]
+        if self.orientation == "bottom":  # a label at the very edge would be cut
+            values = [value for value in values if value <= high - 0.05 * span] or values
+        return [(step, values)]
 
     def _powers(self, low: float, high: float) -> list[tuple[float, list[float]]]:
         if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
@@ -126,8 +130,17 @@ class QuietAxis(pg.AxisItem):
             texts[-1] = f"{texts[-1]} {self.unit}"
         return texts
 
+    def generateDrawSpecs(self, painter: QPainter) -> Any:
+        """Labels only: neither a line nor marks."""
+        specs = super().generateDrawSpecs(painter)
+        if specs is None or self.empty:
+            return None
+        return specs[0], [], specs[2]
+
     def grid_values(self) -> list[float]:
         """Where the grid lines are, in data coordinates."""
+        if self.empty:
+            return []
         low, high = self.range
         return [value for _, values in self.tickValues(low, high, 100) for value in values]
 
@@ -204,6 +217,9 @@ class Canvas(pg.PlotWidget):
         area = box.sceneBoundingRect()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         painter.setPen(color("line"))
+        if self.left.empty:
+            painter.setPen(color("secondary"))
+            painter.drawText(area, int(Qt.AlignmentFlag.AlignCenter), "no values yet")
         for value in self.left.grid_values():
             y = box.mapViewToScene(QPointF(0, value)).y()
             if area.top() - 1 <= y <= area.bottom() + 1:
@@ -303,8 +319,9 @@ class PlotCard(QFrame):
         x, y = series.x(options.axis), series.value
         window = options.window(what.tag in (REWARD, LENGTH))
         mean = trailing_mean(y, window)
-        for axis in (self.canvas.bottom,):
-            axis.unit, axis.seconds = AXIS_UNITS[options.axis], options.axis == "seconds"
+        bottom = self.canvas.bottom
+        bottom.unit, bottom.seconds = self._axis_unit(), options.axis == "seconds"
+        self._show_axes(bool(len(x)) or any(len(other[what.tag]) for other in options.compared))
         self.canvas.getPlotItem().setLogMode(x=False, y=options.logarithmic)
         if options.logarithmic:
             y, mean = np.where(y > 0, y, np.nan), np.where(mean > 0, mean, np.nan)
@@ -319,6 +336,18 @@ class PlotCard(QFrame):
         self._line.setVisible(threshold is not None)
         if threshold is not None:
             self._line.setValue(threshold)
+
+    def _axis_unit(self) -> str:
+        """What the horizontal axis counts; pretraining counts frames."""
+        unit = AXIS_UNITS[self.options.axis]
+        return "frames" if unit == "steps" and self.history.job == "pretrain" else unit
+
+    def _show_axes(self, shown: bool) -> None:
+        for axis in (self.canvas.bottom, self.canvas.left):
+            if axis.empty == shown:
+                axis.empty = not shown
+                axis.picture = None
+                axis.update()
 
     def _redraw_compared(self, window: int) -> None:
         item, curves = self.canvas.getPlotItem(), self.canvas.others
@@ -363,7 +392,7 @@ class PlotCard(QFrame):
         self.canvas.cross.setValue(at[index])
         self.canvas.cross.show()
         axis = self.options.axis
-        where = format.duration(at[index]) if axis == "seconds" else f"{format.count(at[index])} {AXIS_UNITS[axis]}"
+        where = format.duration(at[index]) if axis == "seconds" else f"{format.count(at[index])} {self._axis_unit()}"
         self._say(float(series.value[index]), f"at {where}")
 
     def _on_view_reset(self) -> None:

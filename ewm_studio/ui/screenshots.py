@@ -46,7 +46,8 @@ def _render(out: Path, workspace: Path) -> None:
         studio.document.set("train.total_steps", CARTPOLE_STEPS)
         studio.start("train")
         if seed == 2:
-            wait_for(lambda: len(studio.history["ppo/entropy"]) > 60 or not studio.jobs.running)
+            wait_for(lambda: studio.history.name.endswith("-2"))
+            wait_for(lambda: len(studio.history["ppo/entropy"]) > 80 or not studio.jobs.running)
             _shoot(studio, out, "train-cartpole")
         wait_for(lambda: not studio.jobs.running)
     studio.start("infer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from ewm_studio.ui import format
@@ -25,6 +26,21 @@ FIGURES = (
 )
 
 
+PRETRAINING_FIGURES = (
+    ("Vision loss", "vision/total", ""),
+    ("Pixel error, held out", "vision/held_out_mse", ""),
+    ("KL divergence", "vision/kl", "nats"),
+    ("Effective rank", "vision/effective_rank", ""),
+    ("Codes in use", "vision/codes_used", ""),
+    ("Memory loss", "memory/total", ""),
+    ("Prediction error", "memory/held_out_prediction_error", ""),
+    ("of the last latent", "memory/held_out_persistence_error", ""),
+    ("of an untrained memory", "memory/held_out_untrained_error", ""),
+)
+MARGIN = 14
+COUNTED = ("episodes", LENGTH)
+
+
 class SidePanel(QFrame):
     """Pictures where there are some, figures always."""
 
@@ -39,7 +55,6 @@ class SidePanel(QFrame):
         for picture in (self._observation, self._reconstruction, self._difference):
             picture.setMinimumSize(84, 84)
         self._pictures = QWidget()
-        self._observation.setMinimumHeight(200)
         below = row(
             _captioned(self._reconstruction, "reconstruction", "vision"),
             _captioned(self._difference, "difference × 4", ""),
@@ -49,7 +64,7 @@ class SidePanel(QFrame):
         pictures.addLayout(below)
         self._pictures.setLayout(pictures)
         self._pictures.hide()
-        self._values: dict[str, QLabel] = {}
+        self._lines: list[tuple[QLabel, QLabel]] = []
         self._result = label("", "heading", wrap=True)
         self._result_words = label("", "secondary", wrap=True)
         self._result_box = QWidget()
@@ -60,7 +75,7 @@ class SidePanel(QFrame):
         inside = QWidget()
         inside.setObjectName("scrolled")
         layout = QVBoxLayout(inside)
-        layout.setContentsMargins(14, 10, 14, 14)
+        layout.setContentsMargins(MARGIN, 10, MARGIN, 14)
         layout.setSpacing(8)
         self._heading = label("This run", "heading")
         layout.addLayout(row(self._heading, self._live, None))
@@ -81,13 +96,12 @@ class SidePanel(QFrame):
         grid = QGridLayout()
         grid.setVerticalSpacing(8)
         grid.setColumnStretch(0, 1)
-        for index, (name, key, _) in enumerate(FIGURES):
-            grid.addWidget(label(name, "secondary"), index, 0)
-            value = label("–", "value")
+        for index in range(max(len(FIGURES), len(PRETRAINING_FIGURES))):
+            name, value = label("", "secondary"), label("", "value")
             value.setAlignment(Qt.AlignmentFlag.AlignRight)
-            value.setAccessibleName(name)
+            grid.addWidget(name, index, 0)
             grid.addWidget(value, index, 1)
-            self._values[key] = value
+            self._lines.append((name, value))
         return grid
 
     def show_history(self, history: RunHistory) -> None:
@@ -99,12 +113,14 @@ class SidePanel(QFrame):
         }
         if len(rewards) and history.latest("reward/mean_100") is None:
             known["reward/mean_100"] = float(np.mean(rewards[-100:]))
-        for _, key, unit in FIGURES:
+        figures = PRETRAINING_FIGURES if history.job == "pretrain" else FIGURES
+        for index, (title, line) in enumerate(self._lines):
+            name, key, unit = figures[index] if index < len(figures) else ("", "", "")
             value = known.get(key, history.latest(key))
-            text = (
-                format.count(value) if key in ("episodes", LENGTH) and value is not None else format.significant(value)
-            )
-            self._values[key].setText(f"{text} {unit}" if unit and value is not None else text)
+            text = format.count(value) if key in COUNTED and value is not None else format.significant(value)
+            title.setText(name)
+            line.setText(f"{text} {unit}" if unit and value is not None else text if name else "")
+            line.setAccessibleName(name)
 
     def show_pictures(self, pictures: dict[str, np.ndarray], apart: np.ndarray | None) -> None:
         """Show the first picture of each kind."""
@@ -121,6 +137,14 @@ class SidePanel(QFrame):
         self._result.setText(title)
         self._result_words.setText(words)
         self._result_box.setVisible(bool(title))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Pictures are square."""
+        super().resizeEvent(event)
+        width = self.width() - 2 * MARGIN
+        self._observation.setFixedHeight(min(width, 320))
+        for picture in (self._reconstruction, self._difference):
+            picture.setFixedHeight(min((width - 8) // 2, 156))
 
     def clear(self) -> None:
         """A new run begins."""

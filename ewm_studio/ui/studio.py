@@ -41,6 +41,7 @@ from ewm_studio.workspace import Run, Workspace
 TICK_MILLISECONDS = 50
 WATCH_MILLISECONDS = 2000
 LATENESS_SECONDS = 5.0
+SIDE_SECONDS = 0.5
 
 
 class Studio(QObject):
@@ -61,6 +62,7 @@ class Studio(QObject):
         self._closing = False
         self._last_result = ""
         self._stale_side = True
+        self._side_drawn = 0.0
         self._ticked = time.monotonic()
         self._late: deque[tuple[float, float]] = deque()
         self._tick = self._timer(TICK_MILLISECONDS, self._on_tick)
@@ -227,7 +229,7 @@ class Studio(QObject):
     def _begin_run(self, event: RunStarted) -> None:
         self._shown = self.workspace.run(event.run)
         if self.history.name != event.run:  # a resumed run goes on with its curves
-            self.show_history(RunHistory(event.run))
+            self.show_history(RunHistory(event.run, event.job))
             self.window.side.clear()
             self.window.vision_page.clear()
         self.window.run_label.setText(f"run {event.run}")
@@ -310,7 +312,7 @@ class Studio(QObject):
         """Put a run of the workspace on the plots, from its database."""
         run = self.workspace.run(name)
         self._shown = run
-        self.show_history(RunHistory.load(run))
+        self.show_history(RunHistory.load(run, self.workspace.info(name).job))
         self.window.run_label.setText(f"run {name}")
         self.window.show_page("train")
 
@@ -327,8 +329,9 @@ class Studio(QObject):
         while self._late and now - self._late[0][0] > LATENESS_SECONDS:
             self._late.popleft()
         window = self.window
-        if not (window.train_page.redraw_one() or window.vision_page.redraw_one()) and self._stale_side:
-            self._stale_side = False
+        drawn = window.train_page.redraw_one() or window.vision_page.redraw_one()
+        if self._stale_side and (not drawn or now - self._side_drawn > SIDE_SECONDS):
+            self._stale_side, self._side_drawn = False, now
             window.side.show_history(self.history)
 
     def _on_watch(self) -> None:
@@ -337,9 +340,9 @@ class Studio(QObject):
         self.window.bar.chip.setText(_device_words(self.document.experiment.run.device))
         if self.window.page == "runs":
             self.window.runs_page.show_runs(self.workspace.runs())
-        elsewhere = self._shown
+        elsewhere, job = self._shown, self.history.job
         if elsewhere is not None and not self.jobs.running and elsewhere.alive:
-            self.in_background(lambda: RunHistory.load(elsewhere), self.show_history)
+            self.in_background(lambda: RunHistory.load(elsewhere, job), self.show_history)
 
     def _on_page(self, page: str) -> None:
         if page == "runs":
@@ -461,7 +464,7 @@ def _infer(
     from ewm_studio import training
     from ewm_studio.launch import build_experiment
 
-    kept = {"infer.episodes": experiment.infer.episodes, "infer.greedy": experiment.infer.greedy}
+    kept: dict[str, Any] = {"infer.episodes": experiment.infer.episodes, "infer.greedy": experiment.infer.greedy}
     kept |= {"run.seed": experiment.run.seed, "run.device": experiment.run.device}
     launch = build_experiment(workspace, overrides={"start.load_path": model, **kept})
     return training.infer(launch.experiment, workspace, control)

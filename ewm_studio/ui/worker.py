@@ -105,7 +105,7 @@ class JobThread(QThread):
 
 
 class Task(QThread):
-    """A function run once off the GUI thread; `then` gets its result, `failed` the exception, both on the GUI thread."""
+    """A function run off the GUI thread; on it `then` gets the result, or `failed` the exception."""
 
     _done = Signal(object)
     _failed = Signal(object)

@@ -67,8 +67,9 @@ def trailing_mean(values: np.ndarray, window: int) -> np.ndarray:
 class RunHistory:
     """All series of one run, by tag; episodes stand under `episode/reward` and `episode/length`."""
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", job: str = "train") -> None:
         self.name = name
+        self.job = job
         self.series: dict[str, Series] = {}
         self._epoch = 0
         self._seconds = 0.0
@@ -101,9 +102,9 @@ class RunHistory:
         return tuple(event.values)
 
     @classmethod
-    def load(cls, run: Run) -> RunHistory:
+    def load(cls, run: Run, job: str = "train") -> RunHistory:
         """The history of a run as its workspace holds it, whoever is writing it."""
-        history = cls(run.name)
+        history = cls(run.name, job)
         epochs = np.empty((2, 0))
         for tag in run.tags():
             points = run.metrics(tag)

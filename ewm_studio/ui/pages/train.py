@@ -14,6 +14,14 @@ from ewm_studio.ui.theme import tokens
 from ewm_studio.ui.widgets import EmptyState, Segments, button, label, row
 
 FIRST = (REWARD, LENGTH, "ppo/policy_loss", "ppo/value_loss", "ppo/entropy", "ppo/explained_variance")
+PRETRAINING = (
+    "vision/total",
+    "vision/held_out_mse",
+    "vision/kl",
+    "memory/total",
+    "memory/held_out_total",
+    "memory/held_out_prediction_error",
+)
 WITH_WORLD_MODEL = {4: "vision/total", 5: "memory/total"}
 COLUMNS = 2
 
@@ -37,7 +45,8 @@ class TrainPage(QWidget):
         self.smoothing = QSlider(Qt.Orientation.Horizontal)
         self.smoothing.setRange(0, 100)
         self.smoothing.setValue(self.options.smoothing)
-        self.smoothing.setFixedWidth(110)
+        self.smoothing.setMinimumWidth(48)
+        self.smoothing.setMaximumWidth(120)
         self.smoothing.setAccessibleName("Smoothing")
         self.smoothing.valueChanged.connect(self._on_smoothing)
         self.scale = button("linear", "pill", "Linear or logarithmic values")
@@ -50,12 +59,12 @@ class TrainPage(QWidget):
         menu = QMenu(self)
         for kind, text in (
             ("png", "Picture (PNG)…"),
-            ("svg", "Drawing of the first plot (SVG)…"),
+            ("svg", "Drawing (SVG)…"),
             ("csv", "Values (CSV)…"),
         ):
             menu.addAction(text).triggered.connect(lambda _=False, kind=kind: self.export_asked.emit(kind))
         export.setMenu(menu)
-        bar = row(self.axis, label("Smoothing", "secondary"), self.smoothing, self.scale, spacing=10)
+        bar = row(self.axis, label("Smoothing", "secondary"), self.smoothing, self.scale, spacing=8)
         bar.addStretch(1)
         bar.addWidget(self.compare)
         bar.addWidget(export)
@@ -101,10 +110,10 @@ class TrainPage(QWidget):
         """Plot another run."""
         self.history = history
         self._plots.setCurrentIndex(1 if history.name else 0)
-        for index, tag in WITH_WORLD_MODEL.items():
-            if self.cards[index].quantity.tag in (tag, FIRST[index]):
-                self.cards[index].show_quantity(FIRST[index])
-        for card in self.cards:
+        own = {*WITH_WORLD_MODEL.values()}
+        for index, card in enumerate(self.cards):  # what was picked by hand stays
+            if card.quantity.tag in (FIRST[index], PRETRAINING[index]) or card.quantity.tag in own:
+                card.show_quantity(PRETRAINING[index] if history.job == "pretrain" else FIRST[index])
             card.show_history(history)
         self._prefer(history.tags)
 
@@ -152,9 +161,7 @@ class TrainPage(QWidget):
             self._grid_box.grab().save(str(path), "PNG")
             return [path]
         if kind == "svg":
-            from pyqtgraph.exporters import SVGExporter
-
-            SVGExporter(self.cards[0].canvas.getPlotItem()).export(str(path))
+            self._draw_svg(path)
             return [path]
         files = []
         for card in self.cards:
@@ -162,6 +169,17 @@ class TrainPage(QWidget):
             card.save_csv(file)
             files.append(file)
         return files
+
+    def _draw_svg(self, path: Path) -> None:
+        from PySide6.QtSvg import QSvgGenerator
+
+        size = self._grid_box.size()
+        generator = QSvgGenerator()
+        generator.setFileName(str(path))
+        generator.setSize(size)
+        generator.setViewBox(self._grid_box.rect())
+        generator.setTitle(self.history.name)
+        self._grid_box.render(generator)
 
     def _prefer(self, tags: tuple[str, ...] | list[str]) -> None:
         """Show the world model's losses as soon as there are some."""

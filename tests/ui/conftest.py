@@ -1,0 +1,81 @@
+"""A window without a screen, and the rules that every test of it keeps."""
+
+import gc
+import os
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+import pytest
+import shiboken6
+from PySide6.QtCore import QEvent, QSettings, QThread, QTimer, QtMsgType
+from PySide6.QtWidgets import QApplication
+
+from ewm_studio.ui.app import make_app
+from ewm_studio.ui.studio import Studio
+from ewm_studio.workspace import Workspace
+
+# The offscreen platform says this about every popup.
+ALLOWED = ("This plugin does not support propagateSizeHints()",)
+WAIT = 120_000  # milliseconds; generous, because nothing here is timed
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path):
+    """Each test has a settings file of its own."""
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+
+
+@pytest.fixture(autouse=True)
+def clean(qapp, qtlog, own_settings):
+    """Fail on a Qt warning, a widget left on the screen's level, a running thread or timer."""
+    make_app()
+    before = set(map(id, QApplication.topLevelWidgets()))
+    yield
+    for _ in range(3):
+        qapp.processEvents()
+        qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    gc.collect()
+    warned = [r.message for r in qtlog.records if r.type in (QtMsgType.QtWarningMsg, QtMsgType.QtCriticalMsg)]
+    assert [w for w in warned if w not in ALLOWED] == []
+    left = [w for w in QApplication.topLevelWidgets() if id(w) not in before and not _is_qts_own(w)]
+    assert left == [], "widgets left behind"
+    alive = [o for o in gc.get_objects() if isinstance(o, QThread | QTimer) and shiboken6.isValid(o)]
+    assert [t for t in alive if isinstance(t, QThread) and t.isRunning()] == []
+    assert [t for t in alive if isinstance(t, QTimer) and t.isActive()] == []
+
+
+def _is_qts_own(widget):
+    return type(widget).__name__ in ("QTipLabel", "QComboBoxPrivateContainer")
+
+
+@pytest.fixture
+def open_studio(qtbot, tmp_path):
+    """Makes a studio on a workspace; all are closed at the end."""
+    made = []
+
+    def make(workspace=None, begin=True):
+        studio = Studio(Workspace(workspace or tmp_path / "workspace"))
+        made.append(studio)
+        studio.restore()
+        studio.window.resize(1280, 800)
+        studio.window.show()
+        qtbot.waitExposed(studio.window)
+        if begin:
+            studio.begin()
+            qtbot.waitUntil(lambda: not studio.busy, timeout=WAIT)
+        return studio
+
+    yield make
+    for studio in made:
+        studio.end()
+        studio.window.hide()
+        studio.window.deleteLater()
+        studio.deleteLater()
+    made.clear()
+
+
+@pytest.fixture
+def studio(open_studio):
+    """A studio whose catalog is loaded."""
+    return open_studio()
