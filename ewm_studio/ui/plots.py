@@ -183,13 +183,15 @@ class Canvas(pg.PlotWidget):
 
     def __init__(self) -> None:
         self.bottom, self.left = QuietAxis("bottom", 4), QuietAxis("left", 3)
-        super().__init__(viewBox=RoomyBox(), axisItems={"bottom": self.bottom, "left": self.left})
+        super().__init__(viewBox=RoomyBox(enableMenu=False), axisItems={"bottom": self.bottom, "left": self.left})
         self.setCacheMode(self.CacheModeFlag.CacheNone)  # grid lines move with the data
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setMenuEnabled(False)
         self.hideButtons()
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         item = self.getPlotItem()
+        # Made even where menus are off, and without an owner: it would outlive the plot.
+        item.ctrlMenu.setParent(self, item.ctrlMenu.windowFlags())
         item.layout.setContentsMargins(0, 2, 12, 0)
         self.left.setWidth(40)
         self.bottom.setHeight(20)

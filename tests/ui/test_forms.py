@@ -11,8 +11,16 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
+def bare(open_studio):
+    """A studio before its components are loaded, every row made."""
+    studio = open_studio(begin=False)
+    studio.window.panel.build_all()
+    return studio
+
+
+@pytest.fixture
 def panel(studio):
-    """The panel with every row made."""
+    """The panel with components and every row."""
     studio.window.panel.build_all()
     return studio.window.panel
 
@@ -74,12 +82,14 @@ def test_every_component_shows_all_its_settings(studio, panel, qtbot):
         ("start.save_path", "/tmp/m.safetensors", "/tmp/m.safetensors", "/tmp/m.safetensors"),
     ],
 )
-def test_typing_changes_the_experiment_and_reset_takes_it_back(qtbot, studio, panel, path, text, value, shown):
+def test_typing_changes_the_experiment_and_reset_takes_it_back(qtbot, bare, path, text, value, shown):
+    studio, panel = bare, bare.window.panel
     row = rows_of(panel)[path]
     section, name = path.split(".")
     panel.sections[section].header.setChecked(True)
     type_into(qtbot, row, text)
     assert getattr(getattr(studio.document.experiment, section), name) == value
+    qtbot.wait(20)  # a group that was just opened is laid out
     assert row.editor.text() == shown
     assert row.message == ""
     assert row._name.property("changed")
@@ -91,7 +101,8 @@ def test_typing_changes_the_experiment_and_reset_takes_it_back(qtbot, studio, pa
     assert not row._name.property("changed")
 
 
-def test_an_optional_value_is_emptied(qtbot, studio, panel):
+def test_an_optional_value_is_emptied(qtbot, bare):
+    studio, panel = bare, bare.window.panel
     row = rows_of(panel)["train.patience"]
     type_into(qtbot, row, "5")
     type_into(qtbot, row, "")
@@ -112,7 +123,8 @@ def test_an_optional_value_is_emptied(qtbot, studio, panel):
         ("train.total_steps", "", "needs an end"),
     ],
 )
-def test_an_invalid_value_is_refused_in_place(qtbot, studio, panel, path, text, said):
+def test_an_invalid_value_is_refused_in_place(qtbot, bare, path, text, said):
+    studio, panel = bare, bare.window.panel
     before = studio.document.experiment
     row = rows_of(panel)[path]
     panel.sections[row.field.section].header.setChecked(True)
@@ -123,7 +135,8 @@ def test_an_invalid_value_is_refused_in_place(qtbot, studio, panel, path, text, 
     assert row.message == ""
 
 
-def test_switches_choices_and_arrow_keys(qtbot, studio, panel):
+def test_switches_choices_and_arrow_keys(qtbot, bare):
+    studio, panel = bare, bare.window.panel
     rows = rows_of(panel)
     switch = rows["run.tensorboard"].editor
     assert isinstance(switch, Switch)
@@ -144,7 +157,8 @@ def test_switches_choices_and_arrow_keys(qtbot, studio, panel):
     assert "greater than or equal to 0" in rows["run.seed"].message
 
 
-def test_search_finds_by_name_flag_and_help(qtbot, studio, panel):
+def test_search_finds_by_name_flag_and_help(qtbot, bare):
+    studio, panel = bare, bare.window.panel
     panel.search.setFocus()
     qtbot.keyClicks(panel.search, "ppo-clip-range")
     rows = rows_of(panel)
@@ -158,7 +172,8 @@ def test_search_finds_by_name_flag_and_help(qtbot, studio, panel):
     assert not rows["ppo.lr"].isVisible()  # its group is folded, as before
 
 
-def test_advanced_settings_wait_behind_a_button(qtbot, studio, panel):
+def test_advanced_settings_wait_behind_a_button(qtbot, bare):
+    studio, panel = bare, bare.window.panel
     panel.sections["ppo"].header.setChecked(True)
     row = rows_of(panel)["ppo.target_kl"]
     assert not row.isVisible()
