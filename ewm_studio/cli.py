@@ -112,12 +112,7 @@ def _open(words: list[str]) -> int:
 
 
 def _run_job(command: str, words: list[str]) -> int:
-    from ewm_studio.terminal.flags import Parser, add_common, add_flags
-
-    parser = Parser(f"ewm-studio {command}", JOBS[command], f"examples:\n{_EXAMPLES[command]}")
-    add_common(parser, command)
-    add_flags(parser, command)
-    options = parser.read(words, command)
+    options = job_parser(command).read(words, command)
 
     from ewm_studio.launch import build_experiment
     from ewm_studio.terminal.jobs import run_job
@@ -151,6 +146,16 @@ def _run_list(command: str, words: list[str]) -> int:
         return lists.list_envs(options.part, options.describe, options.json)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         return lists.list_runs(workspace, options.json)
+
+
+def job_parser(command: str) -> Any:
+    """The parser of one of the jobs."""
+    from ewm_studio.terminal.flags import Parser, add_common, add_flags
+
+    parser = Parser(f"ewm-studio {command}", JOBS[command], f"examples:\n{_EXAMPLES[command]}")
+    add_common(parser, command)
+    add_flags(parser, command)
+    return parser
 
 
 def list_parser(command: str) -> Any:

@@ -18,7 +18,7 @@ from ewm_studio.training import pretrain
 from ewm_studio.training.events import Event, Finished, Metrics
 from ewm_studio.workspace import Workspace
 
-EPOCHS = {"ConvVAE": 12, "VQ_VAE": 8, "JEPA": 3}
+EPOCHS = {"ConvVAE": 10, "VQ_VAE": 6, "JEPA": 3}
 MEMORIES = {"LSTMMemory": 30, "MDNRNN": 30, "TemporalTransformer": 30}
 
 
