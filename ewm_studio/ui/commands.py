@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,10 +114,13 @@ class Commands(QObject):
         self._presets.clear()
         files = sorted(resource("presets").glob("*.toml"))
         for file in files:
-            open_it = self._guarded(lambda file=file: self._replace(Experiment.from_toml(file)))
+            open_it = self._guarded(partial(self._open_preset, file))
             self._presets.addAction(file.stem.replace("-", " ").replace("_", " ")).triggered.connect(open_it)
         if not files:
             self._presets.addAction("No presets").setEnabled(False)
+
+    def _open_preset(self, file: Path) -> None:
+        self._replace(Experiment.from_toml(file))
 
     # Workspaces and themes
 
@@ -132,7 +136,7 @@ class Commands(QObject):
         self._recent.clear()
         ready = [str(p.resolve()) for p in sorted(resource("..", "workspaces").glob("*")) if p.is_dir()]
         for path in dict.fromkeys([*store.texts("recent"), *ready]):
-            open_it = self._guarded(lambda path=path: self.studio.open_workspace(Path(path)))
+            open_it = self._guarded(partial(self.studio.open_workspace, Path(path)))
             self._recent.addAction(path).triggered.connect(open_it)
         if self._recent.isEmpty():
             self._recent.addAction("None yet").setEnabled(False)

@@ -158,7 +158,7 @@ def test_switches_choices_and_arrow_keys(qtbot, bare):
 
 
 def test_search_finds_by_name_flag_and_help(qtbot, bare):
-    studio, panel = bare, bare.window.panel
+    panel = bare.window.panel
     panel.search.setFocus()
     qtbot.keyClicks(panel.search, "ppo-clip-range")
     rows = rows_of(panel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSortFilterProxyModel, Qt, Signal
@@ -170,7 +171,7 @@ class RunsPage(QWidget):
         self.search.setFixedWidth(200)
         self.search.textChanged.connect(self._shown.setFilterFixedString)
         self._buttons = {
-            key: button(text, "primary" if key == "show" else "", tip, lambda key=key: self._ask(key))
+            key: button(text, "primary" if key == "show" else "", tip, partial(self._ask, key))
             for key, text, tip in (
                 ("show", "Show plots", "Show this run's history on the Train page"),
                 ("resume", "Resume", "Go on exactly where this run was stopped"),
