@@ -175,8 +175,8 @@ class TrainSettings(Settings):
 
     total_steps: int | None = setting(
         100_000,
-        "Stop after this many environment steps (decisions, whatever the action repeat), counted over all environments; "
-        "empty: no limit.",
+        "Stop after this many environment steps (decisions, whatever the action repeat), counted over all "
+        "environments; empty: no limit.",
         unit="steps",
         flag="total-steps",
         commands=("train",),
