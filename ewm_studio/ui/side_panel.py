@@ -113,7 +113,10 @@ class SidePanel(QFrame):
         }
         if len(rewards) and history.latest("reward/mean_100") is None:
             known["reward/mean_100"] = float(np.mean(rewards[-100:]))
-        figures = PRETRAINING_FIGURES if history.job == "pretrain" else FIGURES
+        figures: tuple[tuple[str, str, str], ...] = FIGURES
+        if history.job == "pretrain":  # codes only where there is a codebook
+            known_codes = history.latest("vision/codes_used") is not None
+            figures = tuple(f for f in PRETRAINING_FIGURES if known_codes or f[1] != "vision/codes_used")
         for index, (title, line) in enumerate(self._lines):
             name, key, unit = figures[index] if index < len(figures) else ("", "", "")
             value = known.get(key, history.latest(key))

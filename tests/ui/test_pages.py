@@ -114,6 +114,7 @@ def test_only_one_plot_is_drawn_at_a_time(qtbot, with_runs):
     studio = with_runs
     studio.show_run(studio.workspace.runs()[0].name)
     page = studio.window.train_page
+    qtbot.waitUntil(lambda: all(card.isVisible() for card in page.cards))
     page.mark_all()
     drawn = []
     while page.redraw_one():

@@ -21,7 +21,7 @@ studio.restore()
 studio.window.show()
 app.processEvents()
 assert studio.window.isVisible()
-print(sorted(name for name in ("torch", "gymnasium", "h5py") if name in sys.modules))
+print(sorted(name for name in ("torch", "gymnasium", "h5py", "pyqtgraph") if name in sys.modules))
 studio.window.close()
 """
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QLabel, QMenu, QSlider, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from ewm_studio.ui.log_view import LogView
 from ewm_studio.ui.models.history import LENGTH, REWARD, RunHistory
-from ewm_studio.ui.plots import COMPARED, PlotCard, PlotOptions
+from ewm_studio.ui.models.quantities import COMPARED, PlotOptions
 from ewm_studio.ui.theme import tokens
 from ewm_studio.ui.widgets import EmptyState, Segments, button, label, row
+
+if TYPE_CHECKING:
+    from ewm_studio.ui.plots import PlotCard
 
 FIRST = (REWARD, LENGTH, "ppo/policy_loss", "ppo/value_loss", "ppo/entropy", "ppo/explained_variance")
 PRETRAINING = (
@@ -38,7 +42,7 @@ class TrainPage(QWidget):
         self.options = PlotOptions()
         self.history = RunHistory()
         self.log = LogView()
-        self.cards = [PlotCard(tag, self.options) for tag in FIRST]
+        self._cards: list[PlotCard] = []
         self._next = 0
         self.axis = Segments((("step", "Steps"), ("epoch", "Epochs"), ("seconds", "Time")), "Horizontal axis")
         self.axis.chosen.connect(self._on_axis)
@@ -74,14 +78,8 @@ class TrainPage(QWidget):
         self._legend.setAccessibleName("Legend")
         self._legend.hide()
         self._grid_box = QWidget()
-        grid = QGridLayout(self._grid_box)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(10)
-        for index, card in enumerate(self.cards):
-            grid.addWidget(card, index // COLUMNS, index % COLUMNS)
         self.split = QSplitter(Qt.Orientation.Vertical)
         self.split.setHandleWidth(10)
-        self.split.setProperty("role", "clear")
         self.empty = EmptyState(
             "train",
             "Train your first agent",
@@ -105,6 +103,20 @@ class TrainPage(QWidget):
         layout.addLayout(bar)
         layout.addWidget(self._legend)
         layout.addWidget(self.split, 1)
+
+    @property
+    def cards(self) -> list[PlotCard]:
+        """The plots, made when they are first needed: importing pyqtgraph takes a third of the start."""
+        if not self._cards:
+            from ewm_studio.ui.plots import PlotCard
+
+            grid = QGridLayout(self._grid_box)
+            grid.setContentsMargins(0, 0, 0, 0)
+            grid.setSpacing(10)
+            for index, tag in enumerate(FIRST):
+                self._cards.append(PlotCard(tag, self.options))
+                grid.addWidget(self._cards[-1], index // COLUMNS, index % COLUMNS)
+        return self._cards
 
     def show_history(self, history: RunHistory) -> None:
         """Plot another run."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QStackedWidget, QVBoxLayout, QWidget
@@ -9,8 +11,11 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QStackedWidget, QVBoxLayout, 
 from ewm_studio.ui import format
 from ewm_studio.ui.images import Picture, difference
 from ewm_studio.ui.models.history import RunHistory
-from ewm_studio.ui.plots import PlotCard, PlotOptions
+from ewm_studio.ui.models.quantities import PlotOptions
 from ewm_studio.ui.widgets import Elided, EmptyState, column, label, row
+
+if TYPE_CHECKING:
+    from ewm_studio.ui.plots import PlotCard
 
 GAIN = 4
 STRIP = 8
@@ -39,7 +44,9 @@ class VisionPage(QWidget):
         self._strip = QFrame()
         self._strip.setProperty("role", "plate")
         self._fill_strip()
-        self.plots = [PlotCard("vision/total", options), PlotCard("vision/held_out_mse", options)]
+        self._options = options
+        self._plots: list[PlotCard] = []
+        self._plot_row = row(spacing=10)
         content = QWidget()
         body = QVBoxLayout(content)
         body.setContentsMargins(0, 0, 0, 0)
@@ -49,8 +56,7 @@ class VisionPage(QWidget):
         body.addLayout(head)
         body.addLayout(top, 5)
         body.addWidget(self._strip, 3)
-        plots = row(*self.plots, spacing=10)
-        body.addLayout(plots, 3)
+        body.addLayout(self._plot_row, 3)
         self.empty = EmptyState(
             "vision",
             "Nothing to see yet",
@@ -86,6 +92,17 @@ class VisionPage(QWidget):
                 grid.addWidget(picture, line + 1, index)
             grid.setColumnStretch(index, 1)
             self._thumbs.append(pair)
+
+    @property
+    def plots(self) -> list[PlotCard]:
+        """Vision's losses, made when they are first needed."""
+        if not self._plots:
+            from ewm_studio.ui.plots import PlotCard
+
+            self._plots = [PlotCard(tag, self._options) for tag in ("vision/total", "vision/held_out_mse")]
+            for card in self._plots:
+                self._plot_row.addWidget(card)
+        return self._plots
 
     @property
     def empty_shown(self) -> bool:
