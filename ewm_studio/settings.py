@@ -106,6 +106,13 @@ class EnvSettings(Settings):
         le=1_000_000_000,
         advanced=True,
     )
+    idle_limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = setting(
+        None,
+        "Truncate a training episode after this many frames without a reward above zero, so that little time goes "
+        "into being stuck; never while a model is played. Empty: never.",
+        unit="frames",
+        advanced=True,
+    )
     fast: bool = setting(True, "Use the fast, bit-identical CarRacing in place of the stock one.", advanced=True)
     batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = setting(
         8,

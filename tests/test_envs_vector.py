@@ -307,3 +307,25 @@ def test_batch_size_is_chosen_with_a_reason() -> None:
     assert str(size) in sentence
     assert "CartPole-v1" in sentence
     assert make_vector(EnvSettings(batch_size="auto", workers=0), 0).num_envs in (8, 16, 32)
+
+
+def test_an_idle_episode_is_cut_in_training_and_never_in_play():
+    from ewm_studio.envs.factory import make_training_env
+
+    settings = EnvSettings(id="Pendulum-v1", batch_size=2, workers=0, idle_limit=30)  # its reward is never above zero
+    envs = make_vector(settings, 0)
+    envs.reset()
+    for t in range(1, 61):
+        step = envs.step(np.zeros((2, 1), np.float32))
+        assert step.truncated.all() == (t % 30 == 0)
+    envs.close()
+    env = make_training_env(settings)
+    env.reset(seed=0)
+    assert not any(env.step(np.zeros(1, np.float32))[3] for _ in range(60))
+
+
+def test_a_reward_above_zero_starts_the_idle_count_anew():
+    envs = make_vector(EnvSettings(id="CartPole-v1", batch_size=1, workers=0, idle_limit=1), 0)
+    envs.reset()
+    assert not envs.step(np.zeros(1, np.int64)).truncated.any()
+    envs.close()

@@ -130,7 +130,8 @@ class EnvGroup:
             env.close()
 
     def _make(self, i: int) -> PreparedEnv:
-        return make_prepared_env(self.settings, window=self._window and self.indices[i] == 0)
+        shown = self._window and self.indices[i] == 0
+        return make_prepared_env(self.settings, window=shown, idle_limit=self.settings.idle_limit)
 
     def _renew(self, i: int) -> PreparedEnv:
         """Another object in place of an environment that may remember what was."""

@@ -27,11 +27,15 @@ class PreparedEnv(gym.Wrapper):
         history_free: whether the present episode depends on its seed and actions alone, as far as Box2D goes.
     """
 
-    def __init__(self, env: gym.Env, settings: EnvSettings, window: bool = False) -> None:
+    def __init__(
+        self, env: gym.Env, settings: EnvSettings, window: bool = False, idle_limit: int | None = None
+    ) -> None:
         super().__init__(env)
         # An environment that renders for its observer cannot open its own window as well.
         self._window = _Window(env.metadata.get("render_fps") or 30) if window and settings.pixels else None
         self.repeat = settings.action_repeat
+        self.idle_limit = idle_limit
+        self._idle = 0  # frames since the last reward above zero
         self.pixels = settings.pixels
         self.history_free = True
         self._raw: Any = None
@@ -43,7 +47,7 @@ class PreparedEnv(gym.Wrapper):
         raw_space = picture_space(env) if self.pixels else env.observation_space
         self.preprocessor = Preprocessor(raw_space, settings)
         self.observation_space = self.preprocessor.space
-        if not (self.pixels or self._draws or self.repeat > 1):
+        if not (self.pixels or self._draws or self.repeat > 1 or idle_limit):
             self.step = self._plain_step()  # type: ignore[method-assign, assignment]
 
     def _plain_step(self) -> Callable[[Any], tuple[np.ndarray, float, bool, bool, dict[str, Any]]]:
@@ -71,6 +75,7 @@ class PreparedEnv(gym.Wrapper):
     def reset_blind(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
         """`reset` without observing."""
         self.history_free = renew_world(self.env)
+        self._idle = 0
         self._raw, info = self.env.reset(seed=seed, options=options)
         return info
 
@@ -85,6 +90,9 @@ class PreparedEnv(gym.Wrapper):
             frames += 1
         if self.repeat > 1:
             info = {**info, "frames": frames}
+        if self.idle_limit is not None:
+            self._idle = 0 if total > 0 else self._idle + frames
+            truncated = truncated or self._idle >= self.idle_limit
         return total, bool(terminated), bool(truncated), info
 
     def close(self) -> None:
