@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -86,6 +87,9 @@ def main(workspace: str | Path | None = None) -> int:
     studio.window.show()
     studio.window.bar.train.setFocus()
     QTimer.singleShot(0, studio.begin)
+    # From a terminal or the system: save and close without a question. The studio's timers let Python see the signal.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: QTimer.singleShot(0, studio.leave))
     try:
         return app.exec()
     finally:

@@ -8,8 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QFormLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
+from ewm_studio.ui.failure import Failure
 from ewm_studio.ui.widgets import button, label, row
-from ewm_studio.ui.worker import Failure
 
 
 class FailureDialog(QDialog):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from ewm_studio.training.events import Event
-from ewm_studio.ui.worker import Failure, JobThread, Start
+from ewm_studio.ui.failure import Failure
+from ewm_studio.ui.job_child import Job
+from ewm_studio.ui.job_process import ProcessJob, Spares
+from ewm_studio.ui.worker import JobThread, Start, ThreadJob
 
 DRAIN_MILLISECONDS = 60
 
@@ -19,11 +22,12 @@ class JobRunner(QObject):
     stopping = Signal()
     ended = Signal(str, object)  # kind, Failure or None
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, spares: Spares, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._spares = spares
         self._thread: JobThread | None = None
         self._kind = ""
-        self._waiting: list[tuple[str, Start]] = []
+        self._waiting: list[tuple[str, Job | Start]] = []
         self._timer = QTimer(self)
         self._timer.setInterval(DRAIN_MILLISECONDS)
         self._timer.timeout.connect(self._drain)
@@ -43,9 +47,14 @@ class JobRunner(QObject):
         """Jobs that will follow."""
         return len(self._waiting)
 
-    def submit(self, kind: str, start: Start) -> None:
-        """Run a job now, or after the ones before it."""
-        self._waiting.append((kind, start))
+    @property
+    def pid(self) -> int:
+        """The running job's own process; 0 where it has none."""
+        return self._thread.pid if self._thread is not None else 0
+
+    def submit(self, kind: str, job: Job | Start) -> None:
+        """Run a job now, or after the ones before it: in a process of its own, or a function in a thread."""
+        self._waiting.append((kind, job))
         if not self.running:
             self._next()
 
@@ -74,8 +83,9 @@ class JobRunner(QObject):
     def _next(self) -> None:
         if not self._waiting:
             return
-        self._kind, start = self._waiting.pop(0)
-        self._thread = JobThread(start, self)
+        self._kind, job = self._waiting.pop(0)
+        source = ProcessJob(job, self._spares) if isinstance(job, Job) else ThreadJob(job)
+        self._thread = JobThread(source, self)
         self._thread.finished.connect(self._on_finished)
         self.started.emit(self._kind)
         self._thread.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from ewm_studio.training.events import (
     Event,
     Finished,
     Images,
-    JobControl,
     Message,
     Metrics,
     Progress,
@@ -29,13 +28,16 @@ from ewm_studio.training.events import (
 from ewm_studio.ui import format, store
 from ewm_studio.ui.commands import Commands
 from ewm_studio.ui.dialogs import FailureDialog, Question
+from ewm_studio.ui.failure import Failure, failure_of
 from ewm_studio.ui.images import difference
+from ewm_studio.ui.job_child import Job
+from ewm_studio.ui.job_process import Spares
 from ewm_studio.ui.jobs import JobRunner
 from ewm_studio.ui.main_window import MainWindow
 from ewm_studio.ui.models.document import ExperimentDocument
 from ewm_studio.ui.models.history import REWARD, RunHistory
 from ewm_studio.ui.models.inspection import Catalog, EnvironmentInfo, Inspection
-from ewm_studio.ui.worker import Failure, Start, Task, failure_of
+from ewm_studio.ui.worker import Start, Task
 from ewm_studio.workspace import Run, Workspace
 
 TICK_MILLISECONDS = 50
@@ -47,12 +49,20 @@ SIDE_SECONDS = 0.5
 class Studio(QObject):
     """One window on one workspace."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, spares: Spares | None = None) -> None:
+        """Join a new window to a workspace.
+
+        Args:
+            workspace: where runs are kept.
+            spares: gives jobs their processes; several studios of one program may share one, which outlives them.
+        """
         super().__init__()
+        self._spares = spares or Spares()
+        self._owns_spares = spares is None
         self.workspace = workspace
         self.document = ExperimentDocument()
         self.window = MainWindow(self.document)
-        self.jobs = JobRunner(self)
+        self.jobs = JobRunner(self._spares, self)
         self.history = RunHistory()
         self._shown: Run | None = None  # the run on the plots, once it is in the workspace
         self._epoch = 0
@@ -107,6 +117,7 @@ class Studio(QObject):
         self._tick.start()
         self._watch.start()
         self.window.panel.build_in_idle_time()
+        self._spares.prepare()
         self.in_background(_load_catalog, self._on_catalog)
 
     def in_background(
@@ -143,7 +154,7 @@ class Studio(QObject):
         """Start a job with the settings as they are now."""
         if self.jobs.running:
             return
-        experiment, workspace = self.document.experiment, self.workspace
+        experiment, model = self.document.experiment, ""
         if kind == "infer":
             model = experiment.start.load_path or self._model_to_play()
             if not model:
@@ -151,15 +162,11 @@ class Studio(QObject):
                     UserError("There is no model to play yet: train one, or choose one on the Runs page.")
                 )
                 return
-            self.submit("infer", lambda control: _infer(experiment, workspace, control, model))
-        elif kind == "pretrain":
-            self.submit("pretrain", lambda control: _job("pretrain", experiment, workspace, control))
-        else:
-            self.submit("train", lambda control: _job("train", experiment, workspace, control))
+        self.submit(kind, self._job(kind, experiment=experiment.model_dump(mode="json"), model=model))
 
-    def submit(self, kind: str, start: Start) -> None:
-        """Run a job; any function that gives a generator of events will do."""
-        self.jobs.submit(kind, start)
+    def submit(self, kind: str, job: Job | Start) -> None:
+        """Run a job in a process of its own; or, in a thread, any function that gives a generator of events."""
+        self.jobs.submit(kind, job)
 
     def resume(self, name: str) -> None:
         """Go on with a run where it was stopped."""
@@ -167,7 +174,10 @@ class Studio(QObject):
             return
         info = self.workspace.info(name)
         self.show_run(name)
-        self.submit(info.job, lambda control: _resume(self.workspace, name, info.job, control))
+        self.submit(info.job, self._job(info.job, resume=name))
+
+    def _job(self, kind: Any, experiment: dict[str, Any] | None = None, resume: str = "", model: str = "") -> Job:
+        return Job(kind, str(self.workspace.path.resolve()), experiment or {}, resume, model)
 
     def _model_to_play(self) -> str:
         shown = self._shown
@@ -337,7 +347,7 @@ class Studio(QObject):
     def _on_watch(self) -> None:
         late = max((seconds for _, seconds in self._late), default=0.0)
         self.window.late_label.setText(f"window {late * 1000:.0f} ms late at most")
-        self.window.bar.chip.setText(_device_words(self.document.experiment.run.device))
+        self.window.bar.chip.setText(_device_words(self.document.experiment.run.device, self.jobs.pid))
         if self.window.page == "runs":
             self.window.runs_page.show_runs(self.workspace.runs())
         elsewhere, job = self._shown, self.history.job
@@ -426,7 +436,7 @@ class Studio(QObject):
             if not self._closing:
                 words = "The run is saved at its next safe point and can be resumed later."
                 Question(
-                    "Stop the run and close?", words, "Stop and close", "Keep running", self.window, self._leave
+                    "Stop the run and close?", words, "Stop and close", "Keep running", self.window, self.leave
                 ).open()
             return
         self._closing = True
@@ -434,7 +444,8 @@ class Studio(QObject):
         event.accept()
         self.end()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Stop what runs, then close, without asking."""
         self._closing = True
         self.jobs.stop()
         if not self.jobs.running:
@@ -448,33 +459,9 @@ class Studio(QObject):
         self.jobs.end()
         for task in list(self._tasks):
             task.wait()
+        if self._owns_spares:
+            self._spares.end()
         self.workspace.close()
-
-
-def _job(kind: str, experiment: Experiment, workspace: Workspace, control: JobControl) -> Generator[Event, None, None]:
-    from ewm_studio import training
-
-    return getattr(training, kind)(experiment, workspace, control)
-
-
-def _infer(
-    experiment: Experiment, workspace: Workspace, control: JobControl, model: str
-) -> Generator[Event, None, None]:
-    """Play a model in the environment it was made for."""
-    from ewm_studio import training
-    from ewm_studio.launch import build_experiment
-
-    kept: dict[str, Any] = {"infer.episodes": experiment.infer.episodes, "infer.greedy": experiment.infer.greedy}
-    kept |= {"run.seed": experiment.run.seed, "run.device": experiment.run.device}
-    launch = build_experiment(workspace, overrides={"start.load_path": model, **kept})
-    return training.infer(launch.experiment, workspace, control)
-
-
-def _resume(workspace: Workspace, name: str, kind: str, control: JobControl) -> Generator[Event, None, None]:
-    from ewm_studio import training
-    from ewm_studio.launch import build_experiment
-
-    return getattr(training, kind)(build_experiment(workspace, resume=name).experiment, workspace, control, name)
 
 
 def _load_catalog() -> Catalog:
@@ -495,8 +482,8 @@ def _describe(id: str) -> EnvironmentInfo:
     return describe_environment(id)
 
 
-def _device_words(device: str) -> str:
-    """Device, cores and memory in use: CPU · 2 cores · 1.1 GB."""
+def _device_words(device: str, job: int) -> str:
+    """Device, cores and memory in use by the window and the job's process: CPU · 2 cores · 1.1 GB."""
     import sys
 
     name = device.upper()
@@ -505,14 +492,14 @@ def _device_words(device: str) -> str:
         name = "CUDA" if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_available() else "CPU"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parts = [name, f"{cores} cores" if cores > 1 else "1 core"]
-    memory = _memory()
+    memory = _memory("self") + (_memory(str(job)) if job else 0)
     return " · ".join([*parts, f"{memory / 1e9:.1f} GB"] if memory else parts)
 
 
-def _memory() -> int:
-    """Bytes this process has in memory; 0 where that cannot be found out."""
+def _memory(process: str) -> int:
+    """Bytes a process has in memory; 0 where that cannot be found out."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
 

@@ -3,70 +3,98 @@
 from __future__ import annotations
 
 import threading
-import traceback
 from collections import deque
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Protocol
 
 from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
 
-from ewm_studio.errors import JobError, UserError
 from ewm_studio.training.events import Event, JobControl
+from ewm_studio.ui.failure import Failure, failure_of
+from ewm_studio.ui.job_child import Command
+from ewm_studio.ui.job_process import JobFailed
 
-# A job: given how it is asked to stop, a generator of events. What makes it may run in this thread or, since it and
-# its events can be pickled, in another process.
+# Given how it is asked to stop, a generator of events.
 Start = Callable[[JobControl], Generator[Event, None, None]]
 WAIT_MILLISECONDS = 60_000  # the longest time between two safe points that closing waits for
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a job ended early, for a dialog."""
+class Source(Protocol):
+    """Where a job's events come from: its own process, or this one."""
 
-    title: str
-    what: str
-    details: str
+    @property
+    def pid(self) -> int:
+        """The job's own process; 0 where it has none."""
+
+    def batches(self) -> Iterator[list[Event]]:
+        """Run the job and give its events as they come."""
+
+    def tell(self, said: Command) -> None:
+        """Pause, resume or stop; returns at once."""
+
+    def kill(self) -> None:
+        """End it at once, where that can be done."""
 
 
-def failure_of(error: BaseException) -> Failure:
-    """An exception as something to show: the engine's own errors are one clear line already."""
-    details = "".join(traceback.format_exception(error))
-    if isinstance(error, UserError):
-        return Failure("This cannot start", str(error), details)
-    if isinstance(error, JobError):
-        return Failure("The job could not go on", str(error), details)
-    if isinstance(error, MemoryError):
-        return Failure("Out of memory", "Lower the number of environments or the batch sizes.", details)
-    reason = " ".join(str(error).split())[:400] or "no reason given"
-    what = f"{type(error).__name__}: {reason}\n\nThe last saved checkpoint stands; the run can be resumed from it."
-    return Failure("The job failed unexpectedly", what, details)
+class ThreadJob:
+    """A generator pulled in the thread that asks for its events."""
+
+    pid = 0
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self._control = JobControl()
+        self._go = threading.Event()
+        self._go.set()
+
+    def batches(self) -> Iterator[list[Event]]:
+        """Each event as it comes."""
+        events = self._start(self._control)
+        try:
+            for event in events:
+                yield [event]
+                self._go.wait()
+        finally:
+            events.close()
+
+    def tell(self, said: Command) -> None:
+        """Pause, resume or stop; returns at once."""
+        if said == "stop":
+            self._control.stop()
+        if said == "pause":
+            self._go.clear()
+        else:
+            self._go.set()
+
+    def kill(self) -> None:
+        """A thread cannot be ended."""
 
 
 class JobThread(QThread):
     """Runs one job to its end. Events wait in a buffer until the GUI drains it, so a fast job floods nothing."""
 
-    def __init__(self, start: Start, parent: QObject | None = None) -> None:
+    def __init__(self, source: Source, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._start = start
-        self._control = JobControl()
+        self._source = source
         self._events: deque[Event] = deque()
-        self._go = threading.Event()
-        self._go.set()
+        self.paused = False
+        self.stopping = False
         self.failure: Failure | None = None  # set before `finished` is emitted
 
     def run(self) -> None:
         """Pull events until there are no more; an exception becomes `failure`."""
         try:
-            events = self._start(self._control)
-            try:
-                for event in events:
-                    self._events.append(event)
-                    self._go.wait()
-            finally:
-                events.close()
+            for batch in self._source.batches():
+                self._events.extend(batch)
+        except JobFailed as error:
+            self.failure = error.failure
         except BaseException as error:
             self.failure = failure_of(error)
+
+    @property
+    def pid(self) -> int:
+        """The job's own process; 0 where it has none."""
+        return self._source.pid
 
     def drain(self) -> list[Event]:
         """Everything said since the last call, in order."""
@@ -75,32 +103,27 @@ class JobThread(QThread):
             events.append(self._events.popleft())
         return events
 
-    @property
-    def paused(self) -> bool:
-        """Whether events are not being pulled."""
-        return not self._go.is_set()
-
     def pause(self) -> None:
         """Stop pulling: the job rests at its next event."""
-        self._go.clear()
+        self.paused = True
+        self._source.tell("pause")
 
     def resume(self) -> None:
         """Pull again."""
-        self._go.set()
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the job was asked to stop."""
-        return self._control.stop_requested
+        self.paused = False
+        self._source.tell("resume")
 
     def stop(self) -> None:
         """Ask the job to save and end; returns at once."""
-        self._control.stop()
-        self._go.set()
+        self.paused, self.stopping = False, True
+        self._source.tell("stop")
 
     def end(self) -> bool:
-        """Ask the job to stop and wait for it; whether it ended in time."""
+        """Ask the job to stop and wait for it, then end its process; whether it ended."""
         self.stop()
+        if self.wait(WAIT_MILLISECONDS):
+            return True
+        self._source.kill()
         return self.wait(WAIT_MILLISECONDS)
 
 

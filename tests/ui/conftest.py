@@ -12,6 +12,7 @@ from PySide6.QtCore import QEvent, QSettings, QThread, QTimer, QtMsgType
 from PySide6.QtWidgets import QApplication
 
 from ewm_studio.ui.app import make_app
+from ewm_studio.ui.job_process import Spares
 from ewm_studio.ui.studio import Studio
 from ewm_studio.workspace import Workspace
 
@@ -48,13 +49,21 @@ def _is_qts_own(widget):
     return type(widget).__name__ in ("QTipLabel", "QComboBoxPrivateContainer")
 
 
+@pytest.fixture(scope="session")
+def spares():
+    """One process waits for all tests: making one takes seconds."""
+    made = Spares()
+    yield made
+    made.end()
+
+
 @pytest.fixture
-def open_studio(qtbot, tmp_path):
+def open_studio(qtbot, tmp_path, spares):
     """Makes a studio on a workspace; all are closed at the end."""
     made = []
 
     def make(workspace=None, begin=True):
-        studio = Studio(Workspace(workspace or tmp_path / "workspace"))
+        studio = Studio(Workspace(workspace or tmp_path / "workspace"), spares)
         made.append(studio)
         studio.restore()
         studio.window.resize(1280, 800)

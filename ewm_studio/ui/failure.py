@@ -1,0 +1,43 @@
+"""Why something ended early, as a person reads it. Free of Qt: a job's own process makes these too."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+
+from ewm_studio.errors import JobError, UserError
+
+_STANDS = "The last saved checkpoint stands; the run can be resumed from it."
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job ended early, for a dialog."""
+
+    title: str
+    what: str
+    details: str
+
+
+def failure_of(error: BaseException) -> Failure:
+    """An exception as something to show: the engine's own errors are one clear line already."""
+    details = "".join(traceback.format_exception(error))
+    if isinstance(error, UserError):
+        return Failure("This cannot start", str(error), details)
+    if isinstance(error, JobError):
+        return Failure("The job could not go on", str(error), details)
+    if isinstance(error, MemoryError):
+        return Failure("Out of memory", "Lower the number of environments or the batch sizes.", details)
+    reason = " ".join(str(error).split())[:400] or "no reason given"
+    return Failure("The job failed unexpectedly", f"{type(error).__name__}: {reason}\n\n{_STANDS}", details)
+
+
+def death_of(code: int | None, last_words: str) -> Failure:
+    """The end of a job's process that said nothing: by its exit code (negative: the signal), and its stack if known."""
+    if code is not None and code < 0:
+        how = f"was ended by signal {-code}"
+        hint = " Most often that means that the machine ran out of memory: lower the number of environments or the "
+        how += f".{hint}batch sizes." if code == -9 else "."
+    else:
+        how = f"ended by itself (exit code {code})."
+    return Failure("The job's process is gone", f"The process of the job {how}\n\n{_STANDS}", last_words or how)
