@@ -93,7 +93,7 @@ class WorkerVectorEnvs(VectorEnvs):
         self.terminated, self.truncated = arrays["terminated"], arrays["truncated"]
         self._actions = arrays["actions"]
         try:
-            with _hidden_main():
+            with hidden_main():
                 for indices in np.array_split(np.arange(num_envs), workers):
                     args = (settings, seed, indices.tolist(), memory, layout, spec)
                     self._workers.append(_Worker(context, args))
@@ -303,7 +303,7 @@ def _context() -> Any:
 
 
 @contextlib.contextmanager
-def _hidden_main() -> Iterator[None]:
+def hidden_main() -> Iterator[None]:
     """Keep new processes from running the user's script again, as they would to find what it defines."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
