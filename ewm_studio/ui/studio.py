@@ -37,6 +37,7 @@ from ewm_studio.ui.main_window import MainWindow
 from ewm_studio.ui.models.document import ExperimentDocument
 from ewm_studio.ui.models.history import REWARD, RunHistory
 from ewm_studio.ui.models.inspection import Catalog, EnvironmentInfo, Inspection
+from ewm_studio.ui.vision_inspector import VisionInspector
 from ewm_studio.ui.worker import Start, Task
 from ewm_studio.workspace import Run, Workspace
 
@@ -63,6 +64,7 @@ class Studio(QObject):
         self.document = ExperimentDocument()
         self.window = MainWindow(self.document)
         self.jobs = JobRunner(self._spares, self)
+        self.inspector = VisionInspector(self.window.vision_page, self.in_background, self)
         self.history = RunHistory()
         self._shown: Run | None = None  # the run on the plots, once it is in the workspace
         self._epoch = 0
@@ -96,6 +98,8 @@ class Studio(QObject):
         window.bar.stop_asked.connect(jobs.stop)
         window.space_pressed.connect(jobs.toggle_pause)
         window.vision_page.pretrain_asked.connect(lambda: self.start("pretrain"))
+        window.vision_page.pixels_asked.connect(self._observe_pictures)
+        window.runs_page.asked.connect(self._on_run_asked)
         window.train_page.train_asked.connect(lambda: self.start("train"))
         window.runs_page.train_asked.connect(lambda: self.start("train"))
         window.panel.inspection_wanted.connect(self._inspect_later.start)
@@ -228,6 +232,7 @@ class Studio(QObject):
             if event.run:
                 self._begin_run(event)
         elif isinstance(event, CheckpointSaved):
+            self.inspector.show_model(event.path)
             mean = f" (best mean {format.significant(event.mean_reward)})" if event.best and event.mean_reward else ""
             log.add(f"checkpoint at {format.count(event.step)} steps saved{mean}", good=True)
         elif isinstance(event, Message):
@@ -241,7 +246,7 @@ class Studio(QObject):
         if self.history.name != event.run:  # a resumed run goes on with its curves
             self.show_history(RunHistory(event.run, event.job))
             self.window.side.clear()
-            self.window.vision_page.clear()
+            self._clear_vision()
         self.window.run_label.setText(f"run {event.run}")
         count = self.document.experiment.env.batch_size
         words = f"{count} environments" if event.job == "train" and isinstance(count, int) else ""
@@ -252,6 +257,7 @@ class Studio(QObject):
         apart = difference(original[0], made[0]) if original is not None and made is not None else None
         self.window.side.show_pictures(event.pictures, apart)
         self.window.vision_page.show_pictures(event.pictures, event.step)
+        self.inspector.frames_changed()
 
     def _show_finished(self, event: Finished) -> None:
         result = event.result
@@ -305,7 +311,7 @@ class Studio(QObject):
         self.window.train_page.show_legend()
         self.show_history(RunHistory())
         self.window.side.clear()
-        self.window.vision_page.clear()
+        self._clear_vision()
         self.window.run_label.setText("")
         self.document.replace(Experiment())
         self._take_up_settings()
@@ -323,8 +329,31 @@ class Studio(QObject):
         run = self.workspace.run(name)
         self._shown = run
         self.show_history(RunHistory.load(run, self.workspace.info(name).job))
+        self._look_into(run)
         self.window.run_label.setText(f"run {name}")
         self.window.show_page("train")
+
+    def _look_into(self, run: Run) -> None:
+        """Show a run's model on the Vision page."""
+        self._clear_vision()
+        self.inspector.show_run(run)
+
+    def _clear_vision(self) -> None:
+        self.window.vision_page.clear()
+        self.inspector.forget()
+
+    def _on_run_asked(self, what: str, name: str) -> None:
+        if what == "load" and not self.jobs.running:
+            self._look_into(self.workspace.run(name))
+
+    def _observe_pictures(self) -> None:
+        """Have the environment's picture observed in place of its numbers, by a vision that sees pictures."""
+        if self.jobs.running:
+            return
+        self.document.set("env.pixels", True)
+        if self.document.experiment.vision.name == "Identity":
+            self.document.set("vision.name", "auto")
+        self._clear_vision()
 
     def show_failure(self, error: BaseException) -> None:
         """A dialog about what went wrong outside a job."""
@@ -353,6 +382,7 @@ class Studio(QObject):
         elsewhere, job = self._shown, self.history.job
         if elsewhere is not None and not self.jobs.running and elsewhere.alive:
             self.in_background(lambda: RunHistory.load(elsewhere, job), self.show_history)
+            self.inspector.frames_changed()
 
     def _on_page(self, page: str) -> None:
         if page == "runs":
@@ -380,6 +410,7 @@ class Studio(QObject):
 
     def _on_inspection(self, inspection: Inspection) -> None:
         self.window.panel.show_inspection(inspection)
+        self.window.vision_page.show_numbers(inspection.chosen.get("vision") == "Identity")
 
     def _on_environment(self, info: EnvironmentInfo) -> None:
         self._environments[info.id] = info
