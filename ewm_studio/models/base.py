@@ -162,9 +162,7 @@ class MemoryModel(Component[S]):
 
     def reset(self, state: State, starts: Tensor) -> State:
         """`state` with the rows where `starts` (B,) is true set back to the initial state."""
-        if not bool(starts.any()):
-            return state
-        fresh = self.initial_state(starts.shape[0])
+        fresh = self.initial_state(1)  # the same for every row
         return {
             name: torch.where(starts.view(-1, *[1] * (value.dim() - 1)), fresh[name], value)
             for name, value in state.items()
