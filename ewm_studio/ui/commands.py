@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from PySide6.QtGui import QActionGroup, QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QMenu
 
 from ewm_studio.errors import UserError
+from ewm_studio.launch import COMPONENTS
 from ewm_studio.settings import Experiment
 from ewm_studio.ui import format, store
 from ewm_studio.ui.dialogs import Question, ShortcutsDialog, TextQuestion
@@ -24,6 +26,19 @@ if TYPE_CHECKING:
 
 TOML = "Experiments (*.toml)"
 _EXPORTS = {"png": "Pictures (*.png)", "svg": "Drawings (*.svg)", "csv": "Tables (*.csv)"}
+
+
+def ready_made() -> list[Path]:
+    """Workspaces that come with a checkout, each with an `experiment.toml`; none where the program is installed."""
+    return sorted(path.parent.resolve() for path in resource("..", "workspaces").glob("*/experiment.toml"))
+
+
+def _title(workspace: Path) -> str:
+    """A ready-made workspace by its environment: CartPole."""
+    try:
+        return Experiment.from_toml(workspace / "experiment.toml").env.id.partition("-v")[0]
+    except UserError:
+        return workspace.name
 
 
 class Commands(QObject):
@@ -51,7 +66,11 @@ class Commands(QObject):
         self._add_themes(window.menus["View"])
         window.train_page.compare_wanted.connect(self._fill_compare)
         window.train_page.export_asked.connect(self.export)
+        window.train_page.empty.asked.connect(lambda path: self._guarded(partial(studio.open_workspace, Path(path)))())
+        self.show_places()
         window.runs_page.asked.connect(self._on_run)
+        studio.jobs.started.connect(lambda _: window.runs_page.lock(True))
+        studio.jobs.ended.connect(lambda *_: window.runs_page.lock(False))
 
     def _guarded(self, slot: Callable[[], None]) -> Callable[[], None]:
         """Bad input becomes a dialog."""
@@ -101,7 +120,8 @@ class Commands(QObject):
 
     def copy_command(self) -> None:
         """Put the command that runs this experiment on the clipboard."""
-        line = f"{self.studio.document.command_line()} --workspace {self.studio.workspace.path}"
+        folder = shlex.quote(str(self.studio.workspace.path.resolve()))
+        line = f"{self.studio.document.command_line()} --workspace {folder}"
         QGuiApplication.clipboard().setText(line)
         self.studio.window.train_page.log.add(f"copied: {line}")
 
@@ -132,9 +152,21 @@ class Commands(QObject):
         if path:
             self.studio.open_workspace(Path(path))
 
+    def show_places(self) -> None:
+        """Offer the ready-made workspaces and the recent ones where there is nothing to show yet."""
+        here = self.studio.workspace.path.resolve()
+        ready = [path for path in ready_made() if path != here]
+        recent = [Path(text) for text in store.texts("recent") if Path(text) not in (here, *ready)]
+        self.studio.window.train_page.empty.show_places(
+            (
+                ("Ready-made workspaces", [(_title(path), str(path)) for path in ready]),
+                ("Recent", [(path.name, str(path)) for path in recent if path.is_dir()][:4]),
+            )
+        )
+
     def _fill_recent(self) -> None:
         self._recent.clear()
-        ready = [str(p.resolve()) for p in sorted(resource("..", "workspaces").glob("*")) if p.is_dir()]
+        ready = [str(path) for path in ready_made()]
         for path in dict.fromkeys([*store.texts("recent"), *ready]):
             open_it = self._guarded(partial(self.studio.open_workspace, Path(path)))
             self._recent.addAction(path).triggered.connect(open_it)
@@ -211,7 +243,12 @@ class Commands(QObject):
         todo: dict[str, Callable[[str], None]] = {
             "show": self.studio.show_run,
             "resume": self.studio.resume,
+            "compare": self._compare,
+            "continue": self._continue,
             "load": self._load_model,
+            "patch_v": partial(self._patch, "vision"),
+            "patch_m": partial(self._patch, "memory"),
+            "patch_c": partial(self._patch, "controller"),
             "settings": self._use_settings,
             "rename": self._rename,
             "note": self._note,
@@ -219,20 +256,69 @@ class Commands(QObject):
         }
         self._guarded(lambda: todo[what](name))()
 
+    def _experiment_of(self, name: str) -> Experiment:
+        """A run's settings, its parts named in full."""
+        return Experiment.from_toml(self.studio.workspace.run(name).folder / "experiment.toml")
+
+    def _compare(self, name: str) -> None:
+        if name == self.studio.history.name:
+            raise UserError(f"{name} is the run on the plots already: choose another one to compare it with.")
+        if not self.studio.history.name:
+            self.studio.show_run(name)
+            return
+        self.toggle_compared(name)
+        self.studio.window.show_page("train")
+
+    def _continue(self, name: str) -> None:
+        settings = self._experiment_of(name)
+        start = settings.start.model_copy(update={"load_path": name, "patch_load_path": None, "patch": None})
+        self._replace(settings.model_copy(update={"start": start}))
+        self.studio.start("train")
+
     def _load_model(self, name: str) -> None:
-        self.studio.document.set("start.load_path", name)
+        """Start from a run's model: its environment and parts come with it, everything else stays as it is."""
+        there, here = self._experiment_of(name), self.studio.document.experiment
+        own = {field: getattr(here.env, field) for field in ("batch_size", "workers", "render_mode")}
+        update: dict[str, object] = {"env": there.env.model_copy(update=own)}
+        update |= {kind: getattr(there, kind) for kind in COMPONENTS}
+        update["start"] = here.start.model_copy(update={"load_path": name})
+        self._edit(here.model_copy(update=update))
         self.studio.window.train_page.log.add(f"the next run starts from the best model of {name}")
 
+    def _patch(self, kind: str, name: str) -> None:
+        """Take one part from a run's model. There is one giver at a time: parts of another one are forgotten."""
+        there, here = self._experiment_of(name), self.studio.document.experiment
+        taken = (here.start.patch or "") if here.start.patch_load_path == name else ""
+        letters = "".join(letter for letter in "vmc" if letter in taken or letter == kind[0])
+        start = here.start.model_copy(update={"patch_load_path": name, "patch": letters})
+        self._edit(here.model_copy(update={"start": start, kind: getattr(there, kind)}))
+        self.studio.window.train_page.log.add(f"the next run takes its {kind} from {name}")
+
+    def _edit(self, experiment: Experiment) -> None:
+        """Change several settings at once; they count as edits of the open file."""
+        if self.studio.jobs.running:
+            raise UserError("Settings are locked while a run goes: stop it first.")
+        self.studio.document.edit(experiment)
+
     def _use_settings(self, name: str) -> None:
-        self._replace(Experiment.from_toml(self.studio.workspace.run(name).folder / "experiment.toml"))
+        self._replace(self._experiment_of(name))
 
     def _rename(self, name: str) -> None:
         def rename(new: str) -> None:
-            self._guarded(lambda: (self.studio.workspace.rename_run(name, new), None)[1])()
-            self.studio.show_workspace()
-            self.studio.window.runs_page.choose(new)
+            self._guarded(lambda: self._renamed(name, new))()
 
         TextQuestion("Rename the run", "Letters, digits, '-', '_' and '.'", name, self.studio.window, rename).open()
+
+    def _renamed(self, name: str, new: str) -> None:
+        if new == name:
+            return
+        renamed = self.studio.workspace.rename_run(name, new).name
+        for history in (self.studio.history, *self.studio.window.train_page.options.compared):
+            history.name = renamed if history.name == name else history.name
+        self.studio.follow(name, renamed)
+        self.studio.window.train_page.show_legend()
+        self.studio.show_workspace()
+        self.studio.window.runs_page.choose(renamed)
 
     def _note(self, name: str) -> None:
         def note(text: str) -> None:
@@ -244,8 +330,14 @@ class Commands(QObject):
 
     def _delete(self, name: str) -> None:
         def delete() -> None:
-            self._guarded(lambda: (self.studio.workspace.delete_run(name), None)[1])()
-            self.studio.show_workspace()
+            self._guarded(lambda: self._deleted(name))()
 
         words = f"{name} moves to the bin of this workspace. It can be restored from there."
         Question("Delete the run?", words, "Delete", "Keep it", self.studio.window, delete).open()
+
+    def _deleted(self, name: str) -> None:
+        self.studio.workspace.delete_run(name)
+        if name in [history.name for history in self.studio.window.train_page.options.compared]:
+            self.toggle_compared(name)
+        self.studio.follow(name, "")
+        self.studio.show_workspace()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QStandardItemModel
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QVBoxLayout
 
 from ewm_studio.ui import format
 from ewm_studio.ui.models.document import ExperimentDocument
 from ewm_studio.ui.models.fields import fields_of
 from ewm_studio.ui.models.inspection import ComponentInfo, Inspection
 from ewm_studio.ui.sections import SettingRows
-from ewm_studio.ui.widgets import Elided, Select, label, row
+from ewm_studio.ui.widgets import Select, Tags, label, row
 
 TITLES = {"vision": "Vision", "memory": "Memory", "controller": "Controller"}
 AUTO = "auto"
@@ -37,13 +37,8 @@ class ComponentCard(QFrame):
         self.picker.setAccessibleName(f"{TITLES[kind]} component")
         self.picker.addItem("auto", AUTO)
         self.picker.activated.connect(lambda _: self.picked.emit(str(self.picker.currentData())))
-        self._summary = Elided("", "secondary")
-        # As wide as there is room: tags never make the panel wider.
-        self._tag_box = QWidget()
-        self._tag_box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._tags = QHBoxLayout(self._tag_box)
-        self._tags.setContentsMargins(0, 0, 0, 0)
-        self._tags.setSpacing(4)
+        self._summary = label("", "secondary", wrap=True)
+        self._tags = Tags()
         self._body = QVBoxLayout(self)
         self._body.setContentsMargins(12, 6, 6, 8)
         self._body.setSpacing(4)
@@ -51,7 +46,7 @@ class ComponentCard(QFrame):
         head.addWidget(self.picker, 1)
         self._body.addLayout(head)
         self._body.addWidget(self._summary)
-        self._body.addWidget(self._tag_box)
+        self._body.addWidget(self._tags)
         self.refresh()
 
     @property
@@ -124,15 +119,9 @@ class ComponentCard(QFrame):
         size = self._inspection.parameters.get(self.kind)
         if size:
             words.append(format.compact(size))
-        while (item := self._tags.takeAt(0)) is not None:
-            widget = item.widget()
-            if widget is not None:
-                widget.deleteLater()
-        for word in words:
-            self._tags.addWidget(label(word, "tag"))
-        self._tags.addStretch(1)
-        self._tag_box.setToolTip(f"{format.count(size)} parameters" if size else "")
-        self._tag_box.setVisible(bool(words))
+        self._tags.show_words(words)
+        self._tags.setToolTip(f"{format.count(size)} parameters" if size else "")
+        self._tags.setVisible(bool(words))
 
     def _show_settings(self, info: ComponentInfo) -> None:
         self._shown = info.name

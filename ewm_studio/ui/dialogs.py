@@ -103,16 +103,20 @@ class ShortcutsDialog(QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Shortcuts")
-        form = QFormLayout()
-        form.setHorizontalSpacing(32)
-        form.setVerticalSpacing(8)
-        for keys, words in shortcuts:
-            form.addRow(label(keys, "tag"), label(words))
+        halves = row(spacing=40)
+        middle = (len(shortcuts) + 1) // 2
+        for half in (shortcuts[:middle], shortcuts[middle:]):
+            form = QFormLayout()
+            form.setHorizontalSpacing(24)
+            form.setVerticalSpacing(8)
+            for keys, words in half:
+                form.addRow(label(keys, "tag"), label(words))
+            halves.addLayout(form)
         close = button("Close", "primary", clicked=self.accept)
         close.setDefault(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(14)
         layout.addWidget(label("Shortcuts", "title"))
-        layout.addLayout(form)
+        layout.addLayout(halves)
         layout.addLayout(row(None, close))

@@ -104,6 +104,7 @@ class EnvironmentCard(QFrame):
         font.setWeight(font.Weight.DemiBold)
         self.button.setFont(font)
         self._words = label("", "secondary", wrap=True)
+        self._words.setContentsMargins(5, 0, 0, 0)  # under the title's text, which has a frame around it
         self._id = ""
         self.popup = EnvironmentList(self)
         self.popup.chosen.connect(self.chosen)

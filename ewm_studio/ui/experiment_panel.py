@@ -52,6 +52,7 @@ class ExperimentPanel(QFrame):
         self.search.textChanged.connect(self._on_search)
         self._lock_note = label("Settings are locked while the run goes.", "secondary")
         self._lock_note.hide()
+        self.start_note = StartNote(document)
         self.environment = EnvironmentCard()
         self.environment.chosen.connect(self._on_environment)
         self.strip = Strip()
@@ -81,7 +82,14 @@ class ExperimentPanel(QFrame):
         content = QVBoxLayout(inside)
         content.setContentsMargins(14, 4, 4, 14)
         content.setSpacing(8)
-        for widget in (self._lock_note, self.environment, self._problem, self.strip, *self.cards.values()):
+        for widget in (
+            self._lock_note,
+            self.start_note,
+            self.environment,
+            self._problem,
+            self.strip,
+            *self.cards.values(),
+        ):
             content.addWidget(widget)
         content.addSpacing(4)
         groups = QVBoxLayout()
@@ -137,6 +145,7 @@ class ExperimentPanel(QFrame):
         """Settings cannot be changed while a run goes."""
         self._lock_note.setVisible(locked)
         self.environment.setEnabled(not locked)
+        self.start_note.setEnabled(not locked)
         for card in self.cards.values():
             card.lock(locked)
         for section in self.sections.values():
@@ -162,6 +171,8 @@ class ExperimentPanel(QFrame):
         for name, group in self.sections.items():
             if section in ("", name):
                 group.refresh(path)
+        if section in ("", "start"):
+            self.start_note.refresh()
         self.environment.show_id(document.experiment.env.id)
         if section in ("", "env", *KINDS):
             self.inspection_wanted.emit()
@@ -173,6 +184,44 @@ class ExperimentPanel(QFrame):
         self.environment.setVisible(not searching)
         self.strip.setVisible(not searching)
         self._nothing.setVisible(searching and not found)
+
+
+class StartNote(QFrame):
+    """Says that the next run starts from a saved model, or takes parts of one; a click forgets it."""
+
+    def __init__(self, document: ExperimentDocument) -> None:
+        super().__init__()
+        self.setProperty("role", "card")
+        self._document = document
+        self._words = Elided("", "secondary")
+        self.clear = IconButton("reset", "Start afresh instead", "accent", 14)
+        self.clear.clicked.connect(self._forget)
+        line = row(spacing=4, margins=(10, 4, 6, 4))
+        line.addWidget(self._words, 1)
+        line.addWidget(self.clear)
+        self.setLayout(line)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return self._words.text()
+
+    def refresh(self) -> None:
+        """Show the document's start."""
+        start = self._document.experiment.start
+        parts = [kind for kind in KINDS if kind[0] in (start.patch or "")]
+        said = [f"Starts from {start.load_path}"] if start.load_path else []
+        if start.patch_load_path and parts:
+            said.append(f"{', '.join(parts)} from {start.patch_load_path}")
+        text = "; ".join(said)
+        self._words.setText(text[:1].upper() + text[1:])
+        self.setVisible(bool(text))
+
+    def _forget(self) -> None:
+        here = self._document.experiment
+        start = here.start.model_copy(update={"load_path": None, "patch_load_path": None, "patch": None})
+        self._document.edit(here.model_copy(update={"start": start}))
 
 
 class Strip(QWidget):

@@ -257,7 +257,7 @@ class PlotCard(QFrame):
         options, what = self.options, self.quantity
         series = self.history[what.tag]
         x, y = series.x(options.axis), series.value
-        window = options.window(what.tag in (REWARD, LENGTH))
+        window = options.window(what.tag in (REWARD, LENGTH), len(y))
         mean = trailing_mean(y, window)
         bottom = self.canvas.bottom
         bottom.unit, bottom.seconds = self._axis_unit(), options.axis == "seconds"
@@ -311,17 +311,18 @@ class PlotCard(QFrame):
         if unit is None:
             unit = what.unit
             if what.tag == REWARD:
-                count = min(self.options.window(True), len(self.history[REWARD]))
+                count = min(self.options.window(True, 0), len(self.history[REWARD]))
                 unit = f"mean of {format.count(count)}" if count > 1 else "last episode"
         self._value.setText("" if value is None else format.significant(value))
         self._unit.setText("" if value is None else unit)
+        self._unit.setVisible(bool(self._unit.text()))
 
     def _on_hover(self, x: float | None) -> None:
         series = self.history[self.quantity.tag]
         if x is None or not len(series):
             self.canvas.cross.hide()
             if not self.dirty:
-                window = self.options.window(self.quantity.tag in (REWARD, LENGTH))
+                window = self.options.window(self.quantity.tag in (REWARD, LENGTH), len(series))
                 mean = trailing_mean(series.value, window)
                 self._say(float(mean[-1]) if len(mean) else None)
             return

@@ -62,6 +62,7 @@ class RunBar(QFrame):
         self._middle.setLayout(middle)
         self.chip = label("", "chip")
         self.chip.setFixedHeight(28)
+        self.chip.hide()  # until there is something to say
         self.chip.setToolTip("Where the models compute, and the memory this program uses")
         layout = row(self.brand, self.pretrain, self.train, self.infer, spacing=10, margins=(12, 0, 14, 0))
         layout.insertSpacing(1, 8)

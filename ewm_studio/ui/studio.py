@@ -316,6 +316,8 @@ class Studio(QObject):
         self.document.replace(Experiment())
         self._take_up_settings()
         self.show_workspace()
+        self.commands.show_places()
+        self._show_last_run()
 
     def show_history(self, history: RunHistory) -> None:
         """Put a run on the plots."""
@@ -332,6 +334,29 @@ class Studio(QObject):
         self._look_into(run)
         self.window.run_label.setText(f"run {name}")
         self.window.show_page("train")
+
+    def _show_last_run(self) -> None:
+        """Begin with the plots of the newest run, where there is one."""
+        last = next(iter(self.workspace.runs()), None)
+        if last is None or self.history.name or self.jobs.running:
+            return
+        run = self.workspace.run(last.name)
+
+        def show(history: RunHistory) -> None:
+            if not self.history.name and not self.jobs.running:
+                self._shown = run
+                self.show_history(history)
+                self._look_into(run)
+                self.window.run_label.setText(f"run {run.name}")
+
+        self.in_background(lambda: RunHistory.load(run, last.job), show)
+
+    def follow(self, name: str, renamed: str) -> None:
+        """A run was renamed, or deleted where there is no new name: the plots stay, joined to what is there."""
+        if self._shown is None or self._shown.name != name:
+            return
+        self._shown = self.workspace.run(renamed) if renamed else None
+        self.window.run_label.setText(f"run {renamed}" if renamed else f"{name} (deleted)")
 
     def _look_into(self, run: Run) -> None:
         """Show a run's model on the Vision page."""
@@ -376,6 +401,7 @@ class Studio(QObject):
     def _on_watch(self) -> None:
         late = max((seconds for _, seconds in self._late), default=0.0)
         self.window.late_label.setText(f"window {late * 1000:.0f} ms late at most")
+        self.window.bar.chip.show()
         self.window.bar.chip.setText(_device_words(self.document.experiment.run.device, self.jobs.pid))
         if self.window.page == "runs":
             self.window.runs_page.show_runs(self.workspace.runs())
@@ -394,6 +420,7 @@ class Studio(QObject):
         self._ready = True
         self.window.panel.show_catalog(catalog)
         self._inspect()
+        self._show_last_run()
 
     def _inspect(self) -> None:
         """Find out what the choices come to. Not while a job runs: it would take its time from it."""

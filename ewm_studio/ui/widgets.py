@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QShowEvent, QWheelEvent
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QResizeEvent, QShowEvent, QWheelEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
@@ -171,6 +172,59 @@ class Select(QComboBox):
         event.ignore()
 
 
+class Tags(QWidget):
+    """A few short words in chips, in as many lines as their place is wide."""
+
+    GAP = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._chips: list[QLabel] = []
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+
+    def show_words(self, words: Sequence[str]) -> None:
+        """Show these."""
+        if [chip.text() for chip in self._chips] == list(words):
+            return
+        for chip in self._chips:
+            chip.hide()
+            chip.deleteLater()
+        self._chips = [label(word, "tag") for word in words]
+        for chip in self._chips:
+            chip.setParent(self)
+            chip.show()
+        self._place(self.width())
+        self.updateGeometry()
+
+    def heightForWidth(self, width: int) -> int:
+        """As many lines as the words need."""
+        return self._place(width, move=False)
+
+    def sizeHint(self) -> QSize:
+        """As it is now."""
+        return QSize(0, self._place(self.width(), move=False))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Break lines anew."""
+        super().resizeEvent(event)
+        self._place(self.width())
+        self.updateGeometry()
+
+    def _place(self, width: int, move: bool = True) -> int:
+        x = y = bottom = 0
+        for chip in self._chips:
+            chip.ensurePolished()
+            size = chip.sizeHint()
+            if x and x + size.width() > width:
+                x, y = 0, bottom + self.GAP
+            if move:
+                chip.setGeometry(x, y, min(size.width(), width), size.height())
+            x, bottom = x + size.width() + self.GAP, y + size.height()
+        return bottom
+
+
 class TitleButton(QPushButton):
     """A title that opens a choice: left-aligned text with a small arrow behind it."""
 
@@ -266,7 +320,9 @@ class Segments(QWidget):
 
 
 class EmptyState(QWidget):
-    """What a page says while it has nothing to show, with the button that changes it."""
+    """What a page says while it has nothing to show, with the button that changes it, and other places to go."""
+
+    asked = Signal(str)  # the key of a place
 
     def __init__(self, icon: str, title: str, text: str, action: str = "") -> None:
         super().__init__()
@@ -284,10 +340,32 @@ class EmptyState(QWidget):
         layout.setAlignment(words, Qt.AlignmentFlag.AlignHCenter)
         if self.action is not None:
             layout.addWidget(self.action, 0, Qt.AlignmentFlag.AlignHCenter)
+        self._places = column(spacing=6, margins=(0, 12, 0, 0))
+        layout.addLayout(self._places)
         layout.addStretch(1)
         self.setLayout(layout)
         self._dress()
         theme().changed.connect(self._dress)
+
+    def show_places(self, groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> None:
+        """Offer places by (text, key) under a title each; a title without places is left out."""
+        while (item := self._places.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
+        for title, places in groups:
+            if not places:
+                continue
+            line = QWidget()
+            inside = row(None, label(title, "secondary"), spacing=6)
+            for text, key in places:
+                made = button(text, "pill", key, partial(self.asked.emit, key))
+                made.setAccessibleName(f"Open {text}")
+                inside.addWidget(made)
+            inside.addStretch(1)
+            line.setLayout(inside)
+            self._places.addWidget(line)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Give the wrapped lines their height, which a centered label is not given by itself."""

@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.images import difference
 from ewm_studio.ui.models.history import REWARD, RunHistory
+from ewm_studio.ui.pages.runs import TITLES
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -59,8 +60,8 @@ def test_runs_are_listed_sorted_filtered_and_shown(qtbot, with_runs):
     page = studio.window.runs_page
     names = [run.name for run in studio.workspace.runs()]
     assert page.view.model().rowCount() == 2
-    page.view.sortByColumn(4, Qt.SortOrder.DescendingOrder)
-    assert page.view.model().index(0, 4).data() == "98"
+    page.view.sortByColumn(TITLES.index("Best reward"), Qt.SortOrder.DescendingOrder)
+    assert page.view.model().index(0, TITLES.index("Best reward")).data() == "98"
     qtbot.keyClicks(page.search, names[1])
     assert page.view.model().rowCount() == 1
     page.search.clear()
@@ -69,27 +70,6 @@ def test_runs_are_listed_sorted_filtered_and_shown(qtbot, with_runs):
     assert studio.window.page == "train"
     assert studio.history.name == names[0]
     assert len(studio.history[REWARD]) == 50
-
-
-def test_a_run_is_noted_and_deleted_to_the_bin(qtbot, with_runs):
-    from PySide6.QtWidgets import QApplication
-
-    from ewm_studio.ui.dialogs import Question, TextQuestion
-
-    studio = with_runs
-    studio.window.show_page("runs")
-    page, name = studio.window.runs_page, studio.workspace.runs()[0].name
-    page.choose(name)
-    qtbot.mouseClick(page._buttons["note"], LEFT)
-    ask = next(w for w in QApplication.topLevelWidgets() if isinstance(w, TextQuestion))
-    qtbot.keyClicks(ask.line, "good one")
-    qtbot.keyClick(ask.line, Qt.Key.Key_Return)
-    assert studio.workspace.info(name).note == "good one"
-    qtbot.mouseClick(page._buttons["delete"], LEFT)
-    ask = next(w for w in QApplication.topLevelWidgets() if isinstance(w, Question))
-    qtbot.mouseClick(ask.yes, LEFT)
-    assert name not in [run.name for run in studio.workspace.runs()]
-    assert (studio.workspace.bin_folder / name).is_dir()
 
 
 def test_runs_are_compared_and_exported(qtbot, with_runs, tmp_path):

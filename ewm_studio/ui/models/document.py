@@ -90,6 +90,11 @@ class ExperimentDocument:
         self.path = path
         self._tell("")
 
+    def edit(self, experiment: Experiment) -> None:
+        """Change many settings at once; the file stays the same one."""
+        self._experiment = experiment.model_copy(update={"versions": {}})
+        self._tell("")
+
     def draft(self) -> str:
         """Everything as text, for `restore_draft`."""
         return self._experiment.model_dump_json()

@@ -66,6 +66,11 @@ class PlotOptions:
     logarithmic: bool = False
     compared: list[RunHistory] = field(default_factory=list)
 
-    def window(self, points: bool) -> int:
-        """Rows the running mean is taken over: 100 episodes, or 10 rows of metrics, in the middle of the slider."""
-        return max(1, round((100.0 if points else 10.0) ** (self.smoothing / 50)))
+    def window(self, points: bool, rows: int) -> int:
+        """Rows the running mean is taken over: 100 episodes, or 10 rows of metrics, in the middle of the slider.
+
+        Of few rows of metrics it takes fewer, an eighth of them in the middle: it would lag behind all of them.
+        """
+        if points:
+            return max(1, round(100.0 ** (self.smoothing / 50)))
+        return max(1, min(round(10.0 ** (self.smoothing / 50)), round(rows * self.smoothing / 400)))
