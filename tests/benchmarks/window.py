@@ -7,7 +7,7 @@ without a window, in the window's own process (`thread`), and in a process of it
 the window does). Sides take turns, each in a fresh interpreter, for `seconds / rounds` a turn, after the start has
 settled. Lateness is that of a 10 ms timer in the GUI thread, over all turns. The speed is steps/s (frames/s) between
 the first and the last progress of a turn; ratios are taken round by round. `idle` is a window with no job, for what
-the machine itself makes late.
+the machine itself makes late. Memory is that of the window's process.
 """
 
 from __future__ import annotations
@@ -131,15 +131,22 @@ def in_window(kind: str, workspace: str, seconds: float, mode: str) -> dict[str,
     timer.setTimerType(Qt.TimerType.PreciseTimer)
     timer.setInterval(TIMER_MILLISECONDS)
     timer.timeout.connect(tick)
+    before = memory()
     timer.start()
     last = time.perf_counter()
     rest(int(seconds * 1000))
     timer.stop()
+    grown = (memory() - before) / seconds * 60
     studio.jobs.stop()
     wait_for(lambda: not studio.jobs.running, PATIENCE_SECONDS)
     studio.window.close()
     del app
-    return {"per_second": speed.per_second, "late": late}
+    return {"per_second": speed.per_second, "late": late, "grown": grown}
+
+
+def memory() -> float:
+    """MB that this process has in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def record_frames(workspace: str) -> None:
@@ -148,7 +155,7 @@ def record_frames(workspace: str) -> None:
     from ewm_studio.training import record
     from ewm_studio.workspace import Workspace
 
-    values = {**EXPERIMENTS["pretrain"], "pretrain": {"frames": FRAMES}, "run": {"save_path": "random"}}
+    values = {**EXPERIMENTS["pretrain"], "pretrain": {"frames": FRAMES, "recording": "random"}}
     for _ in record(Experiment.from_dict(values), Workspace(Path(workspace))):
         pass
 
@@ -171,16 +178,19 @@ def compare(kind: str, modes: list[str], seconds: float, rounds: int, workspace:
     sides = ["alone", *modes]
     speeds: dict[str, list[float]] = {side: [] for side in sides}
     late: dict[str, list[float]] = {side: [] for side in [*sides, "idle"]}
+    grown: dict[str, list[float]] = {side: [] for side in modes}
     late["idle"] = measured_elsewhere("idle", kind, workspace, seconds / rounds)["late"]
     for number in range(rounds):
         for side in sides if number % 2 == 0 else reversed(sides):
             result = measured_elsewhere(side, kind, workspace, seconds / rounds)
             speeds[side].append(result["per_second"])
             late[side] += result["late"]
+            if side in grown:
+                grown[side].append(result["grown"])
             load = os.getloadavg()[0]
             print(f"{kind}, round {number + 1}: {side}: {speeds[side][-1]:,.0f}/s, load {load:.1f}", flush=True)
     unit = "steps/s" if kind == "train" else "frames/s"
-    print(f"\n{kind:10}{unit:>12}{'of alone':>10}{'late: median':>14}{'p99':>9}{'max':>9}  ms")
+    print(f"\n{kind:10}{unit:>12}{'of alone':>10}{'late: median':>14}{'p99':>9}{'max':>9}  ms{'MB a minute':>13}")
     for side in [*sides, "idle"]:
         speed = f"{median(speeds[side]):>12,.0f}" if side in speeds else " " * 12
         share = [own / alone for own, alone in zip(speeds.get(side, []), speeds["alone"], strict=False)]
@@ -189,7 +199,7 @@ def compare(kind: str, modes: list[str], seconds: float, rounds: int, workspace:
             row += "".join(
                 f"{v:>{w}.1f}" for v, w in zip(np.percentile(late[side], (50, 99, 100)), (14, 9, 9), strict=True)
             )
-        print(row)
+        print(row + (f"{median(grown[side]):>17.1f}" if side in grown else ""))
     print(flush=True)
 
 
