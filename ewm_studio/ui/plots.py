@@ -18,6 +18,8 @@ from ewm_studio.ui.models.quantities import AXIS_UNITS, COMPARED, QUANTITIES, Pl
 from ewm_studio.ui.theme import color, theme
 from ewm_studio.ui.widgets import TitleButton, label, row
 
+MOST_POINTS = 2000  # of a curve on the screen: more than it has columns of pixels
+
 
 class QuietAxis(pg.AxisItem):
     """An axis of a few round numbers; the vertical one draws the grid lines."""
@@ -131,7 +133,7 @@ class Canvas(pg.PlotWidget):
         # Made even where menus are off, and without an owner: it would outlive the plot.
         item.ctrlMenu.setParent(self, item.ctrlMenu.windowFlags())
         item.layout.setContentsMargins(0, 2, 12, 0)
-        self.left.setWidth(40)
+        self.left.setWidth(46)
         self.bottom.setHeight(20)
         box = item.getViewBox()
         box.setMouseEnabled(x=True, y=False)
@@ -195,13 +197,28 @@ class Canvas(pg.PlotWidget):
         self.getPlotItem().getViewBox().enableAutoRange(x=False, y=True)
         self.view_reset.emit()
 
-    def follow(self, x: np.ndarray) -> None:
-        """Show from zero to the last of these positions, unless someone looks closer."""
-        if not self.zoomed and len(x):
-            self.getPlotItem().getViewBox().setXRange(0.0, max(float(x[-1]), 1e-6), padding=0)
+    def follow(self, end: float) -> None:
+        """Show from zero to a position, unless someone looks closer."""
+        if not self.zoomed:
+            self.getPlotItem().getViewBox().setXRange(0.0, max(end, 1e-6), padding=0)
 
     def _on_zoomed(self, *_: object) -> None:
         self.zoomed = True
+
+
+def thinned(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """At most about `most` of (N,) points that draw the same picture: the least and greatest of each stretch."""
+    count = len(x)
+    if count <= most:
+        return x, y
+    size = -(-count // (most // 2))
+    whole = count // size * size
+    parts = y[:whole].reshape(-1, size)
+    starts = np.arange(0, whole, size)
+    low, high = starts + parts.argmin(1), starts + parts.argmax(1)
+    picked = np.column_stack([np.minimum(low, high), np.maximum(low, high)]).ravel()
+    picked = np.append(picked, np.arange(whole, count) if whole < count else [count - 1])
+    return x[picked], y[picked]
 
 
 class PlotCard(QFrame):
@@ -222,6 +239,7 @@ class PlotCard(QFrame):
         self.canvas = Canvas()
         self.canvas.hovered.connect(self._on_hover)
         self.canvas.view_reset.connect(self._on_view_reset)
+        self.canvas.getPlotItem().getViewBox().sigRangeChangedManually.connect(self._on_view_reset)  # other points show
         self._line = pg.InfiniteLine(angle=0, movable=False)
         self._line.hide()
         self.canvas.getPlotItem().addItem(self._line, ignoreBounds=True)
@@ -258,24 +276,36 @@ class PlotCard(QFrame):
         series = self.history[what.tag]
         x, y = series.x(options.axis), series.value
         window = options.window(what.tag in (REWARD, LENGTH), len(y))
-        mean = trailing_mean(y, window)
+        latest = float(trailing_mean(y[-window:], window)[-1]) if len(y) else None
+        shown = bool(len(x)) or any(len(other[what.tag]) for other in options.compared)
+        x, y, at, mean = self._visible(x, y, window)
         bottom = self.canvas.bottom
         bottom.unit, bottom.seconds = self._axis_unit(), options.axis == "seconds"
-        self._show_axes(bool(len(x)) or any(len(other[what.tag]) for other in options.compared))
+        self._show_axes(shown)
         self.canvas.getPlotItem().setLogMode(x=False, y=options.logarithmic)
         if options.logarithmic:
             y, mean = np.where(y > 0, y, np.nan), np.where(mean > 0, mean, np.nan)
         self.canvas.raw.setData(x, y, connect="finite")
-        self.canvas.smooth.setData(x, mean, connect="finite")
+        self.canvas.smooth.setData(at, mean, connect="finite")
         self._redraw_compared(window)
-        ends = [x[-1:], *(h[what.tag].x(options.axis)[-1:] for h in options.compared)]
-        self.canvas.follow(np.sort(np.concatenate(ends)))
-        latest = float(mean[-1]) if len(mean) else None
+        if shown:  # all plots end where the run is, so that they can be read side by side
+            self.canvas.follow(max(h.end(options.axis) for h in (self.history, *options.compared)))
         self._say(latest)
         threshold = self.threshold if what.tag == REWARD and len(y) and not options.logarithmic else None
         self._line.setVisible(threshold is not None)
         if threshold is not None:
             self._line.setValue(threshold)
+
+    def _visible(self, x: np.ndarray, y: np.ndarray, window: int) -> tuple[np.ndarray, ...]:
+        """What is to be drawn of (N,) rows: positions and values, then positions and running mean, both thinned."""
+        first, last = 0, len(x)
+        if self.canvas.zoomed and len(x):
+            (low, high), _ = self.canvas.getPlotItem().getViewBox().viewRange()
+            first, last = (int(i) for i in np.searchsorted(x, (low, high)))
+            first, last = max(0, first - 1), min(len(x), last + 1)
+        before = max(0, first - window)
+        mean = trailing_mean(y[before:last], window)[first - before :]
+        return *thinned(x[first:last], y[first:last]), *thinned(x[first:last], mean)
 
     def _axis_unit(self) -> str:
         """What the horizontal axis counts; pretraining counts frames."""
@@ -301,10 +331,10 @@ class PlotCard(QFrame):
             curves.append(curve)
         for curve, history in zip(curves, self.options.compared, strict=True):
             series = history[self.quantity.tag]
-            mean = trailing_mean(series.value, window)
+            _, _, at, mean = self._visible(series.x(self.options.axis), series.value, window)
             if self.options.logarithmic:
                 mean = np.where(mean > 0, mean, np.nan)
-            curve.setData(series.x(self.options.axis), mean, connect="finite")
+            curve.setData(at, mean, connect="finite")
 
     def _say(self, value: float | None, unit: str | None = None) -> None:
         what = self.quantity
@@ -335,8 +365,21 @@ class PlotCard(QFrame):
         axis = self.options.axis
         where = format.duration(at[index]) if axis == "seconds" else f"{format.count(at[index])} {self._axis_unit()}"
         self._say(float(series.value[index]), f"at {where}")
+        self.canvas.setToolTip(self._values_at(float(at[index])))
 
-    def _on_view_reset(self) -> None:
+    def _values_at(self, x: float) -> str:
+        """The values of all runs at a place, for the tooltip; nothing where there is only one run."""
+        if not self.options.compared:
+            return ""
+        lines = []
+        for history in (self.history, *self.options.compared):
+            series = history[self.quantity.tag]
+            if len(series):
+                index = int(np.clip(np.searchsorted(series.x(self.options.axis), x), 0, len(series) - 1))
+                lines.append(f"{format.significant(float(series.value[index]))}  {history.name}")
+        return "\n".join(lines)
+
+    def _on_view_reset(self, *_: object) -> None:
         self.dirty = True
 
     def _fill_menu(self) -> None:

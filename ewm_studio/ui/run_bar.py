@@ -39,6 +39,7 @@ class RunBar(QFrame):
         self.pretrain = button("Pretrain", "", "Train vision and memory beforehand (Ctrl+P)")
         self.train = button("Train", "primary", "Train the controller by PPO (Ctrl+R)")
         self.infer = button("Evaluate", "", "Play the trained model (Ctrl+E)")
+        self._paused = False
         self._jobs: dict[str, QPushButton] = {"pretrain": self.pretrain, "train": self.train, "infer": self.infer}
         for job, made in self._jobs.items():
             made.clicked.connect(lambda _=False, job=job: self.asked.emit(job))
@@ -94,6 +95,8 @@ class RunBar(QFrame):
             made.setEnabled(False)
             restyle(made, role="active" if name == job else "")
         self.pause.setText("Pause")
+        restyle(self.pause, role="")
+        self._paused = False
         self.pause.setEnabled(True)
         self.stop.setEnabled(True)
         self.pause.show()
@@ -105,6 +108,7 @@ class RunBar(QFrame):
 
     def show_paused(self, paused: bool) -> None:
         """The job rests, or goes on."""
+        self._paused = paused
         self.pause.setText("Resume" if paused else "Pause")
         restyle(self.pause, role="primary" if paused else "")
         if paused:
@@ -114,6 +118,8 @@ class RunBar(QFrame):
         """The job was asked to save and end."""
         self.pause.setEnabled(False)
         self.stop.setEnabled(False)
+        self._paused = False
+        restyle(self.pause, role="")
         self._stage.setText("Stopping: saving first")
 
     def show_progress(self, event: Progress, epoch: int | None = None) -> None:
@@ -128,6 +134,10 @@ class RunBar(QFrame):
         else:
             parts.append(f"{format.count(event.done)} {event.unit}")
             self.progress.setRange(0, 0)
+        if self._paused:  # what was on its way when it was asked to rest
+            self._stage.setText("Paused")
+            self._figures.setText(parts[0])
+            return
         if event.per_second > 0:
             parts.append(f"{format.rate(event.per_second)} {event.unit}/s")
         if event.seconds_left is not None and event.seconds_left >= 0.5:

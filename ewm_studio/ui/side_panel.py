@@ -135,6 +135,10 @@ class SidePanel(QFrame):
         self._difference.show_array(apart)
         self._pictures.setVisible(original is not None)
 
+    def show_ended(self) -> None:
+        """Nothing comes in any more."""
+        self._live.setText("")
+
     def show_result(self, title: str, words: str) -> None:
         """Say what an evaluation came to."""
         self._result.setText(title)

@@ -278,6 +278,7 @@ class Studio(QObject):
 
     def _on_ended(self, kind: str, failure: Failure | None) -> None:
         self.window.panel.lock(False)
+        self.window.side.show_ended()
         self.window.bar.show_idle("" if failure else self._last_result)
         self._on_watch()
         if self._closing:

@@ -136,3 +136,18 @@ def test_the_log_filters_by_level_and_words(qtbot, open_studio):
     assert [line.split(" ", 1)[1] for line in log._view.toPlainText().splitlines()] == ["three", "two <b>"]
     qtbot.keyClicks(log.search, "TWO")
     assert log._view.toPlainText().endswith("two <b>")
+
+
+def test_many_points_are_thinned_to_their_extremes():
+    from ewm_studio.ui.plots import thinned
+
+    rng = np.random.default_rng(0)
+    x, y = np.arange(123_457.0), rng.standard_normal(123_457)
+    y[77_777], y[5] = 50.0, -50.0
+    few_x, few_y = thinned(x, y)
+    assert len(few_x) < 2100
+    assert (np.diff(few_x) >= 0).all()
+    assert {50.0, -50.0} <= set(few_y)
+    assert few_x[0] < 150
+    assert few_x[-1] == x[-1]
+    assert np.array_equal(thinned(x[:100], y[:100])[1], y[:100])

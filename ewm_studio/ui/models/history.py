@@ -29,6 +29,9 @@ class Series:
         if self._count == self._rows.shape[1]:
             self._rows = np.concatenate([self._rows, np.empty_like(self._rows)], axis=1)
         self._rows[:, self._count] = (step, epoch, seconds, value)
+        if self._count:  # positions never fall, as plots need them
+            last = self._rows[:3, self._count - 1]
+            np.maximum(self._rows[:3, self._count], last, out=self._rows[:3, self._count])
         self._count += 1
 
     def fill(self, step: np.ndarray, epoch: np.ndarray, seconds: np.ndarray, value: np.ndarray) -> None:
@@ -37,10 +40,12 @@ class Series:
         self._count = len(step)
         for row, column in zip(self._rows, (step, epoch, seconds, value), strict=True):
             row[: self._count] = column
+        positions = self._rows[:3, : self._count]
+        np.maximum.accumulate(positions, axis=1, out=positions)
 
     def x(self, axis: Axis) -> np.ndarray:
         """Positions (N,), never falling, as plots need them."""
-        return np.maximum.accumulate(self._rows[_COLUMNS[axis], : self._count]) if self._count else np.empty(0)
+        return self._rows[_COLUMNS[axis], : self._count]
 
     @property
     def value(self) -> np.ndarray:
@@ -57,6 +62,14 @@ def trailing_mean(values: np.ndarray, window: int) -> np.ndarray:
     if window <= 1 or len(values) == 0:
         return values
     finite = np.isfinite(values)
+    if finite.all():  # the usual case, at a third of the cost
+        sums = np.cumsum(values)
+        mean = sums / np.arange(1, len(values) + 1) if len(values) <= window else np.empty(len(values))
+        if len(values) > window:
+            mean[:window] = sums[:window] / np.arange(1, window + 1)
+            np.subtract(sums[window:], sums[:-window], out=mean[window:])
+            mean[window:] /= window
+        return mean
     sums = np.cumsum(np.where(finite, values, 0.0))
     counts = np.cumsum(finite).astype(float)
     sums[window:] = sums[window:] - sums[:-window].copy()
@@ -81,6 +94,11 @@ class RunHistory:
     def tags(self) -> list[str]:
         """Tags that have rows, in alphabetical order."""
         return sorted(tag for tag, series in self.series.items() if len(series))
+
+    def end(self, axis: Axis) -> float:
+        """Where the run has got to on an axis, by whichever rows are newest."""
+        rows = (s for s in self.series.values() if len(s))
+        return max((float(s.x(axis)[-1]) for s in rows), default=0.0)
 
     def latest(self, tag: str) -> float | None:
         """The last value of a tag."""
