@@ -59,7 +59,7 @@ class WorldModel(nn.Module):
             decision (zero where an episode ended), and the next state.
         """
         if self.memory.hidden_dim == 0:
-            h = self.memory.initial_hidden(z.shape[0]).to(z.device)
+            h = z.new_zeros(z.shape[0], 0)
             return h, h, state
         h_live, state = self.memory.step(z, self.action_encoding(action), state)
         if ended is None:

@@ -50,11 +50,12 @@ class LocalCollector:
 
     def __init__(self, envs: VectorEnvs, model: WorldModel, keep_obs: bool) -> None:
         self.envs, self.model, self.keep_obs = envs, model, keep_obs
+        self.device = model.device  # asking the model walks all its parameters: once, not every step
         self._obs: Tensor | None = None  # (B, ...) the present observations
         self._memory: State = {}
         self._h = torch.empty(0)
         self._starts = torch.empty(0)
-        self._none = torch.zeros(envs.num_envs, dtype=torch.bool, device=model.device)
+        self._none = torch.zeros(envs.num_envs, dtype=torch.bool, device=self.device)
 
     def collect(self, steps: int) -> Rollout:
         """See `Collector`. Every row is an executed step: environments reset within the step, none is inserted."""
@@ -75,12 +76,12 @@ class LocalCollector:
         memory, envs = self.model.memory, self.envs.num_envs
         self._obs = self._to_device(self.envs.reset())
         self._memory = memory.initial_state(envs)
-        self._h = memory.initial_hidden(envs).to(self.model.device)
-        self._starts = torch.ones(envs, dtype=torch.bool, device=self.model.device)
+        self._h = memory.initial_hidden(envs).to(self.device)
+        self._starts = torch.ones(envs, dtype=torch.bool, device=self.device)
 
     def _to_device(self, array: np.ndarray) -> Tensor:
         """A copy on the model's device: the environments reuse their arrays."""
-        return torch.tensor(array, device=self.model.device)
+        return torch.tensor(array, device=self.device)
 
     def _step(self, buffer: RolloutBuffer) -> list[Episode]:
         """One decision and one step in every environment."""
@@ -113,7 +114,7 @@ class LocalCollector:
     def _evaluate(self, buffer: RolloutBuffer) -> None:
         """Values and log-probabilities of all steps at once: the same weights, a fraction of the calls."""
         controller = self.model.controller
-        buffer.finish(self.model.device)
+        buffer.finish(self.device)
         z, h, raw = (x.flatten(0, 1) for x in (buffer.z, buffer.h, buffer.raw))
         value, log_prob = buffer.value.flatten(), buffer.log_prob.flatten()
         for index in torch.arange(len(z)).split(EVALUATE_BATCH):
@@ -148,7 +149,7 @@ class LocalCollector:
         count = len(state["envs"]["envs"])
         if count != self.envs.num_envs:
             raise UserError(f"the run has {count} environments: resume it with env.batch_size (--batch-size) {count}")
-        device = self.model.device
+        device = self.device
         self._obs = self._to_device(self.envs.restore(state["envs"]))
         self._memory = {name: value.to(device) for name, value in state["memory"].items()}
         self._h, self._starts = state["h"].to(device), state["starts"].to(device)
