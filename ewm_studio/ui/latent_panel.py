@@ -130,7 +130,7 @@ class LatentPanel(QFrame):
         self._caption = label("decoded from the sliders", "secondary", "vision")
         self._lines: list[_Line] = []
         self._rows = column(spacing=2)
-        self._all = button("", "link", clicked=self._toggle_all)
+        self._all = button("Show all", "link", clicked=self._toggle_all)
         self._shows_all = False
         self.from_frame = button("From this frame", tip="Back to the latent of the chosen frame", clicked=self.reset)
         self.random = button("Random z", tip="A latent drawn from the standard normal", clicked=self._draw_random)

@@ -82,6 +82,9 @@ def _pretrain_racing(studio: object, out: Path) -> None:
     studio.window.show_page("train")
     _shoot(studio, out, "pretrain-carracing")
     wait_for(lambda: not studio.jobs.running)
+    studio.window.show_page("vision")
+    wait_for(lambda: studio.inspector.idle)
+    _shoot(studio, out, "vision-latents")
 
 
 def _shoot(studio: object, out: Path, name: str) -> None:

@@ -40,7 +40,7 @@ class VisionView:
         name: of the vision component; path: the model's file; step: where in the run it was saved.
         frames: uint8 (N, H, W, C); empty where the model observes no pictures.
         reconstruction: uint8 (N, H, W, C), or None.
-        colors: the feature maps as colors, uint8 (N, H', W', 3), or None.
+        colors: how the feature maps differ from the usual ones at each place, as colors uint8 (N, H', W', 3), or None.
         latents: float32 (N, Z).
         kl: nats of each latent number (Z,), or None; usage: how often each code was taken (K,), or None.
         sample: frames that `kl` and `usage` are taken over.
@@ -181,7 +181,7 @@ def _advance(env: Any, policy: Any) -> tuple[float, bool]:
 
 
 def _look(vision: VisionModel[Any], shown: Tensor, sample: Tensor) -> dict[str, Any]:
-    """Everything about the frames `shown` (N, C, H, W), and figures over `sample` (M, C, H, W)."""
+    """Everything about the frames `shown` (N, C, H, W); figures over `sample` (M, C, H, W), which begins with them."""
     from ewm_studio.models.agent import to_pictures
     from ewm_studio.models.base import Tag
 
@@ -201,8 +201,10 @@ def _look(vision: VisionModel[Any], shown: Tensor, sample: Tensor) -> dict[str, 
         vision.decode(latents[:1])
         found["decode_seconds"] = time.perf_counter() - began
     if "features" in figures:
-        maps = [vision.diagnostics(shown[index : index + 1])["features"] for index in range(len(shown))]
-        found["colors"] = feature_colors(np.stack(maps))
+        maps = np.stack([vision.diagnostics(sample[index : index + 1])["features"] for index in range(len(sample))])
+        if len(maps) > len(shown):
+            maps = maps - maps.mean(0)  # else the colors tell little more than the place in the picture
+        found["colors"] = feature_colors(maps)[: len(shown)]
     return found
 
 

@@ -216,8 +216,8 @@ class VisionPage(QWidget):
         colored = self._colors is not None
         self._captions["reconstruction"].setText("features as colors" if colored else "reconstruction")
         self._captions["reconstruction"].setToolTip(
-            "The three main directions (PCA) of the feature map, as red, green and blue: patches of one color are "
-            "alike to the model"
+            "How the features differ from what is usual at each place: the three main directions (PCA) as red, green "
+            "and blue. Patches of one color are alike to the model"
             if colored
             else ""
         )
