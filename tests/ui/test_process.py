@@ -208,6 +208,7 @@ def children(pid):
     """Ids of the processes below one."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [int(child), *children(int(child))]
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # threads come and go
+            for child in (task / "children").read_text().split():
+                found += [int(child), *children(int(child))]
     return found
