@@ -265,8 +265,12 @@ class PlotCard(QFrame):
 
     def show_history(self, history: RunHistory) -> None:
         """Plot another run."""
-        self.history = history
         self.canvas.reset_view()
+        self.refresh(history)
+
+    def refresh(self, history: RunHistory) -> None:
+        """Plot more of the same run, in the view that there is."""
+        self.history = history
         self.dirty = True
 
     def redraw(self) -> None:

@@ -129,6 +129,13 @@ class TrainPage(QWidget):
             card.show_history(history)
         self._prefer(history.tags)
 
+    def refresh(self, history: RunHistory) -> None:
+        """Plot more of the same run; what someone looks at closely stays in view."""
+        self.history = history
+        for card in self.cards:
+            card.refresh(history)
+        self._prefer(history.tags)
+
     def mark(self, tags: tuple[str, ...]) -> None:
         """Tell that rows were added under these tags."""
         self._prefer(tags)

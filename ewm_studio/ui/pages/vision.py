@@ -302,6 +302,11 @@ class VisionPage(QWidget):
         for card in self.plots:
             card.show_history(history)
 
+    def refresh(self, history: RunHistory) -> None:
+        """Plot more of the same run."""
+        for card in self.plots:
+            card.refresh(history)
+
     def _choose_plots(self) -> None:
         """The pixels' error is plotted where there are reconstructions; else how many directions z takes."""
         pair = ("vision/effective_rank", "vision/held_out_mse")
