@@ -63,14 +63,14 @@ class Commands(QObject):
         self._presets.aboutToShow.connect(self._fill_presets)
         self._recent = window.menus["Workspace"].addMenu("Recent")
         self._recent.aboutToShow.connect(self._fill_recent)
+        self._binned = window.menus["Workspace"].addMenu("Restore a deleted run")
+        self._binned.aboutToShow.connect(self._fill_binned)
         self._add_themes(window.menus["View"])
         window.train_page.compare_wanted.connect(self._fill_compare)
         window.train_page.export_asked.connect(self.export)
         window.train_page.empty.asked.connect(lambda path: self._guarded(partial(studio.open_workspace, Path(path)))())
         self.show_places()
         window.runs_page.asked.connect(self._on_run)
-        studio.jobs.started.connect(lambda _: window.runs_page.lock(True))
-        studio.jobs.ended.connect(lambda *_: window.runs_page.lock(False))
 
     def _guarded(self, slot: Callable[[], None]) -> Callable[[], None]:
         """Bad input becomes a dialog."""
@@ -87,7 +87,7 @@ class Commands(QObject):
 
     def new(self) -> None:
         """Begin with the defaults."""
-        self._replace(Experiment())
+        self.studio.document.replace(Experiment())
 
     def open(self) -> None:
         """Read an experiment from a file that the user picks."""
@@ -102,7 +102,7 @@ class Commands(QObject):
         Raises:
             UserError: it cannot be read.
         """
-        self._replace(Experiment.from_toml(path), path)
+        self.studio.document.replace(Experiment.from_toml(path), path)
 
     def save(self) -> None:
         """Write the experiment to its file."""
@@ -125,11 +125,6 @@ class Commands(QObject):
         QGuiApplication.clipboard().setText(line)
         self.studio.window.train_page.log.add(f"copied: {line}")
 
-    def _replace(self, experiment: Experiment, path: Path | None = None) -> None:
-        if self.studio.jobs.running:
-            raise UserError("Settings are locked while a run goes: stop it first.")
-        self.studio.document.replace(experiment, path)
-
     def _fill_presets(self) -> None:
         self._presets.clear()
         files = sorted(resource("presets").glob("*.toml"))
@@ -140,7 +135,7 @@ class Commands(QObject):
             self._presets.addAction("No presets").setEnabled(False)
 
     def _open_preset(self, file: Path) -> None:
-        self._replace(Experiment.from_toml(file))
+        self.studio.document.replace(Experiment.from_toml(file))
 
     # Workspaces and themes
 
@@ -172,6 +167,18 @@ class Commands(QObject):
             self._recent.addAction(path).triggered.connect(open_it)
         if self._recent.isEmpty():
             self._recent.addAction("None yet").setEnabled(False)
+
+    def _fill_binned(self) -> None:
+        self._binned.clear()
+        for name in self.studio.workspace.binned_runs()[:20]:
+            self._binned.addAction(name).triggered.connect(self._guarded(partial(self._restored, name)))
+        if self._binned.isEmpty():
+            self._binned.addAction("The bin is empty").setEnabled(False)
+
+    def _restored(self, name: str) -> None:
+        self.studio.workspace.restore_run(name)
+        self.studio.show_workspace()
+        self.studio.window.runs_page.choose(name)
 
     def _add_themes(self, menu: QMenu) -> None:
         themes = menu.addMenu("Theme")
@@ -272,8 +279,8 @@ class Commands(QObject):
     def _continue(self, name: str) -> None:
         settings = self._experiment_of(name)
         start = settings.start.model_copy(update={"load_path": name, "patch_load_path": None, "patch": None})
-        self._replace(settings.model_copy(update={"start": start}))
-        self.studio.start("train")
+        self.studio.document.replace(settings.model_copy(update={"start": start}))
+        self.studio.enqueue("train")
 
     def _load_model(self, name: str) -> None:
         """Start from a run's model: its environment and parts come with it, everything else stays as it is."""
@@ -282,7 +289,7 @@ class Commands(QObject):
         update: dict[str, object] = {"env": there.env.model_copy(update=own)}
         update |= {kind: getattr(there, kind) for kind in COMPONENTS}
         update["start"] = here.start.model_copy(update={"load_path": name})
-        self._edit(here.model_copy(update=update))
+        self.studio.document.edit(here.model_copy(update=update))
         self.studio.window.train_page.log.add(f"the next run starts from the best model of {name}")
 
     def _patch(self, kind: str, name: str) -> None:
@@ -291,17 +298,11 @@ class Commands(QObject):
         taken = (here.start.patch or "") if here.start.patch_load_path == name else ""
         letters = "".join(letter for letter in "vmc" if letter in taken or letter == kind[0])
         start = here.start.model_copy(update={"patch_load_path": name, "patch": letters})
-        self._edit(here.model_copy(update={"start": start, kind: getattr(there, kind)}))
+        self.studio.document.edit(here.model_copy(update={"start": start, kind: getattr(there, kind)}))
         self.studio.window.train_page.log.add(f"the next run takes its {kind} from {name}")
 
-    def _edit(self, experiment: Experiment) -> None:
-        """Change several settings at once; they count as edits of the open file."""
-        if self.studio.jobs.running:
-            raise UserError("Settings are locked while a run goes: stop it first.")
-        self.studio.document.edit(experiment)
-
     def _use_settings(self, name: str) -> None:
-        self._replace(self._experiment_of(name))
+        self.studio.document.replace(self._experiment_of(name))
 
     def _rename(self, name: str) -> None:
         def rename(new: str) -> None:
@@ -332,7 +333,7 @@ class Commands(QObject):
         def delete() -> None:
             self._guarded(lambda: self._deleted(name))()
 
-        words = f"{name} moves to the bin of this workspace. It can be restored from there."
+        words = f"{name} moves to the bin of this workspace. The menu brings it back: Workspace, Restore a deleted run."
         Question("Delete the run?", words, "Delete", "Keep it", self.studio.window, delete).open()
 
     def _deleted(self, name: str) -> None:

@@ -101,12 +101,6 @@ class ComponentCard(QFrame):
         elif self.rows is not None:
             self.rows.refresh(path)
 
-    def lock(self, locked: bool) -> None:
-        """Make the card unchangeable, or changeable again."""
-        self.picker.setEnabled(not locked)
-        if self.rows is not None:
-            self.rows.setEnabled(not locked)
-
     def search(self, text: str) -> int:
         """Show only the settings that match; the card goes when none does."""
         found = self.rows.search(text) if self.rows is not None else 0
@@ -132,5 +126,4 @@ class ComponentCard(QFrame):
         fields = fields_of(self.kind, info.settings)
         if fields:
             self.rows = SettingRows(fields, self._document)
-            self.rows.setEnabled(self.picker.isEnabled())
             self._body.addWidget(self.rows)

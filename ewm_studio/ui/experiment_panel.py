@@ -50,8 +50,8 @@ class ExperimentPanel(QFrame):
         self.search.setAccessibleName("Search settings")
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(self._on_search)
-        self._lock_note = label("Settings are locked while the run goes.", "secondary")
-        self._lock_note.hide()
+        self.next_note = label("The run that goes keeps its settings. These are for the next one.", "note", wrap=True)
+        self.next_note.hide()
         self.start_note = StartNote(document)
         self.environment = EnvironmentCard()
         self.environment.chosen.connect(self._on_environment)
@@ -83,7 +83,7 @@ class ExperimentPanel(QFrame):
         content.setContentsMargins(14, 4, 4, 14)
         content.setSpacing(8)
         for widget in (
-            self._lock_note,
+            self.next_note,
             self.start_note,
             self.environment,
             self._problem,
@@ -141,15 +141,9 @@ class ExperimentPanel(QFrame):
         self._problem.setVisible(bool(inspection.problem))
         self.strip.show_total(sum(inspection.parameters.values()))
 
-    def lock(self, locked: bool) -> None:
-        """Settings cannot be changed while a run goes."""
-        self._lock_note.setVisible(locked)
-        self.environment.setEnabled(not locked)
-        self.start_note.setEnabled(not locked)
-        for card in self.cards.values():
-            card.lock(locked)
-        for section in self.sections.values():
-            section.lock(locked)
+    def show_running(self, running: bool) -> None:
+        """Say, while a run goes, that these settings are not its own."""
+        self.next_note.setVisible(running)
 
     def _build_one(self) -> None:
         for section in self.sections.values():

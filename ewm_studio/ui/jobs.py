@@ -1,6 +1,8 @@
-"""Starts one job at a time, drains its events into signals, and ends it cleanly."""
+"""Runs one job at a time, the others waiting in a queue; drains its events into signals, and ends it cleanly."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -13,6 +15,15 @@ from ewm_studio.ui.worker import JobThread, Start, ThreadJob
 DRAIN_MILLISECONDS = 60
 
 
+@dataclass(frozen=True, eq=False)
+class Queued:
+    """A job that waits for its turn, or runs."""
+
+    kind: str  # train, pretrain, infer
+    job: Job | Start
+    words: str = ""  # what it is, for the queue's list
+
+
 class JobRunner(QObject):
     """The running job, seen from the GUI thread. Several may wait; they run one after another."""
 
@@ -21,13 +32,14 @@ class JobRunner(QObject):
     paused = Signal(bool)
     stopping = Signal()
     ended = Signal(str, object)  # kind, Failure or None
+    queue_changed = Signal()
 
     def __init__(self, spares: Spares, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._spares = spares
         self._thread: JobThread | None = None
-        self._kind = ""
-        self._waiting: list[tuple[str, Job | Start]] = []
+        self._present: Queued | None = None
+        self._waiting: list[Queued] = []
         self._timer = QTimer(self)
         self._timer.setInterval(DRAIN_MILLISECONDS)
         self._timer.timeout.connect(self._drain)
@@ -40,23 +52,41 @@ class JobRunner(QObject):
     @property
     def kind(self) -> str:
         """The running job's kind."""
-        return self._kind if self.running else ""
+        return self._present.kind if self._present is not None else ""
 
     @property
-    def waiting(self) -> int:
-        """Jobs that will follow."""
-        return len(self._waiting)
+    def resumes(self) -> str:
+        """The run that the running job goes on with; empty where it begins one."""
+        job = self._present.job if self._present is not None else None
+        return job.resume if isinstance(job, Job) else ""
+
+    @property
+    def waiting(self) -> tuple[Queued, ...]:
+        """The jobs that will follow, in order."""
+        return tuple(self._waiting)
 
     @property
     def pid(self) -> int:
         """The running job's own process; 0 where it has none."""
         return self._thread.pid if self._thread is not None else 0
 
-    def submit(self, kind: str, job: Job | Start) -> None:
+    def submit(self, kind: str, job: Job | Start, words: str = "") -> None:
         """Run a job now, or after the ones before it: in a process of its own, or a function in a thread."""
-        self._waiting.append((kind, job))
+        self._waiting.append(Queued(kind, job, words))
         if not self.running:
             self._next()
+        self.queue_changed.emit()
+
+    def remove(self, queued: Queued) -> None:
+        """Take a job out of the queue; one whose turn has come goes on."""
+        if queued in self._waiting:
+            self._waiting.remove(queued)
+            self.queue_changed.emit()
+
+    def clear(self) -> None:
+        """Let nothing follow what runs."""
+        self._waiting.clear()
+        self.queue_changed.emit()
 
     def toggle_pause(self) -> None:
         """Rest, or go on."""
@@ -69,8 +99,7 @@ class JobRunner(QObject):
         self.paused.emit(self._thread.paused)
 
     def stop(self) -> None:
-        """Ask the job to save and end; those that wait do not follow."""
-        self._waiting.clear()
+        """Ask the job to save and end; the next that waits follows."""
         if self._thread is not None and not self._thread.stopping:
             self._thread.stop()
             self.stopping.emit()
@@ -83,11 +112,12 @@ class JobRunner(QObject):
     def _next(self) -> None:
         if not self._waiting:
             return
-        self._kind, job = self._waiting.pop(0)
+        self._present = self._waiting.pop(0)
+        job = self._present.job
         source = ProcessJob(job, self._spares) if isinstance(job, Job) else ThreadJob(job)
         self._thread = JobThread(source, self)
         self._thread.finished.connect(self._on_finished)
-        self.started.emit(self._kind)
+        self.started.emit(self._present.kind)
         self._thread.start()
         self._timer.start()
 
@@ -97,14 +127,15 @@ class JobRunner(QObject):
             self.events.emit(events)
 
     def _on_finished(self) -> None:
-        thread = self._thread
-        if thread is None:
+        thread, present = self._thread, self._present
+        if thread is None or present is None:
             return
         self._timer.stop()
         self._drain()
         thread.wait()
         failure: Failure | None = thread.failure
-        self._thread = None
+        self._thread = self._present = None
         thread.deleteLater()
-        self.ended.emit(self._kind, failure)
+        self.ended.emit(present.kind, failure)
         self._next()
+        self.queue_changed.emit()

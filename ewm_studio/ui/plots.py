@@ -2,208 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QMenu, QVBoxLayout, QWidget
 
 from ewm_studio.ui import format
 from ewm_studio.ui.models.history import LENGTH, REWARD, RunHistory, trailing_mean
 from ewm_studio.ui.models.quantities import AXIS_UNITS, COMPARED, QUANTITIES, PlotOptions, quantity
+from ewm_studio.ui.plot_canvas import Canvas
 from ewm_studio.ui.theme import color, theme
 from ewm_studio.ui.widgets import TitleButton, label, row
 
 MOST_POINTS = 2000  # of a curve on the screen: more than it has columns of pixels
-
-
-class QuietAxis(pg.AxisItem):
-    """An axis of a few round numbers; the vertical one draws the grid lines."""
-
-    def __init__(self, orientation: str, most: int) -> None:
-        super().__init__(orientation, maxTickLength=0)
-        self._most = most
-        self.unit = ""
-        self.seconds = False
-        self.empty = True  # nothing is plotted: no labels either
-        self.setPen(pg.mkPen(None))
-        self.setTickPen(pg.mkPen(None))
-        font = self.font()
-        font.setPixelSize(11)
-        self.setTickFont(font)
-        self.setStyle(tickTextOffset=4, hideOverlappingLabels=False, autoExpandTextSpace=False)
-
-    def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
-        """At most a handful of round values."""
-        if self.logMode:
-            return self._powers(low, high)
-        span = high - low
-        if not math.isfinite(span) or span <= 0:
-            return []
-        step = _round_step(span / self._most, self.seconds)
-        first = math.ceil(low / step - 1e-9)
-        last = math.floor(high / step + 1e-9)
-        values = [n * step for n in range(first, last + 1)][: self._most + 2]
-        if self.orientation == "bottom":  # a label at the very edge would be cut
-            values = [value for value in values if value <= high - 0.05 * span] or values
-        return [(step, values)]
-
-    def _powers(self, low: float, high: float) -> list[tuple[float, list[float]]]:
-        if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
-            return []
-        step = max(1, math.ceil((math.floor(high) - math.ceil(low)) / self._most))
-        powers = [float(p) for p in range(math.ceil(low), math.floor(high) + 1, step)]
-        if len(powers) < 2:
-            powers = [low + (high - low) * part for part in (0.1, 0.5, 0.9)]
-        return [(1.0, powers)]
-
-    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
-        """Short numbers; the last one of the horizontal axis carries the unit."""
-        if self.logMode:
-            return [format.significant(10.0**value) for value in values]
-        texts = [format.duration(v) if self.seconds else _tick(v, spacing) for v in values]
-        if texts and self.unit and self.orientation == "bottom" and len(texts) > 1:
-            texts[-1] = f"{texts[-1]} {self.unit}"
-        return texts
-
-    def generateDrawSpecs(self, painter: QPainter) -> Any:
-        """Labels only: neither a line nor marks."""
-        specs = super().generateDrawSpecs(painter)
-        if specs is None or self.empty:
-            return None
-        return specs[0], [], specs[2]
-
-    def grid_values(self) -> list[float]:
-        """Where the grid lines are, in data coordinates."""
-        if self.empty:
-            return []
-        low, high = self.range
-        return [value for _, values in self.tickValues(low, high, 100) for value in values]
-
-
-def _round_step(least: float, seconds: bool) -> float:
-    if seconds:
-        for nice in (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400):
-            if nice >= least:
-                return float(nice)
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= least * (1 - 1e-9))
-
-
-def _tick(value: float, spacing: float) -> str:
-    if abs(value) < spacing / 1e6:
-        return "0"
-    if abs(value) >= 10_000 or (abs(value) >= 1000 and spacing >= 500):
-        return format.compact(value)
-    if abs(value) < 0.001 and spacing < 0.001:
-        return format.exponent(value)
-    decimals = max(0, -math.floor(math.log10(spacing) + 1e-9))
-    if decimals and abs(spacing * 10**decimals - round(spacing * 10**decimals)) > 1e-6:
-        decimals += 1
-    return f"{value:,.{decimals}f}"
-
-
-class RoomyBox(pg.ViewBox):
-    """A view with a little air above and below the data, none left and right."""
-
-    def suggestPadding(self, axis: int) -> float:
-        """Share of the range that is added at each end."""
-        return 0.0 if axis == 0 else 0.07
-
-
-class Canvas(pg.PlotWidget):
-    """The drawing area of one plot."""
-
-    hovered = Signal(object)  # x in data coordinates, or None
-    view_reset = Signal()
-
-    def __init__(self) -> None:
-        self.bottom, self.left = QuietAxis("bottom", 4), QuietAxis("left", 3)
-        super().__init__(viewBox=RoomyBox(enableMenu=False), axisItems={"bottom": self.bottom, "left": self.left})
-        self.setCacheMode(self.CacheModeFlag.CacheNone)  # grid lines move with the data
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setMenuEnabled(False)
-        self.hideButtons()
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        item = self.getPlotItem()
-        # Made even where menus are off, and without an owner: it would outlive the plot.
-        item.ctrlMenu.setParent(self, item.ctrlMenu.windowFlags())
-        item.layout.setContentsMargins(0, 2, 12, 0)
-        self.left.setWidth(46)
-        self.bottom.setHeight(20)
-        box = item.getViewBox()
-        box.setMouseEnabled(x=True, y=False)
-        box.enableAutoRange(x=False, y=True)
-        box.setAutoVisible(y=True)
-        self.zoomed = False
-        box.sigRangeChangedManually.connect(self._on_zoomed)
-        self.raw = pg.PlotDataItem()
-        self.smooth = pg.PlotDataItem()
-        for curve in (self.raw, self.smooth):
-            curve.setDownsampling(auto=True, method="peak")
-            curve.setClipToView(True)
-            item.addItem(curve)
-        self.others: list[pg.PlotDataItem] = []
-        self.cross = pg.InfiniteLine(angle=90, movable=False)
-        self.cross.hide()
-        item.addItem(self.cross, ignoreBounds=True)
-
-    def drawBackground(self, painter: QPainter, rect: Any) -> None:
-        """The card's surface, and the grid lines on it."""
-        painter.fillRect(rect, color("panel"))
-        box = self.getPlotItem().getViewBox()
-        area = box.sceneBoundingRect()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-        painter.setPen(color("line"))
-        if self.left.empty:
-            painter.setPen(color("secondary"))
-            painter.drawText(area, int(Qt.AlignmentFlag.AlignCenter), "no values yet")
-        for value in self.left.grid_values():
-            y = box.mapViewToScene(QPointF(0, value)).y()
-            if area.top() - 1 <= y <= area.bottom() + 1:
-                painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
-
-    def mouseMoveEvent(self, event: Any) -> None:
-        """Tell where the pointer is."""
-        super().mouseMoveEvent(event)
-        box = self.getPlotItem().getViewBox()
-        at = self.mapToScene(event.position().toPoint())
-        inside = box.sceneBoundingRect().contains(at)
-        self.hovered.emit(box.mapSceneToView(at).x() if inside else None)
-
-    def leaveEvent(self, event: Any) -> None:
-        """The pointer is gone."""
-        super().leaveEvent(event)
-        self.hovered.emit(None)
-
-    def mouseDoubleClickEvent(self, event: Any) -> None:
-        """Show everything again."""
-        self.reset_view()
-
-    def wheelEvent(self, event: Any) -> None:
-        """Zoom in time with Ctrl; otherwise the page scrolls."""
-        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
-            super().wheelEvent(event)
-        else:
-            event.ignore()
-
-    def reset_view(self) -> None:
-        """Follow the data again."""
-        self.zoomed = False
-        self.getPlotItem().getViewBox().enableAutoRange(x=False, y=True)
-        self.view_reset.emit()
-
-    def follow(self, end: float) -> None:
-        """Show from zero to a position, unless someone looks closer."""
-        if not self.zoomed:
-            self.getPlotItem().getViewBox().setXRange(0.0, max(end, 1e-6), padding=0)
-
-    def _on_zoomed(self, *_: object) -> None:
-        self.zoomed = True
 
 
 def thinned(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:

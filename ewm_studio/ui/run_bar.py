@@ -7,6 +7,8 @@ from PySide6.QtWidgets import QFrame, QMenu, QProgressBar, QPushButton, QWidget
 
 from ewm_studio.training.events import Progress
 from ewm_studio.ui import format
+from ewm_studio.ui.jobs import Queued
+from ewm_studio.ui.queue_menu import QueueMenu
 from ewm_studio.ui.widgets import Elided, button, column, label, restyle, row
 
 JOBS = ("pretrain", "train", "infer")
@@ -45,6 +47,9 @@ class RunBar(QFrame):
             made.clicked.connect(lambda _=False, job=job: self.asked.emit(job))
         self.pause = button("Pause", "", "Rest until resumed (Space)", self.pause_toggled.emit)
         self.stop = button("Stop", "", "Save, then end (Ctrl+.)", self.stop_asked.emit)
+        self.queue = button("Queue", "", "Let another job follow this one")
+        self.queue_menu = QueueMenu(self)
+        self.queue.setMenu(self.queue_menu)
         self._stage = label("", "heading")
         self._figures = Elided("", "secondary")
         self._figures.setAlignment(Qt.AlignmentFlag.AlignRight)
@@ -70,6 +75,7 @@ class RunBar(QFrame):
         layout.addSpacing(8)
         layout.addWidget(self.pause)
         layout.addWidget(self.stop)
+        layout.addWidget(self.queue)
         layout.addSpacing(8)
         layout.addWidget(self._middle, 1)
         layout.addSpacing(8)
@@ -84,6 +90,7 @@ class RunBar(QFrame):
             restyle(made, role="primary" if job == "train" else "")
         self.pause.hide()
         self.stop.hide()
+        self.queue.hide()
         self.progress.hide()
         self._stage.setText(line)
         self._figures.setText(figures)
@@ -101,10 +108,17 @@ class RunBar(QFrame):
         self.stop.setEnabled(True)
         self.pause.show()
         self.stop.show()
+        self.queue.show()
         self.progress.show()
         self.progress.setRange(0, 0)
         self._stage.setText("Starting")
         self._figures.setText("")
+
+    def show_waiting(self, waiting: tuple[Queued, ...]) -> None:
+        """What will follow the running job."""
+        self.queue.setText(f"Queue · {len(waiting)}" if waiting else "Queue")
+        self.queue.setAccessibleName(f"Queue, {len(waiting)} waiting")
+        self.queue_menu.show_waiting(waiting)
 
     def show_paused(self, paused: bool) -> None:
         """The job rests, or goes on."""

@@ -52,6 +52,13 @@ class RunView(QObject):
         self._take(run, RunHistory.load(run, workspace.info(name).job))
         self._window.show_page("train")
 
+    def show_before_resuming(self, workspace: Workspace, name: str) -> None:
+        """Put a run on the plots that a job is about to go on with: up to its latest checkpoint, where that begins."""
+        run = workspace.run(name)
+        latest = run.latest_checkpoint()
+        until = int(latest.stem) if latest is not None else -1
+        self._take(run, RunHistory.load(run, workspace.info(name).job, until))
+
     def show_last(self, workspace: Workspace) -> None:
         """Begin with the newest run, where there is one and nothing is shown yet."""
         last = next(iter(workspace.runs()), None)

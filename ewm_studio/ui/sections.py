@@ -65,7 +65,6 @@ class Section(QWidget):
         self._title = title
         self._document = document
         self.rows: SettingRows | None = None
-        self._locked = False
         self.header = button(title, "section")
         self.header.setCheckable(True)
         self.header.setIconSize(QSize(14, 14))
@@ -96,7 +95,6 @@ class Section(QWidget):
             self.rows = SettingRows(self.fields, self._document)
             self.rows.setContentsMargins(0, 0, 0, 8)
             self.rows.setVisible(self.opened)
-            self.rows.setEnabled(not self._locked)
             self._layout.addWidget(self.rows)
         return self.rows
 
@@ -120,12 +118,6 @@ class Section(QWidget):
         rows.setVisible(bool(found))
         self.setVisible(bool(found))
         return found
-
-    def lock(self, locked: bool) -> None:
-        """Make the rows unchangeable, or changeable again."""
-        self._locked = locked
-        if self.rows is not None:
-            self.rows.setEnabled(not locked)
 
     def _on_toggled(self, opened: bool) -> None:
         if opened:

@@ -37,6 +37,7 @@ TICK_MILLISECONDS = 50
 WATCH_MILLISECONDS = 2000
 LATENESS_SECONDS = 5.0
 SIDE_SECONDS = 0.5
+_TITLES = {"pretrain": "Pretrain", "train": "Train", "infer": "Evaluate"}
 
 
 class Studio(QObject):
@@ -99,6 +100,10 @@ class Studio(QObject):
         jobs.paused.connect(window.bar.show_paused)
         jobs.stopping.connect(window.bar.show_stopping)
         jobs.ended.connect(self._on_ended)
+        jobs.queue_changed.connect(lambda: window.bar.show_waiting(jobs.waiting))
+        window.bar.queue_menu.asked.connect(self.enqueue)
+        window.bar.queue_menu.removed.connect(jobs.remove)
+        window.bar.queue_menu.cleared.connect(jobs.clear)
         self.fitting.ready.connect(self._show_last_run)
 
     def begin(self) -> None:
@@ -127,9 +132,12 @@ class Studio(QObject):
     # Jobs
 
     def start(self, kind: str) -> None:
-        """Start a job with the settings as they are now."""
-        if self.jobs.running:
-            return
+        """Start a job with the settings as they are now, unless one runs: a second click asks for no second job."""
+        if not self.jobs.running:
+            self.enqueue(kind)
+
+    def enqueue(self, kind: str) -> None:
+        """Run a job with the settings as they are now, after those that were asked for before."""
         experiment, model = self.document.experiment, ""
         if kind == "infer":
             model = experiment.start.load_path or self._model_to_play()
@@ -138,33 +146,34 @@ class Studio(QObject):
                     UserError("There is no model to play yet: train one, or choose one on the Runs page.")
                 )
                 return
-        self.submit(kind, self._job(kind, experiment=experiment.model_dump(mode="json"), model=model))
+        what = model or f"{experiment.env.id}, seed {experiment.run.seed}"
+        job = self._job(kind, experiment=experiment.model_dump(mode="json"), model=model)
+        self.submit(kind, job, f"{_TITLES[kind]} {what}")
 
-    def submit(self, kind: str, job: Job | Start) -> None:
+    def submit(self, kind: str, job: Job | Start, words: str = "") -> None:
         """Run a job in a process of its own; or, in a thread, any function that gives a generator of events."""
-        self.jobs.submit(kind, job)
+        self.jobs.submit(kind, job, words)
 
     def resume(self, name: str) -> None:
-        """Go on with a run where it was stopped."""
-        if self.jobs.running:
-            return
+        """Go on with a run where it was stopped, after the jobs that were asked for before."""
         info = self.workspace.info(name)
-        self.show_run(name)
-        self.submit(info.job, self._job(info.job, resume=name))
+        self.submit(info.job, self._job(info.job, resume=name), f"Resume {name}")
 
     def _job(self, kind: Any, experiment: dict[str, Any] | None = None, resume: str = "", model: str = "") -> Job:
         return Job(kind, str(self.workspace.path.resolve()), experiment or {}, resume, model)
 
     def _model_to_play(self) -> str:
         shown = self.view.run
-        if shown is not None and shown.best_checkpoint() is not None:
+        if shown is not None and (self.jobs.kind == "train" or shown.best_checkpoint() is not None):
             return shown.name
         return next((r.name for r in self.workspace.runs() if r.checkpoint and r.job == "train"), "")
 
     def _on_started(self, kind: str) -> None:
         self.window.bar.show_running(kind)
-        self.window.panel.lock(True)
+        self.window.panel.show_running(True)
         self._feed.begin(kind)
+        if self.jobs.resumes:
+            self.view.show_before_resuming(self.workspace, self.jobs.resumes)
         if kind != "infer" and self.window.page == "runs":
             self.window.show_page("train")
 
@@ -172,7 +181,7 @@ class Studio(QObject):
         self._feed.take(events, self.workspace)
 
     def _on_ended(self, kind: str, failure: Failure | None) -> None:
-        self.window.panel.lock(False)
+        self.window.panel.show_running(False)
         self.window.side.show_ended()
         self.window.bar.show_idle("" if failure else self._feed.last_result)
         self._on_watch()
@@ -236,12 +245,11 @@ class Studio(QObject):
 
     def _observe_pictures(self) -> None:
         """Have the environment's picture observed in place of its numbers, by a vision that sees pictures."""
-        if self.jobs.running:
-            return
         self.document.set("env.pixels", True)
         if self.document.experiment.vision.name == "Identity":
             self.document.set("vision.name", "auto")
-        self.view.clear_vision()
+        if not self.jobs.running:
+            self.view.clear_vision()
 
     # Time
 
@@ -292,6 +300,8 @@ class Studio(QObject):
             event.ignore()
             if not self._closing:
                 words = "The run is saved at its next safe point and can be resumed later."
+                if self.jobs.waiting:
+                    words += f" What waits in the queue ({len(self.jobs.waiting)}) is forgotten."
                 Question(
                     "Stop the run and close?", words, "Stop and close", "Keep running", self.window, self.leave
                 ).open()
@@ -304,6 +314,7 @@ class Studio(QObject):
     def leave(self) -> None:
         """Stop what runs, then close, without asking."""
         self._silence()
+        self.jobs.clear()
         self.jobs.stop()
         if not self.jobs.running:
             self.window.close()

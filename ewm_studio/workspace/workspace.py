@@ -161,14 +161,18 @@ class Workspace:
             connection.execute("UPDATE runs SET deleted = ? WHERE name = ?", (time.time(), run.name))
         return target
 
+    def binned_runs(self) -> list[str]:
+        """Names of the runs in the bin, the one deleted last first."""
+        rows = self._database.read("SELECT name FROM runs WHERE deleted IS NOT NULL ORDER BY deleted DESC")
+        return [row[0] for row in rows if (self.bin_folder / row[0]).is_dir()]
+
     def restore_run(self, name: str) -> Run:
         """Take a run out of the bin.
 
         Raises:
             UserError: it is not there.
         """
-        rows = self._database.read("SELECT name FROM runs WHERE deleted IS NOT NULL")
-        binned = [row[0] for row in rows if (self.bin_folder / row[0]).is_dir()]
+        binned = self.binned_runs()
         if name not in binned:
             raise UserError(f"no run {name[:80]!r} in the bin; {nearest(name, binned)}")
         try:

@@ -232,8 +232,6 @@ def test_continuing_trains_a_new_run_from_the_best_model(qtbot, trained):
     studio.document.replace(Experiment())
     page.choose(run.name)
     qtbot.mouseClick(page._buttons["continue"], LEFT)
-    qtbot.waitUntil(lambda: studio.jobs.running, timeout=WAIT)
-    assert not page._buttons["continue"].isEnabled()
     qtbot.waitUntil(lambda: not studio.jobs.running and len(studio.workspace.runs()) == 2, timeout=WAIT)
     made = next(info for info in studio.workspace.runs() if info.name != run.name)
     assert made.state == "finished"
@@ -241,3 +239,18 @@ def test_continuing_trains_a_new_run_from_the_best_model(qtbot, trained):
     assert written.start.load_path == run.name
     assert written.train.total_steps == 2000
     assert written.controller.given["hidden_size"] == 24
+
+
+def test_a_deleted_run_comes_back_from_the_bin(qtbot, with_runs):
+    studio = with_runs
+    page, name = studio.window.runs_page, studio.workspace.runs()[0].name
+    studio.commands._deleted(name)
+    assert name not in [info.name for info in studio.workspace.runs()]
+    menu = studio.commands._binned
+    menu.aboutToShow.emit()
+    (action,) = menu.actions()
+    assert action.text() == name
+    action.trigger()
+    assert page.chosen.name == name
+    menu.aboutToShow.emit()
+    assert [a.text() for a in menu.actions()] == ["The bin is empty"]

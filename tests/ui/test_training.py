@@ -35,7 +35,7 @@ def test_train_cartpole_to_the_end_evaluate_and_find_it_again(qtbot, studio, ope
     qtbot.waitUntil(lambda: studio.jobs.running and len(studio.history[REWARD]) > 0, timeout=WAIT)
     assert not window.bar.train.isEnabled()
     assert window.bar.stop.isVisible()
-    assert not window.panel.cards["vision"].picker.isEnabled()
+    assert window.panel.next_note.isVisible()
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
 
     (run,) = studio.workspace.runs()
@@ -181,6 +181,55 @@ def test_jobs_queue_up(qtbot, studio):
         studio.submit("train", job(name))
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
     assert order == ["first", "second", "third"]
+
+
+def choose(menu, words):
+    """Pick the entry of a menu that holds these words."""
+    (action,) = [a for a in menu.actions() if words in a.text()]
+    action.trigger()
+
+
+def test_jobs_wait_with_the_settings_of_their_time_and_follow_when_one_is_stopped(qtbot, studio):
+    window = studio.window
+    type_steps(qtbot, studio, 1_000_000)
+    qtbot.mouseClick(window.bar.train, LEFT)
+    qtbot.waitUntil(lambda: len(studio.history["ppo/entropy"]) > 0, timeout=WAIT)
+    type_steps(qtbot, studio, 2000)  # settings stay open: they are those of the next run
+    for seed in (5, 6, 7):
+        studio.document.set("run.seed", seed)
+        choose(window.bar.queue_menu, "Train after this")
+    choose(window.bar.queue_menu, "Evaluate after this")
+    assert window.bar.queue.text() == "Queue · 4"
+    choose(window.bar.queue_menu, "seed 6")  # takes it out again
+    assert window.bar.queue.text() == "Queue · 3"
+    qtbot.mouseClick(window.bar.stop, LEFT)
+    qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
+    runs = list(reversed(studio.workspace.runs()))
+    assert [(run.seed, run.state) for run in runs] == [(0, "stopped"), (5, "finished"), (7, "finished")]
+    assert [run.steps for run in runs[1:]] == [2000, 2000]
+    assert "over 10 episodes" in window.train_page.log.lines[0].text
+    assert not window.bar.queue.isVisible()
+
+
+def test_a_run_resumed_from_the_queue_goes_on_with_its_curves(qtbot, studio):
+    studio.document.set("train.total_steps", 1_000_000)
+    studio.start("train")
+    qtbot.waitUntil(lambda: len(studio.history["ppo/entropy"]) > 1, timeout=WAIT)
+    first = studio.history.name
+    studio.enqueue("train")
+    studio.jobs.stop()
+    qtbot.waitUntil(lambda: studio.history.name != first and len(studio.history["ppo/entropy"]) > 1, timeout=WAIT)
+    studio.resume(first)
+    studio.jobs.stop()
+    qtbot.waitUntil(lambda: studio.history.name == first, timeout=WAIT)
+    before = len(studio.history["ppo/entropy"])
+    assert before > 1
+    qtbot.waitUntil(lambda: len(studio.history["ppo/entropy"]) > before, timeout=WAIT)
+    studio.jobs.stop()
+    qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
+    stored = RunHistory.load(studio.workspace.run(first))
+    assert stored[REWARD].value.tolist() == studio.history[REWARD].value.tolist()
+    assert len(stored["ppo/entropy"]) == len(studio.history["ppo/entropy"])
 
 
 def test_evaluating_without_a_model_says_what_to_do(qtbot, studio):

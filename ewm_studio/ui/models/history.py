@@ -120,19 +120,22 @@ class RunHistory:
         return tuple(event.values)
 
     @classmethod
-    def load(cls, run: Run, job: str = "train") -> RunHistory:
-        """The history of a run as its workspace holds it, whoever is writing it."""
+    def load(cls, run: Run, job: str = "train", until: int | None = None) -> RunHistory:
+        """The history of a run as its workspace holds it, whoever is writing it; `until` leaves out later steps."""
         history = cls(run.name, job)
         epochs = np.empty((2, 0))
         for tag in run.tags():
             points = run.metrics(tag)
-            history[tag].fill(points.step, points.epoch, points.seconds, points.value)
+            kept = slice(None) if until is None else points.step <= until
+            history[tag].fill(points.step[kept], points.epoch[kept], points.seconds[kept], points.value[kept])
             if len(points.step) > epochs.shape[1]:
                 epochs = np.stack([points.step, points.epoch])
         episodes = run.episodes()
         if len(episodes.step):
             steps, epoch = epochs if epochs.shape[1] else (episodes.step, np.zeros(len(episodes.step)))
             at = np.interp(episodes.step, steps, epoch)
-            history[REWARD].fill(episodes.step, at, episodes.seconds, episodes.reward)
-            history[LENGTH].fill(episodes.step, at, episodes.seconds, episodes.length)
+            kept = slice(None) if until is None else episodes.step <= until
+            where = (episodes.step[kept], at[kept], episodes.seconds[kept])
+            history[REWARD].fill(*where, episodes.reward[kept])
+            history[LENGTH].fill(*where, episodes.length[kept])
         return history

@@ -59,7 +59,6 @@ BUTTONS = ("show", "compare", "resume", "continue", "load")
 PARTS = ("patch_v", "patch_m", "patch_c")
 MORE = ("settings", "rename", "note", "delete")
 NEED_A_MODEL = ("resume", "continue", "load", *PARTS)
-STARTING = ("resume", "continue", "load", "settings", *PARTS)
 Index = QModelIndex | QPersistentModelIndex
 
 
@@ -173,7 +172,6 @@ class RunsPage(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._locked = False
         self.table = RunTable()
         self._shown = QSortFilterProxyModel()
         self._shown.setSourceModel(self.table)
@@ -273,11 +271,6 @@ class RunsPage(QWidget):
             self.view.selectRow(0)
         self._on_selected()
 
-    def lock(self, locked: bool) -> None:
-        """While a job runs, nothing can be started nor settings be changed."""
-        self._locked = locked
-        self._on_selected()
-
     def _action(self, what: str, text: str, tip: str, keys: str) -> QAction:
         action = QAction(text, self.view)
         action.setToolTip(tip)
@@ -303,8 +296,6 @@ class RunsPage(QWidget):
             self.asked.emit(what, info.name)
 
     def _possible(self, what: str, info: RunInfo) -> bool:
-        if self._locked and what in STARTING:
-            return False
         if what in ("rename", "delete") and info.state == "running":
             return False
         if what == "resume" and info.state in ("running", "finished"):
