@@ -86,7 +86,7 @@ class MainWindow(QMainWindow):
             self.split.addWidget(widget)
             self.split.setStretchFactor(index, int(index == 1))
         self.split.setCollapsible(1, False)
-        self.split.setSizes([320, 800, 260])
+        self.split.setSizes([320, 800, 264])
         self.status = self._make_status()
         middle = QWidget()
         beside = row(self.rail, spacing=0)

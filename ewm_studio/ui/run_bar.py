@@ -140,13 +140,14 @@ class RunBar(QFrame):
         """One line: stage, progress, speed, time left."""
         stage = _STAGES.get(event.stage, event.stage.capitalize())
         self._stage.setText(f"{stage} · epoch {format.count(epoch)}" if epoch and event.stage == "train" else stage)
+        unit = "" if event.per_second > 0 and not self._paused else f" {event.unit}"  # the speed names it
         parts = []
         if event.total:
-            parts.append(f"{format.count(event.done)} of {format.count(event.total)} {event.unit}")
+            parts.append(f"{format.count(event.done)} of {format.count(event.total)}{unit}")
             self.progress.setRange(0, PROGRESS_PARTS)
             self.progress.setValue(round(PROGRESS_PARTS * min(1.0, event.done / event.total)))
         else:
-            parts.append(f"{format.count(event.done)} {event.unit}")
+            parts.append(f"{format.count(event.done)}{unit}")
             self.progress.setRange(0, 0)
         if self._paused:  # what was on its way when it was asked to rest
             self._stage.setText("Paused")

@@ -47,7 +47,7 @@ class SidePanel(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("sidePanel")
-        self.setMinimumWidth(236)
+        self.setMinimumWidth(264)  # the longest name and value, side by side
         self._live = label("", "secondary")
         self._observation = Picture("Observation")
         self._reconstruction = Picture("Reconstruction")

@@ -148,6 +148,7 @@ def harmless(monkeypatch, studio):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("events", [300, 10_000])
 def test_nothing_breaks_under_random_clicks_and_keys(qtbot, harmless, events, monkeypatch):
     studio = harmless
@@ -179,6 +180,7 @@ def test_nothing_breaks_under_random_clicks_and_keys(qtbot, harmless, events, mo
         top.close()
         QApplication.processEvents()
     monkey.guard.stop()
+    studio.jobs.clear()
     studio.jobs.stop()
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
     qtbot.waitUntil(lambda: not studio.busy, timeout=WAIT)

@@ -43,6 +43,11 @@ class Series:
         positions = self._rows[:3, : self._count]
         np.maximum.accumulate(positions, axis=1, out=positions)
 
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return self._rows.nbytes
+
     def x(self, axis: Axis) -> np.ndarray:
         """Positions (N,), never falling, as plots need them."""
         return self._rows[_COLUMNS[axis], : self._count]

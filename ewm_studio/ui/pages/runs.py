@@ -95,10 +95,10 @@ class Column:
 COLUMNS = (
     Column("Run", 212, lambda run: run.title or run.name),
     Column("State", 80, lambda run: run.state),
-    Column("Environment", 104, lambda run: run.env),
+    Column("Environment", 124, lambda run: run.env),
     Column("Best reward", 96, lambda run: _reward(run.best_reward), lambda run: run.best_reward, True),
     Column("Steps", 76, lambda run: format.count(run.steps), lambda run: run.steps, True),
-    Column("Time", 84, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run)),
+    Column("Time", 100, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run)),
     Column("Started", 140, lambda run: format.date(run.started or run.created), lambda run: run.started or run.created),
     Column("Parts", 320, lambda run: parts_of(run)),
     Column("Mean reward", 100, lambda run: _reward(run.mean_reward), lambda run: run.mean_reward, True),
