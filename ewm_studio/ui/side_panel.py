@@ -78,7 +78,9 @@ class SidePanel(QFrame):
         layout.setContentsMargins(MARGIN, 10, MARGIN, 14)
         layout.setSpacing(8)
         self._heading = label("This run", "heading")
+        self._nothing = label("Its figures stand here as soon as there is one.", "secondary", wrap=True)
         layout.addLayout(row(self._heading, self._live, None))
+        layout.addWidget(self._nothing)
         layout.addWidget(self._pictures)
         layout.addLayout(self._make_figures())
         layout.addWidget(self._result_box)
@@ -106,6 +108,7 @@ class SidePanel(QFrame):
 
     def show_history(self, history: RunHistory) -> None:
         """Bring the figures up to date."""
+        self._nothing.setVisible(not history.name)
         rewards = history[REWARD].value
         known = {
             "best": float(rewards.max()) if len(rewards) else None,

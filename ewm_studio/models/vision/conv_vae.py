@@ -30,7 +30,7 @@ class ConvVAESettings(ComponentSettings):
     kl_free: float = setting(
         0.5,
         "Divergence from the standard normal that costs nothing; more keeps more of the picture.",
-        unit="nats per latent number",
+        unit="nats / dim",
         ge=0,
         le=100,
     )
