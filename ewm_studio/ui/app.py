@@ -27,8 +27,8 @@ _LEVELS = {
 }
 
 
-def make_app() -> QApplication:
-    """The application, dressed in the remembered theme."""
+def make_app(dressed: bool = True) -> QApplication:
+    """The application, dressed in the remembered theme or, for now, not at all."""
     app = QApplication.instance()
     if not isinstance(app, QApplication):
         QApplication.setHighDpiScaleFactorRoundingPolicy(Qt.HighDpiScaleFactorRoundingPolicy.PassThrough)
@@ -38,9 +38,15 @@ def make_app() -> QApplication:
     if app.style().name().casefold() != "fusion":
         app.setStyle("Fusion")
         theme().follow_system()
+    if dressed:
+        dress()
+    return app
+
+
+def dress() -> None:
+    """Apply the remembered theme."""
     mode = store.text("theme", "system")
     theme().apply(next((m for m in MODES if m == mode), "system"))
-    return app
 
 
 class Reports(QObject):
@@ -76,10 +82,11 @@ def main(workspace: str | Path | None = None) -> int:
     Raises:
         UserError: the workspace cannot be used.
     """
-    app = make_app()
+    app = make_app(dressed=False)
     route_qt_messages()
     path = Path(workspace) if workspace else Path(store.text("workspace") or default_workspace())
     studio = Studio(Workspace(path))
+    dress()  # only now: each part that is put into another would be dressed again, half as long as all else takes
     reports = Reports()
     reports.raised.connect(studio.show_failure)
     reports.install()
