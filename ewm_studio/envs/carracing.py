@@ -30,6 +30,7 @@ from gymnasium.envs.box2d.car_racing import (
 )
 from pygame import gfxdraw
 
+from ewm_studio.envs.carracing_car import FastCar
 from ewm_studio.envs.carracing_view import BAR_H, Camera, Canvas, Point, Polygons, get_canvas, grass, painted
 
 ZOOM_FRAMES = FPS  # at the start of an episode, in which the camera comes down to the car: one second
@@ -55,6 +56,12 @@ class FastCarRacing(CarRacing):
     _polygons_of: Any = None  # the track that `_polygons` is of
     _body_of: Any = None  # the car that `_body` is of
     _body: list[_Part]
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """As the stock step."""
+        if action is None:  # the first step of an episode, of `reset`, which has just made the stock car
+            self.car.__class__ = FastCar
+        return super().step(action)
 
     def frame(self) -> np.ndarray:
         """The frame after the last step, uint8 (96, 96, 3), as that step would have returned it."""
