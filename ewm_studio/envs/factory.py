@@ -13,6 +13,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.wrappers import HumanRendering
 
 from ewm_studio.envs import register
+from ewm_studio.envs.carracing_known import unknown_source
 from ewm_studio.envs.prepared import PreparedEnv, RenderedObservation
 from ewm_studio.envs.spaces import describe
 from ewm_studio.errors import UserError, nearest
@@ -45,7 +46,8 @@ def make_env(
     Args:
         id: any registered id, or `module:Id-v0`, whose module is imported first.
         pixels: observe the rendered picture, uint8 (H, W, 3), instead.
-        fast: CarRacing is the fast class: the same frames, rewards and infos, bit for bit.
+        fast: CarRacing is the fast class: the same frames, rewards and infos, bit for bit. Where Gymnasium's own is not
+            the one that the fast class was compared with, it stays (`env_notes` says so).
         render_mode: as Gymnasium has it; "human" opens a window.
         max_episode_steps: truncate episodes after this many steps; None keeps the environment's own limit.
 
@@ -90,6 +92,16 @@ def settling_frames(env: gym.Env) -> int:
 
         return ZOOM_FRAMES
     return 0
+
+
+def env_notes(settings: EnvSettings) -> list[str]:
+    """What the user should know about an environment with these settings, one line each, before a job starts.
+
+    Raises:
+        UserError: there is no such environment.
+    """
+    note = unknown_source() if settings.fast and _is_stock_car_racing(find_spec(settings.id)) else None
+    return [note] if note else []
 
 
 def env_ids() -> list[str]:
@@ -155,7 +167,7 @@ def _make(
     else:
         _draw_without_display()
     spec = copy.deepcopy(found)
-    swapped = fast and spec.entry_point in _STOCK_CAR_RACING
+    swapped = fast and _is_stock_car_racing(spec) and unknown_source() is None
     if swapped:
         spec.entry_point = _FAST_CAR_RACING
     if not checks:
@@ -177,6 +189,10 @@ def _make(
             "MultiDiscrete and MultiBinary"
         )
     return env
+
+
+def _is_stock_car_racing(spec: EnvSpec) -> bool:
+    return spec.entry_point in _STOCK_CAR_RACING
 
 
 def _render_modes(id: str) -> list[str]:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ewm_studio.envs.factory import make_training_env
+from ewm_studio.envs.factory import env_notes, make_training_env
 from ewm_studio.errors import UserError
 from ewm_studio.models.agent import Agent
 from ewm_studio.settings import EnvSettings, Experiment
-from ewm_studio.training.events import EpisodeFinished, Event, Finished, JobControl, RunStarted
+from ewm_studio.training.events import EpisodeFinished, Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.training.failures import environment_at_work, explains_failures
 from ewm_studio.training.meter import Meter
 from ewm_studio.training.setup import choose_device, load_for, patch_from, preprocessor_of, set_threads, spaces_of
@@ -48,6 +48,7 @@ def infer(
         "",
         f"{agent.world_model.summary()} on {experiment.env.id}, {'greedy' if settings.greedy else 'sampled'}",
     )
+    yield from (Message(line, "warning") for line in env_notes(experiment.env))
     meter, scores = Meter("infer", settings.episodes, "episodes"), list[EpisodeScore]()
     began, steps = time.monotonic(), 0
     for score in play(agent, experiment.env, experiment.run.seed, settings.episodes, settings.greedy, control):

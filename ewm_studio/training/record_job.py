@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ewm_studio.data.recordings import RecordingWriter
-from ewm_studio.envs.factory import make_env
+from ewm_studio.envs.factory import env_notes, make_env
 from ewm_studio.envs.spaces import space_to_json
 from ewm_studio.models.agent import Agent, AgentState
 from ewm_studio.settings import Experiment
@@ -66,6 +66,7 @@ def record(
             },
         )
         yield RunStarted("record", name, str(writer.folder), f"{settings.id} by {source} policy")
+        yield from (Message(line, "warning") for line in env_notes(settings))
         yield from _episodes(env, decide, writer, experiment, control)
     finally:
         env.close()

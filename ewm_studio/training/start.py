@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ewm_studio.envs.factory import env_notes
 from ewm_studio.envs.vector import choose_batch_size
 from ewm_studio.errors import UserError
 from ewm_studio.models.registry import broken_components
@@ -62,7 +63,7 @@ def prepare(experiment: Experiment, workspace: Workspace, resume: str | None) ->
     device = choose_device(experiment.run.device)
     save_path = save_path_of(experiment)
     set_threads(experiment.run.threads, spaces.observation)
-    notes = [Message(line, "warning") for line in broken_components()]
+    notes = [Message(line, "warning") for line in [*broken_components(), *env_notes(experiment.env)]]
     if experiment.env.batch_size == "auto":
         count, sentence = choose_batch_size(experiment.env)
         experiment = experiment.with_values(("env.batch_size", count))
