@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -247,6 +248,19 @@ def test_a_window_shows_the_stock_picture() -> None:
     np.testing.assert_array_equal(*seen)
     assert np.ptp(seen[0]) > 0
     stock.close()
+
+
+def test_threads_draw_side_by_side() -> None:
+    """As a window does that drives in one thread and trains in another."""
+
+    def frames(seed: int) -> np.ndarray:
+        env, rng = FastCarRacing(), np.random.default_rng(seed)
+        env.reset(seed=seed)
+        return np.array([env.step(wander(env, rng))[0] for _ in range(150)])
+
+    alone = [frames(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        np.testing.assert_array_equal(list(threads.map(frames, range(4))), alone)
 
 
 def test_factory_swaps_it_in_and_nothing_else_changes() -> None:

@@ -2,9 +2,13 @@
 
 The stock environment spends nearly all its time drawing: some 700 polygons a frame are transformed one corner at a
 time, of which about 25 touch the screen, and a picture of 1000x800 is made, turned over and shrunk to 96x96. Here
-the polygons that touch the screen are found with one NumPy expression, buffers, font and texts are kept, and the
-picture is turned over after it was shrunk in width, when it is a tenth as large. Frames that nobody looks at are not
-drawn at all (`draw`, `frame`).
+the polygons that touch the screen are found with one NumPy expression, buffers, font and texts are kept, the picture
+stays in the processor's cache, and it is turned over after it was shrunk in width, when it is a tenth as large. What
+the instruments hide is not painted. Frames that nobody looks at are not drawn at all (`draw`, `frame`). The same goes
+for the pictures of `render()`.
+
+What is shown is made of the same calls of pygame, in the same order, with the same numbers; that it is the same holds
+for the sources of Gymnasium that are listed in `carracing_known`, and no other is replaced.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from gymnasium.envs.box2d.car_racing import (
 from pygame import gfxdraw
 
 from ewm_studio.envs.carracing_car import FastCar
-from ewm_studio.envs.carracing_view import BAR_H, Camera, Canvas, Point, Polygons, get_canvas, grass, painted
+from ewm_studio.envs.carracing_view import BAR_H, Camera, Canvas, Point, Polygons, drawing, get_canvas, grass, painted
 
 ZOOM_FRAMES = FPS  # at the start of an episode, in which the camera comes down to the car: one second
 _BAR_LIMIT = (BAR_H - 2) / (WINDOW_H / 40) - 1  # the tallest instrument that stays inside the bar
@@ -65,13 +69,15 @@ class FastCarRacing(CarRacing):
 
     def frame(self) -> np.ndarray:
         """The frame after the last step, uint8 (96, 96, 3), as that step would have returned it."""
-        return self._picture(STATE_W, STATE_H, self._shown_reward, particles=False)
+        with drawing:
+            return self._picture(STATE_W, STATE_H, self._shown_reward, particles=False)
 
     def _render(self, mode: str) -> Any:
         if mode == "human" or "t" not in self.__dict__:
             return super()._render(mode)
         if mode == "rgb_array":
-            return self._picture(VIDEO_W, VIDEO_H, self.reward, particles=True)
+            with drawing:
+                return self._picture(VIDEO_W, VIDEO_H, self.reward, particles=True)
         # The stock step draws before it takes off the frame's 0.1, so the number shown lags.
         self._shown_reward = self.reward
         return self.frame() if self.draw else self.state
@@ -79,9 +85,10 @@ class FastCarRacing(CarRacing):
     def _render_road(self, zoom: float, translation: Point, angle: float) -> None:
         """As the stock one, for the window."""
         camera = Camera(angle, zoom, translation, 0)
-        self._look_at_track()
-        self._draw_field(self.surf, camera)
-        self._draw_track(self.surf, camera)
+        with drawing:
+            self._look_at_track()
+            self._draw_field(self.surf, camera)
+            self._draw_track(self.surf, self.surf, camera)
 
     def _picture(self, width: int, height: int, reward: float, particles: bool) -> np.ndarray:
         """The picture of the present moment, uint8 (height, width, 3), with `reward` as the number shown."""
@@ -91,7 +98,7 @@ class FastCarRacing(CarRacing):
             canvas.fill(self._background, camera.top)
         else:
             self._draw_field(canvas.world, camera)
-        self._draw_track(canvas.world, camera)
+        self._draw_track(canvas.world, canvas.seen, camera)
         if particles:
             self._draw_particles(canvas.world, camera)
         self._draw_car(canvas.world, camera)
@@ -125,8 +132,8 @@ class FastCarRacing(CarRacing):
         gfxdraw.aapolygon(surface, field, self._background)
         gfxdraw.filled_polygon(surface, field, self._background)
 
-    def _draw_track(self, surface: pygame.Surface, camera: Camera) -> None:
-        """Grass and road."""
+    def _draw_track(self, surface: pygame.Surface, inner: pygame.Surface, camera: Camera) -> None:
+        """Grass and road: outlines on `surface`, and what they enclose on `inner`, of the same pixels."""
         outline, fill = gfxdraw.aapolygon, gfxdraw.filled_polygon
         grass_color, road_poly, first = self._grass_color, self.road_poly, len(_GRASS)
         for number, corners in zip(*self._polygons.seen(camera), strict=True):
@@ -136,7 +143,7 @@ class FastCarRacing(CarRacing):
                 red, green, blue = road_poly[number - first][1]  # a tile changes color when it is driven on
                 color = (int(red), int(green), int(blue), 255)
             outline(surface, corners, color)
-            fill(surface, corners, color)
+            fill(inner, corners, color)
 
     def _draw_particles(self, surface: pygame.Surface, camera: Camera) -> None:
         """Skid marks, as `Car.draw` does."""

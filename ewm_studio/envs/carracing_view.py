@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -86,12 +87,16 @@ class Canvas:
     """Surfaces, font and texts; one canvas serves every environment of a process.
 
     Attributes:
-        world: the picture before it is turned over, 1000x800.
+        world: the picture before it is turned over, 1000x800; its first `BAR_H` rows end up under the instruments.
+        seen: the same picture, which takes no paint in the rows that nobody sees. Only for what may be clipped:
+            antialiased lines may not, since where they are clipped decides how they are shaded.
         bar: a picture of which only the lowest `BAR_H` rows are used, the instruments; turned over already.
     """
 
     def __init__(self) -> None:
         self.world, pixels = _surface(WINDOW_W, WINDOW_H)
+        self.seen = pygame.image.frombuffer(pixels.data, (WINDOW_W, WINDOW_H), "RGBX")
+        self.seen.set_clip((0, BAR_H, WINDOW_W, VIEW_H))
         self._words = pixels.view(np.uint32)[:, :, 0]
         self._view = self.world.subsurface((0, BAR_H, WINDOW_W, VIEW_H))
         self.bar, _ = _surface(WINDOW_W, WINDOW_H)
@@ -173,11 +178,13 @@ def _surface(width: int, height: int) -> tuple[pygame.Surface, np.ndarray]:
     return pygame.image.frombuffer(pixels.data, (width, height), "RGBX"), pixels
 
 
+# Held while drawing: threads share the canvas, and gfxdraw's one buffer for polygons, which it uses without the GIL.
+drawing = threading.Lock()
 _canvas: Canvas | None = None
 
 
 def get_canvas() -> Canvas:
-    """The canvas of this process."""
+    """The canvas of this process, for who holds `drawing`."""
     global _canvas
     if _canvas is None:
         _canvas = Canvas()
