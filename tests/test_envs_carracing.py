@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -17,6 +18,10 @@ from ewm_studio.envs import carracing_known
 from ewm_studio.envs.carracing import FastCarRacing
 from ewm_studio.envs.factory import env_notes, make_env, make_training_env
 from ewm_studio.settings import EnvSettings
+from ewm_studio.training import record
+from ewm_studio.training.events import Message
+from ewm_studio.workspace import Workspace
+from tests.jobs import experiment
 from tests.track_driver import drive
 
 Driver = Callable[[Any, np.random.Generator], Any]
@@ -235,6 +240,14 @@ def test_an_unknown_gymnasium_keeps_its_own_class_and_the_log_says_so(monkeypatc
     assert gym.__version__ in note
     assert env_notes(settings.model_copy(update={"fast": False})) == []
     assert env_notes(EnvSettings(id="CartPole-v1")) == []
+
+
+def test_a_job_says_that_the_stock_class_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for known, notes in ((carracing_known.KNOWN, 0), ({"another": "0.0.1"}, 1)):
+        monkeypatch.setattr(carracing_known, "KNOWN", known)
+        plan = experiment(env={"id": "CarRacing-v3"}, pretrain={"frames": 16, "recording": f"with-{notes}"})
+        warnings = [e for e in record(plan, Workspace(tmp_path)) if isinstance(e, Message) and e.level == "warning"]
+        assert len(warnings) == notes
 
 
 def test_a_window_shows_the_stock_picture() -> None:
