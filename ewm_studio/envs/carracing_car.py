@@ -16,7 +16,7 @@ class FastCar(Car):
     """The stock car; its own floats in place of NumPy's scalars, each operation in the stock order."""
 
     def gas(self, gas: float) -> None:
-        """Press the gas pedal, 0 to 1; it comes down by at most 0.1 a call and goes up at once."""
+        """Press the gas pedal, 0 to 1: more gas comes by at most 0.1 a call, less at once."""
         gas = min(max(float(gas), 0.0), 1.0)
         for wheel in self.wheels[2:4]:
             wheel.gas += min(gas - wheel.gas, 0.1)
