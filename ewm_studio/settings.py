@@ -428,6 +428,12 @@ class InferSettings(Settings):
         flag="greedy",
         commands=("infer", "record"),
     )
+    keep_replays: bool = setting(
+        True,
+        "Keep every episode's seed and actions in the workspace, so that it can be watched again.",
+        flag="keep-replays",
+        commands=("infer",),
+    )
 
 
 class StartSettings(Settings):

@@ -103,15 +103,19 @@ class PreparedEnv(gym.Wrapper):
 
     def observe(self) -> np.ndarray:
         """The present prepared observation."""
+        return self.preprocessor(self.raw())
+
+    def raw(self) -> Any:
+        """The present observation before it is prepared; drawn now where it is a picture drawn on request."""
         if self.pixels:
             picture: Any = self.env.render()
             if self._window is not None:
                 self._window.show(picture)
-            return self.preprocessor(picture)
+            return picture
         if self._draws:
             base: Any = self.env.unwrapped
-            return self.preprocessor(base.frame())
-        return self.preprocessor(self._raw)
+            return base.frame()
+        return self._raw
 
 
 class _Window:

@@ -11,6 +11,8 @@ from gymnasium import spaces
 
 from ewm_studio.errors import UserError
 
+_PEDALS = ("steer", "gas", "brake")
+
 
 def space_to_json(space: gym.Space) -> dict[str, Any]:
     """A space as a dictionary of JSON values, without NaN and infinity; `space_from_json` undoes it exactly.
@@ -125,15 +127,29 @@ def describe(space: gym.Space) -> str:
     return str(space)
 
 
+def action_names(space: gym.Space) -> tuple[str, ...]:
+    """A name for each number of an action: steer, gas, brake; one "action" alone; else action 1, action 2, ..."""
+    if _is_pedals(space):
+        return _PEDALS
+    count = int(np.prod(space.shape or ()))
+    return ("action",) if count == 1 else tuple(f"action {number}" for number in range(1, count + 1))
+
+
+def _is_pedals(space: gym.Space) -> bool:
+    """Whether these are a car's pedals, which are told by their bounds."""
+    if not isinstance(space, spaces.Box) or space.shape != (3,):
+        return False
+    return space.low.tolist() == [-1, 0, 0] and space.high.tolist() == [1, 1, 1]
+
+
 def _describe_box(space: spaces.Box) -> str:
     shape = space.shape
     if is_picture(space):
         return f"{shape[1]}x{shape[0]} {'RGB' if shape[2:] == (3,) else 'gray'}"
     if space.dtype == np.uint8 and len(shape) == 3 and shape[0] in (1, 3):  # a prepared picture (C, H, W)
         return f"{shape[2]}x{shape[1]} {'RGB' if shape[0] == 3 else 'gray'}"
-    # CarRacing's pedals are told by their bounds.
-    if shape == (3,) and space.low.tolist() == [-1, 0, 0] and space.high.tolist() == [1, 1, 1]:
-        return "steer, gas, brake"
+    if _is_pedals(space):
+        return ", ".join(_PEDALS)
     words = _count(int(np.prod(shape)), "number")
     if len(shape) > 1:
         words += f" ({'x'.join(str(n) for n in shape)})"

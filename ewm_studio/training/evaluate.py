@@ -1,24 +1,37 @@
-"""Playing a saved model: `infer`."""
+"""Playing a saved model: `infer`. Every evaluation is kept, so that its episodes can be watched again."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from ewm_studio.envs.factory import env_notes, make_training_env
-from ewm_studio.errors import UserError
+from ewm_studio.errors import JobError, UserError
 from ewm_studio.models.agent import Agent
 from ewm_studio.settings import EnvSettings, Experiment
 from ewm_studio.training.events import EpisodeFinished, Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.training.failures import environment_at_work, explains_failures
 from ewm_studio.training.meter import Meter
-from ewm_studio.training.setup import choose_device, load_for, patch_from, preprocessor_of, set_threads, spaces_of
+from ewm_studio.training.setup import (
+    Spaces,
+    choose_device,
+    load_for,
+    model_metadata,
+    patch_from,
+    preprocessor_of,
+    set_threads,
+    spaces_of,
+    versions,
+)
 from ewm_studio.workspace import Workspace
+from ewm_studio.workspace.models import save_model
+from ewm_studio.workspace.replays import EvaluationWriter, Replay, copy_model, link_model
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,14 @@ class EpisodeScore:
     seed: int
     reward: float
     steps: int
+
+
+@dataclass(frozen=True)
+class Played:
+    """One played episode, and what it takes to watch it again."""
+
+    score: EpisodeScore
+    replay: Replay
 
 
 @explains_failures
@@ -50,16 +71,20 @@ def infer(
     )
     yield from (Message(line, "warning") for line in env_notes(experiment.env))
     meter, scores = Meter("infer", settings.episodes, "episodes"), list[EpisodeScore]()
+    keeper = Keeper(evaluation_writer(experiment, agent, workspace) if settings.keep_replays else None)
     began, steps = time.monotonic(), 0
-    for score in play(agent, experiment.env, experiment.run.seed, settings.episodes, settings.greedy, control):
+    for played in play(agent, experiment.env, experiment.run.seed, settings.episodes, settings.greedy, control):
+        score = played.score
         scores.append(score)
         steps += score.steps
+        yield from keeper.keep(played.replay)
         yield EpisodeFinished(steps, score.reward, score.steps, score.seed)
         yield meter.at(len(scores))
     seconds = time.monotonic() - began
     stopped_by = "stop" if len(scores) < settings.episodes else "episodes"
     result: dict[str, Any] = {"episodes": [asdict(s) for s in scores], **spread([s.reward for s in scores])}
     result |= {"seconds": seconds, "steps_per_second": steps / max(seconds, 1e-9), "stopped_by": stopped_by}
+    result["replays"] = str(keeper.folder) if keeper.folder else None
     yield Finished(stopped_by, result)
 
 
@@ -80,7 +105,7 @@ def agent_for(experiment: Experiment, workspace: Workspace) -> Agent:
 
 def play(
     agent: Agent, settings: EnvSettings, seed: int, episodes: int, greedy: bool, control: JobControl
-) -> Iterator[EpisodeScore]:
+) -> Iterator[Played]:
     """Play episodes one by one; ends early when asked to stop.
 
     Each has its own seed, for its reset and for what the policy draws, so it is the same whichever came before.
@@ -96,6 +121,7 @@ def play(
             with environment_at_work(settings.id):
                 obs, _ = env.reset(seed=seed + number)
             state, over, reward, steps = agent.initial_state(), False, 0.0, 0
+            actions, rewards, terminated = list[np.ndarray](), list[float](), False
             while not over:
                 if control.stop_requested:
                     return
@@ -103,12 +129,68 @@ def play(
                 action, state = agent.act_prepared(batch, state, greedy)
                 with environment_at_work(settings.id):
                     obs, gained, terminated, truncated, info = env.step(action[0])
+                actions.append(action[0])
+                rewards.append(float(gained))
                 reward += float(gained)
                 steps += int(info.get("frames", 1))
                 over = terminated or truncated
-            yield EpisodeScore(seed + number, reward, steps)
+            yield Played(
+                EpisodeScore(seed + number, reward, steps),
+                Replay(
+                    settings,
+                    seed + number,
+                    greedy,
+                    np.stack(actions),
+                    np.array(rewards),
+                    steps,
+                    bool(terminated),
+                    versions(),
+                ),
+            )
     finally:
         env.close()
+
+
+class Keeper:
+    """Keeps episodes as long as that can be done: an evaluation does not fail because nothing can be written."""
+
+    def __init__(self, writer: EvaluationWriter | None) -> None:
+        """`writer` None keeps nothing."""
+        self._writer = writer
+        self.folder: Path | None = None  # where the episodes lie, once there is one
+
+    def keep(self, replay: Replay) -> Iterator[Message]:
+        """Keep one; where that cannot be done, one line says so and no other is tried."""
+        if self._writer is None:
+            return
+        try:
+            self._writer.add(replay)
+            self.folder = self._writer.folder
+        except (UserError, JobError) as error:
+            self._writer = None
+            yield Message(f"replays are not kept: {error}", "warning")
+
+
+def evaluation_writer(experiment: Experiment, agent: Agent, workspace: Workspace) -> EvaluationWriter:
+    """What keeps the episodes that `agent_for(experiment, workspace)` plays, beside the run that the model is of."""
+    start = experiment.start
+    source = workspace.resolve_model(start.load_path or "")
+    name = str(source)
+    if start.patch_load_path:
+        name = f"{source} with {start.patch} of {workspace.resolve_model(start.patch_load_path)}"
+
+    def put_model(target: Path) -> None:
+        if start.patch_load_path:  # in no file yet
+            spaces = Spaces(agent.preprocessor.raw_space, agent.preprocessor.space, agent.world_model.action_space)
+            save_model(
+                target, agent.world_model.state_dict(), model_metadata(agent.world_model, experiment, spaces, {})
+            )
+        elif workspace.run_of(source):
+            link_model(source, target)
+        else:  # whoever owns the file may change it in place
+            copy_model(source, target)
+
+    return EvaluationWriter(workspace.replays_folder_of(source), name, agent.world_model.summary(), put_model)
 
 
 def spread(rewards: list[float]) -> dict[str, float | None]:

@@ -15,11 +15,13 @@ from ewm_studio.workspace.checkpoints import Checkpoints
 from ewm_studio.workspace.database import Database, Row, update
 from ewm_studio.workspace.files import write_error
 from ewm_studio.workspace.lock import RunLock
+from ewm_studio.workspace.replays import Evaluation, evaluations_in
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FLUSH_SECONDS = 0.2
+REPLAYS = "replays"  # the folder of kept evaluations
 State = Literal["running", "finished", "stopped", "failed", "interrupted"]
 SUMMARY = ("steps", "episodes", "epochs", "best_reward", "mean_reward", "error")
 
@@ -182,6 +184,10 @@ class Run:
     def newest_model(self) -> Path | None:
         """The model file of the highest step, sound or not: not the latest checkpoint where that is damaged."""
         return self._checkpoints.newest_model()
+
+    def evaluations(self) -> list[Evaluation]:
+        """The evaluations of its models that were kept, newest first."""
+        return evaluations_in(self.folder / REPLAYS, self.name)
 
     def finish(self, state: State, **summary: Any) -> None:
         """End the run: write what is buffered, its state and its last figures.

@@ -19,7 +19,8 @@ from ewm_studio.errors import UserError, nearest
 from ewm_studio.workspace.checkpoints import MODEL, Checkpoints
 from ewm_studio.workspace.database import Database, update
 from ewm_studio.workspace.files import write_error, write_text
-from ewm_studio.workspace.run import Run, State
+from ewm_studio.workspace.replays import Evaluation, evaluations_in
+from ewm_studio.workspace.run import REPLAYS, Run, State
 
 _COLUMNS = (
     "id, name, title, note, job, env, parts, seed, state, created, started, finished, steps, episodes, epochs, "
@@ -80,6 +81,11 @@ class Workspace:
     def recordings_folder(self) -> Path:
         """Where the recordings lie, a folder each."""
         return self.path / "recordings"
+
+    @property
+    def replays_folder(self) -> Path:
+        """Where evaluations of models that are of no run here are kept, a folder each."""
+        return self.path / REPLAYS
 
     @property
     def bin_folder(self) -> Path:
@@ -238,6 +244,27 @@ class Workspace:
             raise UserError(f"{path}: expected a model, found no file by that name")
         run = self.run(str(text))
         return _best_in(run.folder, f"run {run.name}")
+
+    def run_of(self, model: Path) -> str:
+        """The name of the run that a model file is of; empty where it is of none in this workspace."""
+        try:
+            inside = model.resolve().relative_to(self.runs_folder.resolve())
+        except (ValueError, OSError):
+            return ""
+        name = inside.parts[0]
+        return name if len(inside.parts) > 1 and (self.runs_folder / name / "experiment.toml").is_file() else ""
+
+    def replays_folder_of(self, model: Path) -> Path:
+        """Where evaluations of a model file are kept: beside its run where it is of one."""
+        run = self.run_of(model)
+        return self.runs_folder / run / REPLAYS if run else self.replays_folder
+
+    def evaluations(self) -> list[Evaluation]:
+        """Every evaluation that was kept, of all runs and of other models, newest first."""
+        found = evaluations_in(self.replays_folder)
+        for run in self.runs():
+            found += evaluations_in(run.folder / REPLAYS, run.name)
+        return sorted(found, key=lambda e: (e.created, e.name), reverse=True)
 
     def close(self) -> None:
         """Close the database; it opens again when it is next used."""
