@@ -434,6 +434,13 @@ class InferSettings(Settings):
         flag="keep-replays",
         commands=("infer",),
     )
+    video: str | None = setting(
+        None,
+        "Film the first episode, beside what the model saw of it and expected: an .mp4 or .gif file.",
+        flag="video",
+        commands=("infer",),
+        advanced=True,
+    )
 
 
 class StartSettings(Settings):

@@ -11,7 +11,7 @@ import torch
 from ewm_studio.errors import UserError
 from ewm_studio.models.agent import load_agent
 from ewm_studio.training import infer, train
-from ewm_studio.training.events import Message
+from ewm_studio.training.events import EvaluationKept, Message
 from ewm_studio.training.study import study
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import read_metadata
@@ -57,7 +57,6 @@ def test_every_episode_is_kept_beside_its_run(played):
     workspace, found = played
     for env, (run, result) in found.items():
         evaluation, episodes = only(workspace, run)
-        assert result["replays"] == str(evaluation.folder)
         assert evaluation.folder.parent == workspace.run(run).folder / "replays"
         assert (evaluation.run, evaluation.env_id, evaluation.greedy) == (run, env, True)
         told = [(e["seed"], e["reward"], e["steps"]) for e in result["episodes"]]
@@ -77,8 +76,8 @@ def test_nothing_is_kept_when_that_is_off(played):
     workspace, found = played
     run = found["CartPole-v1"][0]
     before = len(workspace.evaluations())
-    result = finish(infer(asked_of(run, keep=False, episodes=1), workspace))
-    assert result["replays"] is None
+    events = list(infer(asked_of(run, keep=False, episodes=1), workspace))
+    assert not [e for e in events if isinstance(e, EvaluationKept)]
     assert len(workspace.evaluations()) == before
 
 

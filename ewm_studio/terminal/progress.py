@@ -46,6 +46,8 @@ class View:
             self._guarded(self.progress, event)
         elif isinstance(event, ev.RunStarted):
             self._guarded(self.line, f"{event.job} {event.run}: {event.summary}" if event.run else event.summary)
+        elif isinstance(event, ev.EvaluationKept):
+            self._guarded(self.line, f"replays are kept in {event.folder}")
         elif isinstance(event, ev.Message):
             self._guarded(self.line, event.text if event.level == "info" else f"{event.level}: {event.text}")
 

@@ -15,8 +15,17 @@ from ewm_studio.envs.factory import env_notes, make_training_env
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.models.agent import Agent
 from ewm_studio.settings import EnvSettings, Experiment
-from ewm_studio.training.events import EpisodeFinished, Event, Finished, JobControl, Message, RunStarted
+from ewm_studio.training.events import (
+    EpisodeFinished,
+    EvaluationKept,
+    Event,
+    Finished,
+    JobControl,
+    Message,
+    RunStarted,
+)
 from ewm_studio.training.failures import environment_at_work, explains_failures
+from ewm_studio.training.film import FILMS, check_target, export, panes_of
 from ewm_studio.training.meter import Meter
 from ewm_studio.training.setup import (
     Spaces,
@@ -29,6 +38,7 @@ from ewm_studio.training.setup import (
     spaces_of,
     versions,
 )
+from ewm_studio.training.study import study
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import save_model
 from ewm_studio.workspace.replays import EvaluationWriter, Replay, copy_model, link_model
@@ -60,9 +70,11 @@ def infer(
     Raises:
         UserError: no model is named, it is damaged, or it is made for another environment.
     """
-    control = control or JobControl()
+    control, settings = control or JobControl(), experiment.infer
+    video = Path(settings.video).expanduser() if settings.video else None
+    if video is not None:
+        check_target(video, FILMS)
     agent = agent_for(experiment, workspace)
-    settings = experiment.infer
     yield RunStarted(
         "infer",
         "",
@@ -78,13 +90,14 @@ def infer(
         scores.append(score)
         steps += score.steps
         yield from keeper.keep(played.replay)
+        if video is not None and len(scores) == 1:
+            yield from _film(video, agent, played.replay)
         yield EpisodeFinished(steps, score.reward, score.steps, score.seed)
         yield meter.at(len(scores))
     seconds = time.monotonic() - began
     stopped_by = "stop" if len(scores) < settings.episodes else "episodes"
     result: dict[str, Any] = {"episodes": [asdict(s) for s in scores], **spread([s.reward for s in scores])}
     result |= {"seconds": seconds, "steps_per_second": steps / max(seconds, 1e-9), "stopped_by": stopped_by}
-    result["replays"] = str(keeper.folder) if keeper.folder else None
     yield Finished(stopped_by, result)
 
 
@@ -157,18 +170,34 @@ class Keeper:
     def __init__(self, writer: EvaluationWriter | None) -> None:
         """`writer` None keeps nothing."""
         self._writer = writer
-        self.folder: Path | None = None  # where the episodes lie, once there is one
 
-    def keep(self, replay: Replay) -> Iterator[Message]:
-        """Keep one; where that cannot be done, one line says so and no other is tried."""
+    def keep(self, replay: Replay) -> Iterator[Event]:
+        """Keep one and tell of the first; where that cannot be done, one line says so and no other is tried."""
         if self._writer is None:
             return
+        first = self._writer.folder is None
         try:
-            self._writer.add(replay)
-            self.folder = self._writer.folder
+            path = self._writer.add(replay)
         except (UserError, JobError) as error:
             self._writer = None
             yield Message(f"replays are not kept: {error}", "warning")
+            return
+        if first:
+            yield EvaluationKept(str(path.parent))
+
+
+def _film(path: Path, agent: Agent, replay: Replay) -> Iterator[Event]:
+    """Film an episode.
+
+    Raises:
+        UserError: it cannot be played again, or the file cannot be written.
+    """
+    made = study(agent, replay)
+    panes = panes_of(made)
+    if not panes:
+        raise UserError(f"infer.video: {replay.env.id} draws no pictures, so there is nothing to film")
+    export(path, panes, made.fps)
+    yield Message(f"episode of seed {replay.seed} filmed: {path}")
 
 
 def evaluation_writer(experiment: Experiment, agent: Agent, workspace: Workspace) -> EvaluationWriter:

@@ -70,6 +70,13 @@ class CheckpointSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluationKept:
+    """The episodes of this evaluation are kept in a folder, to be watched again; the first of them is there."""
+
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One line for the log."""
 
@@ -85,7 +92,9 @@ class Finished:
     result: dict[str, Any] = field(default_factory=dict)
 
 
-Event = RunStarted | Progress | EpisodeFinished | Metrics | Images | CheckpointSaved | Message | Finished
+Event = (
+    RunStarted | Progress | EpisodeFinished | Metrics | Images | CheckpointSaved | EvaluationKept | Message | Finished
+)
 
 
 class JobControl:

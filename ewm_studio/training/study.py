@@ -79,7 +79,7 @@ def study(agent: Agent, replay: Replay, progress: Progress | None = None) -> Rep
     Raises:
         UserError: the environment cannot be made, does not repeat itself, or the agent is made for another.
     """
-    progress = progress or _ignore
+    progress = progress or ignore
     if replay.frames > MOST_FRAMES:
         raise UserError(f"the episode has {replay.frames:,} frames; at most {MOST_FRAMES:,} can be watched again")
     scene = _play(agent, replay, lambda share: progress(share * _PLAYING))
@@ -87,7 +87,7 @@ def study(agent: Agent, replay: Replay, progress: Progress | None = None) -> Rep
         return _look(agent.world_model, replay, scene, lambda share: progress(_PLAYING + share * (1 - _PLAYING)))
 
 
-def _ignore(share: float) -> None:
+def ignore(share: float) -> None:
     """Nobody wants to know."""
 
 
