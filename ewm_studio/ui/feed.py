@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 
 from ewm_studio.training.events import (
     CheckpointSaved,
     EpisodeFinished,
+    EvaluationKept,
     Event,
     Finished,
     Images,
@@ -25,16 +26,19 @@ from ewm_studio.workspace import Workspace
 class Feed(QObject):
     """Shows the events of one job after another."""
 
+    evaluation_kept = Signal(str)  # its folder; told when the job is done
+
     def __init__(self, window: MainWindow, view: RunView, parent: QObject) -> None:
         super().__init__(parent)
         self._window, self._view = window, view
         self._kind = ""
         self._epoch = 0
+        self._kept = ""  # folder of the evaluation that goes on
         self.last_result = ""  # what the last job came to, in a few words
 
     def begin(self, kind: str) -> None:
         """Another job's events follow."""
-        self._kind, self._epoch, self.last_result = kind, 0, ""
+        self._kind, self._epoch, self._kept, self.last_result = kind, 0, "", ""
 
     def take(self, events: list[Event], workspace: Workspace) -> None:
         """Show what came, in order; of progress and pictures only the latest."""
@@ -72,6 +76,8 @@ class Feed(QObject):
             self._view.inspector.show_model(event.path)
             mean = f" (best mean {format.significant(event.mean_reward)})" if event.best and event.mean_reward else ""
             log.add(f"checkpoint at {format.count(event.step)} steps saved{mean}", good=True)
+        elif isinstance(event, EvaluationKept):
+            self._kept = event.folder
         elif isinstance(event, Message):
             log.add(event.text, event.level)
         elif isinstance(event, Finished):
@@ -93,7 +99,9 @@ class Feed(QObject):
             low, high = format.significant(result.get("min")), format.significant(result.get("max"))
             words = f"evaluation over {count} episodes, from {low} to {high}"
             self.last_result = f"Evaluated: {title} over {count} episodes"
-            self._window.side.show_result(title, words)
+            self._window.side.show_result(title, words, watchable=bool(self._kept))
+            if self._kept:
+                self.evaluation_kept.emit(self._kept)
         else:
             seconds = format.duration(result.get("seconds"))
             mean = result.get("mean_reward")

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from ewm_studio.ui import icons
 from ewm_studio.ui.experiment_panel import ExperimentPanel
 from ewm_studio.ui.models.document import ExperimentDocument
+from ewm_studio.ui.pages.replay import ReplayPage
 from ewm_studio.ui.pages.runs import RunsPage
 from ewm_studio.ui.pages.train import TrainPage
 from ewm_studio.ui.pages.vision import VisionPage
@@ -28,7 +29,8 @@ from ewm_studio.ui.side_panel import SidePanel
 from ewm_studio.ui.theme import theme
 from ewm_studio.ui.widgets import column, label, row
 
-PAGES = (("train", "Train"), ("vision", "Vision"), ("runs", "Runs"))
+PAGES = (("train", "Train"), ("vision", "Vision"), ("replay", "Replay"), ("runs", "Runs"))
+WITHOUT_PANEL = ("replay",)  # pages that need its room; it can be opened there too
 SMALLEST = QSize(960, 600)
 # name -> (text, keys, menu); an empty text is a separator
 ACTIONS: tuple[tuple[str, str, str, str], ...] = (
@@ -73,11 +75,12 @@ class MainWindow(QMainWindow):
         self.panel = ExperimentPanel(document, self.menus["Experiment"])
         self.train_page = TrainPage()
         self.vision_page = VisionPage(self.train_page.options)
+        self.replay_page = ReplayPage()
         self.runs_page = RunsPage()
         self.side = SidePanel()
         self.pages = QStackedWidget()
         self.pages.setObjectName("pages")
-        for page in (self.train_page, self.vision_page, self.runs_page):
+        for page in (self.train_page, self.vision_page, self.replay_page, self.runs_page):
             self.pages.addWidget(page)
         self.rail = self._make_rail()
         self.split = QSplitter(Qt.Orientation.Horizontal)
@@ -100,13 +103,13 @@ class MainWindow(QMainWindow):
         layout.addWidget(middle, 1)
         layout.addWidget(self.status)
         self.setCentralWidget(outer)
-        self.actions_by_name["panel"].triggered.connect(lambda: self.panel.setVisible(self.panel.isHidden()))
+        self.actions_by_name["panel"].triggered.connect(self._toggle_panel)
         self.actions_by_name["side"].triggered.connect(self._toggle_side)
         self.actions_by_name["log"].triggered.connect(
             lambda: self.train_page.log.setVisible(self.train_page.log.isHidden())
         )
         self.actions_by_name["find"].triggered.connect(self._find)
-        self._side_wanted = True
+        self._side_wanted = self._panel_wanted = True
         self._dress()
         theme().changed.connect(self._dress)
         self.show_page("train")
@@ -117,6 +120,7 @@ class MainWindow(QMainWindow):
         index = [key for key, _ in PAGES].index(name)
         self.pages.setCurrentIndex(index)
         self._rail_buttons[name].setChecked(True)
+        self.panel.setVisible(self._panel_wanted and name not in WITHOUT_PANEL)
         self.side.setVisible(self._side_wanted and name == "train")
         self.page_shown.emit(name)
 
@@ -131,6 +135,7 @@ class MainWindow(QMainWindow):
         pages = [(f"Ctrl+{n}", f"{title} page") for n, (_, title) in enumerate(PAGES, 1)]
         own = [
             ("Space", "Pause or resume"),
+            ("Left, Right", "Step through a replay"),
             ("F10", "Menu"),
             ("Up, Down", "Step a number"),
             ("Ctrl+wheel", "Zoom a plot"),
@@ -210,6 +215,11 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.late_label)
         status.setLayout(layout)
         return status
+
+    def _toggle_panel(self) -> None:
+        self.panel.setVisible(self.panel.isHidden())
+        if self.page not in WITHOUT_PANEL:
+            self._panel_wanted = not self.panel.isHidden()
 
     def _toggle_side(self) -> None:
         self._side_wanted = not self._side_wanted

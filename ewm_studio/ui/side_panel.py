@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from ewm_studio.ui import format
 from ewm_studio.ui.images import Picture
 from ewm_studio.ui.models.history import LENGTH, REWARD, RunHistory
-from ewm_studio.ui.widgets import column, hairline, label, row
+from ewm_studio.ui.widgets import button, column, hairline, label, row
 
 FIGURES = (
     ("Mean reward", "reward/mean_100", ""),
@@ -44,6 +44,8 @@ COUNTED = ("episodes", LENGTH)
 class SidePanel(QFrame):
     """Pictures where there are some, figures always."""
 
+    watch_asked = Signal()
+
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("sidePanel")
@@ -67,10 +69,11 @@ class SidePanel(QFrame):
         self._lines: list[tuple[QLabel, QLabel]] = []
         self._result = label("", "heading", wrap=True)
         self._result_words = label("", "secondary", wrap=True)
+        self.watch = button("Watch", "", "See its episodes again on the Replay page", self.watch_asked.emit)
         self._result_box = QWidget()
-        self._result_box.setLayout(
-            column(hairline(), self._result, self._result_words, spacing=6, margins=(0, 8, 0, 0))
-        )
+        result = column(hairline(), self._result, self._result_words, spacing=6, margins=(0, 8, 0, 0))
+        result.addWidget(self.watch, 0, Qt.AlignmentFlag.AlignLeft)
+        self._result_box.setLayout(result)
         self._result_box.hide()
         inside = QWidget()
         inside.setObjectName("scrolled")
@@ -142,8 +145,9 @@ class SidePanel(QFrame):
         """Nothing comes in any more."""
         self._live.setText("")
 
-    def show_result(self, title: str, words: str) -> None:
-        """Say what an evaluation came to."""
+    def show_result(self, title: str, words: str, watchable: bool = False) -> None:
+        """Say what an evaluation came to, and whether its episodes can be watched."""
+        self.watch.setVisible(watchable)
         self._result.setText(title)
         self._result_words.setText(words)
         self._result_box.setVisible(bool(title))

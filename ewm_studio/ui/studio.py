@@ -28,6 +28,7 @@ from ewm_studio.ui.machine import device_words, short_path
 from ewm_studio.ui.main_window import MainWindow
 from ewm_studio.ui.models.document import ExperimentDocument
 from ewm_studio.ui.models.history import RunHistory
+from ewm_studio.ui.replay_controller import ReplayController
 from ewm_studio.ui.run_view import RunView
 from ewm_studio.ui.vision_inspector import VisionInspector
 from ewm_studio.ui.worker import Start
@@ -60,6 +61,7 @@ class Studio(QObject):
         self.jobs = JobRunner(self._spares, self)
         self.view = RunView(self.window, self.in_background, self)
         self.fitting = Fitting(self.document, self.window, self.in_background, self)
+        self.replays = ReplayController(self.window.replay_page, self.in_background, lambda: self.workspace, self)
         self._feed = Feed(self.window, self.view, self)
         self._closing = False
         self._side_drawn = 0.0
@@ -88,6 +90,10 @@ class Studio(QObject):
         window.runs_page.asked.connect(self._on_run_asked)
         window.train_page.train_asked.connect(lambda: self.start("train"))
         window.runs_page.train_asked.connect(lambda: self.start("train"))
+        window.replay_page.evaluate_asked.connect(lambda: self.start("infer"))
+        window.side.watch_asked.connect(lambda: window.show_page("replay"))
+        self._feed.evaluation_kept.connect(self.replays.show)
+        self.replays.failed.connect(self.show_failure)
         window.page_shown.connect(self._on_page)
         window.close_asked.connect(self._on_close)
         for name in ("pretrain", "train", "infer"):
@@ -221,6 +227,7 @@ class Studio(QObject):
         self.window.train_page.options.compared.clear()
         self.window.train_page.show_legend()
         self.view.clear()
+        self.replays.forget()
         self.document.replace(Experiment())
         self._take_up_settings()
         self.show_workspace()
@@ -329,6 +336,7 @@ class Studio(QObject):
         for timer in (self._tick, self._watch):
             timer.stop()
         self.fitting.end()
+        self.replays.end()
         self.jobs.end()
         self.in_background.end()
         if self._owns_spares:

@@ -70,6 +70,13 @@ class IconButton(QToolButton):
         self._dress()
         theme().changed.connect(self._dress)
 
+    def show_icon(self, icon: str, name: str) -> None:
+        """Do something else from now on."""
+        self._icon = icon
+        self.setAccessibleName(name)
+        self.setToolTip(name)
+        self._dress()
+
     def _dress(self) -> None:
         self.setIcon(icons.icon(self._icon, self._role, size=self._size))
 
