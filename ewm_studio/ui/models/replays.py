@@ -80,7 +80,7 @@ def lanes_beside(watched: Watched, rival: Watched) -> list[Lane]:
     bounds = (float(both.min()), float(both.max()))
     return [
         Lane(reward.name, reward.token, reward.values, bounds),
-        Lane("reward, other", "secondary", other, bounds),
+        Lane("rival", "secondary", other, bounds),
         *rest,
     ]
 

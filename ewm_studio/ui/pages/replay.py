@@ -179,13 +179,15 @@ class ReplayPage(QWidget):
         self.choice.setAccessibleName("Evaluation")
         self.choice.setToolTip("Which evaluation is watched")
         self.choice.activated.connect(lambda at: self.evaluation_chosen.emit(self._evaluations[at]))
-        self._spread, self._facts, self._parts = label("", "value"), Elided("", "secondary"), Elided("", "secondary")
+        self.choice.view().setMinimumWidth(400)
+        self._spread = label("", "value")
+        self._facts, self._when, self._parts = (Elided("", "secondary") for _ in range(3))
         self.table = EpisodeTable()
         self.table.picked.connect(self.episode_picked)
         layout = column(spacing=8, margins=(14, 12, 14, 12))
         layout.addWidget(label("Evaluation", "heading"))
         layout.addWidget(self.choice)
-        layout.addLayout(column(self._spread, self._facts, self._parts, spacing=4))
+        layout.addLayout(column(self._spread, self._facts, self._when, self._parts, spacing=4))
         layout.addWidget(self.table, 1)
         side.setLayout(layout)
         return side
@@ -214,7 +216,8 @@ class ReplayPage(QWidget):
         count = f"{len(episodes)} episodes" if len(episodes) != 1 else "1 episode"
         self._spread.setText(f"{format.significant(rewards.mean())} ± {format.significant(rewards.std())}")
         self._facts.setText(f"median {format.significant(float(np.median(rewards)))} · {count}, {how}")
-        self._parts.setText(f"{evaluation.env_id} · {evaluation.model.parts}")
+        self._when.setText(f"{evaluation.env_id}, played {format.date(evaluation.created)}")
+        self._parts.setText(evaluation.model.parts)
         self.table.show_episodes(episodes)
 
     def show_watched(self, watched: Watched | None, rival: Watched | None = None) -> None:
