@@ -430,7 +430,7 @@ class InferSettings(Settings):
     )
     keep_replays: bool = setting(
         True,
-        "Keep every episode's seed and actions in the workspace, so that it can be watched again.",
+        "Keep every episode's seed and actions in the workspace, where there is one, to watch it again.",
         flag="keep-replays",
         commands=("infer",),
     )

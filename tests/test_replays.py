@@ -88,6 +88,9 @@ def test_a_model_of_no_run_and_a_patched_one_are_kept_in_the_workspace(played, t
     model.write_bytes(workspace.resolve_model(run).read_bytes())
     elsewhere = Workspace(tmp_path / "other")
     finish(infer(asked_of(str(model), episodes=1), elsewhere))
+    assert not elsewhere.path.exists()  # playing a file makes no workspace
+    elsewhere.path.mkdir()
+    finish(infer(asked_of(str(model), episodes=1), elsewhere))
     patched = asked_of(str(model), episodes=1).with_values(("start.patch_load_path", str(model)), ("start.patch", "c"))
     finish(infer(patched, elsewhere))
     newest, first = elsewhere.evaluations()

@@ -83,7 +83,9 @@ def infer(
     )
     yield from (Message(line, "warning") for line in env_notes(experiment.env))
     meter, scores = Meter("infer", settings.episodes, "episodes"), list[EpisodeScore]()
-    keeper = Keeper(evaluation_writer(experiment, agent, workspace) if settings.keep_replays else None)
+    # Playing a file is no reason to make a workspace.
+    keeps = settings.keep_replays and workspace.path.is_dir()
+    keeper = Keeper(evaluation_writer(experiment, agent, workspace) if keeps else None)
     began, steps = time.monotonic(), 0
     for played in play(agent, experiment.env, experiment.run.seed, settings.episodes, settings.greedy, control):
         score = played.score

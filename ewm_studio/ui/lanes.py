@@ -15,10 +15,10 @@ from ewm_studio.ui.theme import color, theme, ui_font
 
 NAMES = 96  # pixels of the column of names
 VALUES = 76  # pixels of the column of values
-GAP = 6
-LEAST = 24  # height of a lane
+GAP = 4
+LEAST = 20  # height of a lane
 MOST = 64
-_INSET = 4.0  # above and below a curve
+_INSET = 3.0  # above and below a curve
 
 
 class Lanes(QWidget):
