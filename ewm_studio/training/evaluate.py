@@ -86,17 +86,18 @@ def infer(
     # Playing a file is no reason to make a workspace.
     keeps = settings.keep_replays and workspace.path.is_dir()
     keeper = Keeper(evaluation_writer(experiment, agent, workspace) if keeps else None)
-    began, steps = time.monotonic(), 0
+    began, steps, first = time.monotonic(), 0, None
     for played in play(agent, experiment.env, experiment.run.seed, settings.episodes, settings.greedy, control):
         score = played.score
         scores.append(score)
         steps += score.steps
         yield from keeper.keep(played.replay)
-        if video is not None and len(scores) == 1:
-            yield from _film(video, agent, played.replay)
+        first = first or played.replay
         yield EpisodeFinished(steps, score.reward, score.steps, score.seed)
         yield meter.at(len(scores))
     seconds = time.monotonic() - began
+    if video is not None and first is not None:
+        yield from _film(video, agent, first)
     stopped_by = "stop" if len(scores) < settings.episodes else "episodes"
     result: dict[str, Any] = {"episodes": [asdict(s) for s in scores], **spread([s.reward for s in scores])}
     result |= {"seconds": seconds, "steps_per_second": steps / max(seconds, 1e-9), "stopped_by": stopped_by}
