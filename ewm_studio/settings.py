@@ -357,9 +357,9 @@ class PretrainSettings(Settings):
         flag="pretrain-mode",
         commands=("pretrain",),
     )
-    manual_mode_delay: float = setting(
-        0.02,
-        "Seconds between two steps while you drive.",
+    manual_mode_delay: float | None = setting(
+        None,
+        "Seconds between two steps while you drive; empty: the environment's own pace.",
         unit="s",
         flag="manual-mode-delay",
         commands=("pretrain", "record"),

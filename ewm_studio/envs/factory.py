@@ -23,13 +23,18 @@ _STOCK_CAR_RACING = ("gymnasium.envs.box2d:CarRacing", "gymnasium.envs.box2d.car
 _FAST_CAR_RACING = "ewm_studio.envs.carracing:FastCarRacing"
 _ACTIONS = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
 _NO_DISPLAY_SET = "EWM_STUDIO_NO_DISPLAY"  # set beside SDL_VIDEODRIVER where that is of our making
-_NAMED_ACTIONS = {
+NAMED_ACTIONS = {  # by an environment's name without its version: its actions in order
     "CartPole": "left, right",
     "CartPoleNoVel": "left, right",
     "MountainCar": "left, coast, right",
     "Acrobot": "torque left, none, torque right",
     "LunarLander": "nothing, left engine, main engine, right engine",
     "Pendulum": "torque in -2..2",
+    "FrozenLake": "left, down, right, up",
+    "FrozenLake8x8": "left, down, right, up",
+    "CliffWalking": "up, right, down, left",
+    "Taxi": "down, up, right, left, pick up, drop off",
+    "Blackjack": "stick, hit",
 }
 
 
@@ -124,11 +129,11 @@ def describe_env(id: str) -> dict[str, Any]:
         spec = env.spec
         name = spec.name if spec else ""
         discrete = isinstance(env.action_space, gym.spaces.Discrete)
-        known = name in _NAMED_ACTIONS and (discrete or name == "Pendulum")
+        known = name in NAMED_ACTIONS and (discrete or name == "Pendulum")
         return {
             "id": id,
             "observation": describe(env.observation_space),
-            "action": _NAMED_ACTIONS[name] if known else describe(env.action_space),
+            "action": NAMED_ACTIONS[name] if known else describe(env.action_space),
             "max_episode_steps": spec.max_episode_steps if spec else None,
             "reward_threshold": spec.reward_threshold if spec else None,
         }

@@ -9,8 +9,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import ParamSpec
 
-import torch
-
 from ewm_studio.errors import JobError
 from ewm_studio.training.events import Event
 from ewm_studio.workspace.files import is_full, write_error
@@ -31,6 +29,8 @@ _NO_MEMORY = (
 
 def explained(error: BaseException) -> BaseException:
     """The error as a `JobError` of one line where its cause is known: no memory, no disk; any other as it is."""
+    import torch  # only now: environments are driven without it
+
     if isinstance(error, torch.OutOfMemoryError):
         return JobError(_NO_GPU_MEMORY)
     # PyTorch's allocator on the CPU has no exception of its own.
