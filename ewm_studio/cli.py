@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 JOBS = {
     "train": "Train the controller with PPO, and vision and memory along with it.",
-    "pretrain": "Train vision and memory on random or recorded data, before the controller.",
+    "pretrain": "Train vision and memory on random, recorded or driven data, before the controller.",
     "infer": "Play a saved model and report its rewards.",
     "record": "Write a recording: of a saved model's play, or of the random policy.",
 }
@@ -34,7 +34,8 @@ _EXAMPLES = {
     "train": "  ewm-studio train --env CartPole-v1 --memory LSTMMemory --seed 1\n"
     "  ewm-studio train --env CarRacing-v3 --load-path PRETRAINED_RUN --total-steps 500000\n"
     "  ewm-studio train --resume RUN",
-    "pretrain": "  ewm-studio pretrain --env CarRacing-v3 --vision ConvVAE --memory MDNRNN --frames 10000",
+    "pretrain": "  ewm-studio pretrain --env CarRacing-v3 --vision ConvVAE --memory MDNRNN --frames 10000\n"
+    "  ewm-studio pretrain --env CarRacing-v3 --pretrain-mode manual --frames 5000",
     "infer": "  ewm-studio infer --load-path RUN --episodes 100 --json",
     "record": "  ewm-studio record --env CarRacing-v3 --recording laps --frames 5000",
 }
@@ -190,6 +191,10 @@ def job_events(
     """A job's events; imports the engine, and torch with it, only now."""
     from ewm_studio import training
 
+    if command == "pretrain" and resume is None:
+        from ewm_studio.terminal.drive import driven_first
+
+        experiment = driven_first(experiment, workspace, control)
     if resume is not None:
         return getattr(training, command)(experiment, workspace, control, resume=resume)
     return getattr(training, command)(experiment, workspace, control)

@@ -29,8 +29,11 @@ def open_window(workspace: str | None) -> int:
     return int(main(workspace) or 0)
 
 
-def check_display() -> None:
+def check_display(without: str = _WITHOUT) -> None:
     """Make sure that Qt will find a screen: where it does not, it ends the process instead of saying so.
+
+    Args:
+        without: what can be done without a screen, for the end of the line.
 
     Raises:
         UserError: there is none, it cannot be reached, or a library is missing.
@@ -39,14 +42,14 @@ def check_display() -> None:
         return
     x, wayland = os.environ.get("DISPLAY"), os.environ.get("WAYLAND_DISPLAY")
     if not x and not wayland:
-        raise UserError(f"the window needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY is set; {_WITHOUT}")
+        raise UserError(f"the window needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY is set; {without}")
     if wayland:
         return
     missing = _missing_library()
     if missing is not None:
-        raise UserError(f"the window cannot open, a library of the system is missing: {missing}; {_WITHOUT}")
+        raise UserError(f"the window cannot open, a library of the system is missing: {missing}; {without}")
     if not _x_answers():
-        raise UserError(f"the window cannot open: the display {x!r} does not answer; {_WITHOUT}")
+        raise UserError(f"the window cannot open: the display {x!r} does not answer; {without}")
 
 
 def _missing_library() -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,13 +16,13 @@ from ewm_studio.envs.schemes import scheme_of, speed_of, steps_per_second
 from ewm_studio.errors import UserError
 from ewm_studio.settings import Experiment
 from ewm_studio.training.decisions import Decisions
-from ewm_studio.training.drive_recorder import DriveRecorder, EpisodeKept
+from ewm_studio.training.drive_recorder import DriveRecorder
+from ewm_studio.training.drive_snapshot import Driver, EpisodeKept
 from ewm_studio.training.failures import environment_at_work
 
 if TYPE_CHECKING:
     from ewm_studio.training.copilot import Copilot
 
-Driver = Literal["person", "model"]
 # (prepared observation, action executed, whether it is an episode's first); once every `env.action_repeat` frames
 OnDecision = Callable[[np.ndarray, Any, bool], None]
 
@@ -31,6 +31,7 @@ class Drive:
     """An environment at the wheel of which somebody sits.
 
     Attributes:
+        usual: the moves, by the keys that are usual.
         controls: what is held.
         period: seconds of one step, before any slow motion.
         step_limit: steps after which an episode is cut; None where there is no limit.
@@ -54,10 +55,11 @@ class Drive:
             max_episode_steps=settings.max_episode_steps,
         )
         try:
-            self.controls = Controls(self._env.action_space, scheme_of(self._env).with_keys(keys or {}))
+            self.usual = scheme_of(self._env)
         except UserError:
             self._env.close()
             raise
+        self.controls = Controls(self._env.action_space, self.usual.with_keys(keys or {}))
         self._step_seconds = 1 / steps_per_second(self._env)
         delay = experiment.pretrain.manual_mode_delay
         self.period = self._step_seconds if delay is None else max(delay, 0.001)

@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ewm_studio.data.recordings import RecordingWriter, episode_paths
 from ewm_studio.envs.spaces import space_to_json
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeKept:
-    """An episode is safe on disk."""
-
-    recording: str  # its name
-    path: str
-    reward: float
-    length: int  # steps
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeTakenBack:
-    """An episode that was kept is gone from disk, as it was asked."""
-
-    recording: str
-    path: str
+from ewm_studio.training.drive_snapshot import EpisodeKept, EpisodeTakenBack
 
 
 class DriveRecorder:

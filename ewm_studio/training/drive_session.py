@@ -6,9 +6,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,15 +15,14 @@ from ewm_studio.envs.controls import KeyMap, Scheme
 from ewm_studio.envs.gamepad import Gamepad
 from ewm_studio.errors import UserError
 from ewm_studio.settings import Experiment
-from ewm_studio.training.drive import Drive, Driver, OnDecision
-from ewm_studio.training.drive_recorder import EpisodeKept, EpisodeTakenBack
+from ewm_studio.training.drive import Drive, OnDecision
+from ewm_studio.training.drive_snapshot import EpisodeKept, EpisodeTakenBack, Snapshot, State
 from ewm_studio.training.step_clock import StepClock
 
 if TYPE_CHECKING:
     from ewm_studio.training.copilot import Copilot
 
 Told = EpisodeKept | EpisodeTakenBack | UserError  # an error is a wish that was refused
-State = Literal["starting", "driving", "paused", "ended", "over"]
 IDLE_SECONDS = 0.05  # between two looks at the gamepad while nothing moves
 FRAME_SECONDS = 1 / 50  # least time between two pictures
 STALE_SECONDS = 0.1  # a picture is drawn this often even where steps are late
@@ -32,35 +30,6 @@ RATE_SECONDS = 1.0  # over which steps a second are counted
 LATE_STEPS = 100  # steps over which the worst lateness is told
 CALM_SECONDS = 0.5  # after an episode's end, in which a key pressed in the heat begins nothing
 STOP_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """How things stand after a step."""
-
-    state: State
-    frame: np.ndarray | None = None  # uint8 (H, W, 3)
-    drawn_at: float = 0.0  # time.monotonic() when `frame` was drawn
-    driver: Driver = "person"
-    episode: int = 0
-    steps: int = 0  # of the episode
-    step_limit: int | None = None
-    reward: float = 0.0  # of the episode
-    seconds: float = 0.0  # in the world, since the episode began
-    speed: float | None = None  # km/h
-    held: tuple[str, ...] = ()  # names of keys
-    values: tuple[float, ...] = ()  # of the axes
-    action: Any = None  # executed last
-    steps_per_second: float = 0.0
-    period: float = 0.0  # seconds between two steps
-    late: float = 0.0  # seconds after its time that the latest step came
-    worst: float = 0.0  # the same, the worst of the last steps
-    recording: str = ""  # name; empty while nothing is recorded
-    episode_recorded: int = 0  # frames of the present episode that are recorded
-    frames_recorded: int = 0  # in this session
-    episodes_kept: int = 0
-    bytes_kept: int = 0
-    copilot: str = ""  # name of the model on board
 
 
 class DriveSession:
@@ -73,6 +42,7 @@ class DriveSession:
         snapshot: how things stand.
         failure: what ended the session, where something did.
         scheme: the moves and their keys, once the environment is there.
+        usual: the same by the keys that are usual.
     """
 
     def __init__(
@@ -95,6 +65,7 @@ class DriveSession:
         self.snapshot = Snapshot("starting")
         self.failure: BaseException | None = None
         self.scheme: Scheme | None = None
+        self.usual: Scheme | None = None
         self.clock = StepClock(1.0)
         self._experiment, self._keys, self._notify = experiment, keys, notify
         self._goal, self._on_decision = goal, on_decision
@@ -258,7 +229,7 @@ class DriveSession:
     def _drive(self, drive: Drive) -> None:
         if self._on_decision is not None:
             drive.tell(self._on_decision)
-        self._controls, self.scheme = drive.controls, drive.controls.scheme
+        self._controls, self.scheme, self.usual = drive.controls, drive.controls.scheme, drive.usual
         self._fulfil(drive)  # what was asked before: whether to record decides about the first seed
         drive.begin()
         pad = Gamepad()

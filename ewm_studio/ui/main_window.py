@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from ewm_studio.ui import icons
 from ewm_studio.ui.experiment_panel import ExperimentPanel
 from ewm_studio.ui.models.document import ExperimentDocument
+from ewm_studio.ui.pages.drive import DrivePage
 from ewm_studio.ui.pages.replay import ReplayPage
 from ewm_studio.ui.pages.runs import RunsPage
 from ewm_studio.ui.pages.train import TrainPage
@@ -29,7 +30,7 @@ from ewm_studio.ui.side_panel import SidePanel
 from ewm_studio.ui.theme import theme
 from ewm_studio.ui.widgets import column, label, row
 
-PAGES = (("train", "Train"), ("vision", "Vision"), ("replay", "Replay"), ("runs", "Runs"))
+PAGES = (("train", "Train"), ("vision", "Vision"), ("drive", "Drive"), ("replay", "Replay"), ("runs", "Runs"))
 WITHOUT_PANEL = ("replay",)  # pages that need its room; it can be opened there too
 SMALLEST = QSize(960, 600)
 # name -> (text, keys, menu); an empty text is a separator
@@ -75,12 +76,13 @@ class MainWindow(QMainWindow):
         self.panel = ExperimentPanel(document, self.menus["Experiment"])
         self.train_page = TrainPage()
         self.vision_page = VisionPage(self.train_page.options)
+        self.drive_page = DrivePage()
         self.replay_page = ReplayPage()
         self.runs_page = RunsPage()
         self.side = SidePanel()
         self.pages = QStackedWidget()
         self.pages.setObjectName("pages")
-        for page in (self.train_page, self.vision_page, self.replay_page, self.runs_page):
+        for page in (self.train_page, self.vision_page, self.drive_page, self.replay_page, self.runs_page):
             self.pages.addWidget(page)
         self.rail = self._make_rail()
         self.split = QSplitter(Qt.Orientation.Horizontal)

@@ -92,6 +92,7 @@ class RunBar(QFrame):
         self.stop.hide()
         self.queue.hide()
         self.progress.hide()
+        restyle(self.progress, role="")
         self._stage.setText(line)
         self._figures.setText(figures)
         self._middle.setVisible(True)
@@ -119,6 +120,17 @@ class RunBar(QFrame):
         self.queue.setText(f"Queue · {len(waiting)}" if waiting else "Queue")
         self.queue.setAccessibleName(f"Queue, {len(waiting)} waiting")
         self.queue_menu.show_waiting(waiting)
+
+    def show_drive(self, line: str, figures: str, share: float | None, recording: bool) -> None:
+        """No job runs and somebody drives: `share` of the episode is driven; None where its end is not known."""
+        self._stage.setText(line)
+        self._figures.setText(figures)
+        self.progress.setVisible(share is not None)
+        self.progress.setRange(0, PROGRESS_PARTS)
+        self.progress.setValue(round(PROGRESS_PARTS * (share or 0.0)))
+        role = "recording" if recording else ""
+        if self.progress.property("role") != role:
+            restyle(self.progress, role=role)
 
     def show_paused(self, paused: bool) -> None:
         """The job rests, or goes on."""

@@ -18,6 +18,8 @@ from ewm_studio.ui import session
 from ewm_studio.ui.background import Background
 from ewm_studio.ui.commands import Commands
 from ewm_studio.ui.dialogs import FailureDialog, Question
+from ewm_studio.ui.drive_controller import DriveController
+from ewm_studio.ui.drive_dressing import DriveDressing
 from ewm_studio.ui.failure import Failure, failure_of
 from ewm_studio.ui.feed import Feed
 from ewm_studio.ui.fitting import Fitting
@@ -63,6 +65,15 @@ class Studio(QObject):
         self.fitting = Fitting(self.document, self.window, self.in_background, self)
         self.replays = ReplayController(self.window.replay_page, self.in_background, lambda: self.workspace, self)
         self._feed = Feed(self.window, self.view, self)
+        self.drive = DriveController(
+            self.window.drive_page,
+            lambda: self.document.experiment,
+            lambda: self.workspace,
+            lambda: self.jobs.running,
+            self.in_background,
+            self,
+        )
+        self._dressing = DriveDressing(self.drive, self.window, self.jobs)
         self._closing = False
         self._side_drawn = 0.0
         self._ticked = time.monotonic()
@@ -111,6 +122,8 @@ class Studio(QObject):
         window.bar.queue_menu.removed.connect(jobs.remove)
         window.bar.queue_menu.cleared.connect(jobs.clear)
         self.fitting.ready.connect(self._show_last_run)
+        self.drive.failed.connect(self.show_failure)
+        self.document.subscribe(lambda _: self.drive.show_idle())
 
     def begin(self) -> None:
         """After the window is shown: load what takes time."""
@@ -221,6 +234,7 @@ class Studio(QObject):
         if self.jobs.running:
             raise UserError("Stop the run before you open another workspace.")
         opened = Workspace(path)
+        self.drive.leave()
         self.remember()
         self.workspace.close()
         self.workspace = opened
@@ -338,6 +352,7 @@ class Studio(QObject):
         self.fitting.end()
         self.replays.end()
         self.jobs.end()
+        self.drive.end()
         self.in_background.end()
         if self._owns_spares:
             self._spares.end()

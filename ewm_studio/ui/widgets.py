@@ -354,6 +354,12 @@ class EmptyState(QWidget):
         self._dress()
         theme().changed.connect(self._dress)
 
+    def set_words(self, text: str) -> None:
+        """Say something else."""
+        if text != self._words.text():
+            self._words.setText(text)
+            self._fit_words()
+
     def show_places(self, groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> None:
         """Offer places by (text, key) under a title each; a title without places is left out."""
         while (item := self._places.takeAt(0)) is not None:
@@ -377,6 +383,9 @@ class EmptyState(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Give the wrapped lines their height, which a centered label is not given by itself."""
         super().showEvent(event)
+        self._fit_words()
+
+    def _fit_words(self) -> None:
         self._words.setFixedHeight(self._words.heightForWidth(EMPTY_WIDTH) + 2)
 
     def _dress(self) -> None:
