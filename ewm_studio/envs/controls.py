@@ -70,6 +70,11 @@ class Controls:
         self._seconds = [0.0] * len(scheme.axes)  # for which each axis was held up
         self._rests = 0
 
+    def use(self, keys: KeyMap) -> None:
+        """Take other keys for some moves; what is held is let go."""
+        self.clear()
+        self.scheme = self.scheme.with_keys(keys)
+
     def press(self, key: str, amount: float = 1.0) -> bool:
         """A key goes down, or a stick or trigger moves to `amount`, 0 to 1; whether the key means anything."""
         if not any(key in keys for keys in self.scheme.keys.values()):

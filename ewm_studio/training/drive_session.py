@@ -181,13 +181,10 @@ class DriveSession:
         self._ask(change)
 
     def set_keys(self, keys: KeyMap) -> None:
-        """Drive by other keys."""
-
-        def change(drive: Drive) -> None:
-            drive.controls.clear()
-            drive.controls.scheme = self.scheme = drive.controls.scheme.with_keys(keys)
-
-        self._ask(change)
+        """Drive by other keys, at once."""
+        if self._controls is not None:
+            self._controls.use(keys)
+            self.scheme = self._controls.scheme
 
     def seat(self, copilot: Copilot | None) -> None:
         """Take a model along, or leave it behind."""

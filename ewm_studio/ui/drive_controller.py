@@ -205,8 +205,8 @@ class DriveController(QObject):
         store.store().setValue(f"keys/{safe_name(self._env)}", json.dumps(keys))
         session = self.session
         if session is not None and session.scheme is not None:
-            self.page.show_scheme(session.scheme.with_keys(keys))
             session.set_keys(keys)
+            self.page.show_scheme(session.scheme)
 
     def _on_named(self, text: str) -> None:
         name = safe_name(text) if text.strip() else self._name

@@ -15,7 +15,6 @@ class DriveDressing(QObject):
     def __init__(self, drive: DriveController, window: MainWindow, jobs: JobRunner) -> None:
         super().__init__(drive)
         self._window, self._jobs = window, jobs
-        self._run = ""  # what the status line said before
         self._panel = True  # whether the experiment panel was open
         drive.began.connect(self._begin)
         drive.told.connect(self._tell)
@@ -26,20 +25,19 @@ class DriveDressing(QObject):
 
     def _begin(self) -> None:
         window = self._window
-        self._run, self._panel = window.run_label.text(), not window.panel.isHidden()
+        self._panel = not window.panel.isHidden()
         window.panel.hide()
 
     def _tell(self, words: DriveWords) -> None:
         window = self._window
-        window.run_label.setText(f"recording {words.recording}" if words.recording else self._run)
-        window.environments_label.setText(words.pace)
+        recording = f"recording {words.recording}, " if words.recording else ""
+        window.environments_label.setText(recording + words.pace)
         if not self._jobs.running:
             window.bar.show_drive(words.line, words.figures, words.share, bool(words.recording))
 
     def _end(self) -> None:
         window = self._window
         window.panel.setVisible(self._panel)
-        window.run_label.setText(self._run)
         window.environments_label.setText("")
         if not self._jobs.running:
             window.bar.show_idle()
