@@ -30,6 +30,7 @@ WORDS = {
     "env.render_mode": "human",
     "pretrain.mode": "manual",
 }
+EMPTY_FLOATS = ("world_model.lr", "world_model.dropout", "ppo.clip_range_vf", "pretrain.manual_mode_delay")
 NAMES = {"vision": "Identity", "memory": "LSTMMemory", "controller": "LinearController"}
 
 
@@ -82,7 +83,7 @@ def other_value(flag: Flag) -> tuple[str, Any]:
         return WORDS[flag.path], WORDS[flag.path]
     if flag.default is None and str in getattr(flag.info.annotation, "__args__", ()):
         return "some/thing", "some/thing"
-    if isinstance(flag.default, float) or flag.path in ("world_model.lr", "world_model.dropout", "ppo.clip_range_vf"):
+    if isinstance(flag.default, float) or flag.path in EMPTY_FLOATS:
         return "0.125", 0.125
     return "77", 77
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from PySide6.QtCore import QSize, QTimer
+from PySide6.QtCore import QEvent, QSize, QTimer
 from PySide6.QtGui import QCloseEvent, QIcon
 from PySide6.QtWidgets import QMainWindow, QProgressBar, QWidget
 
@@ -101,8 +101,11 @@ def drive_alone(experiment: Experiment, workspace: Workspace, stop_asked: Callab
     window.show()
     QTimer.singleShot(0, window.begin)
     app.exec()
-    if window.drive.failure is not None:
-        raise window.drive.failure
-    if not episode_paths(workspace.recordings_folder / window.recording):
+    recording, failure = window.recording, window.drive.failure
+    window.deleteLater()
+    app.sendPostedEvents(window, QEvent.Type.DeferredDelete.value)
+    if failure is not None:
+        raise failure
+    if not episode_paths(workspace.recordings_folder / recording):
         raise UserError("nothing was recorded, so there is nothing to pretrain on: drive, then close the window")
-    return window.recording
+    return recording

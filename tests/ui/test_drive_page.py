@@ -1,13 +1,17 @@
 """Driving in the window by real key events: on CarRacing and CartPole, with pauses, lost focus, models, other keys."""
 
+import json
+
 import numpy as np
 import pytest
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import QEvent, Qt, QTimer
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QApplication
 
+from ewm_studio import cli
 from ewm_studio.data.recordings import Recording
 from ewm_studio.settings import Experiment
+from ewm_studio.training import train
 from ewm_studio.ui.drive_view import clock
 from ewm_studio.ui.drive_window import DriveWindow
 from ewm_studio.ui.keys_dialog import KeysDialog
@@ -209,8 +213,6 @@ def test_what_cannot_be_driven_says_why_and_where_to_go(qtbot, open_studio):
 
 def test_a_model_drives_and_any_key_takes_over(qtbot, at_the_wheel, tmp_path):
     workspace = Workspace(tmp_path / "workspace")
-    from ewm_studio.training import train
-
     run = jobs.finish(train(jobs.experiment(train={"epochs": 1}), workspace))["run"]
     workspace.close()
     studio = at_the_wheel("CartPole-v1")
@@ -265,3 +267,58 @@ def test_the_page_alone_records_until_there_are_frames_enough(qtbot, tmp_path):
 
 def test_the_clock_counts_minutes():
     assert [clock(s) for s in (0, 6.44, 59.96, 61.25)] == ["0:00.0", "0:06.4", "0:59.9", "1:01.2"]
+
+
+def test_manual_pretraining_drives_first_and_then_trains_on_that(qtbot, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("EWM_WORKSPACE", str(tmp_path / "ws"))
+
+    def press():
+        for window in QApplication.topLevelWidgets():
+            if isinstance(window, DriveWindow) and window.drive.session is not None:
+                qtbot.keyClick(window.page.view, Key.Key_Left)
+                qtbot.keyClick(window.page.view, Key.Key_Right)
+
+    timer = QTimer(interval=20)
+    timer.timeout.connect(press)
+    timer.start()
+    flags = ["--frames", "60", "--epochs", "1", "--memory", "LSTMMemory", "--manual-mode-delay", "0.005", "--json"]
+    small = ["--set", "memory.hidden_dim=8", "--set", "pretrain.held_out=0.5"]
+    code = cli.main(["pretrain", "--pretrain-mode", "manual", *flags, *small])
+    timer.stop()
+    assert code == 0
+    result = json.loads(capfd.readouterr().out)
+    (folder,) = (tmp_path / "ws" / "recordings").iterdir()
+    assert Recording(folder).step_count == 60
+    assert result["env_steps"] >= 60
+    run = Experiment.from_toml(tmp_path / "ws" / "runs" / result["run"] / "experiment.toml")
+    assert run.pretrain.recording == folder.name
+
+
+def test_nothing_recorded_is_nothing_to_pretrain_on(qtbot, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("EWM_WORKSPACE", str(tmp_path / "ws"))
+
+    def close():
+        for window in QApplication.topLevelWidgets():
+            if isinstance(window, DriveWindow):
+                window.close()
+
+    timer = QTimer(interval=300)
+    timer.timeout.connect(close)
+    timer.start()
+    code = cli.main(["pretrain", "--pretrain-mode", "manual", "--memory", "LSTMMemory"])
+    timer.stop()
+    assert code == 2
+    assert "nothing was recorded" in capfd.readouterr().err
+    assert not list((tmp_path / "ws" / "runs").glob("*"))
+
+
+def test_without_a_screen_manual_pretraining_says_what_works_instead(tmp_path, monkeypatch, capfd):
+    for name in ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("EWM_WORKSPACE", str(tmp_path / "ws"))
+    assert cli.main(["pretrain", "--pretrain-mode", "manual"]) == 2
+    said = capfd.readouterr().err.splitlines()[-1]
+    assert "needs a screen" in said
+    assert "--recording NAME" in said
+    assert "ewm-studio record" in said
