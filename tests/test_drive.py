@@ -361,6 +361,12 @@ def test_decisions_are_told_with_prepared_observations(session):
     one.press("up")
     wait_for(lambda: len(told) > 3)
     assert told[:3] == [((3, 64, 64), (3,), True), ((3, 64, 64), (3,), False), ((3, 64, 64), (3,), False)]
+    one.tell(None)
+    steps = one.snapshot.steps
+    wait_for(lambda: one.snapshot.steps > steps + 3)
+    count = len(told)
+    wait_for(lambda: one.snapshot.steps > steps + 8)
+    assert len(told) == count
 
 
 def test_driving_needs_no_torch(tmp_path):

@@ -66,7 +66,7 @@ class Drive:
         self.step_limit = settings.max_episode_steps or (self._env.spec.max_episode_steps if self._env.spec else None)
         self.recorder: DriveRecorder | None = None
         self.copilot: Copilot | None = None
-        self._groups: list[Decisions] = []
+        self._for_listener: Decisions | None = None
         self._for_copilot: Decisions | None = None
         self.driver: Driver = "person"
         self.episode, self.steps, self.reward, self.over = 0, 0, 0.0, False
@@ -76,13 +76,14 @@ class Drive:
 
     # Who is on board
 
-    def tell(self, on_decision: OnDecision) -> None:
-        """Have somebody told of every decision, in the terms of `env.action_repeat`."""
-        prepare = Preprocessor(self._env.observation_space, self._settings)
-        group = Decisions(
-            self._settings.action_repeat, lambda obs, action, first: on_decision(prepare(obs), action, first)
-        )
-        self._groups.append(group)
+    def tell(self, on_decision: OnDecision | None) -> None:
+        """Have somebody told of every decision from now on, in the terms of `env.action_repeat`; None: nobody."""
+        self._for_listener = None
+        if on_decision is not None:
+            tell, prepare = on_decision, Preprocessor(self._env.observation_space, self._settings)
+            self._for_listener = Decisions(
+                self._settings.action_repeat, lambda obs, action, first: tell(prepare(obs), action, first)
+            )
 
     def seat(self, copilot: Copilot | None) -> None:
         """Take a model along, or leave it behind.
@@ -196,7 +197,7 @@ class Drive:
 
     @property
     def _decisions(self) -> list[Decisions]:
-        return self._groups if self._for_copilot is None else [*self._groups, self._for_copilot]
+        return [group for group in (self._for_listener, self._for_copilot) if group is not None]
 
     def _decide(self) -> Any:
         copilot = self.copilot

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Told = EpisodeKept | EpisodeTakenBack | UserError  # an error is a wish that was refused
 IDLE_SECONDS = 0.05  # between two looks at the gamepad while nothing moves
-FRAME_SECONDS = 1 / 50  # least time between two pictures
+FRAME_SECONDS = 0.015  # least time between two pictures: at 50 steps a second, each has one, also after a late one
 STALE_SECONDS = 0.1  # a picture is drawn this often even where steps are late
 RATE_SECONDS = 1.0  # over which steps a second are counted
 LATE_STEPS = 100  # steps over which the worst lateness is told
@@ -51,7 +51,6 @@ class DriveSession:
         keys: KeyMap | None = None,
         notify: Callable[[], None] = lambda: None,
         goal: int | None = None,
-        on_decision: OnDecision | None = None,
     ) -> None:
         """Prepare a session; `start` begins it.
 
@@ -60,7 +59,6 @@ class DriveSession:
             keys: the person's own keys for some moves.
             notify: told of every snapshot.
             goal: frames to record, after which the session is over by itself.
-            on_decision: told of every decision; must return at once.
         """
         self.snapshot = Snapshot("starting")
         self.failure: BaseException | None = None
@@ -68,7 +66,7 @@ class DriveSession:
         self.usual: Scheme | None = None
         self.clock = StepClock(1.0)
         self._experiment, self._keys, self._notify = experiment, keys, notify
-        self._goal, self._on_decision = goal, on_decision
+        self._goal = goal
         self._wishes: deque[Callable[[Drive], None]] = deque()
         self._events: deque[Told] = deque()
         self._wake = threading.Event()
@@ -80,7 +78,8 @@ class DriveSession:
         self._ended_at = 0.0
         self._stepped: deque[float] = deque()
         self._frame: np.ndarray | None = None
-        self._frame_at = 0.0
+        self._frame_at = 0.0  # when it was finished
+        self._drew_at = 0.0  # when the step was taken that it shows
         self._thread = threading.Thread(target=self._run, name="drive")
 
     # Asked from outside
@@ -186,6 +185,10 @@ class DriveSession:
             self._controls.use(keys)
             self.scheme = self._controls.scheme
 
+    def tell(self, on_decision: OnDecision | None) -> None:
+        """Have somebody told of every decision, who must return at once; None: nobody any more."""
+        self._ask(lambda drive: drive.tell(on_decision))
+
     def seat(self, copilot: Copilot | None) -> None:
         """Take a model along, or leave it behind."""
         self._ask(lambda drive: drive.seat(copilot))
@@ -224,8 +227,6 @@ class DriveSession:
         self._notify()
 
     def _drive(self, drive: Drive) -> None:
-        if self._on_decision is not None:
-            drive.tell(self._on_decision)
         self._controls, self.scheme, self.usual = drive.controls, drive.controls.scheme, drive.usual
         self._fulfil(drive)  # what was asked before: whether to record decides about the first seed
         drive.begin()
@@ -286,9 +287,11 @@ class DriveSession:
         recorder = drive.recorder
         if self._goal is not None and recorder is not None and recorder.frames >= self._goal:
             self._stop = True
-        since = now - self._frame_at
+        since = now - self._drew_at
         hurried = self.clock.wait <= 0 and since < STALE_SECONDS
-        self._publish(drive, draw=drive.over or (since > 0.9 * FRAME_SECONDS and not hurried))
+        draw = drive.over or (since > FRAME_SECONDS and not hurried)
+        self._drew_at = now if draw else self._drew_at
+        self._publish(drive, draw)
 
     def _set_out(self, drive: Drive) -> None:
         """A key was pressed."""

@@ -23,6 +23,7 @@ from ewm_studio.workspace.workspace import safe_name
 
 if TYPE_CHECKING:
     from ewm_studio.envs.controls import KeyMap
+    from ewm_studio.training.drive import OnDecision
     from ewm_studio.training.drive_session import DriveSession
 
 WORDS_SECONDS = 0.2  # between two lines of words about the drive
@@ -73,6 +74,7 @@ class DriveController(QObject):
         self.page, self._experiment, self._workspace, self._busy = page, experiment, workspace, busy
         self._in_background = in_background
         self.session: DriveSession | None = None
+        self._on_decision: OnDecision | None = None
         self._waiting = False  # a snapshot was announced and not looked at yet
         self._env = ""
         self._name = ""  # of the recording
@@ -139,6 +141,7 @@ class DriveController(QObject):
         self.session = DriveSession(experiment, _chosen_keys(self._env), self._on_notify, goal)
         if goal is not None or recording:
             self.session.record(self.folder)
+        self.session.tell(self._on_decision)
         self.session.start()
         if self._model:
             self.choose_model(self._model)
@@ -156,6 +159,11 @@ class DriveController(QObject):
             session.join()
             self._take_events(session)
             self.session = None
+
+    def tell(self, on_decision: OnDecision | None) -> None:
+        """Have somebody told, in the session's thread, of every decision of this drive and those that follow."""
+        self._on_decision = on_decision
+        self._with(lambda session: session.tell(on_decision))
 
     # Wishes
 
