@@ -357,7 +357,8 @@ def test_what_cannot_be_driven_ends_the_session_with_the_reason(session):
 
 def test_decisions_are_told_with_prepared_observations(session):
     told = []
-    one = session("CarRacing-v3", on_decision=lambda obs, action, first: told.append((obs.shape, action.shape, first)))
+    one = session("CarRacing-v3")
+    one.tell(lambda obs, action, first: told.append((obs.shape, action.shape, first)))
     one.press("up")
     wait_for(lambda: len(told) > 3)
     assert told[:3] == [((3, 64, 64), (3,), True), ((3, 64, 64), (3,), False), ((3, 64, 64), (3,), False)]

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ewm_studio.envs.controls import KeyMap, Scheme
-from ewm_studio.envs.gamepad import Gamepad
 from ewm_studio.errors import UserError
 from ewm_studio.settings import Experiment
-from ewm_studio.training.drive import Drive, OnDecision
 from ewm_studio.training.drive_snapshot import EpisodeKept, EpisodeTakenBack, Snapshot, State
 from ewm_studio.training.step_clock import StepClock
 
 if TYPE_CHECKING:
+    # Imported by the session's thread: environments take their time, and whoever starts a session must not wait.
+    from ewm_studio.envs.controls import KeyMap, Scheme
+    from ewm_studio.envs.gamepad import Gamepad
     from ewm_studio.training.copilot import Copilot
+    from ewm_studio.training.drive import Drive, OnDecision
 
 Told = EpisodeKept | EpisodeTakenBack | UserError  # an error is a wish that was refused
 IDLE_SECONDS = 0.05  # between two looks at the gamepad while nothing moves
@@ -205,7 +206,7 @@ class DriveSession:
 
     def take_over(self) -> None:
         """The person drives."""
-        self._ask(Drive.take_over)
+        self._ask(lambda drive: drive.take_over())
 
     def _ask(self, wish: Callable[[Drive], None]) -> None:
         self._wishes.append(wish)
@@ -214,6 +215,8 @@ class DriveSession:
     # In the session's own thread
 
     def _run(self) -> None:
+        from ewm_studio.training.drive import Drive
+
         try:
             drive = Drive(self._experiment, self._keys)
             try:
@@ -227,6 +230,8 @@ class DriveSession:
         self._notify()
 
     def _drive(self, drive: Drive) -> None:
+        from ewm_studio.envs.gamepad import Gamepad
+
         self._controls, self.scheme, self.usual = drive.controls, drive.controls.scheme, drive.usual
         self._fulfil(drive)  # what was asked before: whether to record decides about the first seed
         drive.begin()

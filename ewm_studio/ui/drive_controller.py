@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from ewm_studio.errors import UserError
 from ewm_studio.settings import Experiment
+from ewm_studio.training.drive_session import DriveSession
 from ewm_studio.training.drive_snapshot import EpisodeKept, EpisodeTakenBack, Snapshot
 from ewm_studio.ui import format, store
 from ewm_studio.ui.background import Background
@@ -24,7 +25,6 @@ from ewm_studio.workspace.workspace import safe_name
 if TYPE_CHECKING:
     from ewm_studio.envs.controls import KeyMap
     from ewm_studio.training.drive import OnDecision
-    from ewm_studio.training.drive_session import DriveSession
 
 WORDS_SECONDS = 0.2  # between two lines of words about the drive
 NOTE_SECONDS = 6.0  # that a note stays
@@ -128,8 +128,6 @@ class DriveController(QObject):
         """Drive the experiment's environment; with a goal, or a recording's name, what is driven is recorded."""
         if self.session is not None:
             return
-        from ewm_studio.training.drive_session import DriveSession
-
         experiment = self._experiment()
         if experiment.env.id != self._env or recording:
             self._env, self._model = experiment.env.id, ""

@@ -34,13 +34,14 @@ class KeyCaps(QWidget):
     def show_scheme(self, scheme: Scheme) -> None:
         """Show the keys of these moves: as arrows lie on a keyboard where arrows drive, else in a row."""
         first = {move: keys[0] for move, keys in scheme.keys.items() if keys}
-        arrows = set(first.values()) <= set(_ARROWS)
+        # As arrows lie where they go up or down as well, in a row where they only go left and right.
+        arrows = set(first.values()) <= set(_ARROWS) and bool(set(first.values()) & {"up", "down"})
         self._caps = [
             (key, move, _ARROWS[key] if arrows else (number, 0), scheme.keys[move])
             for number, (move, key) in enumerate(first.items())
         ]
-        columns = max((place[0] for _, _, place, _ in self._caps), default=0) + 1
-        self.setFixedSize(QSize(columns * (CAP + GAP) - GAP, 2 * (CAP + GAP) - GAP))
+        columns, rows = (max((place[way] for _, _, place, _ in self._caps), default=0) + 1 for way in (0, 1))
+        self.setFixedSize(QSize(columns * (CAP + GAP) - GAP, rows * (CAP + GAP) - GAP))
         words = "; ".join(f"{move}: {' or '.join(map(shown_key, keys))}" for move, keys in scheme.keys.items())
         self.setToolTip(words)
         self.setAccessibleDescription(words)

@@ -27,7 +27,7 @@ from ewm_studio.ui.theme import color, ui_font
 
 RADIUS = 8.0
 # Over pictures of any color: the same in both themes.
-_CHIP, _VEIL, _WHITE, _RED = QColor(12, 16, 22, 190), QColor(12, 16, 22, 150), QColor("#ffffff"), QColor("#dc2f35")
+_CHIP, _VEIL, _WHITE, _RED = QColor(12, 16, 22, 190), QColor(12, 16, 22, 170), QColor("#ffffff"), QColor("#dc2f35")
 _MODIFIERS = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
 
 

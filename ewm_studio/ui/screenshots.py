@@ -63,7 +63,34 @@ def _render(out: Path, workspace: Path) -> None:
     _pretrain_racing(studio, out)
     window.show_page("runs")
     _shoot(studio, out, "runs")
+    _drive(studio, out)
     window.close()
+
+
+def _drive(studio: object, out: Path) -> None:
+    """Begin a lap by keys and record it."""
+    from PySide6.QtCore import Qt
+    from PySide6.QtTest import QTest
+
+    from ewm_studio.ui.studio import Studio
+
+    assert isinstance(studio, Studio)
+    page = studio.window.drive_page
+    studio.document.set("env.id", "CarRacing-v3")
+    studio.window.activateWindow()
+    studio.window.show_page("drive")
+    _shoot(studio, out, "drive-empty")
+    studio.drive.begin()
+    wait_for(lambda: page.view.shown is not None and page.view.shown.state == "paused")
+    studio.drive.toggle_recording()
+    QTest.keyPress(page.view, Qt.Key.Key_Up)
+    rest(1500)
+    QTest.keyRelease(page.view, Qt.Key.Key_Up)
+    QTest.keyPress(page.view, Qt.Key.Key_Left)
+    rest(200)
+    _shoot(studio, out, "drive")
+    studio.drive.leave()
+    wait_for(lambda: studio.drive.session is None)
 
 
 def _pretrain_racing(studio: object, out: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from ewm_studio.training.drive_snapshot import Snapshot
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 EMPTY, REFUSED, DRIVING = range(3)  # pages of the stack
 SPEEDS = (("0.25", "¼"), ("0.5", "½"), ("1", "1"))
 WITHOUT_MODEL = "No model"
-_HELP = "Space pauses · R restarts · M hands over to the model · Esc leaves"
+_HELP = "Space pauses, R restarts, M hands over, Esc leaves"
+_DRIVING_WIDTH, _IDLE_WIDTH = 640, 400  # that the page needs beside the column on the right
 
 
 class DrivePage(QWidget):
@@ -64,13 +66,32 @@ class DrivePage(QWidget):
         self._outer.setContentsMargins(0, 0, 0, 0)
         self._outer.setSpacing(0)
         self._outer.addWidget(beside, 1)
+        self._side: QWidget | None = None
         self.view.commanded.connect(self._on_command)
         if side is not None:
             self.set_side(side)
 
     def set_side(self, side: QWidget) -> None:
-        """Put a widget into the column on the right."""
+        """Put a widget into the column on the right, where it is shown as long as there is room."""
+        self._side = side
         self._outer.addWidget(side)
+        self._make_room()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show the column on the right where there is room for it."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._side is not None:
+            needed = _DRIVING_WIDTH if self.driving else _IDLE_WIDTH
+            wide = max(self._side.minimumWidth(), self._side.sizeHint().width())
+            self._side.setVisible(self.width() - wide >= needed)
+
+    def _turn(self, page: int) -> None:
+        self.view.driving = page == DRIVING
+        self._stack.setCurrentIndex(page)
+        self._make_room()
 
     # Building
 
@@ -170,19 +191,16 @@ class DrivePage(QWidget):
         if busy:
             words += " A job is running: both will be slower."
         self.empty.set_words(words)
-        self.view.driving = False
-        self._stack.setCurrentIndex(EMPTY)
+        self._turn(EMPTY)
 
     def show_refused(self, reason: str) -> None:
         """Say why this environment cannot be driven."""
         self.refused.set_words(reason)
-        self.view.driving = False
-        self._stack.setCurrentIndex(REFUSED)
+        self._turn(REFUSED)
 
     def show_starting(self, env: str) -> None:
         """The environment is being made."""
-        self.view.driving = True
-        self._stack.setCurrentIndex(DRIVING)
+        self._turn(DRIVING)
         self.view.show_snapshot(Snapshot("starting"), Notice(f"Making {env}"))
         self.say("")
         self.view.setFocus()
@@ -197,8 +215,7 @@ class DrivePage(QWidget):
         self.view.show_snapshot(snapshot, notice_of(snapshot))
         self.caps.show_held(snapshot.held)
         self.gauges.show_snapshot(snapshot)
-        resting = snapshot.state != "driving"
-        _name(self.pause, "Go on" if resting else "Pause")
+        _name(self.pause, {"driving": "Pause", "ended": "Next"}.get(snapshot.state, "Go on"))
         recording = bool(snapshot.recording)
         if _name(self.record, "● Recording" if recording else "● Record"):
             restyle(self.record, role="recording" if recording else "")
@@ -229,9 +246,9 @@ class DrivePage(QWidget):
         """What was said last, or the help."""
         return self._note.text()
 
-    def showEvent(self, event: object) -> None:
+    def showEvent(self, event: QShowEvent) -> None:
         """Tell that the page is seen."""
-        super().showEvent(event)  # type: ignore[arg-type]
+        super().showEvent(event)
         self.turned_to.emit()
         if self.driving:
             self.view.setFocus()
