@@ -17,7 +17,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.settings import Experiment
 from ewm_studio.training.decisions import Decisions
 from ewm_studio.training.drive_recorder import DriveRecorder
-from ewm_studio.training.drive_snapshot import Driver, EpisodeKept
+from ewm_studio.training.drive_snapshot import Driver, EpisodeKept, EpisodeTakenBack
 from ewm_studio.training.failures import environment_at_work
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Drive:
         driver: whoever drives now.
         episode, steps, reward, over: the number of the episode, from 1; its steps and reward so far; whether it ended.
         action: the last action executed.
+        recorder: where steps are recorded; None while they are not.
+        kept: the episodes recorded so far, in order.
 
     Raises:
         UserError: the environment cannot be made, cannot be drawn, or cannot be driven by keys.
@@ -65,6 +67,7 @@ class Drive:
         self.period = self._step_seconds if delay is None else max(delay, 0.001)
         self.step_limit = settings.max_episode_steps or (self._env.spec.max_episode_steps if self._env.spec else None)
         self.recorder: DriveRecorder | None = None
+        self.kept: list[EpisodeKept] = []
         self.copilot: Copilot | None = None
         self._for_listener: Decisions | None = None
         self._for_copilot: Decisions | None = None
@@ -112,11 +115,6 @@ class Drive:
 
     # Recording
 
-    @property
-    def recording(self) -> bool:
-        """Whether steps are recorded."""
-        return self.recorder is not None
-
     def record(self, folder: Path) -> None:
         """Record into a folder, from the present observation on.
 
@@ -126,6 +124,24 @@ class Drive:
         self.recorder = DriveRecorder(folder, self._env, self._settings.id, self._settings.pixels)
         if self._obs is not None and not self.over:
             self.recorder.begin(self._obs, self._seed, self.steps)
+
+    def keep(self) -> EpisodeKept | None:
+        """Write what was recorded of the episode; None where that is nothing. See `DriveRecorder.keep`."""
+        kept = self.recorder.keep(self.over and self._terminated) if self.recorder is not None else None
+        self.kept += [kept] if kept is not None else []
+        return kept
+
+    def take_back(self) -> EpisodeTakenBack:
+        """Remove the episode kept last from disk."""
+        episode = self.kept.pop()
+        Path(episode.path).unlink(missing_ok=True)
+        return EpisodeTakenBack(episode.recording, episode.path)
+
+    @property
+    def frames_recorded(self) -> int:
+        """Frames recorded so far, those of the present episode included."""
+        present = self.recorder.length if self.recorder is not None else 0
+        return sum(episode.length for episode in self.kept) + present
 
     # Driving
 
@@ -165,12 +181,6 @@ class Drive:
         self._terminated = bool(terminated)
         return True
 
-    def keep(self) -> EpisodeKept | None:
-        """Write what was recorded of the episode; see `DriveRecorder.keep`."""
-        if self.recorder is None:
-            return None
-        return self.recorder.keep(self.over and self._terminated)
-
     def picture(self) -> np.ndarray:
         """What is to be seen now, uint8 (H, W, 3)."""
         picture: Any = self._obs if self._settings.pixels else None
@@ -179,7 +189,7 @@ class Drive:
                 picture = self._env.render()
         if not (isinstance(picture, np.ndarray) and picture.ndim == 3):
             raise UserError(f"{self._settings.id} draws no pictures (rgb_array), so it cannot be driven in a window")
-        return picture
+        return np.array(picture)  # a copy: some environments draw into one array again and again
 
     @property
     def speed(self) -> float | None:

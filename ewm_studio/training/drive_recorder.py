@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
 from ewm_studio.data.recordings import RecordingWriter, episode_paths
 from ewm_studio.envs.spaces import space_to_json
-from ewm_studio.training.drive_snapshot import EpisodeKept, EpisodeTakenBack
+from ewm_studio.training.drive_snapshot import EpisodeKept
 
 
 class DriveRecorder:
     """Writes the episodes of one recording while they are driven.
 
     Attributes:
-        kept: the episodes of this session, in order.
-        earlier: episodes that were there before.
+        earlier: episodes that were there when it was opened.
     """
 
     def __init__(self, folder: Path, env: Any, env_id: str, pixels: bool) -> None:
@@ -34,7 +32,6 @@ class DriveRecorder:
             "action_space": space_to_json(env.action_space),
         }
         self._writer = RecordingWriter(folder, meta)
-        self.kept: list[EpisodeKept] = []
         self.earlier = len(episode_paths(folder))
         self._reward = 0.0
 
@@ -47,11 +44,6 @@ class DriveRecorder:
     def length(self) -> int:
         """Steps recorded of the episode that is going on."""
         return self._writer.length
-
-    @property
-    def frames(self) -> int:
-        """Frames recorded in this session, those of the episode that is going on included."""
-        return sum(episode.length for episode in self.kept) + self.length
 
     def begin(self, obs: Any, seed: int, step: int) -> None:
         """Record from this observation on, which came `step` steps after the reset with `seed`."""
@@ -74,18 +66,8 @@ class DriveRecorder:
         path = self._writer.end(terminated, not terminated)
         if path is None:
             return None
-        self.kept.append(EpisodeKept(self.name, str(path), reward, length, path.stat().st_size))
-        return self.kept[-1]
+        return EpisodeKept(self.name, str(path), reward, length, path.stat().st_size)
 
     def discard(self) -> None:
         """Forget the episode that is going on."""
         self._writer.discard()
-
-    def take_back(self) -> EpisodeTakenBack | None:
-        """Remove the episode kept last from disk; None where there is none."""
-        if not self.kept:
-            return None
-        episode = self.kept.pop()
-        with contextlib.suppress(FileNotFoundError):
-            Path(episode.path).unlink()
-        return EpisodeTakenBack(episode.recording, episode.path)

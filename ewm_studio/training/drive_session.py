@@ -153,9 +153,8 @@ class DriveSession:
         """Forget the episode, also one that has just ended and was kept, and begin another."""
 
         def forget(drive: Drive) -> None:
-            if drive.recorder is not None and drive.over:
-                taken = drive.recorder.take_back() if self._kept_last else None
-                self._events.extend([taken] if taken is not None else [])
+            if drive.over and self._kept_last:
+                self._events.append(drive.take_back())
             self._begin(drive)
 
         self._ask(forget)
@@ -289,8 +288,7 @@ class DriveSession:
                 self._begin(drive)
             else:
                 self._state, self._ended_at = "ended", time.monotonic()
-        recorder = drive.recorder
-        if self._goal is not None and recorder is not None and recorder.frames >= self._goal:
+        if self._goal is not None and drive.frames_recorded >= self._goal:
             self._stop = True
         since = now - self._drew_at
         hurried = self.clock.wait <= 0 and since < STALE_SECONDS
@@ -340,7 +338,6 @@ class DriveSession:
             self._frame = drive.picture()
             self._frame_at = time.monotonic()
         recorder, late = drive.recorder, self.clock.lateness
-        kept = recorder.kept if recorder is not None else []
         self.snapshot = Snapshot(
             state=self._state,
             frame=self._frame,
@@ -361,9 +358,9 @@ class DriveSession:
             worst=max(list(late)[-LATE_STEPS:], default=0.0),
             recording=recorder.name if recorder is not None else "",
             episode_recorded=recorder.length if recorder is not None else 0,
-            frames_recorded=recorder.frames if recorder is not None else 0,
-            episodes_kept=len(kept),
-            bytes_kept=sum(episode.bytes for episode in kept),
+            frames_recorded=drive.frames_recorded,
+            episodes_kept=len(drive.kept),
+            bytes_kept=sum(episode.bytes for episode in drive.kept),
             copilot=drive.copilot.name if drive.copilot is not None else "",
         )
         self._notify()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
@@ -113,7 +113,7 @@ class Gauges(QWidget):
         """What is shown, by name."""
         return {name: value for name, _, _, value in self._rows}
 
-    def _rows_of(self, values: Sequence[float], action: object) -> list[tuple[str, float, float, float]]:
+    def _rows_of(self, values: Sequence[float], action: Any) -> list[tuple[str, float, float, float]]:
         scheme = self.scheme
         if scheme is None:
             return []
@@ -122,7 +122,7 @@ class Gauges(QWidget):
             return [(axis.name, axis.low, axis.high, at[number]) for number, axis in enumerate(scheme.axes)]
         names = {int(taken): move for move, taken in scheme.actions.items()}
         rests = [taken for taken in scheme.rest if taken not in names]
-        taken = None if action is None else int(str(action))
+        taken = None if action is None else int(action)
         if len(names) > MOST_ROWS:
             shown = "nothing" if taken in rests or taken is None else names[taken]
             return [(shown.capitalize(), 0.0, 1.0, float(taken is not None))]

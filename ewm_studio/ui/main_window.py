@@ -137,6 +137,10 @@ class MainWindow(QMainWindow):
         pages = [(f"Ctrl+{n}", f"{title} page") for n, (_, title) in enumerate(PAGES, 1)]
         own = [
             ("Space", "Pause or resume"),
+            ("Arrows, WASD", "Drive"),
+            ("R", "Restart the drive"),
+            ("M", "Let the model drive"),
+            ("Esc", "Leave the drive"),
             ("Left, Right", "Step through a replay"),
             ("F10", "Menu"),
             ("Up, Down", "Step a number"),

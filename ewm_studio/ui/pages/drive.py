@@ -212,7 +212,9 @@ class DrivePage(QWidget):
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Show how things stand."""
-        self.view.show_snapshot(snapshot, notice_of(snapshot))
+        notice = notice_of(snapshot)
+        self.view.show_snapshot(snapshot, notice)
+        self.view.setAccessibleDescription(f"{notice.title}. {notice.words}" if notice else "")
         self.caps.show_held(snapshot.held)
         self.gauges.show_snapshot(snapshot)
         _name(self.pause, {"driving": "Pause", "ended": "Next"}.get(snapshot.state, "Go on"))
@@ -220,7 +222,6 @@ class DrivePage(QWidget):
         if _name(self.record, "● Recording" if recording else "● Record"):
             restyle(self.record, role="recording" if recording else "")
         self.keep.setEnabled(snapshot.episode_recorded > 0)
-        self.discard.setEnabled(recording)
         self.hand_over.setEnabled(bool(snapshot.copilot))
         _name(self.hand_over, "Take over" if snapshot.driver == "model" else "Let it drive")
 
