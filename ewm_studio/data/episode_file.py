@@ -32,7 +32,7 @@ FORMAT = "ewm-studio-episode"
 VERSION = 1
 PICTURE_BYTES = 4096  # an observation this large is a chunk of its own, so that any one of them is read quickly
 CHUNK_BYTES = 2**16  # of smaller ones
-PENDING_BYTES = 4 * 2**20  # observations are compressed whenever so much has come together
+PENDING_BYTES = 2**18  # observations are compressed whenever so much has come together: a millisecond's work at most
 NUMERIC = "biuf"  # dtype kinds
 
 
