@@ -143,6 +143,8 @@ class DriveController(QObject):
         self.session.start()
         if self._model:
             self.choose_model(self._model)
+        if self._busy():
+            self._say("A job is running: it and the drive slow each other down.")
         self.began.emit()
 
     def leave(self) -> None:

@@ -181,6 +181,7 @@ def test_keys_are_chosen_kept_and_taken_from_each_other(qtbot, at_the_wheel, tmp
     page = studio.window.drive_page
     qtbot.mouseClick(page.keys, LEFT)
     dialog = next(w for w in QApplication.topLevelWidgets() if isinstance(w, KeysDialog) and w.isVisible())
+    qtbot.waitUntil(lambda: dialog.isActiveWindow() and not page.view.hasFocus(), timeout=WAIT)
     field = dialog.fields["main engine"]
     qtbot.keyClick(field, Key.Key_Backspace)
     qtbot.keyClick(field, Key.Key_I)
@@ -189,7 +190,7 @@ def test_keys_are_chosen_kept_and_taken_from_each_other(qtbot, at_the_wheel, tmp
     assert field.keys == ("up", "i", "left")
     assert dialog.fields["right engine"].keys == ("a",)
     qtbot.mouseClick(next(b for b in dialog.findChildren(type(page.keep)) if b.text() == "Done"), LEFT)
-    page.view.setFocus()
+    qtbot.waitUntil(page.view.hasFocus, timeout=WAIT)  # the dialog gives it back
     qtbot.keyPress(page.view, Key.Key_I)
     qtbot.waitUntil(lambda: page.gauges.values["Main engine"] == 1, timeout=WAIT)
     qtbot.keyClick(page.view, Key.Key_Escape)
