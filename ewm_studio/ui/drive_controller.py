@@ -207,7 +207,9 @@ class DriveController(QObject):
         """Let the keys of this environment be chosen."""
         session = self.session
         if session is not None and session.scheme is not None and session.usual is not None:
-            KeysDialog(session.scheme.keys, session.usual.keys, self.page.window(), self._on_keys).open()
+            dialog = KeysDialog(session.scheme.keys, session.usual.keys, self.page.window(), self._on_keys)
+            dialog.finished.connect(lambda _: self.page.view.setFocus())
+            dialog.open()
 
     def _on_keys(self, keys: KeyMap) -> None:
         store.store().setValue(f"keys/{safe_name(self._env)}", json.dumps(keys))
