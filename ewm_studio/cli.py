@@ -28,6 +28,7 @@ LISTS = {
     "components": "List vision, memory and controller components.",
     "envs": "List environments.",
     "runs": "List the workspace's runs.",
+    "recordings": "List the workspace's recordings; merge them, export them to Minari and import from it.",
 }
 COMMANDS = {**JOBS, **LISTS}
 _EXAMPLES = {
@@ -35,7 +36,8 @@ _EXAMPLES = {
     "  ewm-studio train --env CarRacing-v3 --load-path PRETRAINED_RUN --total-steps 500000\n"
     "  ewm-studio train --resume RUN",
     "pretrain": "  ewm-studio pretrain --env CarRacing-v3 --vision ConvVAE --memory MDNRNN --frames 10000\n"
-    "  ewm-studio pretrain --env CarRacing-v3 --pretrain-mode manual --frames 5000",
+    "  ewm-studio pretrain --env CarRacing-v3 --pretrain-mode manual --frames 5000\n"
+    "  ewm-studio pretrain --env CarRacing-v3 --recording monday,tuesday --random-share 0.3",
     "infer": "  ewm-studio infer --load-path RUN --episodes 100 --json",
     "record": "  ewm-studio record --env CarRacing-v3 --recording laps --frames 5000",
 }
@@ -136,6 +138,8 @@ def _run_job(command: str, words: list[str]) -> int:
 
 
 def _run_list(command: str, words: list[str]) -> int:
+    if command == "recordings":
+        return _run_recordings(words)
     parser = list_parser(command)
     options = parser.read(words, command)
 
@@ -147,6 +151,22 @@ def _run_list(command: str, words: list[str]) -> int:
         return lists.list_envs(options.part, options.describe, options.json)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         return lists.list_runs(workspace, options.json)
+
+
+def _run_recordings(words: list[str]) -> int:
+    from ewm_studio.terminal.recordings import ACTIONS, act, action_parser, list_recordings
+
+    action = words[0] if words and words[0] in ACTIONS else ""
+    parser = action_parser(action) if action else list_parser("recordings")
+    options = parser.read(words[1:] if action else words, f"recordings {action}".strip())
+    if not action and options.action:
+        raise UserError(f"recordings: no action '{options.action}'; {nearest(options.action, list(ACTIONS))}")
+
+    from ewm_studio.data.library import Library
+
+    with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        library = Library(workspace)
+        return act(action, options, library) if action else list_recordings(library, options.json)
 
 
 def job_parser(command: str) -> Any:
@@ -164,14 +184,24 @@ def list_parser(command: str) -> Any:
     from ewm_studio.launch import COMPONENTS
     from ewm_studio.terminal.flags import Parser, add_place
 
-    parser = Parser(f"ewm-studio {command}", LISTS[command])
+    parser = Parser(f"ewm-studio {command}", LISTS[command], _actions() if command == "recordings" else None)
     add_place(parser)
     if command == "components":
         parser.add_argument("--kind", choices=COMPONENTS, help="Only this kind.")
     elif command == "envs":
         parser.add_argument("part", nargs="?", help="Only ids that contain this, with their spaces.")
         parser.add_argument("--describe", action="store_true", help="Observations and actions of all of them: slow.")
+    elif command == "recordings":
+        parser.add_argument("action", nargs="?", help="What to do instead of listing: export, import or merge.")
     return parser
+
+
+def _actions() -> str:
+    """What `recordings` does besides listing."""
+    from ewm_studio.terminal.recordings import ACTIONS
+
+    lines = "\n".join(f"  {name:<8}{text}" for name, text in ACTIONS.items())
+    return f"actions:\n{lines}\n\n`ewm-studio recordings ACTION --help` tells more."
 
 
 def open_workspace(folder: str | None) -> Workspace:

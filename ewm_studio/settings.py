@@ -368,9 +368,18 @@ class PretrainSettings(Settings):
     )
     recording: str | None = setting(
         None,
-        "Recording to train on (its name in the workspace, or a folder); empty: collect afresh.",
+        "Recordings to train on, set apart by commas (names in the workspace, or a folder); of record, the one to "
+        "write. Empty: collect afresh.",
         flag="recording",
         commands=("pretrain", "record"),
+    )
+    random_share: float = setting(
+        0.0,
+        "Share of all frames that is collected at random, beside the recordings that are trained on.",
+        flag="random-share",
+        commands=("pretrain",),
+        ge=0,
+        lt=1,
     )
     frames: int = setting(
         10_000,

@@ -126,16 +126,6 @@ def test_more_episodes_are_added_to_a_recording_of_the_same_environment_only(tmp
             RecordingWriter(tmp_path, {**META, name: value})
 
 
-def test_an_episode_is_deleted(tmp_path):
-    record(tmp_path, [3, 4, 5])
-    recording = Recording(tmp_path)
-    recording.delete(1)
-    assert [info.length for info in recording.episodes] == [3, 5]
-    assert [info.length for info in Recording(tmp_path).episodes] == [3, 5]
-    record(tmp_path, [6])
-    assert [info.length for info in Recording(tmp_path).episodes] == [3, 5, 6]
-
-
 def test_a_picture_is_read_alone(tmp_path):
     writer, one = RecordingWriter(tmp_path, META), episode(0, 4, (96, 96, 3))
     path = writer.add_episode(**one)
@@ -321,7 +311,7 @@ def by_hand(one: dict[str, Any], k: int) -> tuple[np.ndarray, np.ndarray, np.nda
 def test_experience_is_what_an_agent_with_that_repeat_would_have_lived(
     tmp_path_factory, monkeypatch, lengths, k, rows, picture_bytes
 ):
-    monkeypatch.setattr("ewm_studio.data.recordings.READ_ROWS", rows)  # so that batches end inside an episode
+    monkeypatch.setattr(episode_file, "READ_ROWS", rows)  # so that batches end inside an episode
     monkeypatch.setattr(episode_file, "PICTURE_BYTES", picture_bytes)  # a chunk a frame, and a chunk of many
     folder = tmp_path_factory.mktemp("recording")
     episodes = record(folder, lengths)

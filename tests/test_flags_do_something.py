@@ -37,6 +37,7 @@ PRETRAIN_WEIGHTS = {
 ELSEWHERE = {
     "patience", "device", "save-freq", "log-freq", "tensorboard", "save-path", "load-path", "patch-load-path", "patch",
     "render-mode", "pretrain-vision", "pretrain-memory", "pretrain-mode", "recording",
+    "random-share",
     "manual-mode-delay",  # the window's
     "controller",  # of pretrain: bypassed, but stored
 }  # fmt: skip

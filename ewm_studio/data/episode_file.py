@@ -33,6 +33,8 @@ VERSION = 1
 PICTURE_BYTES = 4096  # an observation this large is a chunk of its own, so that any one of them is read quickly
 CHUNK_BYTES = 2**16  # of smaller ones
 PENDING_BYTES = 2**18  # observations are compressed whenever so much has come together: a millisecond's work at most
+READ_BYTES = 8 * 2**20  # raw observations read at a time
+READ_ROWS = 4096
 NUMERIC = "biuf"  # dtype kinds
 
 
@@ -54,7 +56,7 @@ class EpisodeBuilder:
         self._datasets: list[Any] = []
         self._steps: list[tuple[NDArray, float, bool]] = []
         try:
-            for name, leaf in zip(_leaf_names(self._layout), _leaves(obs), strict=True):
+            for name, leaf in zip(_leaf_names(self._layout), leaves(obs), strict=True):
                 self._datasets.append(_growing(self._file, name, leaf))
         except BaseException:
             self.close()
@@ -72,9 +74,9 @@ class EpisodeBuilder:
         self._put(obs)
 
     def _put(self, obs: Any) -> None:
-        leaves = [np.array(leaf) for leaf in _leaves(obs)]  # copies: environments reuse their arrays
-        self._pending.append(leaves)
-        self._pending_bytes += sum(leaf.nbytes for leaf in leaves)
+        copies = [np.array(leaf) for leaf in leaves(obs)]  # environments reuse their arrays
+        self._pending.append(copies)
+        self._pending_bytes += sum(leaf.nbytes for leaf in copies)
         if self._pending_bytes >= PENDING_BYTES:
             self._flush()
 
@@ -127,6 +129,7 @@ class EpisodeFile:
         length: T, steps.
         total_reward: their sum.
         manual_share: share of the steps that a person drove.
+        recorded: when the file was written, in seconds since 1970.
     """
 
     def __init__(self, path: Path, file: h5py.File) -> None:
@@ -142,6 +145,7 @@ class EpisodeFile:
             raise ValueError("its parts do not fit together")
         self.total_reward = float(file.attrs["return"])
         self.manual_share = float(file.attrs["manual_share"])
+        self.recorded = path.stat().st_mtime
 
     @property
     def obs_bytes(self) -> int:
@@ -157,6 +161,44 @@ class EpisodeFile:
         """Observations (N, ...) of those rows; of a dict or tuple space a dict or tuple of such arrays."""
         with _damage_of(self.path):
             return _rebuild(self._layout, iter([_rows(leaf, rows) for leaf in self._obs]))
+
+    def batch_rows(self) -> int:
+        """How many observations are read at a time where not all of them need be in memory."""
+        return min(max(READ_BYTES // max(1, self.obs_bytes), 1), READ_ROWS)
+
+    def cut(self, begin: int, end: int) -> bytes:
+        """The bytes of a file that holds steps `begin` to `end` only.
+
+        It ends as the episode did where `end` is the episode's last step, and is truncated elsewhere.
+
+        Raises:
+            UserError: there are no such steps, or the file is damaged.
+        """
+        if not 0 <= begin < end <= self.length:
+            raise UserError(f"{self.path}: steps {begin} to {end} cannot be kept; it has {self.length}")
+        action, reward, manual = (self.column(name)[begin:end] for name in ("action", "reward", "manual"))
+        last = end == self.length
+        terminated, truncated = bool(self.column("terminated")[-1]), bool(self.column("truncated")[-1])
+        builder = EpisodeBuilder(one_of(self.obs(slice(begin, begin + 1)), 0))
+        try:
+            rows = self.batch_rows()
+            for first in range(0, end - begin, rows):
+                stop = min(first + rows, end - begin)
+                following = self.obs(slice(begin + first + 1, begin + stop + 1))
+                for row, t in enumerate(range(first, stop)):
+                    builder.step(action[t], reward[t], one_of(following, row), bool(manual[t]))
+            return builder.image(self.meta, last and terminated, not last or truncated)
+        finally:
+            builder.close()
+
+
+def one_of(obs: Any, row: int) -> Any:
+    """One observation (...) of many (N, ...), as `EpisodeFile.obs` gives them."""
+    if isinstance(obs, dict):
+        return {key: one_of(part, row) for key, part in obs.items()}
+    if isinstance(obs, tuple):
+        return tuple(one_of(part, row) for part in obs)
+    return obs[row]
 
 
 @contextmanager
@@ -257,11 +299,11 @@ def _layout_of(obs: Any) -> Any:
     return None
 
 
-def _leaves(obs: Any) -> Iterator[NDArray]:
+def leaves(obs: Any) -> Iterator[NDArray]:
     """The arrays of an observation, in the layout's order."""
     if isinstance(obs, dict | tuple):
         for part in obs.values() if isinstance(obs, dict) else obs:
-            yield from _leaves(part)
+            yield from leaves(part)
     else:
         yield np.asarray(obs)
 

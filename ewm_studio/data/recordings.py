@@ -17,8 +17,6 @@ from ewm_studio.data.frames import FrameStore
 from ewm_studio.errors import UserError, nearest
 
 SAME = ("env", "observation_space", "action_space")  # of all episodes of one recording
-READ_BYTES = 8 * 2**20  # raw observations read at a time
-READ_ROWS = 4096
 
 
 class RecordingWriter:
@@ -37,17 +35,22 @@ class RecordingWriter:
     """
 
     def __init__(self, folder: str | Path, meta: dict[str, Any]) -> None:
-        from ewm_studio.workspace.files import clean_leftovers, write_error
+        from ewm_studio.workspace.files import clean_leftovers
 
         self.folder = Path(folder)
         self.meta: dict[str, Any] = json.loads(json.dumps(meta))  # as it will be read back
         self._builder: EpisodeBuilder | None = None
+        self._make_folder()
+        clean_leftovers(self.folder)
+        self._check_existing()
+
+    def _make_folder(self) -> None:
+        from ewm_studio.workspace.files import write_error
+
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_error(self.folder, error) from error
-        clean_leftovers(self.folder)
-        self._check_existing()
 
     def _check_existing(self) -> None:
         for path in episode_paths(self.folder):
@@ -59,7 +62,7 @@ class RecordingWriter:
             for name in SAME:
                 if found.get(name) != self.meta.get(name):
                     raise UserError(
-                        f"{self.folder}: holds episodes of {_differs(found, self.meta, name)}; give the new recording "
+                        f"{self.folder}: holds episodes of {differs(found, self.meta, name)}; give the new recording "
                         "another name"
                     )
             return
@@ -86,16 +89,15 @@ class RecordingWriter:
         Raises:
             JobError: the disk is full. UserError: the folder cannot be written to.
         """
-        from ewm_studio.workspace.files import write_aside
-
         try:
             if self._builder is None or self._builder.length == 0:
                 return None
             image = self._builder.image(self.meta, terminated, truncated)
         finally:
             self.discard()
-        path = self.folder / f"{self._next_number():06d}.h5"
-        write_aside(path, lambda temporary: _write_bytes(temporary, image))
+        self._make_folder()  # it may have been moved to the bin meanwhile
+        path = next_episode_path(self.folder)
+        replace_episode(path, image)
         return path
 
     def discard(self) -> None:
@@ -130,9 +132,6 @@ class RecordingWriter:
             self.step(action[t], reward[t], obs[t + 1], bool(manual[t]) if manual is not None else False)
         return self.end(terminated, truncated)
 
-    def _next_number(self) -> int:
-        return max((int(path.stem) for path in episode_paths(self.folder)), default=0) + 1
-
 
 @dataclass(frozen=True)
 class EpisodeInfo:
@@ -142,6 +141,8 @@ class EpisodeInfo:
     length: int  # steps
     total_reward: float
     manual_share: float  # 0 to 1
+    source: str  # who drove where no person did: random, model, ...
+    recorded: float  # when, in seconds since 1970
 
 
 @dataclass(frozen=True)
@@ -194,10 +195,17 @@ class Recording:
     def _note(self, path: Path) -> None:
         with open_episode(path) as episode:
             meta = episode.meta
-            info = EpisodeInfo(path, episode.length, episode.total_reward, episode.manual_share)
+            info = EpisodeInfo(
+                path,
+                episode.length,
+                episode.total_reward,
+                episode.manual_share,
+                str(meta.get("source", "")),
+                episode.recorded,
+            )
         for name in SAME if self.episodes else ():
             if meta.get(name) != self.meta.get(name):
-                raise UserError(f"{path}: an episode of {_differs(meta, self.meta, name)}")
+                raise UserError(f"{path}: an episode of {differs(meta, self.meta, name)}")
         self.meta = self.meta or meta
         self.episodes.append(info)
 
@@ -223,19 +231,6 @@ class Recording:
         with open_episode(self.episodes[number].path) as file:
             names = ("action", "reward", "terminated", "truncated", "manual")
             return EpisodeData(file.obs(), *(file.column(name) for name in names))
-
-    def delete(self, number: int) -> None:
-        """Remove an episode from disk and from the list.
-
-        Raises:
-            UserError: the file cannot be removed.
-        """
-        path = self.episodes[number].path
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be removed ({error.strerror})") from None
-        del self.episodes[number]
 
 
 def load_experience(
@@ -284,7 +279,7 @@ def _load_episode(
 
 def _raw_batches(file: EpisodeFile, action_repeat: int) -> Iterator[Any]:
     """Every k-th raw observation and the last, in batches (N, ...) of bounded size."""
-    rows = min(max(READ_BYTES // max(1, file.obs_bytes), 1), READ_ROWS) * action_repeat
+    rows = file.batch_rows() * action_repeat
     for begin in range(0, file.length, rows):
         yield file.obs(slice(begin, min(begin + rows, file.length), action_repeat))
     yield file.obs(slice(file.length, file.length + 1))
@@ -304,11 +299,28 @@ def episode_paths(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.h5") if path.stem.isdecimal() and path.stem.isascii())
 
 
-def _differs(found: dict[str, Any], expected: dict[str, Any], name: str) -> str:
+def next_episode_path(folder: Path) -> Path:
+    """Where the next episode of a recording goes."""
+    number = max((int(path.stem) for path in episode_paths(folder)), default=0) + 1
+    return folder / f"{number:06d}.h5"
+
+
+def differs(found: dict[str, Any], expected: dict[str, Any], name: str) -> str:
     """What is different, in words."""
     if name == "env":
         return f"{found.get(name)}, not of {expected.get(name)}"
     return f"{found.get('env')} with another {name.replace('_', ' ')}"
+
+
+def replace_episode(path: Path, image: bytes) -> None:
+    """Put an episode's bytes in the place of a file, whole or not at all.
+
+    Raises:
+        JobError: the disk is full. UserError: the folder cannot be written to.
+    """
+    from ewm_studio.workspace.files import write_aside
+
+    write_aside(path, lambda temporary: _write_bytes(temporary, image))
 
 
 def _write_bytes(path: Path, data: bytes) -> None:

@@ -69,10 +69,12 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "--config": EVERY,
     "--set": EVERY,
     "--resume": ("train", "pretrain"),
-    "--workspace": (*EVERY, "components", "envs", "runs"),
-    "--json": (*EVERY, "components", "envs", "runs"),
+    "--workspace": (*EVERY, "components", "envs", "runs", "recordings"),
+    "--json": (*EVERY, "components", "envs", "runs", "recordings"),
     "--kind": ("components",),
     "--describe": ("envs",),
+    "--name": ("recordings import",),
+    "--into": ("recordings merge",),
 }
 
 

@@ -34,7 +34,7 @@ def list_components(kind: str | None, as_json: bool) -> int:
     if as_json:
         print_json(found)
     else:
-        _print_table(("kind", "name", "tags", "summary"), found)
+        print_table(("kind", "name", "tags", "summary"), found)
     for line in broken_components():
         write_line(line, error=True)
     return 0
@@ -58,7 +58,7 @@ def list_envs(part: str | None, describe: bool, as_json: bool) -> int:
     if as_json:
         print_json(rows)
     else:
-        _print_table(tuple(dict.fromkeys(name for row in rows for name in row)), rows)
+        print_table(tuple(dict.fromkeys(name for row in rows for name in row)), rows)
     return 0
 
 
@@ -78,7 +78,7 @@ def list_runs(workspace: Workspace, as_json: bool) -> int:
     elif not runs:
         write_line("no runs yet; `ewm-studio train` makes the first")
     else:
-        _print_table(_RUN_COLUMNS, [_run_row(run) for run in runs])
+        print_table(_RUN_COLUMNS, [_run_row(run) for run in runs])
     return 0
 
 
@@ -91,8 +91,8 @@ def _run_row(run: RunInfo) -> dict[str, Any]:
     return {**{column: getattr(run, column) for column in _RUN_COLUMNS}, "parts": " + ".join(parts)}
 
 
-def _print_table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    """Rows as a table on stdout; in full where stdout is no terminal."""
+def print_table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table on stdout; in full where stdout is no terminal."""
     import sys
 
     from rich.console import Console

@@ -1,23 +1,25 @@
-"""Experience for pretraining: collected with random actions, or read from a recording."""
+"""Experience for pretraining: collected with random actions, read from recordings, or both."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ewm_studio.data.experience import Experience
+from ewm_studio.data.experience import Episode, Experience
 from ewm_studio.data.frames import FrameStore
+from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import Recording, load_experience
 from ewm_studio.envs.preprocess import Preprocessor
+from ewm_studio.envs.spaces import describe, space_from_json, space_to_json
 from ewm_studio.envs.vector import make_vector
-from ewm_studio.errors import UserError, nearest
+from ewm_studio.errors import UserError
 from ewm_studio.settings import Experiment
 from ewm_studio.training.events import EpisodeFinished, Event, JobControl, Message
 from ewm_studio.training.meter import Meter
 from ewm_studio.training.random_policy import RandomPolicy
-from ewm_studio.training.setup import Spaces
+from ewm_studio.training.setup import Spaces, preprocessor_of
 from ewm_studio.workspace import Workspace
 
 MIB = 2**20
@@ -29,40 +31,81 @@ def frame_store(experiment: Experiment, spaces: Spaces, folder: Path) -> FrameSt
     return FrameStore(space.shape, space.dtype, experiment.pretrain.memory_limit * MIB, folder)
 
 
-def find_recording(experiment: Experiment, workspace: Workspace) -> Recording | None:
-    """The recording that `pretrain.recording` names, checked against the environment; None to collect afresh.
+def find_recordings(experiment: Experiment, workspace: Workspace) -> list[Recording]:
+    """The recordings that `pretrain.recording` names, checked against the environment; none to collect afresh.
 
     Raises:
-        UserError: there is none of this name, it is of another environment, or driving is asked for without one.
+        UserError: there is none of a name, one is of another environment, driving is asked for without one, or a
+            share of random frames is asked for beside nothing.
     """
-    name = experiment.pretrain.recording
-    if name is None:
-        if experiment.pretrain.mode == "manual":
+    settings = experiment.pretrain
+    if settings.recording is None:
+        if settings.mode == "manual":
             raise UserError(
                 "pretrain.mode is manual: name what was driven with --recording NAME (ewm-studio record makes one "
                 "without driving)"
             )
-        return None
-    folder = Path(name)
-    if not folder.is_dir():
-        folder = workspace.recordings_folder / name
-    if not folder.is_dir():
-        known = sorted(p.name for p in workspace.recordings_folder.glob("*") if p.is_dir())
-        raise UserError(f"no recording '{name}' in {workspace.recordings_folder}; {nearest(name, known)}")
-    recording = Recording(folder)
-    if recording.env_id != experiment.env.id:
-        raise UserError(f"{folder}: recorded on {recording.env_id}, this experiment is on {experiment.env.id}")
-    return recording
+        if settings.random_share:
+            raise UserError(
+                "pretrain.random_share mixes random frames into recordings: name some with --recording NAME,NAME; "
+                "without one all frames are random"
+            )
+        return []
+    recordings = Library(workspace).find_all(settings.recording)
+    for recording in recordings:
+        if recording.env_id != experiment.env.id:
+            raise UserError(
+                f"{recording.folder}: recorded on {recording.env_id}, this experiment is on {experiment.env.id}"
+            )
+    return recordings
+
+
+def check_spaces(recordings: Sequence[Recording], spaces: Spaces) -> None:
+    """Refuse recordings of other observations or actions than the environment as set gives and takes.
+
+    Raises:
+        UserError: naming the first.
+    """
+    for recording in recordings:
+        for name, expected in (("observation_space", spaces.raw_observation), ("action_space", spaces.action)):
+            found = recording.meta.get(name)
+            if found != space_to_json(expected):
+                words = describe(space_from_json(found)) if isinstance(found, dict) else "nothing"
+                raise UserError(
+                    f"{recording.folder}: expected the {name.replace('_', ' ')} {describe(expected)}, found {words}; "
+                    "look at --pixels"
+                )
+
+
+def gather(
+    recordings: Sequence[Recording], experiment: Experiment, spaces: Spaces, store: FrameStore, control: JobControl
+) -> Generator[Event, None, Experience]:
+    """What is trained on: random frames, or recordings with `pretrain.random_share` of random frames among them.
+
+    Raises:
+        UserError: no episode of a recording can be read.
+    """
+    if not recordings:
+        return (yield from collect_random(experiment, experiment.pretrain.frames, store, control))
+    prepared = preprocessor_of(spaces, experiment.env)
+    episodes: list[Episode] = []
+    for recording in recordings:
+        episodes += (yield from read_recording(recording, prepared, experiment, store)).episodes
+    share = experiment.pretrain.random_share
+    frames = round(sum(len(episode.frames) for episode in episodes) * share / (1 - share))
+    if frames > 1 and not control.stop_requested:  # one step has two
+        episodes += (yield from collect_random(experiment, frames, store, control)).episodes
+        yield Message(f"{frames:,} random frames beside them")
+    return Experience(store, episodes)
 
 
 def collect_random(
-    experiment: Experiment, store: FrameStore, control: JobControl
+    experiment: Experiment, goal: int, store: FrameStore, control: JobControl
 ) -> Generator[Event, None, Experience]:
-    """Collect `pretrain.frames` frames with random actions; the generator's value is the experience.
+    """Collect `goal` frames, or hardly more, with random actions; the generator's value is the experience.
 
     One seed always gives the same experience, also when a run is resumed.
     """
-    goal = experiment.pretrain.frames
     envs = make_vector(experiment.env.model_copy(update={"idle_limit": None}), experiment.run.seed)
     try:
         rng = np.random.default_rng(np.random.SeedSequence([experiment.run.seed, 0xC0FFEE]))

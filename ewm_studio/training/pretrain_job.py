@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -19,15 +19,15 @@ from ewm_studio.models.agent import reconstructions
 from ewm_studio.models.base import Losses, SequenceBatch
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
-from ewm_studio.training.collect import collect_random, find_recording, frame_store, read_recording
-from ewm_studio.training.events import CheckpointSaved, Event, JobControl
+from ewm_studio.training.collect import check_spaces, find_recordings, frame_store, gather
+from ewm_studio.training.events import CheckpointSaved, Event, JobControl, Message
 from ewm_studio.training.failures import explains_failures
 from ewm_studio.training.held_out import memory_figures, vision_figures
 from ewm_studio.training.logs import RunLog
 from ewm_studio.training.meter import Meter
 from ewm_studio.training.optimize import Averages, ComponentTrainer
 from ewm_studio.training.randomness import random_state, restore_random_state
-from ewm_studio.training.setup import Spaces, model_metadata, preprocessor_of
+from ewm_studio.training.setup import Spaces, model_metadata
 from ewm_studio.training.start import conduct, prepare, restore_latest
 from ewm_studio.workspace import Run, Workspace
 
@@ -53,22 +53,18 @@ def pretrain(
         UserError: bad input. JobError: a loss that is not finite, or environments that died.
     """
     control = control or JobControl()
-    recording = find_recording(experiment, workspace)
+    recordings = find_recordings(experiment, workspace)
     start = prepare(experiment, workspace, resume)
+    check_spaces(recordings, start.spaces)
     job = PretrainJob(start.experiment, start.spaces, start.model, start.rng)
-    yield from conduct("pretrain", start, workspace, job, lambda run: _gather_and_train(run, job, recording, control))
+    yield from conduct("pretrain", start, workspace, job, lambda run: _gather_and_train(run, job, recordings, control))
 
 
 def _gather_and_train(
-    run: Run, job: PretrainJob, recording: Recording | None, control: JobControl
+    run: Run, job: PretrainJob, recordings: Sequence[Recording], control: JobControl
 ) -> Generator[Event, None, None]:
-    experiment = job.experiment
-    with frame_store(experiment, job.spaces, run.folder) as store:
-        if recording is None:
-            experience = yield from collect_random(experiment, store, control)
-        else:
-            prepared = preprocessor_of(job.spaces, experiment.env)
-            experience = yield from read_recording(recording, prepared, experiment, store)
+    with frame_store(job.experiment, job.spaces, run.folder) as store:
+        experience = yield from gather(recordings, job.experiment, job.spaces, store, control)
         yield from job.run(run, experience, control)
 
 
@@ -125,6 +121,7 @@ class PretrainJob:
         self.stopped_by = "epochs"
         self._frames_here = 0
         self._counts = {"frames": 0, "episodes": 0}
+        self._gathered_before: int | None = None  # frames, when the run that is resumed was saved
         self._progress_at = self._pictures_at = 0.0
         self._checkpoint, self._saved_at = "", (-1, -1)
 
@@ -151,6 +148,12 @@ class PretrainJob:
     def run(self, run: Run, experience: Experience, control: JobControl) -> Generator[Event, None, None]:
         """Train vision, then memory; saves on the way and at the end."""
         self._counts = {"frames": experience.frame_count, "episodes": experience.episode_count}
+        if self._gathered_before not in (None, experience.frame_count) and not control.stop_requested:
+            yield Message(
+                f"{experience.frame_count:,} frames now, {self._gathered_before:,} when the run was stopped: it goes "
+                "on, but not to the same weights",
+                "warning",
+            )
         with RunLog(run, self.experiment.run.tensorboard) as sink:
             if not control.stop_requested:  # stopped while it was gathered, there may be too little to split
                 yield from self._stages(run, sink, experience, control)
@@ -336,6 +339,7 @@ class PretrainJob:
             "frames_seen": self.frames_seen,
             "seconds": self.seconds,
             "pass": asdict(self._pass),
+            "gathered": self._counts["frames"],
             "optimizers": {name: trainer.state_dict() for name, trainer in self.trainers.items()},
             "random": random_state(self.rng),
         }
@@ -354,6 +358,7 @@ class PretrainJob:
         self.epochs_done, self.best, self.best_epoch = state["epochs_done"], state["best"], state["best_epoch"]
         self.frames_seen, self.seconds_before = state["frames_seen"], state["seconds"]
         self._pass = _Pass(**state["pass"])
+        self._gathered_before = state.get("gathered")  # states of earlier versions do not say
         for name, trainer in self.trainers.items():
             trainer.load_state_dict(state["optimizers"][name])
         restore_random_state(state["random"], self.rng)

@@ -13,6 +13,7 @@ import torch
 from ewm_studio.data.recordings import RecordingWriter
 from ewm_studio.envs.factory import env_notes, make_env
 from ewm_studio.envs.spaces import space_to_json
+from ewm_studio.errors import UserError
 from ewm_studio.models.agent import Agent, AgentState
 from ewm_studio.settings import Experiment
 from ewm_studio.training.evaluate import agent_for, spread
@@ -40,6 +41,8 @@ def record(
     """
     control = control or JobControl()
     settings = experiment.env
+    if "," in (experiment.pretrain.recording or ""):
+        raise UserError(f"--recording {experiment.pretrain.recording}: a recording is written under one name")
     rng = seed_everything(experiment.run.seed)
     agent = agent_for(experiment, workspace) if experiment.start.load_path else None
     env = make_env(

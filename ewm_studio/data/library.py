@@ -1,0 +1,299 @@
+"""The recordings of a workspace as a whole: listed, found, cut, merged, renamed, and moved to the bin and back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ewm_studio.data.episode_file import open_episode
+from ewm_studio.data.recordings import (
+    SAME,
+    EpisodeInfo,
+    Recording,
+    differs,
+    episode_paths,
+    next_episode_path,
+    replace_episode,
+)
+from ewm_studio.errors import UserError, nearest
+from ewm_studio.workspace import Workspace
+from ewm_studio.workspace.files import write_aside, write_error
+from ewm_studio.workspace.workspace import safe_name
+
+_ASIDE = ".aside-"  # a recording that is being put together; never listed
+
+
+@dataclass(frozen=True)
+class RecordingInfo:
+    """What a list of recordings shows of one."""
+
+    name: str
+    folder: Path
+    env: str
+    episodes: int
+    frames: int
+    mean_reward: float
+    manual_share: float  # of all frames, 0 to 1
+    sources: tuple[str, ...]  # random, model, manual, minari, ...
+    bytes: int
+    recorded: float  # the last episode, in seconds since 1970
+    damaged: int  # episodes that cannot be read
+
+
+@dataclass(frozen=True)
+class Binned:
+    """Something in the bin, and where it came from."""
+
+    place: Path
+    origin: Path
+
+
+class Library:
+    """The recordings of one workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.folder = workspace.recordings_folder
+        self.bin_folder = workspace.bin_folder / "recordings"
+
+    def names(self) -> list[str]:
+        """Every recording's name, in order."""
+        with contextlib.suppress(OSError):
+            return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        return []
+
+    def recordings(self) -> list[RecordingInfo]:
+        """All that can be read, the one last recorded to first."""
+        found = []
+        for name in self.names():
+            with contextlib.suppress(UserError):  # no episode in it yet, or none that can be read
+                found.append(summary(Recording(self.folder / name)))
+        return sorted(found, key=lambda info: -info.recorded)
+
+    def find(self, name: str) -> Recording:
+        """A recording by its name here, or by its folder anywhere.
+
+        Raises:
+            UserError: there is none, with the nearest; or nothing in it can be read.
+        """
+        return Recording(self._place(name))
+
+    def find_all(self, names: str) -> list[Recording]:
+        """Recordings by their names, set apart by commas.
+
+        Raises:
+            UserError: as `find`; or none is named.
+        """
+        if Path(names).is_dir():  # a folder whose name has a comma
+            return [Recording(Path(names))]
+        wanted = list(dict.fromkeys(part.strip() for part in names.split(",") if part.strip()))
+        if not wanted:
+            raise UserError(f"{names!r} names no recording; {nearest(names, self.names())}")
+        return [self.find(name) for name in wanted]
+
+    def cut(self, path: Path, begin: int, end: int) -> Binned:
+        """Keep steps `begin` to `end` of an episode; the whole of it goes to the bin.
+
+        Raises:
+            UserError: there are no such steps, or the file is damaged. JobError: the disk is full.
+        """
+        with open_episode(path) as episode:
+            image = episode.cut(begin, end)
+            recorded = episode.recorded
+        place = self._room(path)
+        with _writing(place):
+            shutil.copy2(path, place)  # a copy: at no instant is the episode missing
+        replace_episode(path, image)
+        os.utime(path, (recorded, recorded))
+        return Binned(place, path)
+
+    def delete_episode(self, path: Path) -> Binned:
+        """Move an episode to the bin.
+
+        Raises:
+            UserError: it is not there, or cannot be moved.
+        """
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+        place = self._room(path)
+        with _writing(path):
+            os.rename(path, place)
+        return Binned(place, path)
+
+    def delete(self, name: str) -> Binned:
+        """Move a whole recording to the bin.
+
+        Raises:
+            UserError: there is none of this name, or it cannot be moved.
+        """
+        folder = self._own(name)
+        with _writing(folder):
+            self.bin_folder.mkdir(parents=True, exist_ok=True)
+            place = _free(self.bin_folder / name)
+            os.rename(folder, place)
+        return Binned(place, folder)
+
+    def restore(self, binned: Binned) -> Path:
+        """Take something out of the bin; gives where it is now: another number or name where its own is taken.
+
+        The part that was kept of an episode that was cut gives way to the whole.
+
+        Raises:
+            UserError: it is no longer in the bin, or cannot be moved.
+        """
+        place, origin = binned.place, binned.origin
+        if not place.exists():
+            raise UserError(f"{place}: no longer in the bin")
+        with _writing(origin):
+            if place.is_dir():
+                target = _free(origin)
+            else:
+                origin.parent.mkdir(parents=True, exist_ok=True)
+                free = not origin.exists() or _is_cut_of(place, origin)
+                target = origin if free else next_episode_path(origin.parent)
+            os.replace(place, target)
+        return target
+
+    def rename(self, name: str, new: str) -> Path:
+        """Give a recording another name.
+
+        Raises:
+            UserError: there is none of this name, or the new one is taken or no file name.
+        """
+        folder, target = self._own(name), self.new_place(new)
+        with _writing(target):
+            os.rename(folder, target)
+        return target
+
+    def merge(self, names: Sequence[str], into: str) -> Path:
+        """Copy the episodes of several recordings of one environment into a new one, in their order.
+
+        Raises:
+            UserError: one is missing, empty or of another environment; or the new name is taken.
+            JobError: the disk is full.
+        """
+        recordings = [self.find(name) for name in dict.fromkeys(names)]
+        if len(recordings) < 2:
+            raise UserError("merging takes at least two recordings")
+        first = recordings[0]
+        for other in recordings[1:]:
+            for what in SAME:
+                if other.meta.get(what) != first.meta.get(what):
+                    raise UserError(f"{other.folder}: holds episodes of {differs(other.meta, first.meta, what)}")
+        with self.aside(into) as folder:
+            for recording in recordings:
+                for info in recording.episodes:
+                    _copy(info.path, next_episode_path(folder))
+        return self.folder / into
+
+    @contextlib.contextmanager
+    def aside(self, name: str) -> Iterator[Path]:
+        """A folder to put a new recording together in; it gets its name at the end, or is removed on any failure.
+
+        Raises:
+            UserError: the name is taken or no file name, or the folder cannot be made.
+        """
+        target = self.new_place(name)
+        folder = self.folder / f"{_ASIDE}{os.getpid()}-{secrets.token_hex(4)}"
+        try:
+            with _writing(folder):
+                folder.mkdir(parents=True)
+            yield folder
+            with _writing(target):
+                os.rename(folder, self.new_place(name))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def new_place(self, name: str) -> Path:
+        """The folder of a recording that is to be made.
+
+        Raises:
+            UserError: the name is taken, or no file name.
+        """
+        if not name or safe_name(name) != name:
+            raise UserError(
+                f"{name[:80]!r} cannot name a recording; use letters, digits, '-', '_' and '.', such as "
+                f"{safe_name(name)}"
+            )
+        if os.path.lexists(self.folder / name):
+            raise UserError(f"a recording is called '{name}' already; choose another name")
+        return self.folder / name
+
+    def _place(self, name: str) -> Path:
+        own = self.folder / name
+        if own.is_dir():
+            return own
+        if Path(name).is_dir():
+            return Path(name)
+        raise UserError(f"no recording '{name}' in {self.folder}; {nearest(name, self.names())}")
+
+    def _own(self, name: str) -> Path:
+        if name not in self.names():
+            raise UserError(f"no recording '{name}' in {self.folder}; {nearest(name, self.names())}")
+        return self.folder / name
+
+    def _room(self, path: Path) -> Path:
+        """Where an episode goes in the bin."""
+        folder = self.bin_folder / path.parent.name
+        with _writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return _free(folder / path.name)
+
+
+def summary(recording: Recording) -> RecordingInfo:
+    """What a list shows of a recording."""
+    episodes: list[EpisodeInfo] = recording.episodes
+    frames = recording.step_count
+    size = 0
+    for path in episode_paths(recording.folder):
+        with contextlib.suppress(OSError):
+            size += path.stat().st_size
+    return RecordingInfo(
+        name=recording.folder.name,
+        folder=recording.folder,
+        env=recording.env_id,
+        episodes=len(episodes),
+        frames=frames,
+        mean_reward=sum(e.total_reward for e in episodes) / len(episodes),
+        manual_share=sum(e.manual_share * e.length for e in episodes) / frames,
+        sources=tuple(dict.fromkeys(e.source for e in episodes)),
+        bytes=size,
+        recorded=max(e.recorded for e in episodes),
+        damaged=len(recording.damaged),
+    )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """An episode's file as it is, with its time."""
+
+    def copy(temporary: Path) -> None:
+        shutil.copyfile(source, temporary)
+
+    write_aside(target, copy)
+    shutil.copystat(source, target)
+
+
+def _free(path: Path) -> Path:
+    """`path`, or with -2, -3, ... behind its name where that is taken."""
+    number, free = 2, path
+    while os.path.lexists(free):
+        free, number = path.with_name(f"{path.stem}-{number}{path.suffix}"), number + 1
+    return free
+
+
+def _is_cut_of(whole: Path, part: Path) -> bool:
+    """Whether a file is what was kept of an episode in the bin: `cut` gives it the time of the whole."""
+    return abs(whole.stat().st_mtime - part.stat().st_mtime) < 1e-3
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What cannot be written is said in one line."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(path, error) from error

@@ -1,0 +1,63 @@
+"""`ewm-studio recordings`: lists, merges, exports and imports."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ewm_studio.cli import main
+
+pytest.importorskip("minari")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("EWM_WORKSPACE", str(tmp_path / "ws"))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+
+
+def told(capsys, *words):
+    """The last line of stdout as JSON."""
+    assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def refused(capsys, *words):
+    """The one line on stderr."""
+    capsys.readouterr()
+    assert main(["recordings", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_recordings_from_the_command_line(capsys):
+    assert main(["recordings"]) == 0
+    assert "no recordings yet" in capsys.readouterr().out
+    assert told(capsys, "recordings") == []
+    for name, seed in (("a", "0"), ("b", "9")):
+        assert main(["record", "--frames", "60", "--recording", name, "--seed", seed]) == 0
+    capsys.readouterr()
+    assert told(capsys, "recordings", "merge", "a", "b", "--into", "c")["frames"] == 120
+    assert told(capsys, "recordings", "export", "c", "cart/c-v0")["dataset"] == "cart/c-v0"
+    assert told(capsys, "recordings", "import", "cart/c-v0", "--name", "d")["recording"] == "d"
+    rows = told(capsys, "recordings")
+    assert {row["name"]: row["frames"] for row in rows} == {"a": 60, "b": 60, "c": 120, "d": 120}
+    assert main(["recordings"]) == 0
+    table = capsys.readouterr().out
+    assert all(name in table for name in ("CartPole-v1", "minari", "random", "0%", "MB"))
+    trained = told(capsys, "pretrain", "--recording", "a,b", "--random-share", "0.5", "--epochs", "1",
+                   "--memory", "LSTMMemory", "--set", "memory.hidden_dim=8")  # fmt: skip
+    assert trained["env_steps"] > 240
+
+
+def test_bad_words_are_one_line(capsys):
+    assert "did you mean export" in refused(capsys, "exprot")
+    assert "--into" in refused(capsys, "merge", "a", "b")
+    assert "no recording 'a'" in refused(capsys, "merge", "a", "b", "--into", "c")
+    assert "no recording 'a'" in refused(capsys, "export", "a", "a-v0")
+    assert "no Minari dataset" in refused(capsys, "import", "a-v0")
+    assert "belongs to recordings merge" in refused(capsys, "--into", "c")
+    assert main(["recordings", "--help"]) == 0
+    assert "actions:" in capsys.readouterr().out
+    assert main(["recordings", "merge", "--help"]) == 0
