@@ -187,7 +187,8 @@ class EpisodeFile:
                 following = self.obs(slice(begin + first + 1, begin + stop + 1))
                 for row, t in enumerate(range(first, stop)):
                     builder.step(action[t], reward[t], one_of(following, row), bool(manual[t]))
-            return builder.image(self.meta, last and terminated, not last or truncated)
+            meta = self.meta | {"first_step": int(self.meta.get("first_step", 0)) + begin}  # since the reset
+            return builder.image(meta, last and terminated, not last or truncated)
         finally:
             builder.close()
 

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ewm_studio.training.evaluate import infer
+    from ewm_studio.training.live_job import live
     from ewm_studio.training.pretrain_job import pretrain
     from ewm_studio.training.record_job import record
     from ewm_studio.training.train_job import train
 
-__all__ = ["infer", "pretrain", "record", "train"]
+__all__ = ["infer", "live", "pretrain", "record", "train"]
 
 # No module is called like its job: importing it would put the module where the job belongs.
 _HOMES = {
     "infer": "ewm_studio.training.evaluate",
+    "live": "ewm_studio.training.live_job",
     "pretrain": "ewm_studio.training.pretrain_job",
     "record": "ewm_studio.training.record_job",
     "train": "ewm_studio.training.train_job",

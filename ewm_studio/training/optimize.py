@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ewm_studio.errors import UserError
 from ewm_studio.models.base import Component, Losses, total
-from ewm_studio.settings import WorldModelSettings
+from ewm_studio.models.world_model import WorldModel
+from ewm_studio.settings import Experiment, WorldModelSettings
 from ewm_studio.training.adam import Adam
 from ewm_studio.training.failures import check_finite
 
@@ -53,6 +55,29 @@ class ComponentTrainer:
         """Restore what `state_dict` gave."""
         if self.optimizer is not None:
             self.optimizer.load_state_dict(state)
+
+
+def trainers_of(model: WorldModel, experiment: Experiment) -> dict[str, ComponentTrainer]:
+    """A trainer for each of vision and memory that `pretrain.vision` and `pretrain.memory` ask for and that can learn.
+
+    With neither asked for, both are.
+
+    Raises:
+        UserError: there is nothing to train.
+    """
+    settings = experiment.pretrain
+    both = not (settings.vision or settings.memory)
+    trainers = {
+        "vision": ComponentTrainer(model.vision, "vision", experiment.world_model),
+        "memory": ComponentTrainer(model.memory, "memory", experiment.world_model),
+    }
+    chosen = {name: t for name, t in trainers.items() if t.trainable and (both or getattr(settings, name))}
+    if not chosen:
+        raise UserError(
+            f"nothing to pretrain: {model.summary()} has no vision or memory to train among those asked for; "
+            "choose others with --vision and --memory"
+        )
+    return chosen
 
 
 def as_floats(figures: dict[str, Tensor]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ewm_studio.data.experience import Experience, to_sequence_batch
 from ewm_studio.data.recordings import Recording
-from ewm_studio.errors import JobError, UserError
+from ewm_studio.errors import JobError
 from ewm_studio.models.agent import reconstructions
 from ewm_studio.models.base import Losses, SequenceBatch
 from ewm_studio.models.world_model import WorldModel
@@ -25,7 +25,7 @@ from ewm_studio.training.failures import explains_failures
 from ewm_studio.training.held_out import memory_figures, vision_figures
 from ewm_studio.training.logs import RunLog
 from ewm_studio.training.meter import Meter
-from ewm_studio.training.optimize import Averages, ComponentTrainer
+from ewm_studio.training.optimize import Averages, trainers_of
 from ewm_studio.training.randomness import random_state, restore_random_state
 from ewm_studio.training.setup import Spaces, model_metadata
 from ewm_studio.training.start import conduct, prepare, restore_latest
@@ -94,18 +94,7 @@ class PretrainJob:
 
     def __init__(self, experiment: Experiment, spaces: Spaces, model: WorldModel, rng: np.random.Generator) -> None:
         self.experiment, self.spaces, self.model, self.rng = experiment, spaces, model.eval(), rng
-        settings = experiment.pretrain
-        both = not (settings.vision or settings.memory)
-        trainers = {
-            "vision": ComponentTrainer(model.vision, "vision", experiment.world_model),
-            "memory": ComponentTrainer(model.memory, "memory", experiment.world_model),
-        }
-        self.trainers = {name: t for name, t in trainers.items() if t.trainable and (both or getattr(settings, name))}
-        if not self.trainers:
-            raise UserError(
-                f"nothing to pretrain: {model.summary()} has no vision or memory to train among those asked for; "
-                "choose others with --vision and --memory"
-            )
+        self.trainers = trainers_of(model, experiment)
         # The baseline that shows what training was worth: the same memory with fresh weights of its own.
         with torch.random.fork_rng(devices=[]):
             part = model.parts["memory"]

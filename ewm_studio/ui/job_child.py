@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ewm_studio.training.events import Event, JobControl
+from ewm_studio.training.live_feed import Decision, LiveFeed
 from ewm_studio.ui.failure import failure_of
 
 FLUSH_SECONDS = 0.05  # events are sent together, this long after the first of them
 MOST_WAITING = 20_000  # events; with more on their way the job waits for the window
 GRACE_SECONDS = 20.0  # for saving, once the window is gone
+BESIDE_A_DRIVER = 10  # how much less urgent a job is that runs while somebody drives, as `nice` counts
 
 Command = Literal["pause", "resume", "stop"]
 
@@ -33,14 +35,14 @@ Command = Literal["pause", "resume", "stop"]
 class Job:
     """A job in words that travel to another process."""
 
-    kind: Literal["train", "pretrain", "infer"]
+    kind: Literal["train", "pretrain", "infer", "live"]
     workspace: str  # its folder
     experiment: dict[str, Any]  # nested settings; unused when a run is resumed
     resume: str = ""  # the run to go on with
     model: str = ""  # what `infer` plays: a run or a file
 
-    def events(self, control: JobControl) -> Generator[Event, None, None]:
-        """Run it here.
+    def events(self, control: JobControl, feed: LiveFeed | None = None) -> Generator[Event, None, None]:
+        """Run it here; `feed` brings what is driven to the kind `live`.
 
         Raises:
             UserError: bad input. JobError: the job could not go on.
@@ -56,6 +58,9 @@ class Job:
                 yield from getattr(training, self.kind)(experiment, workspace, control, self.resume)
                 return
             experiment = Experiment.from_dict(self.experiment)
+            if self.kind == "live":
+                yield from training.live(experiment, workspace, control, feed or LiveFeed())
+                return
             if self.kind == "infer":
                 experiment = self._as_the_model_was_made(experiment, workspace)
             yield from getattr(training, self.kind)(experiment, workspace, control)
@@ -69,6 +74,9 @@ class Job:
         return build_experiment(workspace, overrides={"start.load_path": self.model, **kept}).experiment
 
 
+Said = Job | Command | list[Decision]
+
+
 class Desk:
     """Takes what the window says, on a thread of its own; when the window is gone, the job saves and all ends."""
 
@@ -77,6 +85,7 @@ class Desk:
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._working = False
         self.control = JobControl()
+        self.feed = LiveFeed()
         self.go = threading.Event()
         self.go.set()
         threading.Thread(target=self._listen, daemon=True, name="desk").start()
@@ -96,9 +105,12 @@ class Desk:
             time.sleep(GRACE_SECONDS)
         os._exit(1)
 
-    def _obey(self, said: Job | Command) -> None:
+    def _obey(self, said: Said) -> None:
         if isinstance(said, Job):
             self._jobs.put(said)
+        elif isinstance(said, list):
+            for decision in said:
+                self.feed.put(decision)
         elif said == "pause":
             self.go.clear()
         elif said == "resume":
@@ -169,8 +181,10 @@ def serve(pipe: Connection, last_words: str) -> None:
 
 def _run(job: Job, desk: Desk, outbox: Outbox) -> tuple[str, Any]:
     """All events of the job; gives the last word."""
+    if job.kind == "live" and hasattr(os, "nice"):
+        os.nice(BESIDE_A_DRIVER)
     try:
-        with contextlib.closing(job.events(desk.control)) as events:
+        with contextlib.closing(job.events(desk.control, desk.feed)) as events:
             for event in events:
                 outbox.put(event)
                 desk.go.wait()

@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ewm_studio.training.events import Event
+from ewm_studio.training.live_feed import LiveFeed
 from ewm_studio.ui.failure import Failure, death_of
-from ewm_studio.ui.job_child import Command, Job, serve
+from ewm_studio.ui.job_child import Command, Job, Said, serve
 
 END_SECONDS = 5.0  # from a job's last word to the end of its process
+FEED_SECONDS = 0.1  # between two looks at whether a job that is fed is still there
 
 
 class JobFailed(Exception):
@@ -54,7 +56,7 @@ class Child:
         """Whether the process lives."""
         return self._process.is_alive()
 
-    def tell(self, said: Job | Command) -> None:
+    def tell(self, said: Said) -> None:
         """Say something; a process that is gone does not hear it."""
         with contextlib.suppress(OSError):
             self._pipe.send(said)
@@ -136,10 +138,10 @@ class Spares:
 
 
 class ProcessJob:
-    """A job run in a process of its own."""
+    """A job run in a process of its own; what comes through `feed`, where there is one, is passed on to it."""
 
-    def __init__(self, job: Job, spares: Spares) -> None:
-        self._job, self._spares = job, spares
+    def __init__(self, job: Job, spares: Spares, feed: LiveFeed | None = None) -> None:
+        self._job, self._spares, self._feed = job, spares, feed
         self._lock = threading.Lock()
         self._child: Child | None = None
         self._said: list[Command] = []
@@ -165,11 +167,23 @@ class ProcessJob:
                     child.tell(said)
                 if self._killed:
                     child.kill()
+            if self._feed is not None:
+                threading.Thread(target=self._pass_on, args=(self._feed,), daemon=True, name="feed").start()
             yield from child.batches()
         finally:
             with self._lock:
                 self._child = None
             child.end(END_SECONDS)
+
+    def _pass_on(self, feed: LiveFeed) -> None:
+        """Send decisions as they come, as long as the process is there."""
+        while True:
+            decisions = feed.take(FEED_SECONDS)
+            with self._lock:
+                if self._child is None:
+                    return
+                if decisions:
+                    self._child.tell(decisions)
 
     def tell(self, said: Command) -> None:
         """Pause, resume or stop; returns at once."""

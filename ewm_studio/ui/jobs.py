@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from ewm_studio.training.events import Event
+from ewm_studio.training.live_feed import LiveFeed
 from ewm_studio.ui.failure import Failure
 from ewm_studio.ui.job_child import Job
 from ewm_studio.ui.job_process import ProcessJob, Spares
@@ -19,15 +20,16 @@ DRAIN_MILLISECONDS = 60
 class Queued:
     """A job that waits for its turn, or runs."""
 
-    kind: str  # train, pretrain, infer
+    kind: str  # train, pretrain, infer, live
     job: Job | Start
     words: str = ""  # what it is, for the queue's list
+    feed: LiveFeed | None = None  # what is passed on to its process while it runs
 
 
 class JobRunner(QObject):
     """The running job, seen from the GUI thread. Several may wait; they run one after another."""
 
-    started = Signal(str)  # the job's kind: train, pretrain, infer
+    started = Signal(str)  # the job's kind: train, pretrain, infer, live
     events = Signal(list)  # list[Event], in order
     paused = Signal(bool)
     stopping = Signal()
@@ -70,9 +72,12 @@ class JobRunner(QObject):
         """The running job's own process; 0 where it has none."""
         return self._thread.pid if self._thread is not None else 0
 
-    def submit(self, kind: str, job: Job | Start, words: str = "") -> None:
-        """Run a job now, or after the ones before it: in a process of its own, or a function in a thread."""
-        self._waiting.append(Queued(kind, job, words))
+    def submit(self, kind: str, job: Job | Start, words: str = "", feed: LiveFeed | None = None) -> None:
+        """Run a job now, or after the ones before it: in a process of its own, or a function in a thread.
+
+        A process is given what comes through `feed`.
+        """
+        self._waiting.append(Queued(kind, job, words, feed))
         if not self.running:
             self._next()
         self.queue_changed.emit()
@@ -114,7 +119,7 @@ class JobRunner(QObject):
             return
         self._present = self._waiting.pop(0)
         job = self._present.job
-        source = ProcessJob(job, self._spares) if isinstance(job, Job) else ThreadJob(job)
+        source = ProcessJob(job, self._spares, self._present.feed) if isinstance(job, Job) else ThreadJob(job)
         self._thread = JobThread(source, self)
         self._thread.finished.connect(self._on_finished)
         self.started.emit(self._present.kind)
