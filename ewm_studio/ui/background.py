@@ -43,6 +43,10 @@ class Background(QObject):
         task.finished.connect(task.deleteLater)
         task.start()
 
+    def fail(self, error: BaseException) -> None:
+        """Tell an exception to whom nobody else was named for."""
+        self._failed(error)
+
     @property
     def busy(self) -> bool:
         """Whether something is still being worked on."""
