@@ -163,7 +163,7 @@ class LiveJob:
                 resting = self.frames_seen >= MOST_PASSES * len(driven)
                 arrived = feed.take(WAIT_SECONDS if resting else 0)
                 driven.add(arrived)
-                fresh = fresh or bool(arrived)
+                fresh = fresh or bool(arrived) or not resting
                 if not resting:
                     self._learn(driven, log)
                 if fresh and time.monotonic() - self._shown > SHOW_SECONDS:

@@ -77,7 +77,7 @@ class LiveController(QObject):
         self._feed, self._run = LiveFeed(), ""
         self._panel.begin()
         settings = experiment.model_dump(mode="json")
-        self._jobs.submit("live", Job("live", str(workspace.path.resolve()), settings), self._feed)
+        self._jobs.submit("live", Job("live", str(workspace.path.resolve()), settings), feed=self._feed)
 
     def _stop(self) -> None:
         self._feed = None

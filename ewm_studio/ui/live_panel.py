@@ -12,7 +12,7 @@ from ewm_studio.training.events import Metrics
 from ewm_studio.ui.images import Picture
 from ewm_studio.ui.models.history import RunHistory
 from ewm_studio.ui.models.quantities import PlotOptions
-from ewm_studio.ui.widgets import Switch, column, label, row
+from ewm_studio.ui.widgets import Elided, Switch, column, label, row
 
 if TYPE_CHECKING:
     from ewm_studio.ui.plots import PlotCard
@@ -35,7 +35,7 @@ class LivePanel(QWidget):
         self.switch.setToolTip("Train vision and memory on your frames as you drive; saved as a run when you end")
         self.switch.toggled.connect(self._on_switched)
         self.switch.toggled.connect(self.switched)
-        self._about = label("", "secondary")
+        self._about = Elided("", "secondary")
         self._words = label(OFF, "secondary", wrap=True)
         self.pictures = {key: Picture(f"{caption.capitalize()} of the present frame") for key, caption, _ in PICTURES}
         self._pictures = QWidget()
@@ -49,7 +49,10 @@ class LivePanel(QWidget):
         self._history = RunHistory()
         self.plot: PlotCard | None = None
         self._layout = column(spacing=8)
-        self._layout.addLayout(row(label("While you drive", "heading"), self._about, None, self.switch))
+        head = row(label("While you drive", "heading"), spacing=8)
+        head.addWidget(self._about, 1)
+        head.addWidget(self.switch)
+        self._layout.addLayout(head)
         self._layout.addWidget(self._words)
         self._layout.addWidget(self._pictures)
         self.setLayout(self._layout)
@@ -59,7 +62,7 @@ class LivePanel(QWidget):
         self._history = RunHistory("live", "pretrain")
         for picture in self.pictures.values():
             picture.show_array(None)
-        self._about.setText("training on your frames")
+        self._about.setText("learning")
         self._make_plot().show_history(self._history)
         self._redraw()
 

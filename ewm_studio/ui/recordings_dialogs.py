@@ -151,8 +151,8 @@ class ImportDialog(_Choice):
         self.name.setPlaceholderText("name of the recording (the dataset's where empty)")
         self.body.addWidget(self.dataset)
         self.body.addWidget(self.name)
-        if not datasets:
-            self.problem.setText("There is none yet.")
+        self.problem.setText("There is none yet.")
+        self.problem.setHidden(bool(datasets))
         self.yes.setEnabled(bool(datasets))
         self.end_with_buttons()
         self.accepted.connect(lambda: then(self.dataset.currentText(), self.name.text().strip()))

@@ -160,7 +160,8 @@ def style_sheet(look: Tokens) -> str:
     text = resource("style", "studio.qss").read_text("utf-8")
     known = set(QFontDatabase.families())
     mono = next((name for name in MONO if name in known), "monospace")
-    return Template(text).substitute(asdict(look), mono=f'"{mono}"')
+    check = resource("icons", "check.svg").as_posix()
+    return Template(text).substitute(asdict(look), mono=f'"{mono}"', check=f'"{check}"')
 
 
 def _palette(look: Tokens) -> QPalette:
