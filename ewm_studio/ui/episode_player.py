@@ -99,7 +99,7 @@ class EpisodePlayer(QDialog):
         self.slider.setAccessibleName("Step")
         self.slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # arrows belong to the player
         self.slider.valueChanged.connect(self.seek)
-        self.play = IconButton("play", "Play or pause (Space)", "text", 20)
+        self.play = IconButton("play", "Play (Space)", "text", 20)
         self.play.clicked.connect(self.toggle)
         self.speed = Segments(SPEEDS, "Speed")
         self.speed.set_value("1")
@@ -174,7 +174,7 @@ class EpisodePlayer(QDialog):
         self.accept()
 
     def _dress(self) -> None:
-        self.play.show_icon("pause" if self.playing else "play")
+        self.play.show_icon(*(("pause", "Pause (Space)") if self.playing else ("play", "Play (Space)")))
 
 
 class KeptStrip(QWidget):
