@@ -20,6 +20,7 @@ from ewm_studio.ui.commands import Commands
 from ewm_studio.ui.dialogs import FailureDialog, Question
 from ewm_studio.ui.drive_controller import DriveController
 from ewm_studio.ui.drive_dressing import DriveDressing
+from ewm_studio.ui.drive_side import DriveSide
 from ewm_studio.ui.failure import Failure, failure_of
 from ewm_studio.ui.feed import Feed
 from ewm_studio.ui.fitting import Fitting
@@ -74,6 +75,14 @@ class Studio(QObject):
             self,
         )
         self._dressing = DriveDressing(self.drive, self.window, self.jobs)
+        self.drive_side = DriveSide(
+            self.drive,
+            self._spares,
+            lambda: self.document.experiment,
+            lambda: self.workspace,
+            self.in_background,
+            self,
+        )
         self._closing = False
         self._side_drawn = 0.0
         self._ticked = time.monotonic()
@@ -123,6 +132,8 @@ class Studio(QObject):
         window.bar.queue_menu.cleared.connect(jobs.clear)
         self.fitting.ready.connect(self._show_last_run)
         self.drive.failed.connect(self.show_failure)
+        self.drive_side.live.failed.connect(self._show_failure)
+        self.drive_side.pretrain_asked.connect(self._pretrain_on)
         self.document.subscribe(lambda _: self.drive.show_idle())
 
     def begin(self) -> None:
@@ -242,6 +253,7 @@ class Studio(QObject):
         self.window.train_page.show_legend()
         self.view.clear()
         self.replays.forget()
+        self.drive_side.show_workspace()
         self.document.replace(Experiment())
         self._take_up_settings()
         self.show_workspace()
@@ -271,6 +283,13 @@ class Studio(QObject):
             self.document.set("vision.name", "auto")
         if not self.jobs.running:
             self.view.clear_vision()
+
+    def _pretrain_on(self, recordings: str, random_share: float) -> None:
+        """Pretrain on recordings, with a share of random frames among them."""
+        self.document.set("pretrain.recording", recordings)
+        self.document.set("pretrain.random_share", random_share)
+        self.window.show_page("vision")
+        self.start("pretrain")
 
     # Time
 
@@ -353,6 +372,7 @@ class Studio(QObject):
         self.replays.end()
         self.jobs.end()
         self.drive.end()
+        self.drive_side.end()
         self.in_background.end()
         if self._owns_spares:
             self._spares.end()
