@@ -1,14 +1,14 @@
-"""A slider for each latent number, sorted by information, and the picture that is decoded from them."""
+"""A slider for each latent number, those that matter most first, and the picture that is decoded from them."""
 
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import QRectF, Qt, QTimer, Signal
-from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent, QWheelEvent
+from PySide6.QtCore import QEvent, QRectF, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QSlider, QStyle, QVBoxLayout, QWidget
 
 from ewm_studio.ui.images import Picture
-from ewm_studio.ui.models.latents import VisionView
+from ewm_studio.ui.models.latents import Turnable
 from ewm_studio.ui.theme import color, theme
 from ewm_studio.ui.widgets import button, column, label, row
 
@@ -17,6 +17,7 @@ MOST = 256  # sliders after it; beyond that nobody looks
 STEPS = 1000  # of a slider, on each side of zero
 WIDTH = 264
 _KNOB = 6.0
+_KEYS = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Home, Qt.Key.Key_End)
 _SLOW = 0.015  # seconds; a decoder that takes longer works off the GUI thread
 
 
@@ -70,6 +71,13 @@ class LatentSlider(QSlider):
         """Let go."""
         self.setSliderDown(False)
 
+    def event(self, event: QEvent) -> bool:
+        """Take the keys that turn it before a page's shortcuts do."""
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and event.key() in _KEYS:
+            event.accept()
+            return True
+        return super().event(event)
+
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Leave the wheel to the panel."""
         event.ignore()
@@ -91,12 +99,12 @@ class _Line(QWidget):
         self.slider.valueChanged.connect(self._on_moved)
         self.setLayout(row(self.name, self.slider, self.value, spacing=6))
 
-    def show_number(self, index: int, value: float, reach: float, nats: float) -> None:
+    def show_number(self, index: int, value: float, reach: float, tip: str) -> None:
         """Stand for a latent number."""
         self.index = index
         self.name.setText(f"z {index}")
         self.slider.setAccessibleName(f"Latent {index}")
-        self.setToolTip(f"Tells {nats:.2f} nats about a picture")
+        self.setToolTip(tip)
         self.slider.blockSignals(True)
         self.slider.setValue(round(value / reach * STEPS))
         self.slider.blockSignals(False)
@@ -115,13 +123,14 @@ class LatentPanel(QFrame):
     """Turn a latent by hand and see what it stands for."""
 
     slow_decode = Signal(object)  # z (Z,) to decode elsewhere; `show_decoded` brings the picture
+    turned = Signal(object)  # to z (Z,), by hand or back to a frame
     _moved = Signal(int, int)
 
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("sidePanel")
         self.setFixedWidth(WIDTH)
-        self._view: VisionView | None = None
+        self._turnable: Turnable | None = None
         self._frame = 0
         self._z = np.zeros(0, np.float32)
         self._touched = False  # by hand; else the sliders follow the frame
@@ -160,37 +169,44 @@ class LatentPanel(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(14, 12, 14, 12)
         layout.setSpacing(8)
-        layout.addLayout(row(label("Latents", "heading"), label("by information", "secondary"), None, spacing=10))
+        self._sorted_by = label("", "secondary")
+        layout.addLayout(row(label("Latents", "heading"), self._sorted_by, None, spacing=10))
         layout.addWidget(self.picture)
         layout.addWidget(self._caption)
         layout.addLayout(row(self.from_frame, self.random))
         layout.addWidget(scroll, 1)
 
-    def show_view(self, view: VisionView | None, frame: int) -> None:
+    def show_latents(self, turnable: Turnable | None, frame: int) -> None:
         """Show a model's latents, from those of a frame; what was set by hand stays while the size does."""
-        before, self._view = self._view, view
-        if view is None or view.kl is None or view.vision is None:
-            self._view, self._touched = None, False
+        before, self._turnable = self._turnable, turnable
+        if turnable is None:
+            self._touched = False
             self.picture.show_array(None)
             return
-        same = before is not None and len(self._z) == view.latents.shape[1]
-        self._frame = min(frame, len(view.latents) - 1)
+        self._sorted_by.setText(f"by {turnable.sorted_by}")
+        same = before is not None and len(self._z) == turnable.latents.shape[1]
+        self._frame = min(frame, len(turnable.latents) - 1)
         if not (same and self._touched):
-            self._z, self._touched = view.latents[self._frame].copy(), False
+            self._z, self._touched = turnable.latents[self._frame].copy(), False
         if not any(line.slider.isSliderDown() for line in self._lines):  # never move away under the pointer
             self._fill()
         self._later.start()
 
     def choose(self, frame: int) -> None:
         """Take up the latent of another frame."""
-        if self._view is not None:
-            self._frame = min(frame, len(self._view.latents) - 1)
+        if self._turnable is not None:
+            self._frame = min(frame, len(self._turnable.latents) - 1)
             self.reset()
 
     def reset(self) -> None:
         """Back to the latent of the chosen frame."""
-        if self._view is not None:
-            self._set(self._view.latents[self._frame].copy(), touched=False)
+        if self._turnable is not None:
+            self._set(self._turnable.latents[self._frame].copy(), touched=False)
+
+    @property
+    def turnable(self) -> Turnable | None:
+        """Whose latents these are."""
+        return self._turnable
 
     @property
     def z(self) -> np.ndarray:
@@ -202,9 +218,19 @@ class LatentPanel(QFrame):
         """Those that are shown, the most informative first."""
         return [line.slider for line in self._lines if not line.isHidden()]
 
+    def turn(self, z: np.ndarray) -> None:
+        """Take up a latent (Z,) as if it were set by hand."""
+        if self._turnable is not None:
+            self._set(z.astype(np.float32), touched=True)
+
+    @property
+    def touched(self) -> bool:
+        """Whether the latent was set by hand."""
+        return self._touched
+
     def _draw_random(self) -> None:
-        if self._view is not None:
-            self._set(self._random.standard_normal(len(self._z)).astype(np.float32), touched=True)
+        if self._turnable is not None:
+            self.turn(self._random.standard_normal(len(self._z)))
 
     def _set(self, z: np.ndarray, touched: bool) -> None:
         self._z, self._touched = z, touched
@@ -212,11 +238,10 @@ class LatentPanel(QFrame):
         self._later.start()
 
     def _fill(self) -> None:
-        """Bring the sliders in the order of their information and to the values of z."""
-        view = self._view
-        assert view is not None
-        assert view.kl is not None
-        order = view.order[: MOST if self._shows_all else TOP]
+        """Bring the sliders in their order and to the values of z."""
+        turnable = self._turnable
+        assert turnable is not None
+        order = turnable.order[: MOST if self._shows_all else TOP]
         while len(self._lines) < len(order):
             line = _Line(self._moved)  # type: ignore[arg-type]
             self._lines.append(line)
@@ -225,7 +250,9 @@ class LatentPanel(QFrame):
             line.setVisible(place < len(order))
             if place < len(order):
                 index = int(order[place])
-                line.show_number(index, float(self._z[index]), view.reach, float(view.kl[index]))
+                line.show_number(
+                    index, float(self._z[index]), turnable.reach, turnable.tip.format(turnable.weight[index])
+                )
         every = min(len(self._z), MOST)
         self._all.setVisible(every > TOP)
         words = "the first 256" if every < len(self._z) else f"all {every}"
@@ -234,26 +261,27 @@ class LatentPanel(QFrame):
 
     def _toggle_all(self) -> None:
         self._shows_all = not self._shows_all
-        if self._view is not None:
+        if self._turnable is not None:
             self._fill()
 
     def _on_moved(self, index: int, value: int) -> None:
-        if self._view is None:
+        if self._turnable is None:
             return
         self._touched = True
-        self._z[index] = value / STEPS * self._view.reach
+        self._z[index] = value / STEPS * self._turnable.reach
         for line in self._lines:
             if line.index == index:
                 line.show_value(float(self._z[index]))
         self._later.start()
 
     def _decode(self) -> None:
-        if self._view is None:
+        if self._turnable is None:
             return
-        if self._view.decode_seconds > _SLOW:
+        self.turned.emit(self._z.copy())
+        if self._turnable.decode_seconds > _SLOW:
             self.slow_decode.emit(self._z.copy())
         else:
-            self.show_decoded(self._view.decode(self._z))
+            self.show_decoded(self._turnable.decode(self._z))
 
     def show_decoded(self, picture: np.ndarray) -> None:
         """Show what was decoded."""

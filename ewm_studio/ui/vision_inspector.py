@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QObject
@@ -13,11 +12,10 @@ from PySide6.QtCore import QObject
 from ewm_studio.errors import UserError
 from ewm_studio.ui.models.latents import VisionStudy, VisionView
 from ewm_studio.ui.pages.vision import VisionPage
+from ewm_studio.ui.slow_decoder import Background, SlowDecoder
 from ewm_studio.workspace import Run
 
 Find = Callable[[], Path | None]  # where the model is; may take a while
-Then = Callable[[Any], None]
-Background = Callable[[Callable[[], Any], Then, Callable[[BaseException], None] | None], None]
 
 
 class VisionInspector(QObject):
@@ -32,15 +30,13 @@ class VisionInspector(QObject):
         self._turn = 0  # counts what was asked for since; an answer to an older question is dropped
         self._wanted = False
         self._looking = False
-        self._waiting_z: np.ndarray | None = None
-        self._decoding = False
+        self._decoder = SlowDecoder(page.latents, in_background, self._on_not_decoded, self)
         page.turned_to.connect(self._look)
-        page.latents.slow_decode.connect(self._decode)
 
     @property
     def idle(self) -> bool:
         """Whether everything that can be shown now is shown."""
-        return not self._looking and not self._decoding and not (self._wanted and self._page.isVisible())
+        return not self._looking and self._decoder.idle and not (self._wanted and self._page.isVisible())
 
     def forget(self) -> None:
         """Another run: the page was cleared."""
@@ -91,23 +87,7 @@ class VisionInspector(QObject):
         self._page.say(f"the model cannot be shown: {words}")
         self._look()
 
-    def _decode(self, z: np.ndarray) -> None:
-        """A decoder too slow for the GUI thread: only the latest latent (Z,) is kept."""
-        self._waiting_z = z
-        view = self._page.view
-        if self._decoding or view is None:
-            return
-        self._waiting_z, self._decoding = None, True
-        self._in_background(partial(view.decode, z), self._on_decoded, self._on_not_decoded)
-
-    def _on_decoded(self, picture: np.ndarray) -> None:
-        self._decoding = False
-        self._page.latents.show_decoded(picture)
-        if self._waiting_z is not None:
-            self._decode(self._waiting_z)
-
     def _on_not_decoded(self, error: BaseException) -> None:
-        self._decoding = False
         self._page.say(f"the latent cannot be decoded: {error}")
 
 

@@ -6,7 +6,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QResizeEvent, QShowEvent, QWheelEvent
+from PySide6.QtGui import (
+    QColor,
+    QFontMetrics,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QPen,
+    QResizeEvent,
+    QShowEvent,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
@@ -25,9 +35,10 @@ from PySide6.QtWidgets import (
 )
 
 from ewm_studio.ui import icons
-from ewm_studio.ui.theme import color, theme
+from ewm_studio.ui.theme import color, theme, ui_font
 
 EMPTY_WIDTH = 380
+_SEGMENT_PADDING = 28  # pixels beside the text of a choice
 
 
 def label(text: str = "", role: str = "", kind: str = "", wrap: bool = False) -> QLabel:
@@ -307,6 +318,8 @@ class Segments(QWidget):
         for index, (key, text) in enumerate(options):
             made = button(text, "segment")
             made.setCheckable(True)
+            bold = QFontMetrics(ui_font(12, 600))  # a choice is bold while it is on, and must not be cut then
+            made.setMinimumWidth(bold.horizontalAdvance(text) + _SEGMENT_PADDING)
             made.setProperty("edge", "first" if index == 0 else "last" if index == len(options) - 1 else "")
             made.setAccessibleName(f"{name}: {text}")
             made.clicked.connect(lambda _=False, key=key: self.chosen.emit(key))

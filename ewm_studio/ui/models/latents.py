@@ -33,6 +33,46 @@ _DRAWS = ("uniform_", "kaiming_uniform_", "normal_", "random_", "bernoulli_", "r
 
 
 @dataclass(frozen=True, eq=False)
+class Turnable:
+    """Latents of N pictures, to be turned by hand one number at a time.
+
+    Attributes:
+        vision: the model that decodes them.
+        latents: float32 (N, Z).
+        weight: how much each number matters (Z,).
+        sorted_by: what that is, in a word.
+        tip: a sentence on one number, with a place for its weight.
+        reach: how far from zero sliders go.
+        decode_seconds: how long one picture takes.
+    """
+
+    vision: VisionModel[Any]
+    latents: np.ndarray
+    weight: np.ndarray
+    sorted_by: str
+    tip: str
+    reach: float
+    decode_seconds: float
+
+    @property
+    def order(self) -> np.ndarray:
+        """Indices of the numbers (Z,), those that matter most first."""
+        return np.argsort(-self.weight, kind="stable")
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """The picture uint8 (H, W, C) of one latent (Z,). May be called in any thread."""
+        import torch
+
+        from ewm_studio.models.agent import to_pictures
+
+        device = next(self.vision.parameters()).device
+        with torch.inference_mode():
+            latent = torch.as_tensor(z, dtype=torch.float32, device=device)
+            made: np.ndarray = to_pictures(self.vision.decode(latent[None]))[0]
+        return made
+
+
+@dataclass(frozen=True, eq=False)
 class VisionView:
     """A model's view of N frames.
 
@@ -68,20 +108,12 @@ class VisionView:
         return len(self.frames) > 0
 
     @property
-    def order(self) -> np.ndarray:
-        """Indices of the latent numbers (Z,), the most informative first; empty without `kl`."""
-        return np.zeros(0, np.int64) if self.kl is None else np.argsort(-self.kl, kind="stable")
-
-    def decode(self, z: np.ndarray) -> np.ndarray:
-        """The picture uint8 (H, W, C) of one latent (Z,). May be called in any thread."""
-        import torch
-
-        from ewm_studio.models.agent import to_pictures
-
-        assert self.vision is not None
-        with torch.inference_mode():
-            made: np.ndarray = to_pictures(self.vision.decode(torch.as_tensor(z, dtype=torch.float32)[None]))[0]
-        return made
+    def turnable(self) -> Turnable | None:
+        """The latents for the sliders; None where the model tells nothing of their information."""
+        if self.kl is None or self.vision is None:
+            return None
+        tip = "Tells {:.2f} nats about a picture"
+        return Turnable(self.vision, self.latents, self.kl, "information", tip, self.reach, self.decode_seconds)
 
 
 class VisionStudy:

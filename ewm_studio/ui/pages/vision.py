@@ -176,7 +176,7 @@ class VisionPage(QWidget):
             self._show()
         else:
             self._turn()
-        self.latents.show_view(view if self._pictures else None, self._chosen)
+        self.latents.show_latents(view.turnable if self._pictures else None, self._chosen)
         self._make_room()
 
     def show_numbers(self, numbers: bool) -> None:
@@ -192,7 +192,7 @@ class VisionPage(QWidget):
     def clear(self) -> None:
         """Forget the pictures and the model."""
         self._pictures, self._view, self._live, self._step, self._chosen = {}, None, False, 0, 0
-        self.latents.show_view(None, 0)
+        self.latents.show_latents(None, 0)
         self._words_of_bars()
         self._turn()
         self._make_room()
