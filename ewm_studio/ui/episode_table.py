@@ -106,6 +106,12 @@ class EpisodeTable(QTableView):
         if episodes:
             self.selectRow(0)
 
+    def pick(self, seed: int) -> None:
+        """Pick the episode of a seed."""
+        rows = [row for row, episode in enumerate(self.episodes.episodes) if episode.seed == seed]
+        if rows:
+            self.selectRow(self._sorted.mapFromSource(self.episodes.index(rows[0], 0)).row())
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Space is the player's."""
         if event.key() == Qt.Key.Key_Space:

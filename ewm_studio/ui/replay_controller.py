@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QFileDialog
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.ui import format
 from ewm_studio.ui.background import Background
+from ewm_studio.ui.models.latent_space import Trace
 from ewm_studio.ui.models.replays import Projector, Watched
 from ewm_studio.ui.pages.replay import ReplayPage
 from ewm_studio.workspace import Workspace
@@ -154,6 +155,20 @@ class ReplayController(QObject):
             words,
             keeps=True,
         )
+
+    # Latent space
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """The one that is watched."""
+        return self._evaluation
+
+    def trace(self, most: int, then: Callable[[list[Trace]], None]) -> None:
+        """Bring the first episodes of the evaluation as paths in latent space."""
+        evaluation, episodes = self._evaluation, self._page.table.episodes.episodes[:most]
+        if evaluation is not None:
+            words = f"Playing {len(episodes)} episodes again"
+            self._wish(lambda progress: self._projector.traces(evaluation, episodes, progress), then, words, keeps=True)
 
     # Export
 

@@ -27,6 +27,7 @@ from ewm_studio.ui.fitting import Fitting
 from ewm_studio.ui.job_child import Job
 from ewm_studio.ui.job_process import Spares
 from ewm_studio.ui.jobs import JobRunner
+from ewm_studio.ui.latent_controller import LatentController
 from ewm_studio.ui.machine import device_words, short_path
 from ewm_studio.ui.main_window import MainWindow
 from ewm_studio.ui.models.document import ExperimentDocument
@@ -65,6 +66,7 @@ class Studio(QObject):
         self.view = RunView(self.window, self.in_background, self)
         self.fitting = Fitting(self.document, self.window, self.in_background, self)
         self.replays = ReplayController(self.window.replay_page, self.in_background, lambda: self.workspace, self)
+        self.latents = LatentController(self.window.replay_page, self.replays, self.in_background, self)
         self._feed = Feed(self.window, self.view, self)
         self.drive = DriveController(
             self.window.drive_page,
@@ -114,6 +116,7 @@ class Studio(QObject):
         window.side.watch_asked.connect(lambda: window.show_page("replay"))
         self._feed.evaluation_kept.connect(self.replays.show)
         self.replays.failed.connect(self.show_failure)
+        self.latents.failed.connect(self.show_failure)
         window.page_shown.connect(self._on_page)
         window.close_asked.connect(self._on_close)
         for name in ("pretrain", "train", "infer"):

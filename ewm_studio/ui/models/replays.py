@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ewm_studio.errors import UserError
+from ewm_studio.ui.models.latent_space import Trace, trace_of
 from ewm_studio.workspace.replays import Evaluation, Replay, ReplayInfo, load_replay
 
 if TYPE_CHECKING:
     from ewm_studio.models.agent import Agent
+    from ewm_studio.models.base import VisionModel
     from ewm_studio.training.film import Pane
     from ewm_studio.training.study import ReplayStudy
 
@@ -41,11 +44,15 @@ class Lane:
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """An episode as it is watched: who played it, what was played, and all that is known of each frame."""
+    """An episode as it is watched: who played it, what was played, and all that is known of each frame.
+
+    `vision` is the model's that looked at it.
+    """
 
     name: str
     replay: Replay
     study: ReplayStudy
+    vision: VisionModel[Any]
     panes: list[Pane]
     lanes: list[Lane]
 
@@ -92,6 +99,7 @@ class Projector:
         self._lock = threading.Lock()
         self._agent: tuple[tuple[str, int], Any] = (("", 0), None)
         self._watched: OrderedDict[tuple[str, str], Watched] = OrderedDict()
+        self._traces: dict[tuple[str, str], Trace] = {}
 
     def watch(self, evaluation: Evaluation, episode: ReplayInfo, progress: Progress) -> Watched:
         """A kept episode, looked at through the model that played it.
@@ -107,6 +115,31 @@ class Projector:
                 self._remember(key, _watched(name_of(evaluation), agent, replay, progress))
             self._watched.move_to_end(key)
             return self._watched[key]
+
+    def traces(self, evaluation: Evaluation, episodes: Sequence[ReplayInfo], progress: Progress) -> list[Trace]:
+        """Kept episodes as paths in the latent space of the model that played them.
+
+        Raises:
+            UserError: as `watch`.
+        """
+        from ewm_studio.training.study import study
+
+        with self._lock:
+            agent = self._load(evaluation.model_file())
+            known, self._traces = self._traces, {}  # those of one evaluation are enough
+            for number, episode in enumerate(episodes):
+                progress(number / len(episodes))
+                key = (str(episode.path), evaluation.model.sha256)
+                watched = self._watched.get(key)
+                if key in known:
+                    self._traces[key] = known[key]
+                elif watched is not None:
+                    self._traces[key] = trace_of(watched.study, episode.seed)
+                else:
+                    replay = load_replay(episode.path)
+                    within = partial(_within, progress, number, len(episodes))
+                    self._traces[key] = trace_of(study(agent, replay, within), episode.seed)
+            return list(self._traces.values())
 
     def rival(self, name: str, model: Path, replay: Replay, progress: Progress) -> Watched:
         """Another model on the same seed, as greedy as the first.
@@ -152,9 +185,14 @@ def name_of(evaluation: Evaluation) -> str:
     return evaluation.run or Path(evaluation.model.name).name
 
 
+def _within(progress: Progress, number: int, count: int, share: float) -> None:
+    """The share that is done of one of several things, as a share of all."""
+    progress((number + share) / count)
+
+
 def _watched(name: str, agent: Agent, replay: Replay, progress: Progress) -> Watched:
     from ewm_studio.training.film import panes_of
     from ewm_studio.training.study import study
 
     made = study(agent, replay, progress)
-    return Watched(name, replay, made, panes_of(made), lanes_of(made))
+    return Watched(name, replay, made, agent.world_model.vision, panes_of(made), lanes_of(made))

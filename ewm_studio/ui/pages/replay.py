@@ -25,9 +25,10 @@ from ewm_studio.ui import format
 from ewm_studio.ui.episode_table import EpisodeTable
 from ewm_studio.ui.images import Picture
 from ewm_studio.ui.lanes import Lanes
+from ewm_studio.ui.latent_explorer import LatentExplorer
 from ewm_studio.ui.models.replays import Watched, lanes_beside, name_of
 from ewm_studio.ui.player import Player
-from ewm_studio.ui.widgets import Elided, EmptyState, Select, button, column, label, restyle, row
+from ewm_studio.ui.widgets import Elided, EmptyState, Segments, Select, button, column, label, restyle, row
 from ewm_studio.workspace.replays import Evaluation, ReplayInfo
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class ReplayPage(QWidget):
     episode_picked = Signal(object)  # a ReplayInfo
     compare_wanted = Signal()  # the compare menu is about to open: fill it
     export_asked = Signal(str)  # mp4, gif or png
+    latents_wanted = Signal()  # the episode that is watched is to be seen in latent space
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,10 +97,27 @@ class ReplayPage(QWidget):
 
     def _make_content(self) -> QWidget:
         content = QWidget()
+        self.views = Segments((("player", "Player"), ("latents", "Latents")), "View")
+        self.views.setToolTip("The episode frame by frame, or its path through latent space")
+        self.views.chosen.connect(self._on_view)
+        self.status = Elided("", "secondary")
+        head = row(self.views, spacing=12)
+        head.addWidget(self.status, 1)
+        player = QWidget()
+        watching = column(spacing=_GAP)
+        watching.addWidget(self._make_pictures(), 3)
+        watching.addWidget(self._make_time(), 2)
+        watching.addLayout(self._make_buttons())
+        player.setLayout(watching)
+        self.explorer = LatentExplorer()
+        self.explorer.jumped.connect(self.player.go)
+        self.explorer.evaluate_asked.connect(self.evaluate_asked)
+        self._views = QStackedWidget()
+        self._views.addWidget(player)
+        self._views.addWidget(self.explorer)
         body = column(spacing=_GAP, margins=(12, 12, 12, 12))
-        body.addWidget(self._make_pictures(), 3)
-        body.addWidget(self._make_time(), 2)
-        body.addLayout(self._make_buttons())
+        body.addLayout(head)
+        body.addWidget(self._views, 1)
         beside = QHBoxLayout(content)
         beside.setContentsMargins(0, 0, 0, 0)
         beside.setSpacing(0)
@@ -166,10 +185,7 @@ class ReplayPage(QWidget):
         }
         self.exports["gif"].setAccessibleName("Export GIF")
         self.exports["png"].setAccessibleName("Export PNG")
-        self.status = Elided("", "secondary")
-        line = row(self.compare, *self.exports.values(), spacing=8)
-        line.addWidget(self.status, 1)
-        return line
+        return row(self.compare, *self.exports.values(), None, spacing=8)
 
     def _make_side(self) -> QFrame:
         side = QFrame()
@@ -218,6 +234,7 @@ class ReplayPage(QWidget):
         self._facts.setText(f"median {format.significant(float(np.median(rewards)))} · {count}, {how}")
         self._when.setText(f"{evaluation.env_id}, played {format.date(evaluation.created)}")
         self._parts.setText(evaluation.model.parts)
+        self.explorer.overlay.setEnabled(len(episodes) > 1)
         self.table.show_episodes(episodes)
 
     def show_watched(self, watched: Watched | None, rival: Watched | None = None) -> None:
@@ -231,6 +248,7 @@ class ReplayPage(QWidget):
         if watched is None:
             self.lanes.show_lanes([])
             self.player.load(0, 1.0)
+            self.explorer.show_exploration(None)
             return
         for made in self.exports.values():
             made.setEnabled(bool(watched.panes))
@@ -241,6 +259,7 @@ class ReplayPage(QWidget):
         self.player.load(self.lanes.frames, watched.study.fps)
         self.player.go(frame)
         self._make_room()
+        self._want_latents()
 
     def _fill_plates(self) -> None:
         panes = self.panes
@@ -278,6 +297,34 @@ class ReplayPage(QWidget):
         for (_, picture, _), pane in zip(self.plates, self.panes, strict=False):
             picture.show_array(pane.at(frame))
         self.lanes.show_frame(frame)
+        if self.latents_shown and self._laid_out:
+            self.explorer.show_frame(frame)
+
+    # Latents
+
+    @property
+    def latents_shown(self) -> bool:
+        """Whether the explorer is in view."""
+        return self._views.currentWidget() is self.explorer
+
+    @property
+    def _laid_out(self) -> bool:
+        """Whether the explorer has the episode that is watched."""
+        shown = self.explorer.exploration
+        return shown is not None and self.watched is not None and shown.study is self.watched.study
+
+    def show_view(self, view: str) -> None:
+        """Turn to the player or to the latents."""
+        self.views.set_value(view)
+        self._on_view(view)
+
+    def _on_view(self, view: str) -> None:
+        self._views.setCurrentIndex(("player", "latents").index(view))
+        self._want_latents()
+
+    def _want_latents(self) -> None:
+        if self.latents_shown and self.watched is not None:
+            self.latents_wanted.emit()
 
     def _make_room(self) -> None:
         """Plates are no higher than their pictures need: the rest is room for the lanes."""
