@@ -226,6 +226,12 @@ class PPOSettings(Settings):
     lr_schedule: Literal["linear", "constant"] = setting(
         "linear", "linear: the learning rate falls to zero at the last step of the run."
     )
+    clip_schedule: Literal["linear", "constant"] = setting(
+        "constant", "linear: the clip range falls to zero at the last step of the run.", advanced=True
+    )
+    entropy_schedule: Literal["linear", "constant"] = setting(
+        "constant", "linear: the weight of the entropy falls to zero at the last step of the run.", advanced=True
+    )
     epochs: int = setting(
         10, "Passes over each rollout.", unit="passes", flag="ppo-epochs", commands=("train",), ge=1, le=1000
     )
@@ -327,6 +333,30 @@ class WorldModelSettings(Settings):
         commands=("train", "pretrain"),
         ge=0,
         lt=1,
+    )
+    frame_buffer: int = setting(
+        0,
+        "Vision trains on minibatches drawn from the last so many frames the agent saw, vision_updates of them after "
+        "every rollout, in place of passes over each rollout; 0: passes.",
+        unit="frames",
+        ge=0,
+        le=10_000_000,
+        advanced=True,
+    )
+    vision_updates: int = setting(
+        10, "With a frame_buffer: minibatches of vision after every rollout.", ge=1, le=100_000, advanced=True
+    )
+    random_frames: int = setting(
+        0,
+        "With a frame_buffer: before the first rollout, fill it with so many frames of random actions and train "
+        "vision on them.",
+        unit="frames",
+        ge=0,
+        le=10_000_000,
+        advanced=True,
+    )
+    random_epochs: int = setting(
+        10, "Passes of vision over the random frames.", unit="passes", ge=1, le=100_000, advanced=True
     )
     vision_batch_size: int = setting(64, "Frames in one minibatch of vision.", unit="frames", ge=2, le=65536)
     memory_batch_size: int = setting(8, "Sequences in one minibatch of memory.", unit="sequences", ge=1, le=65536)
@@ -514,6 +544,8 @@ class Experiment(Settings):
     def _lengths_agree(self) -> Self:
         if self.train.total_steps is None and self.train.epochs is None and self.train.patience is None:
             raise ValueError("a run needs an end: give train.total_steps, train.epochs or train.patience")
+        if self.world_model.random_frames > self.world_model.frame_buffer:
+            raise ValueError("world_model.random_frames do not fit: give a world_model.frame_buffer of as many frames")
         return self
 
     @classmethod

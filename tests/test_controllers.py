@@ -222,6 +222,28 @@ def test_beta_and_bins_reach_the_bounds_and_the_middle():
     assert (listed(params).sample() < torch.tensor([5, 2, 3])).all()
 
 
+def test_bin_values_are_those_of_the_axes_and_draws_are_among_them():
+    driving = {"head": "categorical", "opposed": "1,2", "bin_values": "-1, -.4, 0, .4, 1; -.6, 0, .3, 1"}
+    controller = make("DeepContinuousController", CAR, **driving)
+    assert controller.head.outputs == 9
+    every = torch.cartesian_prod(torch.arange(5), torch.arange(4))
+    action = controller.head.to_env(every)
+    torch.testing.assert_close(action[:, 0].unique(), torch.tensor([-1, -0.4, 0, 0.4, 1]))
+    pedals = torch.tensor([[0, 0.6], [0, 0], [0.3, 0], [1, 0]]).repeat(5, 1)  # brake, none, a little gas, all of it
+    torch.testing.assert_close(action[:, 1:], pedals)
+    drawn = controller.act(*inputs()).action
+    assert ((drawn[:, None] - action[None]).abs().sum(-1).min(1).values < 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    "values", ["-1,0,1", "-1,1;2,0;0,1", "-1,x;0,1;0,1", "0;0,1;0,1", "0,0;0,1;0,1", "-1,nan;0,1;0,1"]
+)
+def test_bad_bin_values_are_refused_in_one_line(values):
+    with pytest.raises(UserError, match="bin_values") as error:
+        make("DeepContinuousController", CAR, head="categorical", bin_values=values)
+    assert "\n" not in str(error.value)
+
+
 def test_gaussian_head_maps_unit_to_bounds_and_clips():
     head = GaussianHead(BoxMap(HALF_OPEN), initial_log_std=-0.5)
     action = head(torch.zeros(2, 3)).to_env(torch.tensor([[-5.0, -70, 0.5], [30.0, 5, 9]]))

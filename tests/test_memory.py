@@ -40,7 +40,7 @@ SMALL = {
     "TemporalTransformer": {"hidden_dim": 24, "heads": 3, "window": 5},
 }
 predicting = pytest.mark.parametrize("name", list(SMALL))
-every = pytest.mark.parametrize("name", ["NoMemory", *SMALL])
+every = pytest.mark.parametrize("name", ["NoMemory", "History", *SMALL])
 
 
 def make(name: str, latent_dim: int = Z, action_dim: int = A, seed: int = 0, **settings) -> MemoryModel:
@@ -99,12 +99,29 @@ def cut(b: SequenceBatch, first: int, last: int) -> SequenceBatch:
 # --- what the contract asks of each ---------------------------------------------------------------------------------
 
 
-def test_the_registry_finds_the_four_and_their_tags():
+def test_the_registry_finds_them_and_their_tags():
     found = registry.components("memory")
-    assert {"NoMemory", "LSTMMemory", "MDNRNN", "TemporalTransformer"} <= set(found)
+    assert {"NoMemory", "History", "LSTMMemory", "MDNRNN", "TemporalTransformer"} <= set(found)
     assert not {"RecurrentMemory", "PredictiveMemory"} & set(found)
-    assert Tag.PREDICTS not in found["NoMemory"].tags
-    assert all(Tag.PREDICTS in found[n].tags and found[n].summary for n in found if n != "NoMemory")
+    plain = {"NoMemory", "History"}
+    assert all((Tag.PREDICTS in found[n].tags) == (n not in plain) and found[n].summary for n in found)
+
+
+def test_history_holds_the_last_steps_as_they_were():
+    memory, b = make("History", steps=3), make_batch(restart=0.0)
+    b.starts[4, 1] = True
+    h, state = memory.sequence(b.z[:-1], b.action, b.starts, memory.initial_state(4))
+    assert h.shape == (20, 4, memory.hidden_dim) == (20, 4, 3 * (Z + A))
+    recent = h.view(20, 4, 3, Z + A)
+    taken = torch.cat([b.z[:-1], b.action], dim=-1)
+    for age in range(3):
+        assert torch.equal(recent[age:, 0, 2 - age], taken[: 20 - age, 0])
+    assert (recent[0, :, :2] == 0).all()  # nothing was before the first step
+    assert (recent[4, 1, :2] == 0).all()  # nor before an episode's start
+    assert torch.equal(recent[5, 1, 1], taken[4, 1])
+    assert torch.equal(state["recent"], recent[-1])
+    assert not list(memory.parameters())
+    assert memory.state_dict() == {}
 
 
 def test_no_memory_is_empty():

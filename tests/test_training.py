@@ -12,7 +12,7 @@ from ewm_studio.errors import JobError, UserError
 from ewm_studio.models.registry import components
 from ewm_studio.models.world_model import WorldModel, choose_parts
 from ewm_studio.training import infer, pretrain, train
-from ewm_studio.training.events import Finished, Message, Metrics
+from ewm_studio.training.events import EpisodeFinished, Finished, JobControl, Message, Metrics, Progress
 from ewm_studio.training.ppo import RewardScaler
 from ewm_studio.training.rollout import LocalCollector
 from ewm_studio.training.setup import spaces_of
@@ -21,7 +21,7 @@ from ewm_studio.workspace.models import load_model
 from tests.jobs import experiment, finish, train_until
 
 VISIONS = ("Identity", "ConvVAE", "VQ_VAE", "JEPA")
-MEMORIES = ("NoMemory", "LSTMMemory", "MDNRNN", "TemporalTransformer")
+MEMORIES = ("NoMemory", "History", "LSTMMemory", "MDNRNN", "TemporalTransformer")
 CONTROLLERS = ("LinearController", "StochasticController", "DeepDiscreteController", "DeepContinuousController")
 TASKS = {
     "CartPole-v1": {},
@@ -110,7 +110,7 @@ def resumed_equals_whole(tmp_path, whole, half_epochs, resumed_with=None):
     return workspace, rest
 
 
-@pytest.mark.parametrize("memory", ["LSTMMemory", "TemporalTransformer"])
+@pytest.mark.parametrize("memory", ["History", "LSTMMemory", "TemporalTransformer"])
 def test_stopped_and_resumed_is_the_same_run(tmp_path, memory):
     whole = experiment(memory={"name": memory}, train={"epochs": 8}, ppo={"rollout_steps": 32})
     workspace, rest = resumed_equals_whole(tmp_path, whole, 4)
@@ -129,6 +129,89 @@ def test_resume_is_exact_with_pictures_and_processes(tmp_path):
     resumed_equals_whole(tmp_path, whole, 2)
 
 
+RECENT = {"frame_buffer": 60, "vision_updates": 3, "random_frames": 50, "random_epochs": 2}
+DRIVING = {
+    "env": {"id": "CarRacing-v3", "batch_size": 2, "image_size": 32, "action_repeat": 4},
+    "vision": {"name": "ConvVAE"},
+    "memory": {"name": "History"},
+    "world_model": RECENT,
+    "run": {"threads": 1},
+}
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_resume_is_exact_with_vision_trained_on_recent_frames(tmp_path, epochs):
+    whole = experiment(**DRIVING, train={"epochs": 4})
+    control, workspace = JobControl(), Workspace(tmp_path / "halves")
+    for event in train(whole, workspace, control):
+        if isinstance(event, Progress) and event.stage == "train" and event.done == epochs * 32:
+            control.stop()
+    half = event.result
+    assert half["epochs"] == epochs
+    rest = finish(train(whole, workspace, resume=half["run"]))
+    straight = finish(train(whole, Workspace(tmp_path / "straight")))
+    assert same(weights(rest), weights(straight))
+    (frames,) = (workspace.run(half["run"]).folder / "frames").iterdir()
+    assert frames.name == f"{rest['env_steps'] + count_of_random_frames(whole)}.frames"
+
+
+def count_of_random_frames(settings) -> int:
+    """Frames that random actions give, less those in which CarRacing's camera comes down."""
+    from ewm_studio.data.frames import FrameStore
+    from ewm_studio.training.collect import collect_random
+
+    asked = settings.with_values(("pretrain.frames", settings.world_model.random_frames))
+    collecting = collect_random(asked, FrameStore((3, 32, 32), "uint8", 2**20), JobControl())
+    while True:
+        try:
+            next(collecting)
+        except StopIteration as end:
+            return end.value.without_starts(13).frame_count
+
+
+@pytest.mark.parametrize("stage", ["collect", "vision"])
+def test_a_run_stopped_before_its_first_rollout_is_the_same_run(tmp_path, stage):
+    whole = experiment(**DRIVING, train={"epochs": 2})
+    workspace, control = Workspace(tmp_path / "halves"), JobControl()
+    for event in train(whole, workspace, control):
+        if isinstance(event, Progress) and event.stage == stage and event.done >= 3:
+            control.stop()
+    assert (event.result["epochs"], event.result["stopped_by"]) == (0, "stop")
+    rest = finish(train(whole, workspace, resume=event.result["run"]))
+    assert same(weights(rest), weights(finish(train(whole, Workspace(tmp_path / "straight")))))
+
+
+def test_vision_learns_on_random_frames_before_the_first_rollout(workspace):
+    def vision(result):
+        return {k: v for k, v in weights(result).items() if k.startswith("vision.")}
+
+    events = list(train(experiment(**DRIVING, train={"epochs": 1}), workspace))
+    stages = list(dict.fromkeys(e.stage for e in events if isinstance(e, Progress)))
+    assert stages == ["collect", "vision", "train"]
+    assert sum(isinstance(e, EpisodeFinished) for e in events) == events[-1].result["episodes"]
+    assert any(isinstance(e, Message) and "frames of random actions" in e.text for e in events)
+    frozen = {**DRIVING, "world_model": {**RECENT, "train": False}}
+    plain = finish(train(experiment(**frozen, train={"epochs": 1}), workspace))
+    assert not same(vision(events[-1].result), vision(plain))
+
+
+def test_random_frames_need_room(workspace):
+    with pytest.raises(UserError, match="frame_buffer"):
+        experiment(world_model={"random_frames": 10})
+
+
+@pytest.mark.parametrize("name", ["lr", "clip", "entropy"])
+def test_a_schedule_falls_with_the_share_of_the_run_that_is_left(workspace, name):
+    tag = {"lr": "lr", "clip": "clip_range", "entropy": "entropy_coef"}[name]
+    begin = {"lr": 1e-3, "clip_range": 0.2, "entropy_coef": 0.04}[tag]
+    constant = {f"{n}_schedule": "constant" for n in ("lr", "clip", "entropy")}
+    for kind, wanted in (("linear", [1, 0.75, 0.5, 0.25]), ("constant", [1] * 4)):
+        ppo = {**constant, f"{name}_schedule": kind, "entropy_coef": 0.04}
+        rows = [e for e in train(experiment(ppo=ppo, train={"epochs": 4}), workspace) if isinstance(e, Metrics)]
+        assert [row.values[f"ppo/{tag}"] for row in rows] == pytest.approx([begin * share for share in wanted])
+        assert all(row.values["ppo/first_ratio_error"] <= 1e-5 for row in rows)
+
+
 def test_the_number_of_processes_changes_nothing(tmp_path):
     runs = [
         finish(train(experiment(env={"workers": workers}), Workspace(tmp_path / str(workers)))) for workers in (0, 2)
@@ -140,8 +223,6 @@ def test_pretraining_repeats_and_resumes(tmp_path):
     whole = experiment(memory={"name": "LSTMMemory"}, pretrain={"frames": 400, "epochs": 4})
     first, second = (finish(pretrain(whole, Workspace(tmp_path / str(i)))) for i in range(2))
     assert same(weights(first), weights(second))
-
-    from ewm_studio.training.events import JobControl
 
     workspace, control, result = Workspace(tmp_path / "halves"), JobControl(), None
     for event in pretrain(whole, workspace, control):

@@ -224,7 +224,7 @@ class MultiCategoricalBox(Head):
         if values is None:
             values = [np.linspace(-1, 1, bins).tolist()] * box.axes
         if len(values) != box.axes:
-            raise UserError(f"bins are given for {len(values)} action axes, and {box.space} has {box.axes}")
+            raise UserError(f"bin_values are given for {len(values)} axes, and {box.space} has {box.axes} here")
         self.box = box
         self.choice = CategoricalHead(gym.spaces.MultiDiscrete([len(v) for v in values]))
         self.outputs = self.choice.outputs
@@ -256,16 +256,20 @@ def discrete_head(space: gym.Space, temperature: float = 1.0) -> Head:
     raise UserError(f"no controller for action space {space}; Discrete, MultiDiscrete, MultiBinary and Box work")
 
 
-def box_head(box: BoxMap, kind: BoxHead, initial_log_std: float, bins: int) -> Head:
+def box_head(
+    box: BoxMap, kind: BoxHead, initial_log_std: float, bins: int, values: Sequence[Sequence[float]] | None = None
+) -> Head:
     """The head of this name for a Box; `auto` is beta where the Box is bounded, and otherwise gaussian.
 
+    `bins` and `values` are those of `MultiCategoricalBox`.
+
     Raises:
-        UserError: the head needs bounds that the Box lacks.
+        UserError: the head needs bounds that the Box lacks, or `values` are not one list an axis.
     """
     if kind == "beta" or (kind == "auto" and box.bounded):
         return BetaHead(box)
     if kind == "categorical":
-        return MultiCategoricalBox(box, bins)
+        return MultiCategoricalBox(box, bins, values)
     return GaussianHead(box, initial_log_std, squash=kind == "tanh_gaussian")
 
 

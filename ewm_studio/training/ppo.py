@@ -32,8 +32,20 @@ class PPOBatch:
     returns: Tensor  # (N,)
 
 
+def scheduled(settings: PPOSettings, left: float) -> PPOSettings:
+    """The settings for an update at which the share `left` (1 to 0) of the run is still to come."""
+    falling = {
+        "lr": settings.lr_schedule,
+        "clip_range": settings.clip_schedule,
+        "entropy_coef": settings.entropy_schedule,
+    }
+    return settings.model_copy(
+        update={name: getattr(settings, name) * left for name, kind in falling.items() if kind == "linear"}
+    )
+
+
 def ppo_update(controller: Controller, optimizer: Adam, batch: PPOBatch, settings: PPOSettings) -> dict[str, float]:
-    """Train the controller on one rollout; gives the figures people expect a PPO run to log.
+    """Train the controller on one rollout, by settings `scheduled` for it; gives the figures people expect of PPO.
 
     The ratio of the very first minibatch is exactly 1, since log-probabilities are those of the stored draws under
     unchanged weights; `ppo/first_ratio_error` reports how far from it the run is.
@@ -44,6 +56,7 @@ def ppo_update(controller: Controller, optimizer: Adam, batch: PPOBatch, setting
     samples = batch.z.shape[0]
     # A last minibatch of one sample has no deviation to normalise by: spread the samples evenly instead.
     minibatches = max(1, round(samples / settings.batch_size))
+    optimizer.lr = settings.lr
     rows: list[Tensor] = []  # the figures (F,) of every minibatch, looked at once a pass: a look waits for the device
     first_error, stopped = float("nan"), False
     for _ in range(settings.epochs):
@@ -71,7 +84,9 @@ def ppo_update(controller: Controller, optimizer: Adam, batch: PPOBatch, setting
         "ppo/first_ratio_error": first_error,
         "ppo/updates": float(len(rows)),
         "ppo/explained_variance": explained_variance(batch.value, batch.returns),
-        "ppo/lr": optimizer.lr,
+        "ppo/lr": settings.lr,
+        "ppo/clip_range": settings.clip_range,
+        "ppo/entropy_coef": settings.entropy_coef,
     }
 
 

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,19 @@ from ewm_studio.training.failures import explains_failures
 from ewm_studio.training.logs import RunLog
 from ewm_studio.training.meter import Meter
 from ewm_studio.training.optimize import Averages
-from ewm_studio.training.ppo import PPOBatch, RewardScaler, ppo_update
+from ewm_studio.training.ppo import PPOBatch, RewardScaler, ppo_update, scheduled
 from ewm_studio.training.randomness import random_state, restore_random_state
 from ewm_studio.training.rollout import LocalCollector, Rollout
 from ewm_studio.training.setup import Spaces, model_metadata
 from ewm_studio.training.start import conduct, prepare, restore_latest
+from ewm_studio.training.warm_up import WarmUp
 from ewm_studio.training.world_model import WorldModelTrainer
 from ewm_studio.workspace import Run, Workspace
 
 LAST = 100  # episodes that the mean reward is taken over
 PICTURE_SECONDS = 2.0  # least time between two sets of pictures
 PICTURES = 8
+FRAMES = "frames"  # the folder of a run that holds the agent's last frames
 
 
 @explains_failures
@@ -64,6 +67,7 @@ class TrainingJob:
         ppo = experiment.ppo
         self.optimizer = Adam(model.controller, ppo.lr, eps=1e-5)
         self.world_model = WorldModelTrainer(model, experiment.world_model)
+        self.warm_up = WarmUp(experiment, spaces, self.world_model)
         self.trains_world_model = experiment.world_model.train and not self.world_model.idle
         self.collector = LocalCollector(envs, model, self.trains_world_model and self.world_model.vision.trainable)
         self.envs = envs
@@ -76,11 +80,11 @@ class TrainingJob:
         self.best_epoch = 0
         self.losses: dict[str, float] = {}
         self.stopped_by = ""
-        self._began = time.monotonic()
+        self._began = self._acting_since = time.monotonic()
         self._steps_before = 0
         self._pictures_at = 0.0
         self._checkpoint = ""
-        self._saved_at = -1
+        self._saved_at = (-1, -1)
 
     @property
     def summary(self) -> str:
@@ -94,15 +98,21 @@ class TrainingJob:
         return self.seconds_before + time.monotonic() - self._began
 
     @property
+    def _position(self) -> tuple[int, int]:
+        return self.epochs, self.warm_up.done
+
+    @property
     def mean_reward(self) -> float | None:
         """Mean unshaped reward of the last 100 episodes."""
         return float(np.mean(self.recent)) if self.recent else None
 
     def run(self, run: Run, control: JobControl) -> Generator[Event, None, None]:
         """Epochs until an end is reached; saves on the way and at the end."""
+        yield from self.warm_up.run(run.folder, control)
+        self._acting_since = time.monotonic()
         with RunLog(run, self.experiment.run.tensorboard) as sink:
             yield from self._epochs(run, sink, control)
-        if self._saved_at != self.epochs:
+        if self._saved_at != self._position:
             yield self._save(run)
         run.finish(
             "stopped" if self.stopped_by == "stop" else "finished",
@@ -176,7 +186,6 @@ class TrainingJob:
             settings.gamma,
             settings.gae_lambda,
         )
-        self._set_lr(rollout.buffer.reward.numel())
         batch = PPOBatch(
             *(
                 t.flatten(0, 1)
@@ -184,7 +193,8 @@ class TrainingJob:
             )
         )
         self.model.controller.train()
-        values = ppo_update(self.model.controller, self.optimizer, batch, settings)
+        now = scheduled(settings, self._share_left(buffer.reward.numel()))
+        values = ppo_update(self.model.controller, self.optimizer, batch, now)
         self.model.controller.eval()
         self.model.controller.observe(batch.z, batch.h)
         if self.trains_world_model:
@@ -192,18 +202,14 @@ class TrainingJob:
             self.collector.refresh(rollout)
         return values
 
-    def _set_lr(self, steps: int) -> None:
-        """The rate of this update, from where the run stood before the `steps` just taken."""
-        settings, limit = self.experiment.ppo, self.experiment.train.total_steps
-        left = 1.0
-        if settings.lr_schedule == "linear":
-            ends = []
-            if limit is not None:
-                ends.append((self.env_steps - steps) / limit)
-            if self.experiment.train.epochs is not None:
-                ends.append(self.epochs / self.experiment.train.epochs)
-            left = 1.0 - min(max(ends, default=0.0), 1.0)
-        self.optimizer.lr = settings.lr * left
+    def _share_left(self, steps: int) -> float:
+        """How much of the run was to come, 1 to 0, before the `steps` just taken."""
+        settings, ends = self.experiment.train, [0.0]
+        if settings.total_steps is not None:
+            ends.append((self.env_steps - steps) / settings.total_steps)
+        if settings.epochs is not None:
+            ends.append(self.epochs / settings.epochs)
+        return 1.0 - min(max(ends), 1.0)
 
     def _note_best(self) -> None:
         mean = self.mean_reward
@@ -222,7 +228,7 @@ class TrainingJob:
         return values
 
     def _speed(self) -> float:
-        return (self.env_steps - self._steps_before) / max(time.monotonic() - self._began, 1e-9)
+        return (self.env_steps - self._steps_before) / max(time.monotonic() - self._acting_since, 1e-9)
 
     def _pictures(self, rollout: Rollout) -> dict[str, np.ndarray] | None:
         """Some observations and their reconstructions, at most every two seconds."""
@@ -247,10 +253,15 @@ class TrainingJob:
 
     def _save(self, run: Run) -> CheckpointSaved:
         tensors, metadata = self.model_file()
+        frames, folder = self.world_model.frames, run.folder / FRAMES
+        if frames is not None:
+            frames.save(folder)  # before the checkpoint that counts on them
         path, best = run.save_checkpoint(
             self.env_steps, tensors, metadata, self.state(), self.mean_reward, keep=self.experiment.run.keep_checkpoints
         )
-        self._checkpoint, self._saved_at = str(path), self.epochs
+        if frames is not None:
+            frames.prune(folder)
+        self._checkpoint, self._saved_at = str(path), self._position
         return CheckpointSaved(str(path), self.env_steps, self.mean_reward, best)
 
     def state(self) -> dict[str, Any]:
@@ -263,6 +274,8 @@ class TrainingJob:
             "recent_lengths": list(self.recent_lengths),
             "optimizer": self.optimizer.state_dict(),
             "world_model": self.world_model.state_dict(),
+            "frames": self.world_model.frames.added if self.world_model.frames else 0,
+            "warm_up": self.warm_up.done,
             "scaler": self.scaler.state() if self.scaler else None,
             "collector": self.collector.state(),
             "random": random_state(self.rng),
@@ -274,17 +287,20 @@ class TrainingJob:
         Raises:
             UserError: it has none, or one that is damaged or of other settings.
         """
-        self._checkpoint = str(restore_latest(run, self.model, self._take_up))
-        self._steps_before, self._saved_at = self.env_steps, self.epochs
+        self._checkpoint = str(restore_latest(run, self.model, lambda state: self._take_up(state, run.folder)))
+        self._steps_before, self._saved_at = self.env_steps, self._position
 
-    def _take_up(self, state: dict[str, Any]) -> None:
-        """Undo `state`."""
+    def _take_up(self, state: dict[str, Any], folder: Path) -> None:
+        """Undo `state`; `folder` is the run's."""
         self.env_steps, self.episodes, self.epochs, self.best_epoch = state["counters"]
         self.best_mean, self.seconds_before = state["best_mean"], state["seconds"]
         self.recent.extend(state["recent"])
         self.recent_lengths.extend(state["recent_lengths"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.world_model.load_state_dict(state["world_model"])
+        self.warm_up.done = state["warm_up"]
+        if self.world_model.frames is not None:
+            self.world_model.frames.load(folder / FRAMES, state["frames"])
         if self.scaler and state["scaler"]:
             self.scaler.restore(state["scaler"])
         self.collector.restore(state["collector"])

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ewm_studio.data.recent_frames import RecentFrames
 from ewm_studio.data.rollout import RolloutBuffer
 from ewm_studio.models.base import SequenceBatch, State
 from ewm_studio.models.world_model import WorldModel
@@ -17,13 +18,22 @@ ENCODE_BATCH = 512  # frames encoded at once
 
 
 class WorldModelTrainer:
-    """Trains V on a rollout's frames and M through its sequences, from the states the rollout began with."""
+    """Trains V on a rollout's frames and M through its sequences, from the states the rollout began with.
+
+    Attributes:
+        frames: the agent's last frames, where V trains on draws from them instead.
+    """
 
     def __init__(self, model: WorldModel, settings: WorldModelSettings) -> None:
         self.model = model
         self.settings = settings
         self.vision = ComponentTrainer(model.vision, "vision", settings)
         self.memory = ComponentTrainer(model.memory, "memory", settings)
+        self.frames: RecentFrames | None = None
+        if settings.train and settings.frame_buffer and self.vision.trainable:
+            space = model.observation_space
+            frame = torch.from_numpy(space.low)
+            self.frames = RecentFrames(settings.frame_buffer, space.shape, frame.dtype)
 
     @property
     def idle(self) -> bool:
@@ -31,7 +41,7 @@ class WorldModelTrainer:
         return not (self.vision.trainable or self.memory.trainable)
 
     def train_on(self, rollout: RolloutBuffer, next_obs: Tensor, start: State) -> dict[str, float]:
-        """Train for `world_model.epochs` passes; leaves the rollout's latents computed anew.
+        """Train by passes or, with `frames`, V by draws; leaves the rollout's latents computed anew for the memory.
 
         Args:
             rollout: the rollout, with its observations where vision is trained.
@@ -50,17 +60,36 @@ class WorldModelTrainer:
     def _train_vision(self, rollout: RolloutBuffer, averages: Averages) -> None:
         assert rollout.obs is not None
         frames = rollout.obs.flatten(0, 1)  # (T * B, ...)
+        if self.frames is not None:
+            self.frames.add(frames)
+            self.train_on_recent(self.settings.vision_updates, averages)
+        else:
+            self._pass_over(frames, averages)
+        if self.model.memory.hidden_dim > 0:
+            with torch.no_grad():
+                z = torch.cat([self.model.vision.encode(f.to(self.model.device)) for f in frames.split(ENCODE_BATCH)])
+            rollout.z.copy_(z.view_as(rollout.z))
+
+    def _pass_over(self, frames: Tensor, averages: Averages) -> None:
+        """Train vision for `world_model.epochs` passes over frames (N, ...)."""
         self.model.vision.train()
         for _ in range(self.settings.epochs):
             order = torch.randperm(frames.shape[0])
             # Batches of nearly one size: one frame left over would have no statistics to train on.
             for index in order.tensor_split(-(-len(order) // self.settings.vision_batch_size)):
-                obs = frames[index].to(self.model.device)
-                averages.add(self.vision.step(self.model.vision.loss(obs)))
+                averages.add(self._vision_step(frames[index]))
         self.model.vision.eval()
-        with torch.no_grad():
-            z = torch.cat([self.model.vision.encode(f.to(self.model.device)) for f in frames.split(ENCODE_BATCH)])
-        rollout.z.copy_(z.view_as(rollout.z))
+
+    def train_on_recent(self, updates: int, averages: Averages) -> None:
+        """Train vision on that many minibatches drawn from `frames`."""
+        assert self.frames is not None
+        self.model.vision.train()
+        for _ in range(updates):
+            averages.add(self._vision_step(self.frames.sample(self.settings.vision_batch_size)))
+        self.model.vision.eval()
+
+    def _vision_step(self, frames: Tensor) -> dict[str, float]:
+        return self.vision.step(self.model.vision.loss(frames.to(self.model.device)))
 
     def _train_memory(self, rollout: RolloutBuffer, next_z: Tensor, start: State, averages: Averages) -> None:
         memory, length = self.model.memory, self.settings.sequence_length

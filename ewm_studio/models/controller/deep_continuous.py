@@ -31,6 +31,13 @@ class DeepContinuousSettings(ActorCriticSettings):
         le=2,
     )
     bins: int = setting(5, "Categorical head: values in each dimension, evenly spaced.", unit="bins", ge=2, le=1001)
+    bin_values: str = setting(
+        "",
+        "Categorical head: the values of every axis where they are not evenly spaced, from -1 (low bound) to 1 (high "
+        "bound), axes parted by semicolons: -1, -0.4, 0, 0.4, 1; -0.6, 0, 0.3, 1. Empty: bins decides.",
+        max_length=10_000,
+        advanced=True,
+    )
     opposed: str = setting(
         "",
         "Two dimensions that never act together and share one axis, counted from 0: 1,2 for CarRacing's gas and "
@@ -54,10 +61,31 @@ class DeepContinuousController(ActorCritic[DeepContinuousSettings]):
             raise UserError(f"DeepContinuousController needs Box actions, and the environment takes {action_space}")
         hidden = (settings.hidden_size,) * settings.layers
         box = BoxMap(action_space, _pair(settings.opposed))
-        head = box_head(box, settings.head, settings.initial_log_std, settings.bins)
+        values = _bin_values(settings.bin_values)
+        head = box_head(box, settings.head, settings.initial_log_std, settings.bins, values)
         super().__init__(settings, latent_dim, hidden_dim, action_space, head, hidden, settings.activation)
 
 
 def _pair(text: str) -> tuple[int, int] | None:
     first, _, second = text.partition(",")
     return (int(first), int(second)) if text else None
+
+
+def _bin_values(text: str) -> list[list[float]] | None:
+    """The values of each axis; None where none are given.
+
+    Raises:
+        UserError: an axis has fewer than two different values, or one that is no number from -1 to 1.
+    """
+    if not text.strip():
+        return None
+    try:
+        axes = [[float(value) for value in axis.split(",")] for axis in text.split(";")]
+    except ValueError:
+        axes = []
+    if not axes or any(len(set(axis)) < max(len(axis), 2) or not all(-1 <= v <= 1 for v in axis) for axis in axes):
+        raise UserError(
+            f"controller DeepContinuousController: bin_values '{text}' should be two or more different numbers from "
+            "-1 to 1 for every axis, axes parted by semicolons, such as '-1, 0, 1; -0.6, 0, 1'"
+        )
+    return axes
