@@ -92,7 +92,7 @@ def make_prepared_env(settings: EnvSettings, window: bool = True, idle_limit: in
 
 def settling_frames(env: gym.Env) -> int:
     """Frames at the start of an episode that are no part of the task: CarRacing's camera comes down from above."""
-    if type(env.unwrapped).__module__ in ("gymnasium.envs.box2d.car_racing", "ewm_studio.envs.carracing"):
+    if has_laps(env):
         from ewm_studio.envs.carracing import ZOOM_FRAMES
 
         return ZOOM_FRAMES
@@ -107,6 +107,11 @@ def env_notes(settings: EnvSettings) -> list[str]:
     """
     note = unknown_source() if settings.fast and _is_stock_car_racing(find_spec(settings.id)) else None
     return [note] if note else []
+
+
+def has_laps(env: gym.Env) -> bool:
+    """Whether the info of an episode's last step says `lap_finished` where every tile was visited: CarRacing."""
+    return type(env.unwrapped).__module__ in ("gymnasium.envs.box2d.car_racing", "ewm_studio.envs.carracing")
 
 
 def env_ids() -> list[str]:

@@ -215,8 +215,8 @@ def make_vector(settings: EnvSettings, seed: int) -> VectorEnvs:
     num_envs = settings.batch_size
     if num_envs == "auto":
         num_envs, _ = choose_batch_size(settings)
-    workers = min(_workers(settings, num_envs), num_envs)
-    if workers == 0 or settings.render_mode == "human":  # a window belongs to this process
+    workers = min(worker_count(settings, num_envs), num_envs)
+    if workers == 0:
         return LocalVectorEnvs(settings, seed, num_envs)
     from ewm_studio.envs.workers import WorkerVectorEnvs
 
@@ -264,11 +264,17 @@ def step_cost(settings: EnvSettings) -> float:
         env.close()
 
 
-def _workers(settings: EnvSettings, num_envs: int) -> int:
-    """How many processes; 0 for none."""
+def worker_count(settings: EnvSettings, num_envs: int) -> int:
+    """How many processes so many environments, or episodes, are worth; 0 for none.
+
+    Raises:
+        UserError: the environment cannot be used.
+    """
+    if settings.render_mode == "human":  # a window belongs to this process
+        return 0
     if settings.workers != "auto":
         return settings.workers
-    if _cores() == 1 or num_envs == 1 or settings.render_mode == "human":
+    if _cores() == 1 or num_envs == 1:
         return 0
     from ewm_studio.envs.workers import portable_spec
 

@@ -75,18 +75,13 @@ class WorkerVectorEnvs(VectorEnvs):
     def __init__(self, settings: EnvSettings, seed: int, num_envs: int, workers: int) -> None:
         self._id = settings.id
         self._workers: list[_Worker] = []
-        spec = portable_spec(settings.id)
-        if spec is None:
-            raise UserError(
-                f"env.workers: {settings.id} is registered by the running script, so that worker processes cannot "
-                "make it; set workers to 0 or register it in a module of its own (module:Id-v0)"
-            )
+        spec = require_portable_spec(settings.id)
         probe = make_prepared_env(settings, window=False)  # refuses bad settings here, where it reads best
         observation, action = probe.preprocessor.space, probe.action_space
         probe.close()
         super().__init__(num_envs, observation, action)
         layout = _Layout.of(num_envs, observation, action)
-        context = _context()
+        context = process_context()
         memory = context.RawArray("b", layout.size)
         arrays = layout.arrays(memory)
         self.obs, self.reward = arrays["obs"], arrays["reward"]
@@ -222,10 +217,7 @@ def _serve(
     spec: EnvSpec,
 ) -> None:
     """A worker's life: answer requests until the pipe closes."""
-    os.environ["SDL_VIDEODRIVER"] = "dummy"
-    # Ctrl-C in a terminal reaches every process; the run decides what becomes of it, and may still save.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    become_worker()
     with contextlib.suppress(EOFError, OSError):
         try:
             _answer_all(pipe, settings, seed, indices, memory, layout, spec)
@@ -267,6 +259,14 @@ def _answer_all(
             pipe.send(("done", None))
 
 
+def become_worker() -> None:
+    """What every worker process does first: draw without a display, leave Ctrl-C to the run, and end with it."""
+    os.environ["SDL_VIDEODRIVER"] = "dummy"
+    # Ctrl-C in a terminal reaches every process; the run decides what becomes of it, and may still save.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
 def _die_with_parent() -> None:
     """End this process when the run's is gone, even in the middle of a step that never ends."""
     parent = mp.parent_process()
@@ -294,7 +294,23 @@ def portable_spec(id: str) -> EnvSpec | None:
     return spec if known else None
 
 
-def _context() -> Any:
+def require_portable_spec(id: str) -> EnvSpec:
+    """`portable_spec`, where it is needed.
+
+    Raises:
+        UserError: there is none.
+    """
+    spec = portable_spec(id)
+    if spec is None:
+        raise UserError(
+            f"env.workers: {id} is registered by the running script, so that worker processes cannot make it; set "
+            "workers to 0 or register it in a module of its own (module:Id-v0)"
+        )
+    return spec
+
+
+def process_context() -> Any:
+    """How processes are started: by a fork server where there is one, else spawned."""
     method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
     context = mp.get_context(method)
     if method == "forkserver":

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from ewm_studio.envs.factory import env_notes, make_training_env
+from ewm_studio.envs.factory import env_notes
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.models.agent import Agent
-from ewm_studio.settings import EnvSettings, Experiment
+from ewm_studio.settings import Experiment
 from ewm_studio.training.events import (
     EpisodeFinished,
     EvaluationKept,
@@ -24,9 +23,10 @@ from ewm_studio.training.events import (
     Message,
     RunStarted,
 )
-from ewm_studio.training.failures import environment_at_work, explains_failures
+from ewm_studio.training.failures import explains_failures
 from ewm_studio.training.film import FILMS, check_target, export, panes_of
 from ewm_studio.training.meter import Meter
+from ewm_studio.training.play import EpisodeScore, play
 from ewm_studio.training.setup import (
     Spaces,
     choose_device,
@@ -36,7 +36,6 @@ from ewm_studio.training.setup import (
     preprocessor_of,
     set_threads,
     spaces_of,
-    versions,
 )
 from ewm_studio.training.study import study
 from ewm_studio.workspace import Workspace
@@ -44,28 +43,13 @@ from ewm_studio.workspace.models import save_model
 from ewm_studio.workspace.replays import EvaluationWriter, Replay, copy_model, link_model
 
 
-@dataclass(frozen=True)
-class EpisodeScore:
-    """One played episode: the seed of its reset, its unshaped reward, and steps of the environment."""
-
-    seed: int
-    reward: float
-    steps: int
-
-
-@dataclass(frozen=True)
-class Played:
-    """One played episode, and what it takes to watch it again."""
-
-    score: EpisodeScore
-    replay: Replay
-
-
 @explains_failures
 def infer(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None
 ) -> Generator[Event, None, None]:
     """Play a saved model for `infer.episodes` episodes; episode i is reset, and its draws seeded, with `run.seed + i`.
+
+    `env.workers` processes play side by side; the scores are the same for any number of them.
 
     Raises:
         UserError: no model is named, it is damaged, or it is made for another environment.
@@ -82,7 +66,7 @@ def infer(
         f"{agent.world_model.summary()} on {experiment.env.id}, {'greedy' if settings.greedy else 'sampled'}",
     )
     yield from (Message(line, "warning") for line in env_notes(experiment.env))
-    meter, scores = Meter("infer", settings.episodes, "episodes"), list[EpisodeScore]()
+    meter, scores, laps = Meter("infer", settings.episodes, "episodes"), list[EpisodeScore](), list[bool | None]()
     # Playing a file is no reason to make a workspace.
     keeps = settings.keep_replays and workspace.path.is_dir()
     keeper = Keeper(evaluation_writer(experiment, agent, workspace) if keeps else None)
@@ -90,6 +74,7 @@ def infer(
     for played in play(agent, experiment.env, experiment.run.seed, settings.episodes, settings.greedy, control):
         score = played.score
         scores.append(score)
+        laps.append(played.lap_finished)
         steps += score.steps
         yield from keeper.keep(played.replay)
         first = first or played.replay
@@ -100,6 +85,8 @@ def infer(
         yield from _film(video, agent, first)
     stopped_by = "stop" if len(scores) < settings.episodes else "episodes"
     result: dict[str, Any] = {"episodes": [asdict(s) for s in scores], **spread([s.reward for s in scores])}
+    if laps and None not in laps:
+        result["laps_finished"] = laps.count(True) / len(laps)
     result |= {"seconds": seconds, "steps_per_second": steps / max(seconds, 1e-9), "stopped_by": stopped_by}
     yield Finished(stopped_by, result)
 
@@ -115,56 +102,9 @@ def agent_for(experiment: Experiment, workspace: Workspace) -> Agent:
     spaces, device = spaces_of(experiment.env), choose_device(experiment.run.device)
     model = load_for(experiment.start.load_path, spaces, experiment.env, workspace)
     patch_from(experiment.start, model, workspace)
-    set_threads(experiment.run.threads, model.observation_space)
+    # One observation at a time gains nothing from a second thread.
+    set_threads(1 if experiment.run.threads == "auto" else experiment.run.threads, model.observation_space)
     return Agent(model.to(device), preprocessor_of(spaces, experiment.env), experiment.env, {})
-
-
-def play(
-    agent: Agent, settings: EnvSettings, seed: int, episodes: int, greedy: bool, control: JobControl
-) -> Iterator[Played]:
-    """Play episodes one by one; ends early when asked to stop.
-
-    Each has its own seed, for its reset and for what the policy draws, so it is the same whichever came before.
-
-    Raises:
-        JobError: the environment failed.
-    """
-    env = make_training_env(settings)
-    device = agent.world_model.device
-    try:
-        for number in range(episodes):
-            torch.manual_seed(seed + number)
-            with environment_at_work(settings.id):
-                obs, _ = env.reset(seed=seed + number)
-            state, over, reward, steps = agent.initial_state(), False, 0.0, 0
-            actions, rewards, terminated = list[np.ndarray](), list[float](), False
-            while not over:
-                if control.stop_requested:
-                    return
-                batch = torch.from_numpy(np.array(obs)[None]).to(device)
-                action, state = agent.act_prepared(batch, state, greedy)
-                with environment_at_work(settings.id):
-                    obs, gained, terminated, truncated, info = env.step(action[0])
-                actions.append(action[0])
-                rewards.append(float(gained))
-                reward += float(gained)
-                steps += int(info.get("frames", 1))
-                over = terminated or truncated
-            yield Played(
-                EpisodeScore(seed + number, reward, steps),
-                Replay(
-                    settings,
-                    seed + number,
-                    greedy,
-                    np.stack(actions),
-                    np.array(rewards),
-                    steps,
-                    bool(terminated),
-                    versions(),
-                ),
-            )
-    finally:
-        env.close()
 
 
 class Keeper:
@@ -226,13 +166,14 @@ def evaluation_writer(experiment: Experiment, agent: Agent, workspace: Workspace
 
 
 def spread(rewards: list[float]) -> dict[str, float | None]:
-    """Mean, standard deviation, least and most of some scores; None where there are none."""
+    """Mean, standard deviation, median, least and most of some scores; None where there are none."""
     if not rewards:
-        return {"mean": None, "std": None, "min": None, "max": None}
+        return dict.fromkeys(("mean", "std", "median", "min", "max"))
     scores = np.asarray(rewards)
     return {
         "mean": float(scores.mean()),
         "std": float(scores.std()),
+        "median": float(np.median(scores)),
         "min": float(scores.min()),
         "max": float(scores.max()),
     }

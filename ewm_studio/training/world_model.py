@@ -41,7 +41,9 @@ class WorldModelTrainer:
         return not (self.vision.trainable or self.memory.trainable)
 
     def train_on(self, rollout: RolloutBuffer, next_obs: Tensor, start: State) -> dict[str, float]:
-        """Train by passes or, with `frames`, V by draws; leaves the rollout's latents computed anew for the memory.
+        """Train by passes or, with `frames`, V by draws; a memory that is trained finds the latents computed anew.
+
+        One that only holds latents has replaced those of the vision before within a few steps.
 
         Args:
             rollout: the rollout, with its observations where vision is trained.
@@ -51,9 +53,9 @@ class WorldModelTrainer:
         averages = Averages()
         if self.vision.trainable:
             self._train_vision(rollout, averages)
-        with torch.no_grad():
-            next_z = self.model.vision.encode(next_obs)
         if self.memory.trainable:
+            with torch.no_grad():
+                next_z = self.model.vision.encode(next_obs)
             self._train_memory(rollout, next_z, start, averages)
         return averages.take()
 
@@ -65,7 +67,7 @@ class WorldModelTrainer:
             self.train_on_recent(self.settings.vision_updates, averages)
         else:
             self._pass_over(frames, averages)
-        if self.model.memory.hidden_dim > 0:
+        if self.memory.trainable:
             with torch.no_grad():
                 z = torch.cat([self.model.vision.encode(f.to(self.model.device)) for f in frames.split(ENCODE_BATCH)])
             rollout.z.copy_(z.view_as(rollout.z))
