@@ -32,8 +32,7 @@ def fresh_agent(settings) -> Agent:
     return Agent(model, preprocessor_of(spaces, settings.env), settings.env, {})
 
 
-@pytest.mark.parametrize("greedy", [True, False])
-def test_episodes_are_the_same_whichever_process_plays_them(workspace, greedy):
+def test_episodes_are_the_same_whichever_process_plays_them(workspace):
     driving = experiment(
         env={"id": "CarRacing-v3", "batch_size": 2, "image_size": 32, "action_repeat": 8, "max_episode_steps": 80},
         vision={"name": "ConvVAE"},
@@ -42,7 +41,7 @@ def test_episodes_are_the_same_whichever_process_plays_them(workspace, greedy):
     )
     trained = finish(train(driving, workspace))
     asked = driving.with_values(
-        ("start.load_path", trained["run"]), ("infer.episodes", 5), ("infer.greedy", greedy), ("run.seed", 7)
+        ("start.load_path", trained["run"]), ("infer.episodes", 5), ("infer.greedy", False), ("run.seed", 7)
     )
     alone, spread_out = (finish(infer(asked.with_values(("env.workers", n)), workspace)) for n in (0, 2))
     timed = {"seconds", "steps_per_second"}
