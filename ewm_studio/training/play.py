@@ -28,7 +28,7 @@ from ewm_studio.training.failures import environment_at_work
 from ewm_studio.training.setup import versions
 from ewm_studio.workspace.replays import Replay
 
-EPISODES_A_PROCESS = 4  # fewer are played before another process has started
+EPISODES_A_PROCESS = 10  # fewer are played before another process has started
 LOOK_SECONDS = 0.1  # how soon a request to stop is noticed while other processes play
 
 
