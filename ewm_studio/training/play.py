@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -15,13 +14,16 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
+from safetensors.torch import load, save
 
 from ewm_studio.envs.factory import has_laps, make_training_env
 from ewm_studio.envs.preprocess import Preprocessor
+from ewm_studio.envs.spaces import space_from_json, space_to_json
 from ewm_studio.envs.vector import worker_count
 from ewm_studio.envs.workers import become_worker, hidden_main, process_context, require_portable_spec
 from ewm_studio.errors import JobError
 from ewm_studio.models.agent import Agent
+from ewm_studio.models.world_model import from_description
 from ewm_studio.settings import EnvSettings
 from ewm_studio.training.events import JobControl
 from ewm_studio.training.failures import environment_at_work
@@ -135,9 +137,11 @@ def _play_in_processes(
 ) -> Iterator[Played]:
     context, spec = process_context(), require_portable_spec(settings.id)
     stop = context.Event()
-    # By value: PyTorch would otherwise hand its tensors over as shared memory.
-    model = pickle.dumps((agent.world_model, agent.preprocessor.raw_space))
-    begin = partial(_begin, model, settings, greedy, torch.get_num_threads(), spec, stop)
+    # As a model file holds it: PyTorch would hand its tensors over as shared memory.
+    weights = save({name: tensor.cpu().contiguous() for name, tensor in agent.world_model.state_dict().items()})
+    description = {**agent.world_model.describe(), "env": settings.model_dump(mode="json")}
+    raw_space = space_to_json(agent.preprocessor.raw_space)
+    begin = partial(_begin, weights, description, raw_space, greedy, torch.get_num_threads(), spec, stop)
     waiting: deque[Future[Played | None]] = deque()
     left = iter(seeds)
     with ProcessPoolExecutor(processes, context, initializer=begin) as pool:
@@ -179,14 +183,22 @@ _player: Player | None = None  # of a process that plays
 _stop: Any = None
 
 
-def _begin(model: bytes, settings: EnvSettings, greedy: bool, threads: int, spec: EnvSpec, stop: Any) -> None:
-    """Make a process ready to play; `model` comes from the process that started it."""
+def _begin(
+    weights: bytes,
+    description: dict[str, Any],
+    raw_space: dict[str, Any],
+    greedy: bool,
+    threads: int,
+    spec: EnvSpec,
+    stop: Any,
+) -> None:
+    """Make a process ready to play."""
     global _player, _stop
     become_worker()
     gym.registry.setdefault(spec.id, spec)
     torch.set_num_threads(threads)
-    world_model, raw_space = pickle.loads(model)
-    agent = Agent(world_model, Preprocessor(raw_space, settings), settings, {})
+    world_model, settings = from_description(load(weights), description, "the model that plays")
+    agent = Agent(world_model, Preprocessor(space_from_json(raw_space), settings), settings, {})
     _player, _stop = Player(agent, settings, greedy), stop
 
 

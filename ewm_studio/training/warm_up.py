@@ -68,11 +68,10 @@ class WarmUp:
 
     def _collect(self, frames: RecentFrames, folder: Path, control: JobControl) -> Generator[Event, None, None]:
         """Collect and put into the ring in random order, so that the agent's frames replace episodes evenly."""
-        goal = self.experiment.pretrain.model_copy(update={"frames": self.experiment.world_model.random_frames})
-        experiment = self.experiment.model_copy(update={"pretrain": goal})
+        experiment, goal = self.experiment, self.experiment.world_model.random_frames
         with frame_store(experiment, self.spaces, folder) as store:
             # The episodes of random actions are none of the agent's.
-            experience = yield from without_episodes(collect_random(experiment, store, control))
+            experience = yield from without_episodes(collect_random(experiment, goal, store, control))
             if control.stop_requested:
                 return
             experience = experience.without_starts(-(-self.spaces.settling_frames // experiment.env.action_repeat))
