@@ -160,8 +160,8 @@ def count_of_random_frames(settings) -> int:
     from ewm_studio.data.frames import FrameStore
     from ewm_studio.training.collect import collect_random
 
-    asked = settings.with_values(("pretrain.frames", settings.world_model.random_frames))
-    collecting = collect_random(asked, FrameStore((3, 32, 32), "uint8", 2**20), JobControl())
+    goal = settings.world_model.random_frames
+    collecting = collect_random(settings, goal, FrameStore((3, 32, 32), "uint8", 2**20), JobControl())
     while True:
         try:
             next(collecting)

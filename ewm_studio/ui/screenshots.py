@@ -1,4 +1,7 @@
-"""`python -m ewm_studio.ui.screenshots OUT_DIR`: every page in both themes and two sizes, on real, short runs."""
+"""`python -m ewm_studio.ui.screenshots OUT_DIR [MODEL]`: every page in both themes and two sizes, on real, short runs.
+
+With a model of CarRacing, a `.safetensors` file, also what it does there, on the Replay page.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ RACING_EPOCHS = 8
 PATIENCE_SECONDS = 1200.0
 
 
-def main(folder: str) -> int:
+def main(folder: str, model: str = "") -> int:
     """Render everything into a folder; returns the exit code."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from PySide6.QtCore import QSettings
@@ -25,11 +28,11 @@ def main(folder: str) -> int:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as aside:
         QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, aside)
-        _render(out, Path(aside) / "demo")
+        _render(out, Path(aside) / "demo", model)
     return 0
 
 
-def _render(out: Path, workspace: Path) -> None:
+def _render(out: Path, workspace: Path, model: str) -> None:
     from ewm_studio.ui.app import make_app
     from ewm_studio.ui.studio import Studio
     from ewm_studio.workspace import Workspace
@@ -55,16 +58,38 @@ def _render(out: Path, workspace: Path) -> None:
     studio.commands.toggle_compared(studio.workspace.runs()[1].name)
     _shoot(studio, out, "evaluated")
     studio.commands.toggle_compared(studio.workspace.runs()[1].name)
-    window.show_page("replay")
-    wait_for(lambda: studio.replays.idle)
-    window.replay_page.player.go(window.replay_page.player.frames // 2)
-    _shoot(studio, out, "replay-cartpole")
+    _replay(studio, out, "cartpole")
+    if model:
+        studio.document.set("start.load_path", model)
+        studio.document.set("infer.episodes", 3)
+        studio.start("infer")
+        wait_for(lambda: not studio.jobs.running)
+        _replay(studio, out, "carracing")
+        studio.document.set("start.load_path", None)
     window.show_page("train")
     _pretrain_racing(studio, out)
     window.show_page("runs")
     _shoot(studio, out, "runs")
     _drive(studio, out)
     window.close()
+
+
+def _replay(studio: object, out: Path, name: str) -> None:
+    """Look at the newest evaluation, frame by frame and in latent space."""
+    from ewm_studio.ui.studio import Studio
+
+    assert isinstance(studio, Studio)
+    page = studio.window.replay_page
+    studio.window.show_page("replay")
+    wait_for(lambda: studio.replays.idle)
+    page.player.go(page.player.frames // 2)
+    _shoot(studio, out, f"replay-{name}")
+    page.views.set_value("latents")
+    page.views.chosen.emit("latents")
+    wait_for(lambda: studio.latents.idle)
+    _shoot(studio, out, f"latents-{name}")
+    page.views.set_value("player")
+    page.views.chosen.emit("player")
 
 
 def _drive(studio: object, out: Path) -> None:
@@ -80,11 +105,12 @@ def _drive(studio: object, out: Path) -> None:
     studio.window.activateWindow()
     studio.window.show_page("drive")
     _shoot(studio, out, "drive-empty")
+    studio.drive_side.panel.live.switch.setChecked(True)
     studio.drive.begin()
     wait_for(lambda: page.view.shown is not None and page.view.shown.state == "paused")
     studio.drive.toggle_recording()
     QTest.keyPress(page.view, Qt.Key.Key_Up)
-    rest(1500)
+    rest(6000)  # until there is something learned to see
     QTest.keyRelease(page.view, Qt.Key.Key_Up)
     QTest.keyPress(page.view, Qt.Key.Key_Left)
     rest(200)
@@ -157,6 +183,6 @@ def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m ewm_studio.ui.screenshots OUT_DIR")
-    sys.exit(main(sys.argv[1]))
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python -m ewm_studio.ui.screenshots OUT_DIR [MODEL]")
+    sys.exit(main(*sys.argv[1:]))
