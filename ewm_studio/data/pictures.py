@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ewm_studio.data.episode_file import EpisodeFile, leaves, open_episode
 
@@ -53,6 +52,8 @@ def thumbnail(path: Path, side: int) -> NDArray:
     height, width = picture.shape[:2]
     least = min(height, width)
     top, left = (height - least) // 2, (width - least) // 2
+    from PIL import Image  # only here: the window starts without it
+
     image = Image.fromarray(picture[top : top + least, left : left + least])
     return np.asarray(image.resize((side, side), Image.Resampling.BOX if least >= side else Image.Resampling.NEAREST))
 

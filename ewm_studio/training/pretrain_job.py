@@ -216,7 +216,7 @@ class PretrainJob:
                 values = log.take() | figures
                 self.losses |= {k: v for k, v in values.items() if np.isfinite(v)}
                 yield sink.metrics(self.frames_seen, self.epochs, self.seconds, values)
-            if name == "vision" and self._shows_pictures:
+            if name == "vision" and (self._pictures_due or (self._shows_pictures and done[name] == settings.epochs)):
                 yield self._pictures(sink, held_out)
             if self.epochs % self.experiment.run.save_freq == 0:
                 yield self._save(run)
@@ -241,8 +241,7 @@ class PretrainJob:
             if time.monotonic() - self._progress_at > PROGRESS_SECONDS:
                 self._progress_at = time.monotonic()
                 yield meter.at(self.epochs_done[stage.name] * stage.size + done.seen)
-                due = time.monotonic() - self._pictures_at > PICTURE_SECONDS
-                if due and stage.name == "vision" and self._shows_pictures:
+                if stage.name == "vision" and self._pictures_due:
                     yield self._pictures(sink, held_out)
                     trainer.component.train()
 
@@ -301,6 +300,10 @@ class PretrainJob:
     @property
     def _shows_pictures(self) -> bool:
         return len(self.spaces.observation.shape) == 3
+
+    @property
+    def _pictures_due(self) -> bool:
+        return self._shows_pictures and time.monotonic() - self._pictures_at > PICTURE_SECONDS
 
     def _pictures(self, sink: RunLog, held_out: Experience) -> Event:
         self._pictures_at = time.monotonic()

@@ -77,7 +77,7 @@ class VisionInspector(QObject):
         if turn == self._turn:
             if view is None:
                 self._page.say("this run has saved no model yet")
-            else:
+            elif view is not self._page.view:
                 self._page.show_view(view)
         self._look()
 
