@@ -110,7 +110,7 @@ def _drive(studio: object, out: Path) -> None:
     wait_for(lambda: page.view.shown is not None and page.view.shown.state == "paused")
     studio.drive.toggle_recording()
     QTest.keyPress(page.view, Qt.Key.Key_Up)
-    rest(1800)  # the camera comes down
+    rest(1200)  # the camera comes down
     assert studio.drive.session is not None
     studio.drive.session.set_speed(0.05)  # so that the car is still on the road when the last picture is taken
     rest(5000)  # until something was learned

@@ -22,6 +22,7 @@ EMPTY, REFUSED, DRIVING = range(3)  # pages of the stack
 SPEEDS = (("0.25", "¼"), ("0.5", "½"), ("1", "1"))
 WITHOUT_MODEL = "No model"
 _HELP = "Space pauses, R restarts, M hands over, Esc leaves"
+_SIDE_WIDTH = 312  # of the column on the right
 _DRIVING_WIDTH, _IDLE_WIDTH = 640, 400  # that the page needs beside the column on the right
 
 
@@ -74,6 +75,7 @@ class DrivePage(QWidget):
     def set_side(self, side: QWidget) -> None:
         """Put a widget into the column on the right, where it is shown as long as there is room."""
         self._side = side
+        side.setFixedWidth(_SIDE_WIDTH)
         self._outer.addWidget(side)
         self._make_room()
 
@@ -85,8 +87,7 @@ class DrivePage(QWidget):
     def _make_room(self) -> None:
         if self._side is not None:
             needed = _DRIVING_WIDTH if self.driving else _IDLE_WIDTH
-            wide = max(self._side.minimumWidth(), self._side.sizeHint().width())
-            self._side.setVisible(self.width() - wide >= needed)
+            self._side.setVisible(self.width() - _SIDE_WIDTH >= needed)
 
     def _turn(self, page: int) -> None:
         self.view.driving = page == DRIVING
