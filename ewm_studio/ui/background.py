@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Slot
 
 from ewm_studio.ui.worker import Task
 
@@ -29,19 +29,26 @@ class Background(QObject):
         """Run `work` off the GUI thread; on this one `then` gets its result, or `failed` its exception."""
 
         def deliver(result: Any) -> None:
-            self._tasks.discard(task)
             if not self._ended:
                 then(result)
 
         def fail(error: BaseException) -> None:
-            self._tasks.discard(task)
             if not self._ended:
                 (failed or self._failed)(error)
 
         task = Task(work, deliver, fail, self)
         self._tasks.add(task)
-        task.finished.connect(task.deleteLater)
+        task.finished.connect(self._on_finished)
         task.start()
+
+    @Slot()
+    def _on_finished(self) -> None:
+        """A thread has told all it had to; it may still be ending, and must not be destroyed before that."""
+        task = self.sender()
+        if isinstance(task, Task):
+            task.wait()
+            self._tasks.discard(task)
+            task.deleteLater()
 
     def fail(self, error: BaseException) -> None:
         """Tell an exception to whom nobody else was named for."""
