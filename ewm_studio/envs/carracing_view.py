@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +15,7 @@ from pygame import gfxdraw
 BAR_H = WINDOW_H // 8  # rows of the instrument bar: 5 of 40 parts
 VIEW_H = WINDOW_H - BAR_H  # rows of the picture that show the track
 _MARGIN = 3.0  # pixels around the screen from which a polygon could still touch it
+_SLACK = 10.0  # how far, in units of the world, the camera moves before polygons are chosen anew
 
 Point = tuple[float, float]
 
@@ -54,19 +56,15 @@ class Polygons:
         self._x, self._y = np.ascontiguousarray(corners[:, :, 0]), np.ascontiguousarray(corners[:, :, 1])
         center = corners.mean(axis=1)
         self._center = center[:, 0] + 1j * center[:, 1]
-        self._radius = float(np.sqrt(((corners - center[:, None]) ** 2).sum(axis=2)).max(initial=0.0))
+        self._radius = np.sqrt(((corners - center[:, None]) ** 2).sum(axis=2)).max(axis=1, initial=0.0)
+        self._near: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # numbers, and their corners' x and y
+        self._near_to, self._near_zoom = 0j, 0.0
 
     def seen(self, camera: Camera) -> tuple[list[int], list[list[Point]]]:
         """Numbers and corners, in pixels, of those that may touch the screen."""
         cos, sin, zoom, (shift_x, shift_y) = camera.cos, camera.sin, camera.zoom, camera.shift
-        # First a rough choice by centers, as complex numbers, from the middle of the screen.
-        turn, shift = complex(cos, sin) * zoom, complex(shift_x - WINDOW_W / 2, shift_y - (camera.top + WINDOW_H) / 2)
-        off = self._center * turn + shift
-        reach = self._radius * zoom + _MARGIN
-        near = (np.abs(off.real) < WINDOW_W / 2 + reach) & (np.abs(off.imag) < (WINDOW_H - camera.top) / 2 + reach)
-        index = near.nonzero()[0]
-        # Then by corners, computed as the stock environment does, in its order.
-        x, y = self._x[index], self._y[index]
+        index, x, y = self._around(camera)
+        # By corners, computed as the stock environment does, in its order.
         pixels = np.empty((len(index), 4, 2))
         across, along = pixels[:, :, 0], pixels[:, :, 1]
         across[:] = (cos * x - sin * y) * zoom + shift_x
@@ -74,6 +72,21 @@ class Polygons:
         touches = (across.max(axis=1) > -_MARGIN) & (across.min(axis=1) < WINDOW_W + _MARGIN)
         touches &= (along.max(axis=1) > camera.top - _MARGIN) & (along.min(axis=1) < WINDOW_H + _MARGIN)
         return index[touches].tolist(), pixels[touches].tolist()
+
+    def _around(self, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A rough choice: numbers (n,) of those around what the camera sees, and their corners' x and y (n, 4).
+
+        It is made anew only where the camera has moved further than `_SLACK`, or zooms.
+        """
+        height = WINDOW_H - camera.top
+        middle = complex(WINDOW_W / 2 - camera.shift[0], camera.top + height / 2 - camera.shift[1]) / camera.zoom
+        middle *= complex(camera.cos, -camera.sin)  # turned back into the world
+        if self._near is None or camera.zoom != self._near_zoom or abs(middle - self._near_to) > _SLACK:
+            reach = (math.hypot(WINDOW_W, height) / 2 + 2 * _MARGIN) / camera.zoom + _SLACK
+            index = (np.abs(self._center - middle) < self._radius + reach).nonzero()[0]
+            self._near = index, self._x[index], self._y[index]
+            self._near_to, self._near_zoom = middle, camera.zoom
+        return self._near
 
 
 def grass() -> np.ndarray:
