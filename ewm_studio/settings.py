@@ -392,7 +392,7 @@ class PretrainSettings(Settings):
         "Seconds between two steps while you drive; empty: the environment's own pace.",
         unit="s",
         flag="manual-mode-delay",
-        commands=("pretrain", "record"),
+        commands=("pretrain",),
         ge=0,
         le=10,
     )
