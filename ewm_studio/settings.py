@@ -326,6 +326,11 @@ class WorldModelSettings(Settings):
         gt=0,
         le=1,
     )
+    lr_schedule: Literal["linear", "constant"] = setting(
+        "linear",
+        "linear: along with the controller, the learning rates of vision and memory fall to zero at the last step of "
+        "the run, so that a policy that hardly moves any more need not follow latents that still do.",
+    )
     dropout: float | None = setting(
         None,
         "Dropout of every component that has it; empty: each component's own default.",

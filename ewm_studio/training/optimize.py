@@ -25,8 +25,13 @@ class ComponentTrainer:
         self.name = name
         self.max_grad_norm = settings.max_grad_norm
         self.trainable = any(p.requires_grad for p in component.parameters())
-        lr = settings.lr if settings.lr is not None else getattr(component.settings, "lr", DEFAULT_LR)
-        self.optimizer = Adam(component, lr) if self.trainable else None
+        self.lr: float = settings.lr if settings.lr is not None else getattr(component.settings, "lr", DEFAULT_LR)
+        self.optimizer = Adam(component, self.lr) if self.trainable else None
+
+    def slow_to(self, share: float) -> None:
+        """Make the next steps with this share of the learning rate."""
+        if self.optimizer is not None:
+            self.optimizer.lr = share * self.lr
 
     def step(self, losses: Losses) -> dict[str, float]:
         """Minimise `losses["total"]` by one step; gives all losses and the gradient's norm as floats.

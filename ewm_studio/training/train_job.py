@@ -193,12 +193,12 @@ class TrainingJob:
             )
         )
         self.model.controller.train()
-        now = scheduled(settings, self._share_left(buffer.reward.numel()))
-        values = ppo_update(self.model.controller, self.optimizer, batch, now)
+        left = self._share_left(buffer.reward.numel())
+        values = ppo_update(self.model.controller, self.optimizer, batch, scheduled(settings, left))
         self.model.controller.eval()
         self.model.controller.observe(batch.z, batch.h)
         if self.trains_world_model:
-            values |= self.world_model.train_on(buffer, rollout.next_obs, rollout.start)
+            values |= self.world_model.train_on(buffer, rollout.next_obs, rollout.start, left)
             self.collector.refresh(rollout)
         return values
 

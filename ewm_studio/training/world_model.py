@@ -40,7 +40,7 @@ class WorldModelTrainer:
         """Whether neither component has anything to train."""
         return not (self.vision.trainable or self.memory.trainable)
 
-    def train_on(self, rollout: RolloutBuffer, next_obs: Tensor, start: State) -> dict[str, float]:
+    def train_on(self, rollout: RolloutBuffer, next_obs: Tensor, start: State, left: float) -> dict[str, float]:
         """Train by passes or, with `frames`, V by draws; a memory that is trained finds the latents computed anew.
 
         One that only holds latents has replaced those of the vision before within a few steps.
@@ -49,8 +49,12 @@ class WorldModelTrainer:
             rollout: the rollout, with its observations where vision is trained.
             next_obs: (B, ...) observations that follow its last step.
             start: the memory's state before its first step.
+            left: the share of the run, 1 to 0, that was to come before this rollout.
         """
         averages = Averages()
+        if self.settings.lr_schedule == "linear":
+            self.vision.slow_to(left)
+            self.memory.slow_to(left)
         if self.vision.trainable:
             self._train_vision(rollout, averages)
         if self.memory.trainable:
