@@ -15,6 +15,7 @@ from ewm_studio.errors import JobError, UserError, nearest
 
 if TYPE_CHECKING:
     from ewm_studio.settings import Experiment
+    from ewm_studio.terminal.jobs import Outcome
     from ewm_studio.training.events import Event, JobControl
     from ewm_studio.workspace import Workspace
 
@@ -28,9 +29,11 @@ LISTS = {
     "components": "List vision, memory and controller components.",
     "envs": "List environments.",
     "runs": "List the workspace's runs.",
+    "models": "List the trained models that come with the studio, with what they score.",
     "recordings": "List the workspace's recordings; merge them, export them to Minari and import from it.",
 }
-COMMANDS = {**JOBS, **LISTS}
+CARD = "card"
+COMMANDS = {**JOBS, **LISTS, CARD: "Play runs of one preset on unseen episodes and write the best one's card."}
 _EXAMPLES = {
     "train": "  ewm-studio train --env CartPole-v1 --memory LSTMMemory --seed 1\n"
     "  ewm-studio train --env CarRacing-v3 --load-path PRETRAINED_RUN --total-steps 500000\n"
@@ -76,6 +79,8 @@ def _dispatch(words: list[str]) -> int:
         return _run_job(words[0], words[1:])
     if words and words[0] in LISTS:
         return _run_list(words[0], words[1:])
+    if words and words[0] == CARD:
+        return _run_card(words[1:])
     return _open(words)
 
 
@@ -119,7 +124,6 @@ def _run_job(command: str, words: list[str]) -> int:
 
     from ewm_studio.launch import build_experiment
     from ewm_studio.terminal.jobs import run_job
-    from ewm_studio.terminal.output import print_json, summary, write_line
 
     resume = getattr(options, "resume", None)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
@@ -129,12 +133,41 @@ def _run_job(command: str, words: list[str]) -> int:
             workspace.path,
             notes=launch.notes,
         )
+    return _report(outcome, options.json)
+
+
+def _report(outcome: Outcome, as_json: bool) -> int:
+    """Print what a job gave; returns the exit code."""
+    from ewm_studio.terminal.output import print_json, summary, write_line
+
     if outcome.result is not None:
-        if options.json:
+        if as_json:
             print_json(outcome.result)
         else:
             write_line(summary(outcome.result))
     return outcome.code
+
+
+def _run_card(words: list[str]) -> int:
+    options = card_parser().read(words)
+
+    from ewm_studio.terminal.jobs import run_job
+    from ewm_studio.training import write_card
+
+    with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        outcome = run_job(
+            lambda control: write_card(
+                options.runs,
+                options.out,
+                workspace,
+                control,
+                episodes=options.episodes,
+                seed=options.seed,
+                limits=options.limits,
+            ),
+            workspace.path,
+        )
+    return _report(outcome, options.json)
 
 
 def _run_list(command: str, words: list[str]) -> int:
@@ -149,6 +182,8 @@ def _run_list(command: str, words: list[str]) -> int:
         return lists.list_components(options.kind, options.json)
     if command == "envs":
         return lists.list_envs(options.part, options.describe, options.json)
+    if command == "models":
+        return lists.list_models(options.json)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         return lists.list_runs(workspace, options.json)
 
@@ -177,6 +212,28 @@ def job_parser(command: str) -> Any:
     add_common(parser, command)
     add_flags(parser, command)
     return parser
+
+
+def card_parser() -> Any:
+    """The parser of `card`."""
+    from ewm_studio.terminal.flags import Parser, add_place
+
+    parser = Parser(f"ewm-studio {CARD}", COMMANDS[CARD])
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="Runs of the same settings, each of its own seed.")
+    parser.add_argument("--out", metavar="FOLDER", required=True, help="Takes model, settings, card and curve.")
+    parser.add_argument("--episodes", type=_count, default=100, help="Episodes each plays in each way (default 100).")
+    parser.add_argument("--seed", type=int, default=100_000, help="Seed of the first episode (default 100000).")
+    parser.add_argument("--limits", metavar="TEXT", default="", help="What it cannot do, in words.")
+    add_place(parser)
+    return parser
+
+
+def _count(text: str) -> int:
+    """A number of episodes: two or more, since one has no spread."""
+    number = int(text)
+    if number < 2:
+        raise ValueError
+    return number
 
 
 def list_parser(command: str) -> Any:

@@ -349,7 +349,7 @@ class WorldModelSettings(Settings):
         advanced=True,
     )
     vision_updates: int = setting(
-        10, "With a frame_buffer: minibatches of vision after every rollout.", ge=1, le=100_000, advanced=True
+        10, "With a frame_buffer: minibatches of vision after every rollout; 0: none.", ge=0, le=100_000, advanced=True
     )
     random_frames: int = setting(
         0,

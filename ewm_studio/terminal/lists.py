@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ewm_studio.workspace import RunInfo, Workspace
+    from ewm_studio.workspace.shipped import Shipped
 
 
 def list_components(kind: str | None, as_json: bool) -> int:
@@ -80,6 +81,26 @@ def list_runs(workspace: Workspace, as_json: bool) -> int:
     else:
         print_table(_RUN_COLUMNS, [_run_row(run) for run in runs])
     return 0
+
+
+def list_models(as_json: bool) -> int:
+    """Print the models that come with the studio."""
+    from ewm_studio.workspace.shipped import shipped_models
+
+    models = shipped_models()
+    if as_json:
+        print_json([{"name": m.name, "path": str(m.model), **m.card} for m in models])
+    elif not models:
+        write_line("no models come with this copy of the studio")
+    else:
+        print_table(("name", "env", "greedy_mean", "sampled_mean", "size"), [_model_row(m) for m in models])
+    return 0
+
+
+def _model_row(model: Shipped) -> dict[str, Any]:
+    """What the table shows of a model."""
+    means = {f"{mode}_mean": found["mean"] for mode, found in model.card["score"].items()}
+    return {"name": model.name, "env": model.env, **means, "size": f"{model.card['bytes'] / 1e6:.2f} MB"}
 
 
 _RUN_COLUMNS = ("name", "job", "parts", "state", "steps", "mean_reward", "best_reward", "seed")

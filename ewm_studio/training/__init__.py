@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ewm_studio.training.card import write_card
     from ewm_studio.training.evaluate import infer
     from ewm_studio.training.live_job import live
     from ewm_studio.training.pretrain_job import pretrain
     from ewm_studio.training.record_job import record
     from ewm_studio.training.train_job import train
 
-__all__ = ["infer", "live", "pretrain", "record", "train"]
+__all__ = ["infer", "live", "pretrain", "record", "train", "write_card"]
 
 # No module is called like its job: importing it would put the module where the job belongs.
 _HOMES = {
@@ -23,6 +24,7 @@ _HOMES = {
     "pretrain": "ewm_studio.training.pretrain_job",
     "record": "ewm_studio.training.record_job",
     "train": "ewm_studio.training.train_job",
+    "write_card": "ewm_studio.training.card",
 }
 
 

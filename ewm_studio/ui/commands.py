@@ -14,11 +14,11 @@ from PySide6.QtWidgets import QFileDialog, QMenu
 
 from ewm_studio.errors import UserError
 from ewm_studio.launch import COMPONENTS
+from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
 from ewm_studio.ui import format, store
 from ewm_studio.ui.dialogs import Question, ShortcutsDialog, TextQuestion
 from ewm_studio.ui.models.history import RunHistory
-from ewm_studio.ui.resources import resource
 from ewm_studio.ui.theme import MODES, theme
 
 if TYPE_CHECKING:

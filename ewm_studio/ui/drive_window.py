@@ -11,13 +11,13 @@ from PySide6.QtWidgets import QMainWindow, QProgressBar, QWidget
 
 from ewm_studio.data.recordings import episode_paths
 from ewm_studio.errors import UserError
+from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
 from ewm_studio.ui import format, store
 from ewm_studio.ui.app import make_app, route_qt_messages
 from ewm_studio.ui.background import Background
 from ewm_studio.ui.drive_controller import DriveController, DriveWords
 from ewm_studio.ui.pages.drive import DrivePage
-from ewm_studio.ui.resources import resource
 from ewm_studio.ui.widgets import column, label, row
 from ewm_studio.workspace import Workspace
 

@@ -8,7 +8,7 @@ from PySide6.QtCore import QByteArray, QRectF, Qt
 from PySide6.QtGui import QIcon, QPainter, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 
-from ewm_studio.ui.resources import resource
+from ewm_studio.resources import resource
 from ewm_studio.ui.theme import tokens
 
 

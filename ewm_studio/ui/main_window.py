@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from ewm_studio.resources import resource
 from ewm_studio.ui import icons
 from ewm_studio.ui.experiment_panel import ExperimentPanel
 from ewm_studio.ui.models.document import ExperimentDocument
@@ -24,7 +25,6 @@ from ewm_studio.ui.pages.replay import ReplayPage
 from ewm_studio.ui.pages.runs import RunsPage
 from ewm_studio.ui.pages.train import TrainPage
 from ewm_studio.ui.pages.vision import VisionPage
-from ewm_studio.ui.resources import resource
 from ewm_studio.ui.run_bar import RunBar
 from ewm_studio.ui.side_panel import SidePanel
 from ewm_studio.ui.theme import theme

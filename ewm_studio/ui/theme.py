@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
 from PySide6.QtWidgets import QApplication
 
-from ewm_studio.ui.resources import resource
+from ewm_studio.resources import resource
 
 Mode = Literal["system", "dark", "light"]
 MODES: tuple[Mode, ...] = get_args(Mode)

@@ -21,6 +21,7 @@ from ewm_studio.workspace.database import Database, update
 from ewm_studio.workspace.files import write_error, write_text
 from ewm_studio.workspace.replays import Evaluation, evaluations_in
 from ewm_studio.workspace.run import REPLAYS, Run, State
+from ewm_studio.workspace.shipped import shipped_model, shipped_models
 
 _COLUMNS = (
     "id, name, title, note, job, env, parts, seed, state, created, started, finished, steps, episodes, epochs, "
@@ -227,7 +228,8 @@ class Workspace:
             update(connection, id, values)
 
     def resolve_model(self, text: str | Path) -> Path:
-        """The model file that a person means: a .safetensors file, a run's folder, or a run of this workspace.
+        """The model file that a person means: a .safetensors file, a run's folder, a run of this workspace, or a model
+        that comes with the studio.
 
         For a run it is the best checkpoint. The file's content is not looked at.
 
@@ -242,7 +244,13 @@ class Workspace:
                 return _best_in(path, str(text))
         if path.suffix == MODEL:
             raise UserError(f"{path}: expected a model, found no file by that name")
-        run = self.run(str(text))
+        try:
+            run = self.run(str(text))
+        except UserError as error:
+            if (shipped := shipped_model(str(text))) is not None:
+                return shipped.model
+            names = ", ".join(model.name for model in shipped_models())
+            raise UserError(f"{error}; models that come with the studio: {names or 'none'}") from None
         return _best_in(run.folder, f"run {run.name}")
 
     def run_of(self, model: Path) -> str:

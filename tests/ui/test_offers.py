@@ -8,9 +8,9 @@ from PySide6.QtGui import QGuiApplication
 
 from ewm_studio.cli import job_parser
 from ewm_studio.launch import build_experiment
+from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.commands import ready_made
-from ewm_studio.ui.resources import resource
 from ewm_studio.ui.widgets import EmptyState
 from ewm_studio.workspace import Workspace
 

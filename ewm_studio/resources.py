@@ -1,10 +1,10 @@
-"""Where icons, style and presets lie: beside the package in a checkout, inside it when installed."""
+"""Where icons, style, presets and pretrained models lie: beside the package in a checkout, inside it when installed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
 
 
 def resource(*parts: str) -> Path:

@@ -1,0 +1,113 @@
+"""A card's figures as a page for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ewm_studio.resources import resource
+
+COLUMNS = ("mean", "std", "median", "min", "max", "standard_error")
+
+
+def card_text(name: str, card: dict[str, Any]) -> str:
+    """The card in Markdown: what the model is, what it scores, what it took, and how to repeat both."""
+    parts = " + ".join(card["parts"][kind]["name"] for kind in ("vision", "memory", "controller"))
+    evaluation, count = card["evaluation"], len(card["seeds"])
+    last_seed = evaluation["first_seed"] + evaluation["episodes"] - 1
+    played = (
+        f"{evaluation['episodes']} episodes that training never saw (seeds {evaluation['first_seed']} to {last_seed})"
+    )
+    lines = [
+        f"# {name}",
+        "",
+        f"{parts} on `{card['env']}`, action repeat {card['action_repeat']}. {card['bytes'] / 1e6:.2f} MB, "
+        f"sha256 `{card['sha256']}`. Licence: {card['license']}.",
+        "",
+        "## Score",
+        f"Unshaped reward over {played}.",
+        "",
+        *_table(card["score"]),
+        "",
+        f"It is the best of {count} seeds by its greedy mean; all of them:" if count > 1 else "One seed was trained:",
+        "",
+        *_seeds(card["seeds"]),
+        "",
+        *(_over_seeds(card["over_seeds"], count) if count > 1 else []),
+        "![How it learned](curve.png)",
+        "",
+        "## What it took",
+        *_cost(card),
+        "",
+        "## Limits",
+        *_limits(card),
+        "",
+        "## Repeat it",
+        "```",
+        *_commands(name, card),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(score: dict[str, dict[str, Any]]) -> list[str]:
+    laps = "laps_finished" in score["greedy"]
+    heads = [column.replace("_", " ") for column in COLUMNS] + (["laps finished"] if laps else [])
+    rows = [f"| played | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
+    for mode, found in score.items():
+        cells = [f"{found[column]:.1f}" for column in COLUMNS] + ([f"{found['laps_finished']:.0%}"] if laps else [])
+        rows.append(f"| {mode} | {' | '.join(cells)} |")
+    return rows
+
+
+def _seeds(rows: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        "| seed | greedy | median | sampled | decisions | frames in finished episodes | minutes | best checkpoint at |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        greedy, sampled = row["greedy"], row["sampled"]
+        lines.append(
+            f"| {row['seed']} | {greedy['mean']:.1f} +- {greedy['std']:.1f} | {greedy['median']:.1f} | "
+            f"{sampled['mean']:.1f} +- {sampled['std']:.1f} | {row['env_steps']:,} | {row['frames']:,} | "
+            f"{row['seconds'] / 60:.1f} | {row['checkpoint_step']:,} |"
+        )
+    return lines
+
+
+def _over_seeds(over: dict[str, dict[str, float]], count: int) -> list[str]:
+    told = [
+        f"{mode} {found['mean']:.1f} +- {found['std']:.1f} (least {found['min']:.1f})" for mode, found in over.items()
+    ]
+    return [f"Mean and spread over the {count} seeds: {', '.join(told)}.", ""]
+
+
+def _cost(card: dict[str, Any]) -> list[str]:
+    machine, versions = card["machine"], card["versions"]
+    return [
+        f"Trained from scratch; every seed's time stands above. Machine: {machine['processor']}, {machine['cores']} "
+        f"cores, GPU: {machine['gpu']}; {machine['system']}; "
+        + ", ".join(f"{package} {version}" for package, version in versions.items())
+        + ".",
+        "All settings: `experiment.toml` beside this card.",
+    ]
+
+
+def _limits(card: dict[str, Any]) -> list[str]:
+    found = card["score"]["greedy"]
+    worst = ", ".join(f"{episode['seed']} ({episode['reward']:.0f})" for episode in found["worst"])
+    lines = [f"Its worst greedy episodes, by seed (reward): {worst}."] if found["min"] < found["max"] else []
+    lines.append(f"Trained and tried on `{card['env']}` alone, at the action repeat above.")
+    return lines + ([card["limits"]] if card["limits"] else [])
+
+
+def _commands(name: str, card: dict[str, Any]) -> list[str]:
+    evaluation, lines = card["evaluation"], []
+    if resource("presets", f"{name}.toml").is_file():
+        lines.append(f"uv run ewm-studio train --config resources/presets/{name}.toml --seed {card['shipped_seed']}")
+    for flag in ("--greedy", "--sample"):
+        lines.append(
+            f"uv run ewm-studio infer --load-path {name} {flag} --episodes {evaluation['episodes']} "
+            f"--seed {evaluation['first_seed']}"
+        )
+    return lines
