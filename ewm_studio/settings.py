@@ -351,24 +351,27 @@ class WorldModelSettings(Settings):
     vision_updates: int = setting(
         10, "With a frame_buffer: minibatches of vision after every rollout; 0: none.", ge=0, le=100_000, advanced=True
     )
-    random_frames: int = setting(
-        0,
-        "With a frame_buffer: before the first rollout, fill it with so many frames of random actions and train "
-        "vision on them.",
-        unit="frames",
-        ge=0,
-        le=10_000_000,
-        advanced=True,
-    )
-    random_epochs: int = setting(
-        10, "Passes of vision over the random frames.", unit="passes", ge=1, le=100_000, advanced=True
-    )
     vision_batch_size: int = setting(64, "Frames in one minibatch of vision.", unit="frames", ge=2, le=65536)
     memory_batch_size: int = setting(8, "Sequences in one minibatch of memory.", unit="sequences", ge=1, le=65536)
     sequence_length: int = setting(64, "Steps of one training sequence of memory.", unit="steps", ge=2, le=100_000)
     max_grad_norm: float = setting(
         10.0, "Gradients of vision and memory longer than this are shortened to it.", gt=0, le=1_000_000, advanced=True
     )
+
+
+class WarmUpSettings(Settings):
+    """What a training run (`train`) does before its first rollout."""
+
+    random_frames: int = setting(
+        0,
+        "Collect so many frames of random actions and train vision on them. With a world_model.frame_buffer they are "
+        "the first it holds.",
+        unit="frames",
+        ge=0,
+        le=10_000_000,
+        advanced=True,
+    )
+    vision_epochs: int = setting(10, "Passes of vision over them.", unit="passes", ge=0, le=100_000, advanced=True)
 
 
 class PretrainSettings(Settings):
@@ -537,6 +540,7 @@ class Experiment(Settings):
     train: TrainSettings = Field(default_factory=TrainSettings)
     ppo: PPOSettings = Field(default_factory=PPOSettings)
     world_model: WorldModelSettings = Field(default_factory=WorldModelSettings)
+    warm_up: WarmUpSettings = Field(default_factory=WarmUpSettings)
     pretrain: PretrainSettings = Field(default_factory=PretrainSettings)
     infer: InferSettings = Field(default_factory=InferSettings)
     start: StartSettings = Field(default_factory=StartSettings)
@@ -549,8 +553,8 @@ class Experiment(Settings):
     def _lengths_agree(self) -> Self:
         if self.train.total_steps is None and self.train.epochs is None and self.train.patience is None:
             raise ValueError("a run needs an end: give train.total_steps, train.epochs or train.patience")
-        if self.world_model.random_frames > self.world_model.frame_buffer:
-            raise ValueError("world_model.random_frames do not fit: give a world_model.frame_buffer of as many frames")
+        if 0 < self.world_model.frame_buffer < self.warm_up.random_frames:
+            raise ValueError("warm_up.random_frames do not fit: give a world_model.frame_buffer of as many frames")
         return self
 
     @classmethod

@@ -129,12 +129,14 @@ def test_resume_is_exact_with_pictures_and_processes(tmp_path):
     resumed_equals_whole(tmp_path, whole, 2)
 
 
-RECENT = {"frame_buffer": 60, "vision_updates": 3, "random_frames": 50, "random_epochs": 2}
+RECENT = {"frame_buffer": 60, "vision_updates": 3}
+WARM_UP = {"random_frames": 50, "vision_epochs": 2}
 DRIVING = {
     "env": {"id": "CarRacing-v3", "batch_size": 2, "image_size": 32, "action_repeat": 4},
     "vision": {"name": "ConvVAE"},
     "memory": {"name": "History"},
     "world_model": RECENT,
+    "warm_up": WARM_UP,
     "run": {"threads": 1},
 }
 
@@ -160,7 +162,7 @@ def count_of_random_frames(settings) -> int:
     from ewm_studio.data.frames import FrameStore
     from ewm_studio.training.collect import collect_random
 
-    goal = settings.world_model.random_frames
+    goal = settings.warm_up.random_frames
     collecting = collect_random(settings, goal, FrameStore((3, 32, 32), "uint8", 2**20), JobControl())
     while True:
         try:
@@ -197,7 +199,7 @@ def test_vision_learns_on_random_frames_before_the_first_rollout(workspace):
 
 def test_random_frames_need_room(workspace):
     with pytest.raises(UserError, match="frame_buffer"):
-        experiment(world_model={"random_frames": 10})
+        experiment(world_model={"frame_buffer": 5}, warm_up={"random_frames": 10})
 
 
 @pytest.mark.parametrize("name", ["lr", "clip", "entropy"])

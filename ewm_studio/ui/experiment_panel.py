@@ -22,6 +22,7 @@ GROUPS = {
     "ppo": "PPO",
     "env": "Environment",
     "world_model": "World model",
+    "warm_up": "Before the first rollout",
     "pretrain": "Pretraining",
     "infer": "Evaluation",
     "run": "Seed, device, saving",
