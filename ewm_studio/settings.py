@@ -364,14 +364,28 @@ class WarmUpSettings(Settings):
 
     random_frames: int = setting(
         0,
-        "Collect so many frames of random actions and train vision on them. With a world_model.frame_buffer they are "
-        "the first it holds.",
+        "Collect so many frames of random actions and train vision and memory on them; 0: none. They are the first "
+        "that a world_model.frame_buffer holds.",
         unit="frames",
         ge=0,
         le=10_000_000,
         advanced=True,
     )
-    vision_epochs: int = setting(10, "Passes of vision over them.", unit="passes", ge=0, le=100_000, advanced=True)
+    recording: str | None = setting(
+        None,
+        "Recordings, set apart by commas (names in the workspace, or a folder): vision and memory train on them too, "
+        "and the controller begins by copying their driver.",
+        advanced=True,
+    )
+    vision_epochs: int = setting(
+        10, "Passes of vision over these frames.", unit="passes", ge=0, le=100_000, advanced=True
+    )
+    memory_epochs: int = setting(
+        10, "Passes of memory over their latents.", unit="passes", ge=0, le=100_000, advanced=True
+    )
+    clone_epochs: int = setting(
+        10, "Passes of the controller over the recorded decisions.", unit="passes", ge=0, le=100_000, advanced=True
+    )
 
 
 class PretrainSettings(Settings):

@@ -9,7 +9,7 @@ import torch
 from ewm_studio.data.library import Library
 from ewm_studio.errors import UserError
 from ewm_studio.training import pretrain, record
-from ewm_studio.training.collect import check_spaces, find_recordings, frame_store, gather
+from ewm_studio.training.collect import check_spaces, frame_store, gather, recordings_to_pretrain_on
 from ewm_studio.training.events import Finished, JobControl, Message, Progress
 from ewm_studio.training.setup import spaces_of
 from ewm_studio.workspace import Workspace
@@ -41,7 +41,7 @@ def wanted(recording="a,b", share=0.0, **more):
 def collected(settings, workspace, tmp_path):
     """What would be trained on: experience, and its frames."""
     spaces = spaces_of(settings.env)
-    recordings = find_recordings(settings, workspace)
+    recordings = recordings_to_pretrain_on(settings, workspace)
     check_spaces(recordings, spaces)
     with frame_store(settings, spaces, tmp_path) as store:
         job = gather(recordings, settings, spaces, store, JobControl())

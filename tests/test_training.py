@@ -191,7 +191,7 @@ def test_vision_learns_on_random_frames_before_the_first_rollout(workspace):
     stages = list(dict.fromkeys(e.stage for e in events if isinstance(e, Progress)))
     assert stages == ["collect", "vision", "train"]
     assert sum(isinstance(e, EpisodeFinished) for e in events) == events[-1].result["episodes"]
-    assert any(isinstance(e, Message) and "frames of random actions" in e.text for e in events)
+    assert any(isinstance(e, Message) and "vision trained on" in e.text for e in events)
     frozen = {**DRIVING, "world_model": {**RECENT, "train": False}}
     plain = finish(train(experiment(**frozen, train={"epochs": 1}), workspace))
     assert not same(vision(events[-1].result), vision(plain))

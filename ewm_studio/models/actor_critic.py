@@ -97,6 +97,10 @@ class ActorCritic(Controller[S]):
         """Policy at z (B, Z), h (B, H)."""
         return self.head(self.policy(self._inputs(z, h)))
 
+    def to_raw(self, action: Tensor) -> Tensor:
+        """Raw actions (B, R) for the environment's (B, ...)."""
+        return self.head.to_raw(action)
+
     def value(self, z: Tensor, h: Tensor) -> Tensor:
         """Expected discounted return (B,) at z (B, Z), h (B, H)."""
         return self.critic(self._inputs(z, h)).squeeze(-1)

@@ -20,6 +20,7 @@ import gymnasium as gym
 import torch
 from torch import Tensor, nn
 
+from ewm_studio.errors import UserError
 from ewm_studio.settings import ComponentSettings
 
 State = dict[str, Tensor]  # a memory's state: named tensors, batch first (B, ...)
@@ -230,6 +231,14 @@ class Controller(Component[S]):
     @abstractmethod
     def value(self, z: Tensor, h: Tensor) -> Tensor:
         """Expected discounted return (B,) at z (B, Z), h (B, H)."""
+
+    def to_raw(self, action: Tensor) -> Tensor:
+        """The raw actions (B, R) that come nearest to these of the environment, (B, ...); needed for cloning only.
+
+        Raises:
+            UserError: this controller cannot say.
+        """
+        raise UserError(f"{type(self).__name__} cannot copy recorded actions; set warm_up.clone_epochs to 0")
 
     def observe(self, z: Tensor, h: Tensor) -> None:
         """Take in the statistics of a rollout's z (N, Z), h (N, H); by default nothing.

@@ -23,6 +23,7 @@ from ewm_studio.models.distributions import Beta, DiagonalGaussian, MultiBernoul
 BoxHead = Literal["auto", "beta", "gaussian", "tanh_gaussian", "categorical"]
 
 _IMPOSSIBLE = -1e9  # logit of a choice that does not exist: probability exactly 0, yet 0 * log 0 is no NaN
+_EDGE = 0.98  # how near to its bounds, in -1..1, an action may be where a raw one for the bound would be infinite
 _LOG_STD_RANGE = (-5.0, 2.0)  # where a state-dependent spread may go
 
 
@@ -34,6 +35,10 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def forward(self, params: Tensor) -> ActionDistribution:
         """The distribution for network outputs (B, P)."""
+
+    @abstractmethod
+    def to_raw(self, action: Tensor) -> Tensor:
+        """The raw actions (B, R) that come nearest to these of the environment, (B, *shape)."""
 
 
 class CategoricalHead(Head):
@@ -77,6 +82,10 @@ class CategoricalHead(Head):
         """Indices (B, K) -> actions (B, *shape), counted from the space's start."""
         return (raw.long() + self.starts).to(self.dtype).view(-1, *self.shape)
 
+    def to_raw(self, action: Tensor) -> Tensor:
+        """Actions (B, *shape) -> indices (B, K)."""
+        return action.reshape(-1, self.parts).long() - self.starts
+
 
 class BinaryHead(Head):
     """MultiBinary of any shape; logits are divided by the temperature."""
@@ -96,6 +105,10 @@ class BinaryHead(Head):
     def to_env(self, raw: Tensor) -> Tensor:
         """Zeros and ones (B, K) -> actions (B, *shape)."""
         return raw.to(self.dtype).view(-1, *self.shape)
+
+    def to_raw(self, action: Tensor) -> Tensor:
+        """Actions (B, *shape) -> zeros and ones (B, K)."""
+        return action.reshape(-1, self.outputs).float()
 
 
 class BoxMap(nn.Module):
@@ -157,6 +170,17 @@ class BoxMap(nn.Module):
             action = action.cpu()
         return action.to(self.dtype).view(-1, *self.shape)
 
+    def inverse(self, action: Tensor) -> Tensor:
+        """Where on the axes (B, K), clamped to -1..1 between bounds, these actions (B, *shape) lie.
+
+        Of an opposed pair with both on, which no place on their axis stands for, the one less the other counts.
+        """
+        unit = (action.reshape(-1, len(self.sign)).float() - self.origin) / self.reach
+        if not self.opposed:
+            return unit.clamp(-1, 1) if self.bounded else unit
+        axes = unit.new_zeros(len(unit), self.axes).index_add_(1, self.axis, unit * self.sign)
+        return axes.clamp(-1, 1) if self.bounded else axes
+
 
 class GaussianHead(Head):
     """Gaussian over a Box: raw -1..1 stands for the bounds, what lies beyond is clipped, or squashed by tanh.
@@ -188,6 +212,11 @@ class GaussianHead(Head):
         """Raw actions (B, D) -> actions (B, *shape) through tanh."""
         return self.box(raw.tanh())
 
+    def to_raw(self, action: Tensor) -> Tensor:
+        """Actions (B, *shape) -> raw ones (B, D), within `_EDGE` where tanh squashes them."""
+        unit = self.box.inverse(action)
+        return unit.clamp(-_EDGE, _EDGE).atanh() if self.squash else unit
+
 
 class BetaHead(Head):
     """Beta over a bounded Box: raw 0..1 stands for the bounds."""
@@ -206,6 +235,10 @@ class BetaHead(Head):
     def to_env(self, raw: Tensor) -> Tensor:
         """Raw actions (B, D) in 0..1 -> actions (B, *shape)."""
         return self.box(2 * raw - 1)
+
+    def to_raw(self, action: Tensor) -> Tensor:
+        """Actions (B, *shape) -> raw ones (B, D), within `_EDGE` of the bounds, where densities are extreme."""
+        return self.box.inverse(action).clamp(-_EDGE, _EDGE) / 2 + 0.5
 
 
 class MultiCategoricalBox(Head):
@@ -241,6 +274,13 @@ class MultiCategoricalBox(Head):
         """Indices (B, K) -> actions (B, *shape)."""
         grid = self.grid.expand(raw.shape[0], -1, -1)
         return self.box(grid.gather(-1, raw.long().unsqueeze(-1)).squeeze(-1))
+
+    def to_raw(self, action: Tensor) -> Tensor:
+        """Actions (B, *shape) -> indices (B, K) of the nearest bins."""
+        distance = (self.grid - self.box.inverse(action).unsqueeze(-1)).abs()  # (B, K, N)
+        if not self.choice.equal:
+            distance = distance - self.choice.impossible
+        return distance.argmin(-1)
 
 
 def discrete_head(space: gym.Space, temperature: float = 1.0) -> Head:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ewm_studio.data.experience import Episode, Experience
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import Recording, load_experience
-from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.spaces import describe, space_from_json, space_to_json
 from ewm_studio.envs.vector import make_vector
 from ewm_studio.errors import UserError
+from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.training.events import EpisodeFinished, Event, JobControl, Message
 from ewm_studio.training.meter import Meter
@@ -23,6 +26,8 @@ from ewm_studio.training.setup import Spaces, preprocessor_of
 from ewm_studio.workspace import Workspace
 
 MIB = 2**20
+ENCODE_BATCH = 512  # frames encoded at once
+PROGRESS_SECONDS = 0.1  # least time between two progress events
 
 
 def frame_store(experiment: Experiment, spaces: Spaces, folder: Path) -> FrameStore:
@@ -31,12 +36,11 @@ def frame_store(experiment: Experiment, spaces: Spaces, folder: Path) -> FrameSt
     return FrameStore(space.shape, space.dtype, experiment.pretrain.memory_limit * MIB, folder)
 
 
-def find_recordings(experiment: Experiment, workspace: Workspace) -> list[Recording]:
-    """The recordings that `pretrain.recording` names, checked against the environment; none to collect afresh.
+def recordings_to_pretrain_on(experiment: Experiment, workspace: Workspace) -> list[Recording]:
+    """The recordings that `pretrain.recording` names; none to collect afresh.
 
     Raises:
-        UserError: there is none of a name, one is of another environment, driving is asked for without one, or a
-            share of random frames is asked for beside nothing.
+        UserError: as `find_recordings`; driving is asked for without one, or a share of random frames beside nothing.
     """
     settings = experiment.pretrain
     if settings.recording is None:
@@ -51,7 +55,16 @@ def find_recordings(experiment: Experiment, workspace: Workspace) -> list[Record
                 "without one all frames are random"
             )
         return []
-    recordings = Library(workspace).find_all(settings.recording)
+    return find_recordings(settings.recording, experiment, workspace)
+
+
+def find_recordings(names: str, experiment: Experiment, workspace: Workspace) -> list[Recording]:
+    """The recordings of these names, set apart by commas, checked against the environment.
+
+    Raises:
+        UserError: there is none of a name, or one is of another environment.
+    """
+    recordings = Library(workspace).find_all(names)
     for recording in recordings:
         if recording.env_id != experiment.env.id:
             raise UserError(
@@ -87,10 +100,7 @@ def gather(
     """
     if not recordings:
         return (yield from collect_random(experiment, experiment.pretrain.frames, store, control))
-    prepared = preprocessor_of(spaces, experiment.env)
-    episodes: list[Episode] = []
-    for recording in recordings:
-        episodes += (yield from read_recording(recording, prepared, experiment, store)).episodes
+    episodes = yield from read_recordings(recordings, spaces, experiment, store)
     share = experiment.pretrain.random_share
     frames = round(sum(len(episode.frames) for episode in episodes) * share / (1 - share))
     if frames > 1 and not control.stop_requested:  # one step has two
@@ -130,12 +140,38 @@ def collect_random(
         envs.close()
 
 
-def read_recording(
-    recording: Recording, preprocess: Preprocessor, experiment: Experiment, store: FrameStore
-) -> Generator[Event, None, Experience]:
-    """The experience of a recording; damaged episodes are named and left out."""
-    for path, reason in recording.damaged:
-        yield Message(f"{path.name} is left out: {reason}", "warning")
-    experience = load_experience(recording, preprocess.batch, experiment.env.action_repeat, store)
-    yield Message(f"{experience.frame_count:,} frames read from {recording.folder}")
-    return experience
+def read_recordings(
+    recordings: Sequence[Recording], spaces: Spaces, experiment: Experiment, store: FrameStore
+) -> Generator[Event, None, list[Episode]]:
+    """The episodes of recordings, whose frames go into the store; damaged episodes are named and left out.
+
+    Raises:
+        UserError: no episode of a recording can be read.
+    """
+    prepared = preprocessor_of(spaces, experiment.env)
+    episodes: list[Episode] = []
+    for recording in recordings:
+        for path, reason in recording.damaged:
+            yield Message(f"{path.name} is left out: {reason}", "warning")
+        experience = load_experience(recording, prepared.batch, experiment.env.action_repeat, store)
+        yield Message(f"{experience.frame_count:,} frames read from {recording.folder}")
+        episodes += experience.episodes
+    return episodes
+
+
+@torch.no_grad()
+def encode_all(store: FrameStore, model: WorldModel, control: JobControl) -> Generator[Event, None, Tensor]:
+    """Latents (frames, Z) of every frame, encoded once by the vision as it is now; cut short when asked to stop."""
+    vision, count, said = model.vision.eval(), len(store), 0.0
+    latents = torch.empty(count, vision.latent_dim, device=model.device)
+    meter = Meter("encode", count, "frames")
+    for begin in range(0, count, ENCODE_BATCH):
+        if control.stop_requested:
+            break
+        index = np.arange(begin, min(begin + ENCODE_BATCH, count))
+        latents[begin : begin + len(index)] = vision.encode(torch.from_numpy(store.read(index)).to(model.device))
+        if time.monotonic() - said > PROGRESS_SECONDS:
+            said = time.monotonic()
+            yield meter.at(begin + len(index))
+    yield meter.at(count)
+    return latents

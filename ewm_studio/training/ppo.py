@@ -175,6 +175,10 @@ class RewardScaler:
         self.mean += delta * n / whole
         self.count = whole
 
+    def adopt(self, other: RewardScaler) -> None:
+        """Take over the statistics of another one."""
+        self.count, self.mean, self.m2 = other.count, other.mean, other.m2
+
     def state(self) -> dict[str, Any]:
         """For an exact resume."""
         return {"returns": self.returns, "count": self.count, "mean": self.mean, "m2": self.m2}

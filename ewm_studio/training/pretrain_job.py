@@ -19,7 +19,15 @@ from ewm_studio.models.agent import reconstructions
 from ewm_studio.models.base import Losses, SequenceBatch
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
-from ewm_studio.training.collect import check_spaces, find_recordings, frame_store, gather
+from ewm_studio.training.collect import (
+    ENCODE_BATCH,
+    PROGRESS_SECONDS,
+    check_spaces,
+    encode_all,
+    frame_store,
+    gather,
+    recordings_to_pretrain_on,
+)
 from ewm_studio.training.events import CheckpointSaved, Event, JobControl, Message
 from ewm_studio.training.failures import explains_failures
 from ewm_studio.training.held_out import memory_figures, vision_figures
@@ -31,9 +39,7 @@ from ewm_studio.training.setup import Spaces, model_metadata
 from ewm_studio.training.start import conduct, prepare, restore_latest
 from ewm_studio.workspace import Run, Workspace
 
-ENCODE_BATCH = 512  # frames encoded at once
 HELD_OUT_FRAMES = 4096  # at most this many held-out frames are looked at after an epoch
-PROGRESS_SECONDS = 0.1  # least time between two progress events
 PICTURE_SECONDS = 2.0  # least time between two sets of pictures
 PICTURES = 8
 
@@ -53,7 +59,7 @@ def pretrain(
         UserError: bad input. JobError: a loss that is not finite, or environments that died.
     """
     control = control or JobControl()
-    recordings = find_recordings(experiment, workspace)
+    recordings = recordings_to_pretrain_on(experiment, workspace)
     start = prepare(experiment, workspace, resume)
     check_spaces(recordings, start.spaces)
     job = PretrainJob(start.experiment, start.spaces, start.model, start.rng)
@@ -175,7 +181,7 @@ class PretrainJob:
             )
             yield from self._train(stage, run, sink, held_out, control)
         if "memory" in self.trainers and not control.stop_requested:
-            latents = yield from self._encode(experience, control)
+            latents = yield from encode_all(experience.store, model, control)
             if control.stop_requested:
                 return
             stage_ = _Stage[SequenceBatch](
@@ -278,24 +284,6 @@ class PretrainJob:
         settings = self.experiment.world_model
         for stretch in experience.sequence_batches(rng, settings.memory_batch_size, settings.sequence_length):
             yield to_sequence_batch(stretch, latents, self.model.action_encoding)
-
-    @torch.no_grad()
-    def _encode(self, experience: Experience, control: JobControl) -> Generator[Event, None, Tensor]:
-        """Latents (frames, Z) of every frame, encoded once by the vision as it is now; cut short when asked to stop."""
-        store, vision = experience.store, self.model.vision.eval()
-        count = len(store)
-        latents = torch.empty(count, vision.latent_dim, device=self.model.device)
-        meter = Meter("encode", count, "frames")
-        for begin in range(0, count, ENCODE_BATCH):
-            if control.stop_requested:
-                break
-            index = np.arange(begin, min(begin + ENCODE_BATCH, count))
-            latents[begin : begin + len(index)] = vision.encode(self._to_device(store.read(index)))
-            if time.monotonic() - self._progress_at > PROGRESS_SECONDS:
-                self._progress_at = time.monotonic()
-                yield meter.at(begin + len(index))
-        yield meter.at(count)
-        return latents
 
     @property
     def _shows_pictures(self) -> bool:

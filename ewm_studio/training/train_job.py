@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from ewm_studio.data.recordings import Recording
 from ewm_studio.data.rollout import compute_gae
 from ewm_studio.envs.vector import VectorEnvs, make_vector
 from ewm_studio.models.agent import reconstructions
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.training.adam import Adam
+from ewm_studio.training.cloning import Cloning
+from ewm_studio.training.collect import check_spaces, find_recordings
 from ewm_studio.training.events import CheckpointSaved, EpisodeFinished, Event, JobControl
 from ewm_studio.training.failures import explains_failures
 from ewm_studio.training.logs import RunLog
@@ -51,9 +54,12 @@ def train(
         UserError: bad input. JobError: a loss that is not finite, or environments that died.
     """
     control = control or JobControl()
+    names = experiment.warm_up.recording
+    recordings = find_recordings(names, experiment, workspace) if names else []
     start = prepare(experiment, workspace, resume)
+    check_spaces(recordings, start.spaces)
     with contextlib.closing(make_vector(start.experiment.env, start.experiment.run.seed)) as envs:
-        job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.rng)
+        job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.rng, recordings)
         yield from conduct("train", start, workspace, job, lambda run: job.run(run, control))
 
 
@@ -61,17 +67,24 @@ class TrainingJob:
     """State of a training run between two epochs; all of it is saved, so that a resumed run is the same run."""
 
     def __init__(
-        self, experiment: Experiment, spaces: Spaces, model: WorldModel, envs: VectorEnvs, rng: np.random.Generator
+        self,
+        experiment: Experiment,
+        spaces: Spaces,
+        model: WorldModel,
+        envs: VectorEnvs,
+        rng: np.random.Generator,
+        recordings: Sequence[Recording] = (),
     ) -> None:
         self.experiment, self.spaces, self.model, self.rng = experiment, spaces, model.eval(), rng
         ppo = experiment.ppo
         self.optimizer = Adam(model.controller, ppo.lr, eps=1e-5)
         self.world_model = WorldModelTrainer(model, experiment.world_model)
-        self.warm_up = WarmUp(experiment, spaces, self.world_model)
         self.trains_world_model = experiment.world_model.train and not self.world_model.idle
         self.collector = LocalCollector(envs, model, self.trains_world_model and self.world_model.vision.trainable)
         self.envs = envs
         self.scaler = RewardScaler(envs.num_envs, ppo.gamma) if ppo.scale_reward else None
+        cloning = Cloning(model.controller, ppo, self.scaler)
+        self.warm_up = WarmUp(experiment, spaces, self.world_model, cloning, recordings)
         self.env_steps = self.episodes = self.epochs = 0
         self.seconds_before = 0.0  # spent by earlier parts of a resumed run
         self.recent: deque[float] = deque(maxlen=LAST)
@@ -99,7 +112,7 @@ class TrainingJob:
 
     @property
     def _position(self) -> tuple[int, int]:
-        return self.epochs, self.warm_up.done
+        return self.epochs, sum(self.warm_up.done.values())
 
     @property
     def mean_reward(self) -> float | None:
@@ -275,7 +288,7 @@ class TrainingJob:
             "optimizer": self.optimizer.state_dict(),
             "world_model": self.world_model.state_dict(),
             "frames": self.world_model.frames.added if self.world_model.frames else 0,
-            "warm_up": self.warm_up.done,
+            "warm_up": self.warm_up.state(),
             "scaler": self.scaler.state() if self.scaler else None,
             "collector": self.collector.state(),
             "random": random_state(self.rng),
@@ -298,7 +311,7 @@ class TrainingJob:
         self.recent_lengths.extend(state["recent_lengths"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.world_model.load_state_dict(state["world_model"])
-        self.warm_up.done = state["warm_up"]
+        self.warm_up.restore(state["warm_up"])
         if self.world_model.frames is not None:
             self.world_model.frames.load(folder / FRAMES, state["frames"])
         if self.scaler and state["scaler"]:

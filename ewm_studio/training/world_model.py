@@ -31,14 +31,17 @@ class WorldModelTrainer:
         self.memory = ComponentTrainer(model.memory, "memory", settings)
         self.frames: RecentFrames | None = None
         if settings.train and settings.frame_buffer and self.vision.trainable:
-            space = model.observation_space
-            frame = torch.from_numpy(space.low)
-            self.frames = RecentFrames(settings.frame_buffer, space.shape, frame.dtype)
+            self.frames = self.new_frames(settings.frame_buffer)
 
     @property
     def idle(self) -> bool:
         """Whether neither component has anything to train."""
         return not (self.vision.trainable or self.memory.trainable)
+
+    def new_frames(self, capacity: int) -> RecentFrames:
+        """An empty ring for so many of the environment's frames."""
+        space = self.model.observation_space
+        return RecentFrames(capacity, space.shape, torch.from_numpy(space.low).dtype)
 
     def train_on(self, rollout: RolloutBuffer, next_obs: Tensor, start: State, left: float) -> dict[str, float]:
         """Train by passes or, with `frames`, V by draws; a memory that is trained finds the latents computed anew.
@@ -68,7 +71,7 @@ class WorldModelTrainer:
         frames = rollout.obs.flatten(0, 1)  # (T * B, ...)
         if self.frames is not None:
             self.frames.add(frames)
-            self.train_on_recent(self.settings.vision_updates, averages)
+            self.train_on_draws(self.frames, self.settings.vision_updates, averages)
         else:
             self._pass_over(frames, averages)
         if self.memory.trainable:
@@ -86,12 +89,11 @@ class WorldModelTrainer:
                 averages.add(self._vision_step(frames[index]))
         self.model.vision.eval()
 
-    def train_on_recent(self, updates: int, averages: Averages) -> None:
+    def train_on_draws(self, frames: RecentFrames, updates: int, averages: Averages) -> None:
         """Train vision on that many minibatches drawn from `frames`."""
-        assert self.frames is not None
         self.model.vision.train()
         for _ in range(updates):
-            averages.add(self._vision_step(self.frames.sample(self.settings.vision_batch_size)))
+            averages.add(self._vision_step(frames.sample(self.settings.vision_batch_size)))
         self.model.vision.eval()
 
     def _vision_step(self, frames: Tensor) -> dict[str, float]:
