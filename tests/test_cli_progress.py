@@ -41,6 +41,18 @@ def test_plain_lines_are_few_but_the_last_is_never_left_out():
     assert len(lines) < 10
 
 
+@pytest.mark.parametrize(
+    ("stages", "words"),
+    [(("collect", "vision", "train"), "2/3 vision: 1/100"), (("vision",), "vision: 1/100"), ((), "vision: 1/100")],
+)
+def test_a_stage_among_several_says_its_place(stages, words):
+    out = io.StringIO()
+    with PlainView(out) as view:
+        view.show(RunStarted("train", "run-1", "", "A on X", stages))
+        view.show(progress(1, stage="vision"))
+    assert out.getvalue().splitlines()[1].startswith(words)
+
+
 def test_mean_reward_is_that_of_the_last_hundred_episodes():
     view = PlainView(io.StringIO())
     assert view.mean_reward is None

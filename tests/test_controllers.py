@@ -14,7 +14,7 @@ from torch import nn
 from ewm_studio.errors import UserError
 from ewm_studio.models import registry
 from ewm_studio.models.distributions import Beta, DiagonalGaussian, MultiBernoulli, MultiCategorical, TanhGaussian
-from ewm_studio.models.heads import BetaHead, BoxMap, CategoricalHead, GaussianHead, MultiCategoricalBox
+from ewm_studio.models.heads import BetaHead, BoxMap, CategoricalHead, GaussianHead, MultiCategoricalBox, discrete_head
 from ewm_studio.settings import ComponentChoice
 
 Discrete, MultiDiscrete, MultiBinary, Box = (
@@ -242,6 +242,38 @@ def test_bad_bin_values_are_refused_in_one_line(values):
     with pytest.raises(UserError, match="bin_values") as error:
         make("DeepContinuousController", CAR, head="categorical", bin_values=values)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("opposed", ["", "1,2"])
+@pytest.mark.parametrize("head", ["beta", "gaussian", "tanh_gaussian", "categorical"])
+def test_raw_actions_are_found_again_from_the_environments(head, opposed):
+    controller = make("DeepContinuousController", CAR, head=head, opposed=opposed)
+    raw = controller.distribution(*inputs()).sample()
+    action = controller.head.forward(torch.zeros(1, controller.head.outputs)).to_env(raw)
+    again = controller.to_raw(action)
+    assert again.shape == raw.shape
+    torch.testing.assert_close(controller.distribution(*inputs()).to_env(again), action, atol=0.021, rtol=0)
+    if head == "categorical":
+        assert torch.equal(again, raw)
+
+
+def test_a_dimension_without_room_has_its_one_raw_action():
+    box = BoxMap(Box(np.array([5.0, 0.0], np.float32), np.array([5.0, 1.0], np.float32)))
+    assert box.inverse(torch.tensor([[5.0, 0.75]])).tolist() == [[0.0, 0.5]]
+
+
+def test_an_action_between_bins_counts_as_the_nearest_and_gas_less_brake_counts_on_a_shared_axis():
+    listed = MultiCategoricalBox(BoxMap(CAR, opposed=(1, 2)), values=[[-1, -0.4, 0, 0.4, 1], [-0.6, 0, 0.3, 1]])
+    action = torch.tensor([[0.25, 0.9, 0.0], [-0.69, 0.0, 0.4], [0.1, 0.5, 0.4]])
+    assert listed.to_raw(action).tolist() == [[3, 3], [1, 0], [2, 1]]
+
+
+@pytest.mark.parametrize("space", [Discrete(4, start=2), MultiDiscrete([2, 5, 3]), MultiBinary(4)])
+def test_discrete_raw_actions_are_found_again(space):
+    space.seed(0)
+    action = torch.from_numpy(np.stack([np.asarray(space.sample()) for _ in range(50)]))
+    head = discrete_head(space)
+    assert torch.equal(head(torch.zeros(50, head.outputs)).to_env(head.to_raw(action)), action)
 
 
 def test_gaussian_head_maps_unit_to_bounds_and_clips():

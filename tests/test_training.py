@@ -12,7 +12,7 @@ from ewm_studio.errors import JobError, UserError
 from ewm_studio.models.registry import components
 from ewm_studio.models.world_model import WorldModel, choose_parts
 from ewm_studio.training import infer, pretrain, train
-from ewm_studio.training.events import EpisodeFinished, Finished, JobControl, Message, Metrics, Progress
+from ewm_studio.training.events import EpisodeFinished, Finished, JobControl, Message, Metrics, Progress, RunStarted
 from ewm_studio.training.ppo import RewardScaler
 from ewm_studio.training.rollout import LocalCollector
 from ewm_studio.training.setup import spaces_of
@@ -190,6 +190,7 @@ def test_vision_learns_on_random_frames_before_the_first_rollout(workspace):
     events = list(train(experiment(**DRIVING, train={"epochs": 1}), workspace))
     stages = list(dict.fromkeys(e.stage for e in events if isinstance(e, Progress)))
     assert stages == ["collect", "vision", "train"]
+    assert next(e for e in events if isinstance(e, RunStarted)).stages == tuple(stages)
     assert sum(isinstance(e, EpisodeFinished) for e in events) == events[-1].result["episodes"]
     assert any(isinstance(e, Message) and "vision trained on" in e.text for e in events)
     frozen = {**DRIVING, "world_model": {**RECENT, "train": False}}

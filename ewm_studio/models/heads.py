@@ -175,7 +175,8 @@ class BoxMap(nn.Module):
 
         Of an opposed pair with both on, which no place on their axis stands for, the one less the other counts.
         """
-        unit = (action.reshape(-1, len(self.sign)).float() - self.origin) / self.reach
+        room = torch.where(self.reach == 0, 1.0, self.reach)  # a dimension may have none
+        unit = (action.reshape(-1, len(self.sign)).float() - self.origin) / room
         if not self.opposed:
             return unit.clamp(-1, 1) if self.bounded else unit
         axes = unit.new_zeros(len(unit), self.axes).index_add_(1, self.axis, unit * self.sign)

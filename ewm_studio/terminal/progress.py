@@ -24,6 +24,7 @@ class View:
     def __init__(self) -> None:
         self._rewards: deque[float] = deque(maxlen=LAST)
         self._broken = False
+        self._stages: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -45,11 +46,18 @@ class View:
         elif isinstance(event, ev.Progress):
             self._guarded(self.progress, event)
         elif isinstance(event, ev.RunStarted):
+            self._stages = event.stages
             self._guarded(self.line, f"{event.job} {event.run}: {event.summary}" if event.run else event.summary)
         elif isinstance(event, ev.EvaluationKept):
             self._guarded(self.line, f"replays are kept in {event.folder}")
         elif isinstance(event, ev.Message):
             self._guarded(self.line, event.text if event.level == "info" else f"{event.level}: {event.text}")
+
+    def stage(self, name: str) -> str:
+        """A stage's name and, where there are several, its place: "2/4 vision"."""
+        if len(self._stages) < 2 or name not in self._stages:
+            return name
+        return f"{self._stages.index(name) + 1}/{len(self._stages)} {name}"
 
     def say(self, text: str) -> None:
         """Show one line of the command line's own."""
@@ -93,7 +101,7 @@ class PlainView(View):
         if event.stage == self._stage and now < self._next and not over:
             return
         self._stage, self._next = event.stage, now + LINE_SECONDS
-        self.line(f"{event.stage}: {describe(event, self.mean_reward)}")
+        self.line(f"{self.stage(event.stage)}: {describe(event, self.mean_reward)}")
 
 
 class RichView(View):
@@ -120,7 +128,7 @@ class RichView(View):
         if "" in self._tasks:
             self.bars.remove_task(self._tasks.pop(""))
         if event.stage not in self._tasks:
-            self._tasks[event.stage] = self.bars.add_task(event.stage, total=event.total, facts="")
+            self._tasks[event.stage] = self.bars.add_task(self.stage(event.stage), total=event.total, facts="")
         facts = describe(event, self.mean_reward)
         self.bars.update(self._tasks[event.stage], completed=event.done, total=event.total, facts=facts)
 

@@ -17,13 +17,14 @@ class RunStarted:
     run: str  # name in the workspace; empty where no run is made
     folder: str
     summary: str  # "ConvVAE + MDNRNN + LinearController on CarRacing-v3, seed 1, 16 environments, cpu"
+    stages: tuple[str, ...] = ()  # what is to come, in order, by the names that `Progress` goes under
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far the present stage is. `done` of `total` `unit`s; `total` is None where no end is known."""
 
-    stage: str  # "collect", "vision", "memory", "train", "infer", ...
+    stage: str  # "collect", "vision", "encode", "memory", "clone", "train", "infer", ...
     done: int
     total: int | None
     unit: str

@@ -127,6 +127,19 @@ class PretrainJob:
         return f"{' and '.join(self.trainers)} of {self.model.summary()} on {e.env.id}, seed {e.run.seed}"
 
     @property
+    def stages(self) -> tuple[str, ...]:
+        """What is to come, in order."""
+        settings = self.experiment.pretrain
+        collects = settings.recording is None or settings.random_share > 0
+        encodes = ("encode",) if "memory" in self.trainers else ()
+        return (
+            *(("collect",) if collects else ()),
+            *(n for n in self.trainers if n == "vision"),
+            *encodes,
+            *(n for n in self.trainers if n == "memory"),
+        )
+
+    @property
     def seconds(self) -> float:
         """Time spent on this run so far."""
         return self.seconds_before + time.monotonic() - self._began

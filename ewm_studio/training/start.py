@@ -83,6 +83,10 @@ class Job(Protocol):
     def summary(self) -> str:
         """One line that says what is trained on what."""
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What is to come, in order."""
+
     def restore(self, run: Run) -> None:
         """Take up a run at its latest checkpoint."""
 
@@ -110,7 +114,7 @@ def conduct(
         job.restore(start.previous)
         notes.append(Message(f"going on from {start.previous.latest_checkpoint()}"))
     with _open_run(kind, start, workspace) as run:
-        yield RunStarted(kind, run.name, str(run.folder), f"{job.summary}, {start.device}")
+        yield RunStarted(kind, run.name, str(run.folder), f"{job.summary}, {start.device}", job.stages)
         yield from notes
         yield from work(run)
     if start.save_path is not None:

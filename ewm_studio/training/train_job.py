@@ -106,6 +106,11 @@ class TrainingJob:
         return f"{self.model.summary()} on {e.env.id}, seed {e.run.seed}, {self.envs.num_envs} environments"
 
     @property
+    def stages(self) -> tuple[str, ...]:
+        """What is to come, in order."""
+        return (*self.warm_up.stages, "train")
+
+    @property
     def seconds(self) -> float:
         """Time spent on this run so far."""
         return self.seconds_before + time.monotonic() - self._began

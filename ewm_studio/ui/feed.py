@@ -70,6 +70,7 @@ class Feed(QObject):
             return self._view.history.add_metrics(event)
         elif isinstance(event, RunStarted):
             log.add(f"{event.job} started: {event.summary}", good=True)
+            self._window.bar.show_stages(event.stages)
             if event.run:
                 self._view.begin(workspace.run(event.run), event.job)
         elif isinstance(event, CheckpointSaved):

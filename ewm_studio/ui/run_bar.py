@@ -16,6 +16,7 @@ _STAGES = {
     "train": "Training",
     "vision": "Pretraining vision",
     "memory": "Pretraining memory",
+    "clone": "Copying the recorded driver",
     "collect": "Collecting frames",
     "encode": "Encoding frames",
     "infer": "Evaluating",
@@ -42,6 +43,7 @@ class RunBar(QFrame):
         self.train = button("Train", "primary", "Train the controller by PPO (Ctrl+R)")
         self.infer = button("Evaluate", "", "Play the trained model (Ctrl+E)")
         self._paused = False
+        self._stages: tuple[str, ...] = ()
         self._jobs: dict[str, QPushButton] = {"pretrain": self.pretrain, "train": self.train, "infer": self.infer}
         for job, made in self._jobs.items():
             made.clicked.connect(lambda _=False, job=job: self.asked.emit(job))
@@ -94,6 +96,7 @@ class RunBar(QFrame):
         self.progress.hide()
         restyle(self.progress, role="")
         self._stage.setText(line)
+        self.show_stages(())
         self._figures.setText(figures)
         self._middle.setVisible(True)
 
@@ -114,6 +117,11 @@ class RunBar(QFrame):
         self.progress.setRange(0, 0)
         self._stage.setText("Starting")
         self._figures.setText("")
+
+    def show_stages(self, stages: tuple[str, ...]) -> None:
+        """The stages of the job that begins, in order."""
+        self._stages = stages
+        self._stage.setToolTip("")
 
     def show_waiting(self, waiting: tuple[Queued, ...]) -> None:
         """What will follow the running job."""
@@ -150,8 +158,13 @@ class RunBar(QFrame):
 
     def show_progress(self, event: Progress, epoch: int | None = None) -> None:
         """One line: stage, progress, speed, time left."""
-        stage = _STAGES.get(event.stage, event.stage.capitalize())
-        self._stage.setText(f"{stage} · epoch {format.count(epoch)}" if epoch and event.stage == "train" else stage)
+        stage = _stage_name(event.stage)
+        if epoch and event.stage == "train":
+            stage += f" · epoch {format.count(epoch)}"
+        if len(self._stages) > 1 and event.stage in self._stages:
+            stage = f"{self._stages.index(event.stage) + 1}/{len(self._stages)} {stage}"
+            self._stage.setToolTip(_stage_list(self._stages, event.stage))
+        self._stage.setText(stage)
         unit = "" if event.per_second > 0 and not self._paused else f" {event.unit}"  # the speed names it
         parts = []
         if event.total:
@@ -170,3 +183,14 @@ class RunBar(QFrame):
         if event.seconds_left is not None and event.seconds_left >= 0.5:
             parts.append(f"{format.duration(event.seconds_left)} left")
         self._figures.setText(" · ".join(parts))
+
+
+def _stage_name(stage: str) -> str:
+    return _STAGES.get(stage, stage.capitalize())
+
+
+def _stage_list(stages: tuple[str, ...], present: str) -> str:
+    """All stages, a line each, with what is over and what is going on marked."""
+    place = stages.index(present)
+    marks = ("✓" if i < place else "▸" if i == place else "·" for i in range(len(stages)))
+    return "\n".join(f"{mark} {_stage_name(stage)}" for mark, stage in zip(marks, stages, strict=True))
