@@ -51,6 +51,15 @@ def test_episodes_are_the_same_whichever_process_plays_them(workspace):
     assert len(set(rewards)) > 1
     assert alone["median"] == np.median(rewards)
     assert alone["laps_finished"] == 0.0
+    assert "worst" not in alone  # five episodes have no worst five
+
+
+def test_the_worst_episodes_are_named(workspace):
+    trained = finish(train(experiment(), workspace))
+    played = finish(infer(experiment(start={"load_path": trained["run"]}, infer={"episodes": 12}), workspace))
+    by_seed = {str(e["seed"]): e["reward"] for e in played["episodes"]}
+    assert list(played["worst"].values()) == sorted(by_seed.values())[:5]
+    assert all(by_seed[seed] == reward for seed, reward in played["worst"].items())
 
 
 def test_playing_in_processes_ends_when_asked_to_stop(workspace):

@@ -42,6 +42,8 @@ from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import save_model
 from ewm_studio.workspace.replays import EvaluationWriter, Replay, copy_model, link_model
 
+WORST = 5  # episodes that a result names
+
 
 @explains_failures
 def infer(
@@ -49,7 +51,8 @@ def infer(
 ) -> Generator[Event, None, None]:
     """Play a saved model for `infer.episodes` episodes; episode i is reset, and its draws seeded, with `run.seed + i`.
 
-    `env.workers` processes play side by side; the scores are the same for any number of them.
+    `env.workers` processes play side by side; the scores are the same for any number of them. The result names the
+    worst episodes by their seeds, which is where to look first.
 
     Raises:
         UserError: no model is named, it is damaged, or it is made for another environment.
@@ -85,6 +88,8 @@ def infer(
         yield from _film(video, agent, first)
     stopped_by = "stop" if len(scores) < settings.episodes else "episodes"
     result: dict[str, Any] = {"episodes": [asdict(s) for s in scores], **spread([s.reward for s in scores])}
+    if len(scores) > WORST:
+        result["worst"] = {str(s.seed): s.reward for s in sorted(scores, key=lambda s: s.reward)[:WORST]}
     if laps and None not in laps:
         result["laps_finished"] = laps.count(True) / len(laps)
     result |= {"seconds": seconds, "steps_per_second": steps / max(seconds, 1e-9), "stopped_by": stopped_by}

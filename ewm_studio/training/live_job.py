@@ -145,6 +145,11 @@ class LiveJob:
         return f"{' and '.join(self.trainers)} of {self.model.summary()} while driving {e.env.id}"
 
     @property
+    def stages(self) -> tuple[str, ...]:
+        """There is one."""
+        return ("drive",)
+
+    @property
     def seconds(self) -> float:
         """Time since the job began."""
         return time.monotonic() - self._began

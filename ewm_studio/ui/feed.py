@@ -98,8 +98,14 @@ class Feed(QObject):
             count = len(result.get("episodes", []))
             title = f"{format.significant(result.get('mean'))} ± {format.significant(result.get('std'))}"
             low, high = format.significant(result.get("min")), format.significant(result.get("max"))
-            words = f"evaluation over {count} episodes, from {low} to {high}"
+            median = format.significant(result.get("median"))
+            words = f"evaluation over {count} episodes, from {low} to {high}, median {median}"
+            if "laps_finished" in result:
+                words += f", {result['laps_finished']:.0%} of laps finished"
             self.last_result = f"Evaluated: {title} over {count} episodes"
+            if "worst" in result:
+                found = (f"seed {seed} ({format.significant(reward)})" for seed, reward in result["worst"].items())
+                self._window.train_page.log.add(f"worst: {', '.join(found)}")
             self._window.side.show_result(title, words, watchable=bool(self._kept))
             if self._kept:
                 self.evaluation_kept.emit(self._kept)
