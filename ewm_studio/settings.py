@@ -351,6 +351,12 @@ class WorldModelSettings(Settings):
     vision_updates: int = setting(
         10, "With a frame_buffer: minibatches of vision after every rollout; 0: none.", ge=0, le=100_000, advanced=True
     )
+    balance: bool = setting(
+        False,
+        "With a frame_buffer: draw frames evenly over how fast the picture was changing, not as often as they came; "
+        "of a car, this is its speed and the curvature of the road.",
+        advanced=True,
+    )
     vision_batch_size: int = setting(64, "Frames in one minibatch of vision.", unit="frames", ge=2, le=65536)
     memory_batch_size: int = setting(8, "Sequences in one minibatch of memory.", unit="sequences", ge=1, le=65536)
     sequence_length: int = setting(64, "Steps of one training sequence of memory.", unit="steps", ge=2, le=100_000)

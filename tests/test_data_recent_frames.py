@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from ewm_studio.data.motion import motion_levels
 from ewm_studio.data.recent_frames import RecentFrames
 from ewm_studio.errors import UserError
 
@@ -36,9 +37,28 @@ def test_a_ring_that_is_not_full_gives_what_it_has():
     assert torch.equal(frames.newest(4), numbered(0, 2))
 
 
+def test_an_even_draw_gives_every_level_the_same_share():
+    frames = RecentFrames(1000, (2,), torch.uint8)
+    kinds = torch.tensor([0] * 900 + [3] * 90 + [7] * 10, dtype=torch.uint8)
+    frames.add(kinds.unsqueeze(1).expand(-1, 2), kinds)
+    drawn = frames.sample(6000, even=True)[:, 0]
+    assert {n: round((drawn == n).float().mean().item(), 1) for n in (0, 3, 7)} == {0: 0.3, 3: 0.3, 7: 0.3}
+    assert (frames.sample(6000)[:, 0] == 0).float().mean() > 0.85
+
+
+def test_levels_are_those_of_the_change_since_the_picture_before_of_the_same_episode():
+    grey = torch.tensor([[10, 10], [10, 13], [40, 13], [40, 200], [41, 200]], dtype=torch.uint8)  # (T, B)
+    pictures = grey[:, :, None, None, None].expand(-1, -1, 3, 4, 4)
+    starts = torch.zeros(5, 2, dtype=torch.bool)
+    starts[0], starts[3, 1] = True, True
+    levels = motion_levels(pictures, starts)
+    assert levels[:, 0].tolist() == [0, 0, 7, 0, 2]  # changes of 0, 30, 0 and 1
+    assert levels[:, 1].tolist() == [4, 4, 0, 0, 0]  # of 3 and 0; another episode; 0
+
+
 def test_saved_frames_come_back_and_older_files_go(tmp_path):
     frames, folder = ring(), tmp_path / "frames"
-    frames.add(numbered(0, 3))
+    frames.add(numbered(0, 3), torch.tensor([1, 2, 3], dtype=torch.uint8))
     frames.save(folder)
     frames.add(numbered(3, 8))
     frames.save(folder)
@@ -49,6 +69,10 @@ def test_saved_frames_come_back_and_older_files_go(tmp_path):
     again.load(folder, 8)
     assert again.added == 8
     assert torch.equal(again.newest(5), frames.newest(5))
+    torch.manual_seed(0)
+    drawn = frames.sample(20, even=True)
+    torch.manual_seed(0)
+    assert torch.equal(again.sample(20, even=True), drawn)
     for each in (frames, again):
         each.add(numbered(8, 10))
     assert torch.equal(again.newest(5), frames.newest(5))

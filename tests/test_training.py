@@ -141,9 +141,9 @@ DRIVING = {
 }
 
 
-@pytest.mark.parametrize("epochs", [1, 3])
-def test_resume_is_exact_with_vision_trained_on_recent_frames(tmp_path, epochs):
-    whole = experiment(**DRIVING, train={"epochs": 4})
+@pytest.mark.parametrize(("epochs", "balance"), [(1, False), (3, False), (3, True)])
+def test_resume_is_exact_with_vision_trained_on_recent_frames(tmp_path, epochs, balance):
+    whole = experiment(**DRIVING, train={"epochs": 4}).with_values(("world_model.balance", balance))
     control, workspace = JobControl(), Workspace(tmp_path / "halves")
     for event in train(whole, workspace, control):
         if isinstance(event, Progress) and event.stage == "train" and event.done == epochs * 32:

@@ -232,8 +232,12 @@ class Experience:
 
     def frame_batches(self, rng: np.random.Generator, batch_size: int) -> Iterator[NDArray]:
         """All observations once, in random order: (N, ...) with N at most `batch_size` and never much less."""
-        for index in _batches(rng.permutation(self._frames), batch_size):
+        for index in self.number_batches(rng, batch_size):
             yield self.store.read(index)
+
+    def number_batches(self, rng: np.random.Generator, batch_size: int) -> list[NDArray]:
+        """The numbers in the store of all observations once, in random order, in batches as of `frame_batches`."""
+        return _batches(rng.permutation(self._frames), batch_size)
 
     def sequence_batches(self, rng: np.random.Generator, batch_size: int, length: int) -> Iterator[Stretch]:
         """All steps once, as rows of at most `length` steps in random order, at most `batch_size` rows a batch.

@@ -30,23 +30,33 @@ class RecentFrames:
         self.capacity = capacity
         self.added = 0
         self._frames = torch.empty(capacity, *shape, dtype=dtype)
+        self._levels = torch.zeros(capacity, dtype=torch.uint8)
 
     def __len__(self) -> int:
         return min(self.added, self.capacity)
 
-    def add(self, frames: Tensor) -> None:
-        """Take in frames (N, ...), oldest first."""
+    def add(self, frames: Tensor, levels: Tensor | None = None) -> None:
+        """Take in frames (N, ...), oldest first, and the levels (N,) of their kind that a draw may be even over."""
         self.added += len(frames)
         end = (self.added - 1) % self.capacity + 1
-        kept = frames[-self.capacity :]
-        # In slices: writing bytes to places by number takes ten times as long.
-        tail = min(end, len(kept))
-        self._frames[end - tail : end] = kept[len(kept) - tail :]
-        self._frames[self.capacity - (len(kept) - tail) :] = kept[: len(kept) - tail]
+        levels = torch.zeros(len(frames), dtype=torch.uint8) if levels is None else levels
+        for ring, new in ((self._frames, frames), (self._levels, levels)):
+            kept = new[-self.capacity :]
+            # In slices: writing bytes to places by number takes ten times as long.
+            tail = min(end, len(kept))
+            ring[end - tail : end] = kept[len(kept) - tail :]
+            ring[self.capacity - (len(kept) - tail) :] = kept[: len(kept) - tail]
 
-    def sample(self, count: int) -> Tensor:
-        """Frames (count, ...) drawn with PyTorch's generator; one may come twice."""
-        return self._frames.index_select(0, torch.randint(len(self), (count,)))
+    def sample(self, count: int, even: bool = False) -> Tensor:
+        """Frames (count, ...) drawn with PyTorch's generator; one may come twice.
+
+        With `even`, every level that is there is as likely as any other, however many frames are of it.
+        """
+        if not even:
+            return self._frames.index_select(0, torch.randint(len(self), (count,)))
+        levels = self._levels[: len(self)].long()
+        weights = levels.bincount().reciprocal().index_select(0, levels)
+        return self._frames.index_select(0, torch.multinomial(weights, count, replacement=True))
 
     def newest(self, count: int) -> Tensor:
         """The last frames (at most count, ...), oldest first."""
@@ -60,7 +70,7 @@ class RecentFrames:
         """
         folder.mkdir(exist_ok=True)
         if not self._path(folder).exists():
-            save_tree(self._path(folder), self._frames[: len(self)])
+            save_tree(self._path(folder), [self._frames[: len(self)], self._levels[: len(self)]])
 
     def prune(self, folder: Path) -> None:
         """Remove what earlier calls of `save` left in `folder`."""
@@ -75,13 +85,13 @@ class RecentFrames:
             UserError: the file is missing, damaged, or of other frames.
         """
         self.added = added
-        frames = cast("Tensor", load_tree(self._path(folder)))
+        frames, levels = cast("tuple[Tensor, Tensor]", load_tree(self._path(folder)))
         if frames.shape != self._frames[: len(self)].shape or frames.dtype != self._frames.dtype:
             raise UserError(
                 f"{self._path(folder)}: expected frames {tuple(self._frames[: len(self)].shape)}, found "
                 f"{tuple(frames.shape)}; resume with the run's own settings"
             )
-        self._frames[: len(self)] = frames
+        self._frames[: len(self)], self._levels[: len(self)] = frames, levels
 
     def _path(self, folder: Path) -> Path:
         return folder / f"{self.added}{SUFFIX}"

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ewm_studio.data.experience import Episode, Experience, to_sequence_batch
 from ewm_studio.data.frames import FrameStore
+from ewm_studio.data.motion import motion_levels
 from ewm_studio.data.recent_frames import RecentFrames
 from ewm_studio.data.recordings import Recording
 from ewm_studio.models.agent import reconstructions
@@ -131,7 +132,7 @@ class WarmUp:
         if frames is None:
             frames = trainer.new_frames(experience.frame_count)
         if not frames.added:
-            _fill(frames, experience, self.experiment.run.seed)
+            _fill(frames, experience, self.experiment.run.seed, settings.balance)
         pass_updates = -(-len(frames) // settings.vision_batch_size)
         updates = pass_updates * self.experiment.warm_up.vision_epochs
         meter, losses, loss = Meter("vision", updates, "minibatches", self.done["vision"]), Averages(), np.nan
@@ -196,10 +197,16 @@ class WarmUp:
             )
 
 
-def _fill(frames: RecentFrames, experience: Experience, seed: int) -> None:
+def _fill(frames: RecentFrames, experience: Experience, seed: int, with_levels: bool) -> None:
     """Put frames into the ring in random order, so that the agent's replace the episodes evenly."""
-    for batch in experience.frame_batches(np.random.default_rng(seed), READ_BATCH):
-        frames.add(torch.from_numpy(batch))
+    store = experience.store
+    levels = torch.zeros(len(store), dtype=torch.uint8)
+    for episode in experience.episodes if with_levels else ():
+        pictures = torch.from_numpy(store.read(episode.frames)).unsqueeze(1)  # (T + 1, 1, ...)
+        starts = torch.zeros(len(pictures), 1, dtype=torch.bool)
+        levels[torch.from_numpy(episode.frames)] = motion_levels(pictures, starts)[:, 0]
+    for numbers in experience.number_batches(np.random.default_rng(seed), READ_BATCH):
+        frames.add(torch.from_numpy(store.read(numbers)), levels[torch.from_numpy(numbers)])
 
 
 def without_episodes(events: Generator[Event, None, T]) -> Generator[Event, None, T]:

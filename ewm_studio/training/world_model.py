@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ewm_studio.data.motion import motion_levels
 from ewm_studio.data.recent_frames import RecentFrames
 from ewm_studio.data.rollout import RolloutBuffer
 from ewm_studio.models.base import SequenceBatch, State
@@ -70,7 +71,8 @@ class WorldModelTrainer:
         assert rollout.obs is not None
         frames = rollout.obs.flatten(0, 1)  # (T * B, ...)
         if self.frames is not None:
-            self.frames.add(frames)
+            levels = motion_levels(rollout.obs, rollout.starts.cpu()).flatten() if self.settings.balance else None
+            self.frames.add(frames, levels)
             self.train_on_draws(self.frames, self.settings.vision_updates, averages)
         else:
             self._pass_over(frames, averages)
@@ -93,7 +95,7 @@ class WorldModelTrainer:
         """Train vision on that many minibatches drawn from `frames`."""
         self.model.vision.train()
         for _ in range(updates):
-            averages.add(self._vision_step(frames.sample(self.settings.vision_batch_size)))
+            averages.add(self._vision_step(frames.sample(self.settings.vision_batch_size, self.settings.balance)))
         self.model.vision.eval()
 
     def _vision_step(self, frames: Tensor) -> dict[str, float]:
