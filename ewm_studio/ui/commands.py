@@ -19,7 +19,9 @@ from ewm_studio.settings import Experiment
 from ewm_studio.ui import format, store
 from ewm_studio.ui.dialogs import Question, ShortcutsDialog, TextQuestion
 from ewm_studio.ui.models.history import RunHistory
+from ewm_studio.ui.shipped_controller import ShippedController
 from ewm_studio.ui.theme import MODES, theme
+from ewm_studio.ui.widgets import Place
 
 if TYPE_CHECKING:
     from ewm_studio.ui.studio import Studio
@@ -39,6 +41,10 @@ def _title(workspace: Path) -> str:
         return Experiment.from_toml(workspace / "experiment.toml").env.id.partition("-v")[0]
     except UserError:
         return workspace.name
+
+
+def _folder(text: str, path: Path) -> Place:
+    return Place(text, str(path), f"Open {text}", str(path))
 
 
 class Commands(QObject):
@@ -68,9 +74,14 @@ class Commands(QObject):
         self._add_themes(window.menus["View"])
         window.train_page.compare_wanted.connect(self._fill_compare)
         window.train_page.export_asked.connect(self.export)
-        window.train_page.empty.asked.connect(lambda path: self._guarded(partial(studio.open_workspace, Path(path)))())
+        window.train_page.empty.asked.connect(self._on_place)
+        self.shipped = ShippedController(studio, self._guarded)
         self.show_places()
         window.runs_page.asked.connect(self._on_run)
+
+    def _on_place(self, key: str) -> None:
+        if (path := Path(key)).is_absolute():
+            self._guarded(partial(self.studio.open_workspace, path))()
 
     def _guarded(self, slot: Callable[[], None]) -> Callable[[], None]:
         """Bad input becomes a dialog."""
@@ -154,8 +165,9 @@ class Commands(QObject):
         recent = [Path(text) for text in store.texts("recent") if Path(text) not in (here, *ready)]
         self.studio.window.train_page.empty.show_places(
             (
-                ("Ready-made workspaces", [(_title(path), str(path)) for path in ready]),
-                ("Recent", [(path.name, str(path)) for path in recent if path.is_dir()][:4]),
+                self.shipped.group,
+                ("Ready-made workspaces", [_folder(_title(path), path) for path in ready]),
+                ("Recent", [_folder(path.name, path) for path in recent if path.is_dir()][:4]),
             )
         )
 

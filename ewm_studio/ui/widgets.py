@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
@@ -339,6 +340,15 @@ class Segments(QWidget):
         self._buttons[key].setChecked(True)
 
 
+class Place(NamedTuple):
+    """Where an empty page may lead: text of its button, its key, its name for those who cannot see, and its tip."""
+
+    text: str
+    key: str
+    name: str
+    tip: str
+
+
 class EmptyState(QWidget):
     """What a page says while it has nothing to show, with the button that changes it, and other places to go."""
 
@@ -373,8 +383,8 @@ class EmptyState(QWidget):
             self._words.setText(text)
             self._fit_words()
 
-    def show_places(self, groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> None:
-        """Offer places by (text, key) under a title each; a title without places is left out."""
+    def show_places(self, groups: Sequence[tuple[str, Sequence[Place]]]) -> None:
+        """Offer places under a title each; a title without places is left out."""
         while (item := self._places.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
@@ -385,9 +395,9 @@ class EmptyState(QWidget):
                 continue
             line = QWidget()
             inside = row(None, label(title, "secondary"), spacing=6)
-            for text, key in places:
-                made = button(text, "pill", key, partial(self.asked.emit, key))
-                made.setAccessibleName(f"Open {text}")
+            for place in places:
+                made = button(place.text, "pill", place.tip, partial(self.asked.emit, place.key))
+                made.setAccessibleName(place.name)
                 inside.addWidget(made)
             inside.addStretch(1)
             line.setLayout(inside)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ewm_studio.errors import UserError
 from ewm_studio.ui.models.latent_space import Trace, trace_of
-from ewm_studio.workspace.replays import Evaluation, Replay, ReplayInfo, load_replay
+from ewm_studio.workspace.replays import MODEL_NAME, Evaluation, Replay, ReplayInfo, load_replay
 
 if TYPE_CHECKING:
     from ewm_studio.models.agent import Agent
@@ -181,8 +181,9 @@ class Projector:
 
 
 def name_of(evaluation: Evaluation) -> str:
-    """Who played: the run, or the model's file."""
-    return evaluation.run or Path(evaluation.model.name).name
+    """Who played: the run, the model that comes with the studio, or the model's file."""
+    path = Path(evaluation.model.name)
+    return evaluation.run or (path.parent.name if path.name == MODEL_NAME else path.name)
 
 
 def _within(progress: Progress, number: int, count: int, share: float) -> None:
