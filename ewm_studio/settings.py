@@ -113,6 +113,12 @@ class EnvSettings(Settings):
         unit="frames",
         advanced=True,
     )
+    lap_truncates: bool = setting(
+        False,
+        "A finished lap ends a training episode as a time limit does, not as a failure: what driving on would have "
+        "won still counts, so that to finish soon is no loss.",
+        advanced=True,
+    )
     fast: bool = setting(True, "Use the fast, bit-identical CarRacing in place of the stock one.", advanced=True)
     batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = setting(
         8,

@@ -329,3 +329,23 @@ def test_a_reward_above_zero_starts_the_idle_count_anew():
     envs.reset()
     assert not envs.step(np.zeros(1, np.int64)).truncated.any()
     envs.close()
+
+
+def test_a_finished_lap_is_a_truncation_in_training_alone(monkeypatch):
+    from ewm_studio.envs import prepared
+    from ewm_studio.envs.factory import make_prepared_env
+
+    settings = EnvSettings(id="CartPole-v1", lap_truncates=True)
+    ends = {}
+    for training in (True, False):
+        for finished in (True, False):
+            env = make_prepared_env(settings, window=False, training=training)
+            inner = env.env
+            monkeypatch.setattr(
+                inner, "step", lambda a, f=finished: (np.zeros(4, np.float32), 1.0, True, False, {"lap_finished": f})
+            )
+            env = prepared.PreparedEnv(inner, settings, training=training)
+            env.reset(seed=0)
+            ends[training, finished] = env.step(0)[2:4]
+    assert ends[True, True] == (False, True)
+    assert ends[True, False] == ends[False, True] == ends[False, False] == (True, False)

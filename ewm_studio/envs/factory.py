@@ -77,14 +77,14 @@ def make_training_env(settings: EnvSettings) -> gym.Env:
     return make_prepared_env(settings)
 
 
-def make_prepared_env(settings: EnvSettings, window: bool = True, idle_limit: int | None = None) -> PreparedEnv:
+def make_prepared_env(settings: EnvSettings, window: bool = True, training: bool = False) -> PreparedEnv:
     """`make_training_env`; without `window`, nothing but `settings.pixels` makes it render; see `PreparedEnv`."""
     render_mode: str | None = settings.render_mode if window else None
     if render_mode == "rgb_array" and "rgb_array" not in _render_modes(settings.id):
         render_mode = None
     env = _make(settings.id, settings.pixels, settings.fast, render_mode, settings.max_episode_steps, checks=False)
     try:
-        return PreparedEnv(env, settings, window and settings.render_mode == "human", idle_limit)
+        return PreparedEnv(env, settings, window and settings.render_mode == "human", training)
     except BaseException:
         env.close()
         raise

@@ -131,7 +131,7 @@ class EnvGroup:
 
     def _make(self, i: int) -> PreparedEnv:
         shown = self._window and self.indices[i] == 0
-        return make_prepared_env(self.settings, window=shown, idle_limit=self.settings.idle_limit)
+        return make_prepared_env(self.settings, window=shown, training=True)
 
     def _renew(self, i: int) -> PreparedEnv:
         """Another object in place of an environment that may remember what was."""

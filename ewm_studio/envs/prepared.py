@@ -23,18 +23,19 @@ class PreparedEnv(gym.Wrapper):
     environment that draws its own observation on request (the fast CarRacing: attribute `draw`, method `frame()`)
     draws only what is observed. Box2D worlds are made anew for every episode.
 
+    With `training`, episodes also end as `settings.idle_limit` and `settings.lap_truncates` say.
+
     Attributes:
         history_free: whether the present episode depends on its seed and actions alone, as far as Box2D goes.
     """
 
-    def __init__(
-        self, env: gym.Env, settings: EnvSettings, window: bool = False, idle_limit: int | None = None
-    ) -> None:
+    def __init__(self, env: gym.Env, settings: EnvSettings, window: bool = False, training: bool = False) -> None:
         super().__init__(env)
         # An environment that renders for its observer cannot open its own window as well.
         self._window = _Window(env.metadata.get("render_fps") or 30) if window and settings.pixels else None
         self.repeat = settings.action_repeat
-        self.idle_limit = idle_limit
+        self.idle_limit = settings.idle_limit if training else None
+        self.lap_truncates = settings.lap_truncates and training
         self._idle = 0  # frames since the last reward above zero
         self.pixels = settings.pixels
         self.history_free = True
@@ -47,7 +48,7 @@ class PreparedEnv(gym.Wrapper):
         raw_space = picture_space(env) if self.pixels else env.observation_space
         self.preprocessor = Preprocessor(raw_space, settings)
         self.observation_space = self.preprocessor.space
-        if not (self.pixels or self._draws or self.repeat > 1 or idle_limit):
+        if not (self.pixels or self._draws or self.repeat > 1 or self.idle_limit or self.lap_truncates):
             self.step = self._plain_step()  # type: ignore[method-assign, assignment]
 
     def _plain_step(self) -> Callable[[Any], tuple[np.ndarray, float, bool, bool, dict[str, Any]]]:
@@ -90,6 +91,8 @@ class PreparedEnv(gym.Wrapper):
             frames += 1
         if self.repeat > 1:
             info = {**info, "frames": frames}
+        if self.lap_truncates and terminated and info.get("lap_finished"):
+            terminated, truncated = False, True
         if self.idle_limit is not None:
             self._idle = 0 if total > 0 else self._idle + frames
             truncated = truncated or self._idle >= self.idle_limit
