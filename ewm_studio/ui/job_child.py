@@ -62,6 +62,7 @@ class Job:
                 yield from training.live(experiment, workspace, control, feed or LiveFeed())
                 return
             if self.kind == "infer":
+                workspace.make()  # what is played in the window is kept, to be watched there
                 experiment = self._as_the_model_was_made(experiment, workspace)
             yield from getattr(training, self.kind)(experiment, workspace, control)
 

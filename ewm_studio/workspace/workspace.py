@@ -93,6 +93,17 @@ class Workspace:
         """Where deleted runs go; emptying it is up to the user."""
         return self.path / "bin"
 
+    def make(self) -> None:
+        """Make the workspace's folder, if it does not exist.
+
+        Raises:
+            UserError: it cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
     def create_run(
         self, env_id: str, job: str, experiment_toml: str, parts: Mapping[str, Any] | None = None, seed: int = 0
     ) -> Run:
