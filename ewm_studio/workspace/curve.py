@@ -19,11 +19,15 @@ COLORS = "#2563eb", "#d97706", "#0d9488", "#7c3aed", "#be185d", "#4d7c0f", "#475
 
 @dataclass(frozen=True)
 class Line:
-    """One run's curve: its name, and where it stood, two arrays (N,)."""
+    """One run's curve: its name, where it stood, two arrays (N,), and its colour, else one of its own.
+
+    Lines of one name are explained once.
+    """
 
     label: str
     x: np.ndarray
     y: np.ndarray
+    color: str = ""
 
 
 def draw_curves(path: Path, lines: Sequence[Line], x_title: str, y_title: str) -> None:
@@ -52,9 +56,11 @@ def draw_curves(path: Path, lines: Sequence[Line], x_title: str, y_title: str) -
     pen.text((left + 8 * SMOOTHER, top + 4 * SMOOTHER), y_title, INK, font, "lt")
     key_x = float(left)
     for number, line in enumerate(lines):
-        color = COLORS[number % len(COLORS)]
+        color = line.color or COLORS[number % len(COLORS)]
         points = [(across(x), down(y)) for x, y in zip(line.x.tolist(), line.y.tolist(), strict=True)]
         pen.line(points, color, 2 * SMOOTHER, "curve")
+        if line.label in (other.label for other in lines[:number]):
+            continue
         pen.line(
             [(key_x, height - 16 * SMOOTHER), (key_x + 16 * SMOOTHER, height - 16 * SMOOTHER)], color, 3 * SMOOTHER
         )

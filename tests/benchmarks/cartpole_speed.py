@@ -3,9 +3,8 @@
     uv run python -m tests.benchmarks.cartpole_speed [--steps 50000] [--rounds 3]
 
 Each round times every side once, in turn; the table gives each side's median and the median of the ratios round by
-round, so that a machine that slows down or speeds up in between does not decide. SB3's PPO has the zoo's settings for
-CartPole-v1 (8 environments, 32 steps, 20 epochs, batch 256, gamma 0.98, lambda 0.8, learning rate 1e-3 linear);
-RecurrentPPO has the zoo's ppo_lstm settings for CartPole without velocities, and a smaller budget, since it is slow.
+round, so that a machine that slows down or speeds up in between does not decide. The peers have the zoo's settings
+(`peers/recipes.py`); RecurrentPPO gets a smaller budget, since it is slow.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from ewm_studio.settings import Experiment
 from ewm_studio.training import train
 from ewm_studio.training.events import Finished
 from ewm_studio.workspace import Workspace
+from tests.benchmarks.peers import recipes
 
 RECURRENT_SHARE = 8  # RecurrentPPO gets this fraction of the steps
 
@@ -37,56 +37,9 @@ def ours(memory: str, steps: int) -> float:
     raise RuntimeError("the run did not finish")
 
 
-def sb3(steps: int) -> float:
-    """Steps a second of Stable-Baselines3's PPO."""
-    from stable_baselines3 import PPO
-    from stable_baselines3.common.env_util import make_vec_env
-
-    envs = make_vec_env("CartPole-v1", n_envs=8, seed=0)
-    model = PPO(
-        "MlpPolicy",
-        envs,
-        n_steps=32,
-        batch_size=256,
-        gae_lambda=0.8,
-        gamma=0.98,
-        n_epochs=20,
-        ent_coef=0.0,
-        learning_rate=lambda left: left * 1e-3,
-        clip_range=lambda left: left * 0.2,
-        device="cpu",
-        seed=0,
-    )
-    return timed(lambda: model.learn(steps), lambda: model.num_timesteps)
-
-
-def sb3_recurrent(steps: int) -> float:
-    """Steps a second of sb3-contrib's RecurrentPPO."""
-    from sb3_contrib import RecurrentPPO
-    from stable_baselines3.common.env_util import make_vec_env
-
-    envs = make_vec_env("CartPole-v1", n_envs=8, seed=0)
-    model = RecurrentPPO(
-        "MlpLstmPolicy",
-        envs,
-        n_steps=32,
-        batch_size=256,
-        gae_lambda=0.8,
-        gamma=0.98,
-        n_epochs=20,
-        ent_coef=0.0,
-        learning_rate=lambda left: left * 1e-3,
-        clip_range=lambda left: left * 0.2,
-        policy_kwargs={
-            "ortho_init": False,
-            "activation_fn": torch.nn.ReLU,
-            "lstm_hidden_size": 64,
-            "enable_critic_lstm": True,
-            "net_arch": {"pi": [64], "vf": [64]},
-        },
-        device="cpu",
-        seed=0,
-    )
+def sb3(steps: int, recurrent: bool) -> float:
+    """Steps a second of Stable-Baselines3's PPO, or sb3-contrib's RecurrentPPO."""
+    model = recipes.cartpole("CartPole-v1", 0, recurrent)
     return timed(lambda: model.learn(steps), lambda: model.num_timesteps)
 
 
@@ -106,12 +59,12 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     sides: dict[str, Callable[[], float]] = {
-        "SB3 PPO": lambda: sb3(args.steps),
+        "SB3 PPO": lambda: sb3(args.steps, recurrent=False),
         "EWM NoMemory": lambda: ours("NoMemory", args.steps),
         "EWM LSTMMemory": lambda: ours("LSTMMemory", args.steps),
     }
     if not args.no_recurrent:
-        sides["sb3-contrib RecurrentPPO"] = lambda: sb3_recurrent(args.steps // RECURRENT_SHARE)
+        sides["sb3-contrib RecurrentPPO"] = lambda: sb3(args.steps // RECURRENT_SHARE, recurrent=True)
     speeds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(args.rounds):
         for name, run in sides.items():
