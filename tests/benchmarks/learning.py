@@ -1,7 +1,7 @@
 """How well the defaults learn, over several seeds.
 
     uv run python -m tests.benchmarks.learning cartpole  # defaults, 5 seeds, 100,000 steps
-    uv run python -m tests.benchmarks.learning novel     # CartPole without velocities, 3 seeds, 300,000 steps
+    uv run python -m tests.benchmarks.learning novel     # CartPole without velocities, 5 seeds, 300,000 steps
 
 Each run is trained with the defaults and its best checkpoint is played greedily for 100 episodes that training never
 saw. The table gives every seed, then mean and spread; nothing is picked.
@@ -13,28 +13,19 @@ import argparse
 import tempfile
 from pathlib import Path
 from statistics import mean, pstdev
-from typing import Any
 
 import torch
 
 from ewm_studio.settings import Experiment
 from ewm_studio.training import infer, train
-from ewm_studio.training.events import Finished
 from ewm_studio.workspace import Workspace
+from tests.jobs import finish
 
 PLAY_SEED = 1_000_000  # far from every training seed
 TASKS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
     "cartpole": ("CartPole-v1", 100_000, 5, ("NoMemory",)),
-    "novel": ("ewm_studio/CartPoleNoVel-v1", 300_000, 3, ("LSTMMemory", "TemporalTransformer", "NoMemory")),
+    "novel": ("ewm_studio/CartPoleNoVel-v1", 300_000, 5, ("LSTMMemory", "TemporalTransformer", "NoMemory")),
 }
-
-
-def result(events: Any) -> dict[str, Any]:
-    """A job's result."""
-    for event in events:
-        if isinstance(event, Finished):
-            return event.result
-    raise RuntimeError("the job did not finish")
 
 
 def main() -> None:
@@ -57,11 +48,11 @@ def main() -> None:
             )
             with tempfile.TemporaryDirectory() as folder:
                 workspace = Workspace(Path(folder))
-                trained = result(train(experiment, workspace))
+                trained = finish(train(experiment, workspace))
                 asked = experiment.with_values(
                     ("start.load_path", trained["checkpoint"]), ("infer.episodes", 100), ("run.seed", PLAY_SEED)
                 )
-                played = result(infer(asked, workspace))
+                played = finish(infer(asked, workspace))
             scores.append(played["mean"])
             print(
                 f"{memory:20} seed {seed}: greedy {played['mean']:6.1f} +- {played['std']:5.1f} (least "
