@@ -211,14 +211,16 @@ def test_a_worker_that_dies_or_hangs(action: int, said: str, monkeypatch: pytest
     envs.close()
 
 
-def test_an_interrupt_of_the_terminal_leaves_workers_to_the_run() -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="there a signal ends a process, whatever it wants")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_leaves_workers_to_the_run(number: int) -> None:
     envs = make_vector(EnvSettings(id=TROUBLE, batch_size=2, workers=2), seed=0)
     assert isinstance(envs, WorkerVectorEnvs)
     try:
         envs.reset()
         for worker in envs._workers:
             assert worker._process.pid is not None
-            os.kill(worker._process.pid, signal.SIGINT)
+            os.kill(worker._process.pid, number)
         envs.step(np.array([0, 0]))
     finally:
         envs.close()

@@ -218,6 +218,8 @@ def _serve(
 ) -> None:
     """A worker's life: answer requests until the pipe closes."""
     become_worker()
+    # What asks a whole group of processes to end, as a service's stop does, asks the run, which saves first.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(EOFError, OSError):
         try:
             _answer_all(pipe, settings, seed, indices, memory, layout, spec)
