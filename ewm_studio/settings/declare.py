@@ -1,0 +1,54 @@
+"""How a setting is declared, and what every group of settings shares."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Command = Literal["train", "pretrain", "infer", "record"]
+EVERY: tuple[Command, ...] = ("train", "pretrain", "infer", "record")
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    flag: str = "",
+    commands: tuple[Command, ...] = EVERY,
+    advanced: bool = False,
+    **constraints: Any,
+) -> Any:
+    """One declared setting.
+
+    Args:
+        default: its default value.
+        help: one sentence; shown as tooltip and in `--help`.
+        unit: what the number counts, shown inside the field ("steps", "frames/s").
+        flag: its flag on the command line, without the dashes; none means `--set section.field=value` only.
+        commands: the commands on which the flag has a meaning.
+        advanced: shown only on request.
+        constraints: pydantic's `ge`, `gt`, `le`, `lt`, ...
+    """
+    extra: dict[str, Any] = {"unit": unit, "flag": flag, "commands": list(commands), "advanced": advanced}
+    return Field(default, description=help, json_schema_extra=extra, **constraints)
+
+
+class Settings(BaseModel):
+    """Base of every group of settings: unknown names, NaN and infinity are refused, also on assignment."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_none(cls, values: Any) -> Any:
+        """TOML has no null: an empty string stands for it wherever a setting may be empty."""
+        if not isinstance(values, dict):
+            return values
+        optional = {n for n, f in cls.model_fields.items() if type(None) in get_args(f.annotation)}
+        return {name: None if value == "" and name in optional else value for name, value in values.items()}
+
+
+class ComponentSettings(Settings):
+    """Base of a component's own settings; each component declares a subclass beside its module."""

@@ -1,0 +1,150 @@
+"""All settings of a run together: read, written, checked, and what is wrong with them in one line."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ewm_studio.errors import UserError, nearest
+from ewm_studio.settings.declare import Settings
+from ewm_studio.settings.learning import (
+    PPOSettings,
+    PretrainSettings,
+    TrainSettings,
+    WarmUpSettings,
+    WorldModelSettings,
+)
+from ewm_studio.settings.running import EnvSettings, InferSettings, RunSettings, StartSettings
+
+
+class ComponentChoice(BaseModel):
+    """A component by name and the settings given for it; the registry checks them against the component."""
+
+    model_config = ConfigDict(extra="allow", validate_assignment=True)
+
+    name: str = Field("auto", description="Name of the component; auto picks one that fits.")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The component's own settings as given, unchecked."""
+        return dict(self.model_extra or {})
+
+
+class Experiment(Settings):
+    """Everything that fixes a run."""
+
+    env: EnvSettings = Field(default_factory=EnvSettings)
+    vision: ComponentChoice = Field(default_factory=ComponentChoice)
+    memory: ComponentChoice = Field(default_factory=ComponentChoice)
+    controller: ComponentChoice = Field(default_factory=ComponentChoice)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    ppo: PPOSettings = Field(default_factory=PPOSettings)
+    world_model: WorldModelSettings = Field(default_factory=WorldModelSettings)
+    warm_up: WarmUpSettings = Field(default_factory=WarmUpSettings)
+    pretrain: PretrainSettings = Field(default_factory=PretrainSettings)
+    infer: InferSettings = Field(default_factory=InferSettings)
+    start: StartSettings = Field(default_factory=StartSettings)
+    run: RunSettings = Field(default_factory=RunSettings)
+    versions: dict[str, str] = Field(
+        default_factory=dict, description="What the run was made with; written, never read."
+    )
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Self:
+        if self.train.total_steps is None and self.train.epochs is None and self.train.patience is None:
+            raise ValueError("a run needs an end: give train.total_steps, train.epochs or train.patience")
+        if 0 < self.world_model.frame_buffer < self.warm_up.random_frames:
+            raise ValueError("warm_up.random_frames do not fit: give a world_model.frame_buffer of as many frames")
+        return self
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], source: str = "settings") -> Experiment:
+        """Build from nested values, turning pydantic's report into one clear line.
+
+        Raises:
+            UserError: naming the setting, what was found and what would be right.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise UserError(explain(error, source)) from None
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Experiment:
+        """Read an `experiment.toml`.
+
+        Raises:
+            UserError: the file is missing, is no TOML, or holds a bad setting.
+        """
+        path = Path(path)
+        return cls.from_dict(read_toml(path), source=str(path))
+
+    def to_toml(self) -> str:
+        """All settings as TOML, which has no null: an empty setting is an empty string, read back as None."""
+        return tomli_w.dumps(_none_to_empty(self.model_dump(mode="json")))
+
+    def with_values(self, *overrides: tuple[str, Any], source: str = "settings") -> Experiment:
+        """A copy with `section.field` paths set to new values, checked as a whole."""
+        values = self.model_dump(mode="json")
+        for path, value in overrides:
+            section, _, field = path.partition(".")
+            if not field or "." in field or section not in values or section == "versions":
+                known = [f"{s}.{f}" for s, group in values.items() if isinstance(group, dict) for f in group]
+                raise UserError(f"{source}: no setting '{path}'; {nearest(path, known)}")
+            values[section][field] = value
+        return Experiment.from_dict(values, source)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file; a missing or damaged one is a `UserError`."""
+    try:
+        values = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a TOML file ({error})") from None
+    return values
+
+
+def explain(error: ValidationError, source: str) -> str:
+    """The first of pydantic's complaints as one line: what, where, what to do."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"] if not _is_union_branch(part))
+    if first["type"] == "extra_forbidden":
+        known = _known_fields(error.title, first["loc"])
+        return f"{source}: no setting '{where}'; {nearest(where, known)}"
+    messages = {
+        e["msg"]
+        for e in error.errors(include_url=False)
+        if ".".join(str(p) for p in e["loc"] if not _is_union_branch(p)) == where
+    }
+    text = " or ".join(sorted(m.removeprefix("Value error, ") for m in messages)).replace("Input should", "should")
+    found = "" if not where else f" (found {first['input']!r:.80})"
+    return f"{source}: {where + ' ' if where else ''}{text}{found}"
+
+
+def _is_union_branch(part: str | int) -> bool:
+    """pydantic puts the tried branch of a union into the location: `int`, `literal['auto']`."""
+    return isinstance(part, str) and (
+        part in {"int", "float", "str", "bool", "constrained-int"} or part.startswith("literal[")
+    )
+
+
+def _known_fields(title: str, location: tuple[str | int, ...]) -> list[str]:
+    sections = {n: f.annotation for n, f in Experiment.model_fields.items()}
+    if len(location) == 1 and title == "Experiment":
+        return list(sections)
+    model = sections.get(str(location[0]))
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return [f"{location[0]}.{name}" for name in model.model_fields]
+    return []
+
+
+def _none_to_empty(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: _none_to_empty(v) if isinstance(v, dict) else ("" if v is None else v) for k, v in values.items()}

@@ -1,0 +1,188 @@
+"""Settings of the surroundings of a run: its environment, its start, seed and files, and how a model is played."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ewm_studio.settings.declare import EVERY, Settings, setting
+
+
+class EnvSettings(Settings):
+    """The environment, how its observations are prepared, and how many run side by side."""
+
+    id: str = setting(
+        "CartPole-v1", "Environment: any registered Gymnasium id, or module:Id-v0.", flag="env", min_length=1
+    )
+    pixels: bool = setting(
+        False, "Observe the environment's rendered picture instead of its own observation.", flag="pixels"
+    )
+    action_repeat: int = setting(
+        1,
+        "Times each action is applied; rewards are summed.",
+        unit="frames",
+        flag="action-repeat",
+        ge=1,
+        le=100,
+    )
+    image_size: int = setting(
+        64,
+        "Pictures are resized to this many pixels a side before vision sees them.",
+        unit="pixels",
+        ge=8,
+        le=512,
+    )
+    crop_top: int = setting(
+        0, "Rows cut off the top of the picture before it is resized.", unit="pixels", ge=0, le=100_000, advanced=True
+    )
+    crop_bottom: int = setting(
+        0,
+        "Rows cut off the bottom (12 removes CarRacing's instruments).",
+        unit="pixels",
+        ge=0,
+        le=100_000,
+        advanced=True,
+    )
+    crop_left: int = setting(0, "Columns cut off the left.", unit="pixels", ge=0, le=100_000, advanced=True)
+    crop_right: int = setting(0, "Columns cut off the right.", unit="pixels", ge=0, le=100_000, advanced=True)
+    grayscale: bool = setting(False, "Drop the colours of the picture.", advanced=True)
+    max_episode_steps: int | None = setting(
+        None,
+        "Truncate an episode after this many steps of the environment; empty keeps the environment's own limit.",
+        unit="steps",
+        ge=1,
+        le=1_000_000_000,
+        advanced=True,
+    )
+    idle_limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = setting(
+        None,
+        "Truncate a training episode after this many frames without a reward above zero, so that little time goes "
+        "into being stuck; never while a model is played. Empty: never.",
+        unit="frames",
+        advanced=True,
+    )
+    lap_truncates: bool = setting(
+        False,
+        "A finished lap ends a training episode as a time limit does, not as a failure: what driving on would have "
+        "won still counts, so that to finish soon is no loss.",
+        advanced=True,
+    )
+    fast: bool = setting(True, "Use the fast, bit-identical CarRacing in place of the stock one.", advanced=True)
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = setting(
+        8,
+        "Environments that run in parallel; auto finds the number by a short measurement.",
+        unit="environments",
+        flag="batch-size",
+        commands=("train", "pretrain", "record"),
+    )
+    workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = setting(
+        "auto",
+        "Processes the environments are spread over; 0 runs them inside this one; auto decides by what a step costs.",
+        unit="processes",
+        advanced=True,
+    )
+    render_mode: Literal["human", "rgb_array"] = setting(
+        "rgb_array", "human opens the environment's own window; rgb_array shows nothing.", flag="render-mode"
+    )
+
+
+class RunSettings(Settings):
+    """Seed, device, and what a run writes."""
+
+    seed: int = setting(0, "One seed fixes everything that is random.", flag="seed", ge=0, le=2**32 - 1)
+    device: str = setting(
+        "auto",
+        "Where the models compute: auto, cpu, cuda, cuda:1, mps.",
+        flag="device",
+        pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$",
+    )
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = setting(
+        "auto",
+        "CPU threads PyTorch uses; auto takes 1 for small models and every core for pictures.",
+        unit="threads",
+        advanced=True,
+    )
+    save_freq: int = setting(
+        20,
+        "Epochs between two checkpoints.",
+        unit="epochs",
+        flag="save-freq",
+        commands=("train", "pretrain"),
+        ge=1,
+        le=1_000_000_000,
+    )
+    keep_checkpoints: int = setting(
+        3, "Latest checkpoints that are kept besides the best one.", ge=1, le=1_000_000, advanced=True
+    )
+    log_freq: int = setting(
+        1,
+        "Epochs between two logged rows of metrics.",
+        unit="epochs",
+        flag="log-freq",
+        commands=("train", "pretrain"),
+        ge=1,
+        le=1_000_000_000,
+    )
+    tensorboard: bool = setting(
+        False,
+        "Also write TensorBoard files: losses, rewards, gradient norms, reconstructions.",
+        flag="tensorboard",
+        commands=("train", "pretrain"),
+    )
+
+
+class StartSettings(Settings):
+    """What a run starts from and where its model goes."""
+
+    load_path: str | None = setting(
+        None,
+        "Model to start from: a .safetensors file, a run's folder, or a run's name; its components are used.",
+        flag="load-path",
+        commands=EVERY,
+    )
+    patch_load_path: str | None = setting(
+        None, "Second model, from which the parts named by patch are taken.", flag="patch-load-path", commands=EVERY
+    )
+    patch: str | None = setting(
+        None, "Parts to take from the second model: any of v, m, c.", flag="patch", commands=EVERY, pattern="^[vmc, ]*$"
+    )
+    save_path: str | None = setting(
+        None,
+        "Also save the final model to this .safetensors file.",
+        flag="save-path",
+        commands=("train", "pretrain"),
+    )
+
+
+class InferSettings(Settings):
+    """How a saved model is played."""
+
+    episodes: int = setting(
+        10,
+        "Episodes to play.",
+        unit="episodes",
+        flag="episodes",
+        commands=("infer",),
+        ge=1,
+        le=1_000_000,
+    )
+    greedy: bool = setting(
+        True,
+        "Take the likeliest action; --sample draws from the policy instead.",
+        flag="greedy",
+        commands=("infer", "record"),
+    )
+    keep_replays: bool = setting(
+        True,
+        "Keep every episode's seed and actions in the workspace, where there is one, to watch it again.",
+        flag="keep-replays",
+        commands=("infer",),
+    )
+    video: str | None = setting(
+        None,
+        "Film the first episode, beside what the model saw of it and expected: an .mp4 or .gif file.",
+        flag="video",
+        commands=("infer",),
+        advanced=True,
+    )
