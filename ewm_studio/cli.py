@@ -163,6 +163,7 @@ def _run_card(words: list[str]) -> int:
                 control,
                 episodes=options.episodes,
                 seed=options.seed,
+                marks=options.marks,
                 limits=options.limits,
             ),
             workspace.path,
@@ -223,6 +224,9 @@ def card_parser() -> Any:
     parser.add_argument("--out", metavar="FOLDER", required=True, help="Takes model, settings, card and curve.")
     parser.add_argument("--episodes", type=_count, default=100, help="Episodes each plays in each way (default 100).")
     parser.add_argument("--seed", type=int, default=100_000, help="Seed of the first episode (default 100000).")
+    parser.add_argument(
+        "--marks", type=float, nargs="*", default=(), help="Rewards of which the card says when training passed them."
+    )
     parser.add_argument("--limits", metavar="TEXT", default="", help="What it cannot do, in words.")
     add_place(parser)
     return parser

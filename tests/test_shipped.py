@@ -21,6 +21,7 @@ from tests.jobs import experiment, finish
 
 NAMES = ("carracing", "cartpole", "cartpole-without-velocities")
 EPISODES = 4
+MARKS = (15, 1e6)  # passed, and out of reach
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,9 @@ def names(workspace) -> list[str]:
 def card(workspace, tmp_path_factory):
     """The folder of a card, and the job's result."""
     folder = tmp_path_factory.mktemp("shipped") / "pole"
-    result = finish(write_card(names(workspace)[:2], folder, workspace, episodes=EPISODES, limits="Falls over."))
+    result = finish(
+        write_card(names(workspace)[:2], folder, workspace, episodes=EPISODES, marks=MARKS, limits="Falls over.")
+    )
     return folder, result
 
 
@@ -67,6 +70,24 @@ def test_a_cards_figures_are_those_of_playing_its_model(card, workspace):
     assert figures["sha256"] == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert [row["seed"] for row in figures["seeds"]] == [0, 1]
     assert all(row["env_steps"] == 20 * 64 and row["seconds"] > 0 for row in figures["seeds"])
+
+
+def test_a_card_says_when_training_passed_a_mark(card, workspace):
+    folder, _ = card
+    rows = json.loads((folder / "card.json").read_text())["seeds"]
+    for row, name in zip(rows, names(workspace), strict=False):
+        run = workspace.run(name)
+        curve, episodes = run.metrics("reward/mean_100"), run.episodes()
+        first = next(i for i, value in enumerate(curve.value) if value >= MARKS[0])
+        frames = sum(int(n) for n, at in zip(episodes.length, episodes.step, strict=True) if at <= curve.step[first])
+        assert row["marks"]["15"] == {
+            "env_steps": curve.step[first],
+            "frames": frames,
+            "seconds": pytest.approx(curve.seconds[first], abs=0.1),
+        }
+        assert 0 < frames <= curve.step[first]
+        assert row["marks"]["1e+06"] is None
+    assert "| seed | 15 | 1e+06 |" in (folder / "card.md").read_text()
 
 
 def test_a_card_can_be_read_by_people(card):

@@ -26,6 +26,7 @@ from ewm_studio.workspace import Run, Workspace
 from ewm_studio.workspace.curve import Line, draw_curves
 from ewm_studio.workspace.files import write_error
 from ewm_studio.workspace.replays import MODEL_NAME
+from ewm_studio.workspace.run import Episodes, Points
 from ewm_studio.workspace.shipped import CARD
 
 WORST = 5  # episodes that the card names
@@ -42,6 +43,7 @@ def write_card(
     *,
     episodes: int = 100,
     seed: int = 100_000,
+    marks: Sequence[float] = (),
     limits: str = "",
 ) -> Generator[Event, None, None]:
     """Play the best checkpoint of every run, greedily and sampled; ship the one with the best greedy mean.
@@ -53,6 +55,7 @@ def write_card(
         control: asks to stop; nothing is written then.
         episodes: how many each plays in each way.
         seed: of the first of them; training must not have seen these.
+        marks: rewards; the card says when the mean of the last 100 training episodes first reached each.
         limits: what the model cannot do or was not tried on, in words.
 
     Raises:
@@ -65,7 +68,7 @@ def write_card(
     yield RunStarted("infer", "", str(folder), f"card of {len(chosen)} runs, {episodes} unseen episodes each")
     rows: list[dict[str, Any]] = []
     for run, experiment in zip(chosen, experiments, strict=True):
-        row = _training_of(run, experiment)
+        row = _training_of(run, experiment, marks)
         for mode, greedy in MODES.items():
             yield Message(f"{run.name}, {mode}")
             model = workspace.resolve_model(run.folder)
@@ -106,7 +109,7 @@ def _check_alike(runs: list[Run], experiments: list[Experiment]) -> None:
         raise UserError(f"the runs are of seeds {', '.join(map(str, seeds))}: give runs of different seeds")
 
 
-def _training_of(run: Run, experiment: Experiment) -> dict[str, Any]:
+def _training_of(run: Run, experiment: Experiment, marks: Sequence[float]) -> dict[str, Any]:
     """What a run took."""
     curve, episodes = run.metrics("reward/mean_100"), run.episodes()
     if not len(curve.step):
@@ -117,6 +120,20 @@ def _training_of(run: Run, experiment: Experiment) -> dict[str, Any]:
         "frames": int(episodes.length.sum()),
         "episodes": len(episodes.step),
         "seconds": round(float(curve.seconds[-1]), 1),
+        "marks": {f"{mark:g}": _first_at(curve, episodes, mark) for mark in marks},
+    }
+
+
+def _first_at(curve: Points, episodes: Episodes, mark: float) -> dict[str, Any] | None:
+    """When training's mean reward first reached a mark; None if it never did."""
+    reached = np.flatnonzero(curve.value >= mark)
+    if not len(reached):
+        return None
+    step = int(curve.step[reached[0]])
+    return {
+        "env_steps": step,
+        "frames": int(episodes.length[episodes.step <= step].sum()),
+        "seconds": round(float(curve.seconds[reached[0]]), 1),
     }
 
 

@@ -37,6 +37,7 @@ def card_text(name: str, card: dict[str, Any]) -> str:
         "",
         "## What it took",
         *_cost(card),
+        *_marks(card["seeds"]),
         "",
         "## Limits",
         *_limits(card),
@@ -91,6 +92,27 @@ def _cost(card: dict[str, Any]) -> list[str]:
         + ".",
         "All settings: `experiment.toml` beside this card.",
     ]
+
+
+def _marks(rows: list[dict[str, Any]]) -> list[str]:
+    """When each seed's training passed each mark."""
+    marks = list(rows[0]["marks"])
+    if not marks:
+        return []
+    lines = [
+        "",
+        "When the mean of the last 100 training episodes, sampled, first reached a mark: minutes, decisions, frames.",
+        "",
+        f"| seed | {' | '.join(marks)} |",
+        "| --- |" + " --- |" * len(marks),
+    ]
+    for row in rows:
+        lines.append(f"| {row['seed']} | {' | '.join(_moment(row['marks'][mark]) for mark in marks)} |")
+    return lines
+
+
+def _moment(at: dict[str, Any] | None) -> str:
+    return f"{at['seconds'] / 60:.1f} min, {at['env_steps']:,}, {at['frames']:,}" if at else "never"
 
 
 def _limits(card: dict[str, Any]) -> list[str]:
