@@ -35,6 +35,7 @@ class PreparedEnv(gym.Wrapper):
         self._window = _Window(env.metadata.get("render_fps") or 30) if window and settings.pixels else None
         self.repeat = settings.action_repeat
         self.idle_limit = settings.idle_limit if training else None
+        self.idle_terminates = settings.idle_terminates
         self.lap_truncates = settings.lap_truncates and training
         self._idle = 0  # frames since the last reward above zero
         self.pixels = settings.pixels
@@ -95,7 +96,8 @@ class PreparedEnv(gym.Wrapper):
             terminated, truncated = False, True
         if self.idle_limit is not None:
             self._idle = 0 if total > 0 else self._idle + frames
-            truncated = truncated or self._idle >= self.idle_limit
+            if self._idle >= self.idle_limit:
+                terminated, truncated = terminated or self.idle_terminates, True
         return total, bool(terminated), bool(truncated), info
 
     def close(self) -> None:

@@ -57,9 +57,15 @@ class EnvSettings(Settings):
     )
     idle_limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = setting(
         None,
-        "Truncate a training episode after this many frames without a reward above zero, so that little time goes "
+        "End a training episode after this many frames without a reward above zero, so that little time goes "
         "into being stuck; never while a model is played. Empty: never.",
         unit="frames",
+        advanced=True,
+    )
+    idle_terminates: bool = setting(
+        False,
+        "The idle_limit ends an episode as a failure after which nothing more is won, not as a time limit does: right "
+        "where who is stuck stays stuck.",
         advanced=True,
     )
     lap_truncates: bool = setting(
