@@ -351,3 +351,14 @@ def test_a_finished_lap_is_a_truncation_in_training_alone(monkeypatch):
             ends[training, finished] = env.step(0)[2:4]
     assert ends[True, True] == (False, True)
     assert ends[True, False] == ends[False, True] == ends[False, False] == (True, False)
+
+
+def test_an_idle_end_is_a_failure_where_it_is_asked_for():
+    settings = EnvSettings(id="Pendulum-v1", batch_size=2, workers=0, idle_limit=30, idle_terminates=True)
+    envs = make_vector(settings, 0)
+    envs.reset()
+    for t in range(1, 61):
+        step = envs.step(np.zeros((2, 1), np.float32))
+        assert step.terminated.all() == (t % 30 == 0)
+        assert not (step.terminated.any() and t % 30)
+    envs.close()
