@@ -104,7 +104,7 @@ class EnvGroup:
                 if terminated or truncated:
                     env = self.indices[i]
                     finals[env] = np.array(obs)
-                    episodes.append(Episode(env, returns[i], lengths[i], self._seeds[i]))
+                    episodes.append(Episode(env, returns[i] - self._envs[i].shaping, lengths[i], self._seeds[i]))
                     self._numbers[i] += 1
                     self._begin(i)
                 else:

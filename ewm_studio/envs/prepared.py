@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from ewm_studio.envs.box2d import renew_world
+from ewm_studio.envs.lap import Lap
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.errors import UserError
 from ewm_studio.settings import EnvSettings
@@ -23,9 +24,11 @@ class PreparedEnv(gym.Wrapper):
     environment that draws its own observation on request (the fast CarRacing: attribute `draw`, method `frame()`)
     draws only what is observed. Box2D worlds are made anew for every episode.
 
-    With `training`, episodes also end as `settings.idle_limit` and `settings.lap_truncates` say.
+    With `training`, episodes also end as `settings.idle_limit` and `settings.lap_truncates` say, and rewards are less
+    `settings.skip_penalty`.
 
     Attributes:
+        shaping: what training has added to the present episode's rewards.
         history_free: whether the present episode depends on its seed and actions alone, as far as Box2D goes.
     """
 
@@ -36,7 +39,10 @@ class PreparedEnv(gym.Wrapper):
         self.repeat = settings.action_repeat
         self.idle_limit = settings.idle_limit if training else None
         self.idle_terminates = settings.idle_terminates
-        self.lap_truncates = settings.lap_truncates and training
+        self.lap_truncates, self.skip_penalty = settings.lap_truncates, settings.skip_penalty
+        self.shaping = 0.0
+        follows = training and (self.lap_truncates or self.skip_penalty > 0) and hasattr(env.unwrapped, "road")
+        self._lap = Lap(env) if follows else None
         self._idle = 0  # frames since the last reward above zero
         self.pixels = settings.pixels
         self.history_free = True
@@ -49,7 +55,7 @@ class PreparedEnv(gym.Wrapper):
         raw_space = picture_space(env) if self.pixels else env.observation_space
         self.preprocessor = Preprocessor(raw_space, settings)
         self.observation_space = self.preprocessor.space
-        if not (self.pixels or self._draws or self.repeat > 1 or self.idle_limit or self.lap_truncates):
+        if not (self.pixels or self._draws or self.repeat > 1 or self.idle_limit or self._lap):
             self.step = self._plain_step()  # type: ignore[method-assign, assignment]
 
     def _plain_step(self) -> Callable[[Any], tuple[np.ndarray, float, bool, bool, dict[str, Any]]]:
@@ -77,8 +83,10 @@ class PreparedEnv(gym.Wrapper):
     def reset_blind(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
         """`reset` without observing."""
         self.history_free = renew_world(self.env)
-        self._idle = 0
+        self._idle, self.shaping = 0, 0.0
         self._raw, info = self.env.reset(seed=seed, options=options)
+        if self._lap is not None:
+            self._lap.begin()
         return info
 
     def step_blind(self, action: Any) -> tuple[float, bool, bool, dict[str, Any]]:
@@ -92,12 +100,16 @@ class PreparedEnv(gym.Wrapper):
             frames += 1
         if self.repeat > 1:
             info = {**info, "frames": frames}
-        if self.lap_truncates and terminated and info.get("lap_finished"):
-            terminated, truncated = False, True
         if self.idle_limit is not None:
             self._idle = 0 if total > 0 else self._idle + frames
             if self._idle >= self.idle_limit:
                 terminated, truncated = terminated or self.idle_terminates, True
+        if self._lap is not None:
+            penalty = self.skip_penalty * self._lap.skipped()
+            total -= penalty
+            self.shaping -= penalty
+            if self.lap_truncates and (self._lap.round or info.get("lap_finished")):
+                terminated, truncated = False, True
         return total, bool(terminated), bool(truncated), info
 
     def close(self) -> None:

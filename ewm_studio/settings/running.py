@@ -70,8 +70,16 @@ class EnvSettings(Settings):
     )
     lap_truncates: bool = setting(
         False,
-        "A finished lap ends a training episode as a time limit does, not as a failure: what driving on would have "
-        "won still counts, so that to finish soon is no loss.",
+        "Of CarRacing: once round the track, a training episode ends as by a time limit, whatever the car left out. To "
+        "finish is no loss then, and nobody learns from a second round, on which the same road is worth nothing.",
+        advanced=True,
+    )
+    skip_penalty: float = setting(
+        0.0,
+        "Of CarRacing: taken from a training reward for every tile of the road that the car drives past without "
+        "touching it, since a lap with one left out never finishes. Rewards that are shown are without it.",
+        ge=0,
+        le=1000,
         advanced=True,
     )
     fast: bool = setting(True, "Use the fast, bit-identical CarRacing in place of the stock one.", advanced=True)

@@ -35,6 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     WHOLE: {},
     "action repeat 8": {"env.action_repeat": 8},
     "no idle limit": {"env.idle_limit": None},
+    "an idle end is a time limit": {"env.idle_terminates": False},
     "a finished lap is an end": {"env.lap_truncates": False},
     "no reward scaling": {"ppo.scale_reward": False},
     "Beta head": {"controller.head": "beta"},
