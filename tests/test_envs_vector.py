@@ -333,26 +333,6 @@ def test_a_reward_above_zero_starts_the_idle_count_anew():
     envs.close()
 
 
-def test_a_finished_lap_is_a_truncation_in_training_alone(monkeypatch):
-    from ewm_studio.envs import prepared
-    from ewm_studio.envs.factory import make_prepared_env
-
-    settings = EnvSettings(id="CartPole-v1", lap_truncates=True)
-    ends = {}
-    for training in (True, False):
-        for finished in (True, False):
-            env = make_prepared_env(settings, window=False, training=training)
-            inner = env.env
-            monkeypatch.setattr(
-                inner, "step", lambda a, f=finished: (np.zeros(4, np.float32), 1.0, True, False, {"lap_finished": f})
-            )
-            env = prepared.PreparedEnv(inner, settings, training=training)
-            env.reset(seed=0)
-            ends[training, finished] = env.step(0)[2:4]
-    assert ends[True, True] == (False, True)
-    assert ends[True, False] == ends[False, True] == ends[False, False] == (True, False)
-
-
 def test_an_idle_end_is_a_failure_where_it_is_asked_for():
     settings = EnvSettings(id="Pendulum-v1", batch_size=2, workers=0, idle_limit=30, idle_terminates=True)
     envs = make_vector(settings, 0)
