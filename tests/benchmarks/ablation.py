@@ -1,6 +1,6 @@
 """What each part of CarRacing's preset is worth: the preset beside itself with one part other, on CarRacing-v3.
 
-    uv run python -m tests.benchmarks.ablation [--steps 50000] [--seeds 1] [--jobs 2] [--only "no idle limit"]
+    uv run python -m tests.benchmarks.ablation [--steps 40000] [--seeds 1] [--jobs 2] [--only "no idle limit"]
 
 Every variant trains from scratch for as many decisions, on one core each, `--jobs` side by side; its last weights then
 play unseen tracks, greedily and sampled. The preset itself runs with two seeds more than the variants, so that the
@@ -85,7 +85,7 @@ def score(name: str, seed: int, steps: int, recording: Path) -> tuple[str, int, 
 def main() -> None:
     """Train all variants and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=50_000)
+    parser.add_argument("--steps", type=int, default=40_000)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", action="append", choices=VARIANTS, help="only these variants")
