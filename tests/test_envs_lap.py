@@ -17,7 +17,7 @@ from tests.track_driver import drive
 SEED = 3  # a short track
 LEFT_OUT = 50
 PENALTY = 10.0
-TRAINED = EnvSettings(id="CarRacing-v3", lap_truncates=True, skip_penalty=PENALTY)
+TRAINED = EnvSettings(id="CarRacing-v3", round_end="cut", skip_penalty=PENALTY)
 
 
 def track(count: int) -> tuple[Lap, Any]:

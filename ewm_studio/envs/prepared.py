@@ -24,7 +24,7 @@ class PreparedEnv(gym.Wrapper):
     environment that draws its own observation on request (the fast CarRacing: attribute `draw`, method `frame()`)
     draws only what is observed. Box2D worlds are made anew for every episode.
 
-    With `training`, episodes also end as `settings.idle_limit` and `settings.lap_truncates` say, and rewards are less
+    With `training`, episodes also end as `settings.idle_limit` and `settings.round_end` say, and rewards are less
     `settings.skip_penalty`.
 
     Attributes:
@@ -39,9 +39,9 @@ class PreparedEnv(gym.Wrapper):
         self.repeat = settings.action_repeat
         self.idle_limit = settings.idle_limit if training else None
         self.idle_terminates = settings.idle_terminates
-        self.lap_truncates, self.skip_penalty = settings.lap_truncates, settings.skip_penalty
+        self.round_end, self.skip_penalty = settings.round_end, settings.skip_penalty
         self.shaping = 0.0
-        follows = training and (self.lap_truncates or self.skip_penalty > 0) and hasattr(env.unwrapped, "road")
+        follows = training and (self.round_end != "played" or self.skip_penalty > 0) and hasattr(env.unwrapped, "road")
         self._lap = Lap(env) if follows else None
         self._idle = 0  # frames since the last reward above zero
         self.pixels = settings.pixels
@@ -108,8 +108,8 @@ class PreparedEnv(gym.Wrapper):
             penalty = self.skip_penalty * self._lap.skipped()
             total -= penalty
             self.shaping -= penalty
-            if self.lap_truncates and (self._lap.round or info.get("lap_finished")):
-                terminated, truncated = False, True
+            if self.round_end != "played" and (self._lap.round or info.get("lap_finished")):
+                terminated, truncated = self.round_end == "final", self.round_end == "cut"
         return total, bool(terminated), bool(truncated), info
 
     def close(self) -> None:

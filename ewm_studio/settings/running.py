@@ -68,10 +68,12 @@ class EnvSettings(Settings):
         "where who is stuck stays stuck.",
         advanced=True,
     )
-    lap_truncates: bool = setting(
-        False,
-        "Of CarRacing: once round the track, a training episode ends as by a time limit, whatever the car left out. To "
-        "finish is no loss then, and nobody learns from a second round, on which the same road is worth nothing.",
+    round_end: Literal["played", "cut", "final"] = setting(
+        "played",
+        "Of CarRacing: what the end of a round is to training. played: an end if every tile of the road was touched, "
+        "else it goes on. cut: the episode ends as by a time limit, so that what driving on would have won counts. "
+        "final: it ends for good. With either, nobody learns from a second round, on which the same road is worth "
+        "nothing.",
         advanced=True,
     )
     skip_penalty: float = setting(

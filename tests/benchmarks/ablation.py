@@ -36,7 +36,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "action repeat 8": {"env.action_repeat": 8},
     "no idle limit": {"env.idle_limit": None},
     "an idle end is a failure": {"env.idle_terminates": True},
-    "no end with the round": {"env.lap_truncates": False},
+    "no end with the round": {"env.round_end": "played"},
     "no penalty for tiles left out": {"env.skip_penalty": 0.0},
     "no reward scaling": {"ppo.scale_reward": False},
     "Beta head": {"controller.head": "beta"},
