@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
+from PIL import Image
 
 CARTPOLE_ENVS = 8
 CARTPOLE_STEPS = 100_000  # the zoo's budget, over which its rates fall to zero
@@ -80,8 +81,19 @@ def carracing(seed: int) -> Any:
 
 def gray_carracing() -> gym.Env:
     """Gymnasium's CarRacing-v3 as the zoo prepares it."""
-    env: gym.Env = SkipFrames(gym.make("CarRacing-v3"), SKIP)
-    return gym.wrappers.GrayscaleObservation(gym.wrappers.ResizeObservation(env, (64, 64)), keep_dim=True)
+    return SmallGray(SkipFrames(gym.make("CarRacing-v3"), SKIP))
+
+
+class SmallGray(gym.ObservationWrapper):
+    """Pictures as 64 x 64 gray, uint8 (64, 64, 1), by Pillow, since Gymnasium's own wrapper needs OpenCV."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.observation_space = spaces.Box(0, 255, (64, 64, 1), np.uint8)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        picture = Image.fromarray(observation).convert("L").resize((64, 64), Image.Resampling.BILINEAR)
+        return np.asarray(picture)[..., None]
 
 
 class SkipFrames(gym.Wrapper):
@@ -90,7 +102,6 @@ class SkipFrames(gym.Wrapper):
     def __init__(self, env: gym.Env, skip: int) -> None:
         super().__init__(env)
         self.skip = skip
-        assert isinstance(env.observation_space, spaces.Box)
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         total = 0.0
