@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 SIZE = 960, 480
-MARGINS = 76, 24, 24, 60  # left, top, right, bottom
+MARGINS = 76, 40, 24, 60  # left, top, right, bottom
 SMOOTHER = 2  # drawn so many times larger and shrunk, for smooth lines
 GROUND, GRID, INK, FAINT = "#ffffff", "#e3e6ea", "#22272e", "#5b6470"
 COLORS = "#2563eb", "#d97706", "#0d9488", "#7c3aed", "#be185d", "#4d7c0f", "#475569", "#0891b2", "#b91c1c", "#a16207"
@@ -53,7 +53,7 @@ def draw_curves(path: Path, lines: Sequence[Line], x_title: str, y_title: str) -
     for tick in x_ticks:
         pen.text((across(tick), height - bottom + 8 * SMOOTHER), f"{tick:,.10g}", FAINT, font, "mt")
     pen.text((width - right, height - 8 * SMOOTHER), x_title, INK, font, "rb")
-    pen.text((left + 8 * SMOOTHER, top + 4 * SMOOTHER), y_title, INK, font, "lt")
+    pen.text((left, top - 12 * SMOOTHER), y_title, INK, font, "lb")
     key_x = float(left)
     for number, line in enumerate(lines):
         color = line.color or COLORS[number % len(COLORS)]

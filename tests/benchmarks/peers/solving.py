@@ -143,6 +143,7 @@ def solve(name: str, seeds: int) -> Table:
     torch.set_num_threads(1)
     sides: dict[str, Callable[[Task, int], Trace]] = {task.peer: theirs, f"EWM Studio {task.memory}": ours}
     traces: dict[str, list[Trace]] = {side: [] for side in sides}
+    _warm_up(task)
     for seed in range(seeds):
         for side, run in sides.items():
             traces[side].append(trace := run(task, seed))
@@ -168,6 +169,14 @@ def solve(name: str, seeds: int) -> Table:
         table.curves += [(side, trace.seconds, trace.scores) for trace in runs]
     table.axes = "seconds of training", f"greedy mean of {EPISODES} episodes"
     return table
+
+
+def _warm_up(task: Task) -> None:
+    """A moment of both sides: what a first use imports, as PyTorch's optimisers do their compiler, is no training."""
+    recipes.cartpole(task.env, 0, task.recurrent).learn(256)
+    short = {"env": {"id": task.env}, "memory": {"name": task.memory}, "train": {"total_steps": 512}}
+    with tempfile.TemporaryDirectory() as folder:
+        finish(train(Experiment.from_dict(short), Workspace(Path(folder))))
 
 
 def _words(task: Task, trace: Trace) -> str:
