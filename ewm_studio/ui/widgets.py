@@ -39,6 +39,7 @@ from ewm_studio.ui import icons
 from ewm_studio.ui.theme import color, theme, ui_font
 
 EMPTY_WIDTH = 380
+PLACES_A_LINE = 2  # as many as fit where the window is at its smallest
 _SEGMENT_PADDING = 28  # pixels beside the text of a choice
 
 
@@ -393,15 +394,22 @@ class EmptyState(QWidget):
         for title, places in groups:
             if not places:
                 continue
-            line = QWidget()
-            inside = row(None, label(title, "secondary"), spacing=6)
-            for place in places:
-                made = button(place.text, "pill", place.tip, partial(self.asked.emit, place.key))
-                made.setAccessibleName(place.name)
-                inside.addWidget(made)
-            inside.addStretch(1)
-            line.setLayout(inside)
-            self._places.addWidget(line)
+            self._add_line([label(title, "secondary")])
+            pills = [self._pill(place) for place in places]
+            for first in range(0, len(pills), PLACES_A_LINE):
+                self._add_line(pills[first : first + PLACES_A_LINE])
+
+    def _pill(self, place: Place) -> QWidget:
+        made = button(place.text, "pill", place.tip, partial(self.asked.emit, place.key))
+        made.setAccessibleName(place.name)
+        return made
+
+    def _add_line(self, widgets: Sequence[QWidget]) -> None:
+        """One more centered line."""
+        line, inside = QWidget(), row(None, *widgets, spacing=6)
+        inside.addStretch(1)
+        line.setLayout(inside)
+        self._places.addWidget(line)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Give the wrapped lines their height, which a centered label is not given by itself."""
