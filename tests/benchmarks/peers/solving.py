@@ -155,7 +155,7 @@ def solve(name: str, seeds: int) -> Table:
     for side, runs in traces.items():
         done = [trace for trace in runs if trace.scores[-1] >= task.solved]
         steps, seconds = [trace.steps[-1] for trace in done], [trace.seconds[-1] for trace in done]
-        each = ", ".join(f"{n:,}" for n in steps), ", ".join(f"{s:.1f}" for s in seconds)
+        each = ", ".join(f"{n:,}" for n in steps) or "none", ", ".join(f"{s:.1f}" for s in seconds) or "none"
         middle = (f"{median(steps):,.0f}", f"{median(seconds):.1f}") if done else ("none", "none")
         table.add(side, f"{len(done)} of {len(runs)}", middle[0], each[0], middle[1], each[1])
     pairs = list(zip(*traces.values(), strict=True))
