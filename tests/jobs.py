@@ -1,6 +1,6 @@
 """Short jobs on the real engine, for tests."""
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from ewm_studio.settings import Experiment
@@ -32,6 +32,15 @@ def finish(events: Iterable[Event]) -> dict[str, Any]:
             result = event.result
     assert result is not None
     return result
+
+
+def returned(generator: Generator[Any, Any, Any]) -> Any:
+    """What a generator comes to."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value
 
 
 def train_until(experiment: Experiment, workspace: Workspace, epochs: int) -> dict[str, Any]:

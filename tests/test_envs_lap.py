@@ -123,6 +123,28 @@ def test_a_finished_lap_ends_training_as_a_time_limit_and_play_for_good(driven):
     assert ends == {True: (False, True), False: (True, False)}
 
 
+def test_random_frames_are_of_the_environment_as_it_is(driven):
+    settings = TRAINED.model_copy(update={"idle_limit": 100, "batch_size": 1, "workers": 0})
+    env = EnvGroup(settings.as_played(), 0, [0])._envs[0]
+    env.reset_blind(seed=SEED)
+    env.unwrapped.road[LEFT_OUT].userData = None  # type: ignore[attr-defined]
+    for action in driven["actions"]:
+        _, terminated, truncated, _ = env.step_blind(action)
+    assert (terminated, truncated, env.shaping) == (False, False, 0)
+    env.close()
+
+
+@pytest.mark.parametrize(("end", "ends"), [("cut", (False, True)), ("final", (True, False))])
+def test_what_the_end_of_a_round_is_is_a_setting(driven, end, ends):
+    env = make_prepared_env(TRAINED.model_copy(update={"round_end": end}), window=False, training=True)
+    env.reset_blind(seed=SEED)
+    env.unwrapped.road[LEFT_OUT].userData = None  # type: ignore[attr-defined]
+    for action in driven["actions"]:
+        _, terminated, truncated, _ = env.step_blind(action)
+    assert (terminated, truncated) == ends
+    env.close()
+
+
 def test_an_episodes_reward_is_told_without_the_penalty(driven):
     group = EnvGroup(TRAINED, 0, [0])
     shape = (1, *group.observation_space.shape)

@@ -16,7 +16,7 @@ from ewm_studio.training.collect import encode_all, find_recordings, frame_store
 from ewm_studio.training.events import EpisodeFinished, JobControl, Metrics, Progress, RunStarted
 from ewm_studio.training.setup import spaces_of
 from ewm_studio.workspace import Workspace
-from tests.jobs import experiment, finish
+from tests.jobs import experiment, finish, returned
 from tests.test_training import same, weights
 
 WARM_UP = {"random_frames": 40, "recording": "shown", "vision_epochs": 1, "memory_epochs": 2, "clone_epochs": 2}
@@ -157,12 +157,3 @@ def test_returns_are_discounted_sums_of_scaled_rewards(pole, tmp_path):
     scale = float(shown.returns[-1])  # one reward of 1 is left
     expected = scale * (1 - 0.9 ** np.arange(len(episode), 0, -1)) / (1 - 0.9)
     np.testing.assert_allclose(shown.returns.numpy(), expected, rtol=1e-4)
-
-
-def returned(generator):
-    """What a generator comes to."""
-    while True:
-        try:
-            next(generator)
-        except StopIteration as end:
-            return end.value

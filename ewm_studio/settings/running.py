@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -101,6 +101,10 @@ class EnvSettings(Settings):
     render_mode: Literal["human", "rgb_array"] = setting(
         "rgb_array", "human opens the environment's own window; rgb_array shows nothing.", flag="render-mode"
     )
+
+    def as_played(self) -> Self:
+        """Without what holds in training only, for data that are of the environment as it is."""
+        return self.model_copy(update={"idle_limit": None, "round_end": "played", "skip_penalty": 0.0})
 
 
 class RunSettings(Settings):

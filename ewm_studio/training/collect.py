@@ -116,7 +116,7 @@ def collect_random(
 
     One seed always gives the same experience, also when a run is resumed.
     """
-    envs = make_vector(experiment.env.model_copy(update={"idle_limit": None}), experiment.run.seed)
+    envs = make_vector(experiment.env.as_played(), experiment.run.seed)
     try:
         rng = np.random.default_rng(np.random.SeedSequence([experiment.run.seed, 0xC0FFEE]))
         policy = RandomPolicy(envs.action_space, envs.num_envs, rng)

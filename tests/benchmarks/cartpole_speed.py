@@ -20,9 +20,9 @@ import torch
 
 from ewm_studio.settings import Experiment
 from ewm_studio.training import train
-from ewm_studio.training.events import Finished
 from ewm_studio.workspace import Workspace
 from tests.benchmarks.peers import recipes
+from tests.jobs import finish
 
 RECURRENT_SHARE = 8  # RecurrentPPO gets this fraction of the steps
 
@@ -31,10 +31,7 @@ def ours(memory: str, steps: int) -> float:
     """Steps a second of this engine with its defaults, learning included, start-up left out."""
     experiment = Experiment.from_dict({"train": {"total_steps": steps}, "memory": {"name": memory}})
     with tempfile.TemporaryDirectory() as folder:
-        for event in train(experiment, Workspace(Path(folder))):
-            if isinstance(event, Finished):
-                return event.result["steps_per_second"]
-    raise RuntimeError("the run did not finish")
+        return finish(train(experiment, Workspace(Path(folder))))["steps_per_second"]
 
 
 def sb3(steps: int, recurrent: bool) -> float:

@@ -26,7 +26,7 @@ from ewm_studio.training.setup import spaces_of
 from ewm_studio.workspace import Workspace
 from tests.benchmarks.peers import recipes
 from tests.benchmarks.peers.report import Table
-from tests.jobs import finish
+from tests.jobs import finish, returned
 
 PRESET = Path(__file__).parents[3] / "resources" / "presets" / "carracing.toml"
 VAE_FRAMES = 5_000
@@ -78,7 +78,7 @@ def vae(rounds: int) -> Table:
     settings = EnvSettings(id="CarRacing-v3", action_repeat=4)
     store = FrameStore((3, 64, 64), np.uint8, 2**30)
     asked = Experiment.from_dict({"env": settings.model_dump()})
-    experience = _value(collect_random(asked, VAE_FRAMES, store, JobControl()))
+    experience = returned(collect_random(asked, VAE_FRAMES, store, JobControl()))
     frames = torch.from_numpy(store.read(np.arange(len(store))))
     torch.manual_seed(0)
     network = ConvVAE(ConvVAE.Settings(), spaces_of(settings).observation)
@@ -141,11 +141,3 @@ def _race(title: str, sides: dict[str, Callable[[], float]], rounds: int, unit: 
         ratios = [speed / other for speed, other in zip(speeds, found[peer], strict=True)]
         table.add(side, f"{median(speeds):,.0f}", "1" if side == peer else f"{median(ratios):.2f}")
     return table
-
-
-def _value(events):
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            return end.value
