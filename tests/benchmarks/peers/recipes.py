@@ -53,23 +53,31 @@ CARRACING: dict[str, Any] = {
     },
     "device": "cpu",
 }
-SKIP = 2  # frames a decision of the zoo's CarRacing
+FRAMES = 1  # a decision of the zoo's CarRacing
 
 
 def cartpole(env: str, seed: int, recurrent: bool) -> Any:
     """PPO (`ppo.yml`) or RecurrentPPO (`ppo_lstm.yml`, CartPoleNoVel-v1) on a CartPole."""
     from sb3_contrib import RecurrentPPO
     from stable_baselines3 import PPO
-    from stable_baselines3.common.env_util import make_vec_env
 
-    envs = make_vec_env(env, n_envs=CARTPOLE_ENVS, seed=seed)
+    envs = cartpole_envs(env, seed, recurrent)
     if recurrent:
         return RecurrentPPO("MlpLstmPolicy", envs, policy_kwargs=dict(SMALL_LSTM), seed=seed, **CARTPOLE)
     return PPO("MlpPolicy", envs, seed=seed, **CARTPOLE)
 
 
+def cartpole_envs(env: str, seed: int, recurrent: bool) -> Any:
+    """CartPoles; RecurrentPPO's with observations and rewards normalised."""
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import VecNormalize
+
+    envs = make_vec_env(env, n_envs=CARTPOLE_ENVS, seed=seed)
+    return VecNormalize(envs, gamma=CARTPOLE["gamma"]) if recurrent else envs
+
+
 def carracing(seed: int) -> Any:
-    """RecurrentPPO (`ppo_lstm.yml`, CarRacing): skip 2, 64 x 64 gray, two pictures stacked, rewards normalised."""
+    """RecurrentPPO (`ppo_lstm.yml`, CarRacing-v3): 64 x 64 gray, two pictures stacked, rewards normalised."""
     from sb3_contrib import RecurrentPPO
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import SubprocVecEnv, VecFrameStack, VecNormalize
@@ -81,7 +89,7 @@ def carracing(seed: int) -> Any:
 
 def gray_carracing() -> gym.Env:
     """Gymnasium's CarRacing-v3 as the zoo prepares it."""
-    return SmallGray(SkipFrames(gym.make("CarRacing-v3"), SKIP))
+    return SmallGray(gym.make("CarRacing-v3"))
 
 
 class SmallGray(gym.ObservationWrapper):
@@ -94,20 +102,3 @@ class SmallGray(gym.ObservationWrapper):
     def observation(self, observation: np.ndarray) -> np.ndarray:
         picture = Image.fromarray(observation).convert("L").resize((64, 64), Image.Resampling.BILINEAR)
         return np.asarray(picture)[..., None]
-
-
-class SkipFrames(gym.Wrapper):
-    """Every action for so many frames, their rewards summed, the last picture observed."""
-
-    def __init__(self, env: gym.Env, skip: int) -> None:
-        super().__init__(env)
-        self.skip = skip
-
-    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        total = 0.0
-        for _ in range(self.skip):
-            obs, reward, terminated, truncated, info = self.env.step(action)
-            total += float(reward)
-            if terminated or truncated:
-                break
-        return obs, total, terminated, truncated, info

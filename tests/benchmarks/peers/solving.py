@@ -100,11 +100,13 @@ def ours(task: Task, seed: int) -> Trace:
 def theirs(task: Task, seed: int) -> Trace:
     """The peer with the zoo's settings, played as often, until it is solved or the zoo's steps are over."""
     from stable_baselines3.common.callbacks import BaseCallback
-    from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.evaluation import evaluate_policy
+    from stable_baselines3.common.vec_env import sync_envs_normalization
 
     trace = Trace()
-    played_in = make_vec_env(task.env, n_envs=recipes.CARTPOLE_ENVS, seed=PLAY_SEED)
+    played_in = recipes.cartpole_envs(task.env, PLAY_SEED, task.recurrent)
+    if task.recurrent:
+        played_in.training = played_in.norm_reward = False
 
     class Evaluate(BaseCallback):
         def __init__(self) -> None:
@@ -126,6 +128,8 @@ def theirs(task: Task, seed: int) -> Trace:
             if solved or (self.num_timesteps < self.next_at and not over):
                 return
             trace.halt()
+            if task.recurrent:
+                sync_envs_normalization(self.training_env, played_in)
             with torch.random.fork_rng():
                 score, _ = evaluate_policy(self.model, played_in, EPISODES, deterministic=True, warn=False)
             trace.note(self.num_timesteps, float(score))

@@ -36,11 +36,11 @@ VAE_BATCH = 64
 def carracing(rounds: int) -> Table:
     """Acting and learning of the preset beside RecurrentPPO, on all cores each."""
     one_rollout = recipes.CARRACING_ENVS * recipes.CARRACING["n_steps"]
-    same = f"EWM Studio, {recipes.SKIP} frames a decision as there"
+    same = f"EWM Studio, {recipes.FRAMES} frame a decision as there"
     sides: dict[str, Callable[[], float]] = {
         "sb3-contrib RecurrentPPO": lambda: _recurrent(one_rollout),
         "EWM Studio, the preset": lambda: _preset(4 * one_rollout, None),
-        same: lambda: _preset(4 * one_rollout, recipes.SKIP),
+        same: lambda: _preset(4 * one_rollout, recipes.FRAMES),
     }
     table = _race(
         "CarRacing-v3, decisions a second of acting and learning together",
