@@ -98,7 +98,8 @@ def model_values(workspace: Workspace, name: str) -> Values:
     path = workspace.resolve_model(name)
     metadata = read_metadata(path)
     try:
-        env = EnvSettings.model_validate(metadata["env"]).model_dump(mode="json", exclude=set(_NOT_THE_MODELS))
+        described = EnvSettings.model_validate(metadata["env"]).describe()
+        env = {name: value for name, value in described.items() if name not in _NOT_THE_MODELS}
         parts = {k: {"name": str(metadata["parts"][k]["name"]), **metadata["parts"][k]["settings"]} for k in COMPONENTS}
     except ValidationError as error:
         raise UserError(explain(error, str(path))) from None

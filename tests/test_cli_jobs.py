@@ -67,6 +67,16 @@ def test_a_loaded_model_keeps_its_observations(result_of):
     assert read_metadata(again["checkpoint"])["env"]["id"] == "ewm_studio/CartPoleNoVel-v1"
 
 
+def test_what_holds_in_training_only_stays_out_of_the_model(result_of, home):
+    trained = result_of("train", *SMALL, "--epochs", "1", "--set", "env.idle_limit=50", "--action-repeat", "2")
+    assert Experiment.from_toml(home / "runs" / trained["run"] / "experiment.toml").env.idle_limit == 50
+    described = read_metadata(trained["checkpoint"])["env"]
+    assert described["action_repeat"] == 2
+    assert not {"idle_limit", "idle_terminates", "round_end", "skip_penalty"} & described.keys()
+    again = result_of("train", *SMALL, "--epochs", "1", "--load-path", trained["run"])
+    assert Experiment.from_toml(home / "runs" / again["run"] / "experiment.toml").env.idle_limit is None
+
+
 def test_record_then_pretrain_then_train(result_of, home):
     recorded = result_of("record", "--frames", "200", "--recording", "r1")
     assert recorded["frames"] == 200

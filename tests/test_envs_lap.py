@@ -123,6 +123,11 @@ def test_a_finished_lap_ends_training_as_a_time_limit_and_play_for_good(driven):
     assert ends == {True: (False, True), False: (True, False)}
 
 
+def test_played_an_environment_has_nothing_of_training():
+    trained = TRAINED.model_copy(update={"idle_limit": 100, "idle_terminates": True, "action_repeat": 3})
+    assert trained.as_played() == EnvSettings(id="CarRacing-v3", action_repeat=3)
+
+
 def test_random_frames_are_of_the_environment_as_it_is(driven):
     settings = TRAINED.model_copy(update={"idle_limit": 100, "batch_size": 1, "workers": 0})
     env = EnvGroup(settings.as_played(), 0, [0])._envs[0]

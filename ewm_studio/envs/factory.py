@@ -14,6 +14,7 @@ from gymnasium.wrappers import HumanRendering
 
 from ewm_studio.envs import register
 from ewm_studio.envs.carracing_known import unknown_source
+from ewm_studio.envs.lap import has_laps
 from ewm_studio.envs.prepared import PreparedEnv, RenderedObservation
 from ewm_studio.envs.spaces import describe
 from ewm_studio.errors import UserError, nearest
@@ -107,11 +108,6 @@ def env_notes(settings: EnvSettings) -> list[str]:
     """
     note = unknown_source() if settings.fast and _is_stock_car_racing(find_spec(settings.id)) else None
     return [note] if note else []
-
-
-def has_laps(env: gym.Env) -> bool:
-    """Whether the info of an episode's last step says `lap_finished` where every tile was visited: CarRacing."""
-    return type(env.unwrapped).__module__ in ("gymnasium.envs.box2d.car_racing", "ewm_studio.envs.carracing")
 
 
 def env_ids() -> list[str]:

@@ -1,4 +1,4 @@
-"""How far round CarRacing's track the car is."""
+"""Laps of CarRacing: whether an environment has them, and how far round the track the car is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 import gymnasium as gym
 
 AHEAD = 30  # tiles; a tile touched further ahead than this was not driven to but came up from behind
+
+
+def has_laps(env: gym.Env) -> bool:
+    """Whether the info of an episode's last step says `lap_finished` where every tile was visited: CarRacing."""
+    return type(env.unwrapped).__module__ in ("gymnasium.envs.box2d.car_racing", "ewm_studio.envs.carracing")
 
 
 class Lap:

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from ewm_studio.envs.box2d import renew_world
-from ewm_studio.envs.lap import Lap
+from ewm_studio.envs.lap import Lap, has_laps
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.errors import UserError
 from ewm_studio.settings import EnvSettings
@@ -41,7 +41,7 @@ class PreparedEnv(gym.Wrapper):
         self.idle_terminates = settings.idle_terminates
         self.round_end, self.skip_penalty = settings.round_end, settings.skip_penalty
         self.shaping = 0.0
-        follows = training and (self.round_end != "played" or self.skip_penalty > 0) and hasattr(env.unwrapped, "road")
+        follows = training and (self.round_end != "played" or self.skip_penalty > 0) and has_laps(env)
         self._lap = Lap(env) if follows else None
         self._idle = 0  # frames since the last reward above zero
         self.pixels = settings.pixels

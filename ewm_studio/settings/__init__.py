@@ -5,7 +5,7 @@ declarations. A component's own settings stand beside the component (`models/*/`
 chosen: `ComponentChoice` holds its name and whatever settings were given, and the registry checks them.
 """
 
-from ewm_studio.settings.declare import EVERY, ComponentSettings, setting
+from ewm_studio.settings.declare import EVERY, ComponentSettings, declared, setting
 from ewm_studio.settings.experiment import ComponentChoice, Experiment, explain, read_toml
 from ewm_studio.settings.learning import (
     PPOSettings,
@@ -30,6 +30,7 @@ __all__ = [
     "TrainSettings",
     "WarmUpSettings",
     "WorldModelSettings",
+    "declared",
     "explain",
     "read_toml",
     "setting",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 Command = Literal["train", "pretrain", "infer", "record"]
 EVERY: tuple[Command, ...] = ("train", "pretrain", "infer", "record")
@@ -18,6 +19,7 @@ def setting(
     flag: str = "",
     commands: tuple[Command, ...] = EVERY,
     advanced: bool = False,
+    training_only: bool = False,
     **constraints: Any,
 ) -> Any:
     """One declared setting.
@@ -29,10 +31,22 @@ def setting(
         flag: its flag on the command line, without the dashes; none means `--set section.field=value` only.
         commands: the commands on which the flag has a meaning.
         advanced: shown only on request.
+        training_only: without meaning where a model is played, hence no part of a model's description.
         constraints: pydantic's `ge`, `gt`, `le`, `lt`, ...
     """
-    extra: dict[str, Any] = {"unit": unit, "flag": flag, "commands": list(commands), "advanced": advanced}
+    extra: dict[str, Any] = {
+        "unit": unit,
+        "flag": flag,
+        "commands": list(commands),
+        "advanced": advanced,
+        "training_only": training_only,
+    }
     return Field(default, description=help, json_schema_extra=extra, **constraints)
+
+
+def declared(info: FieldInfo) -> dict[str, Any]:
+    """What `setting` noted of a field beside its type, default and range; empty for a field declared otherwise."""
+    return info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
 
 
 class Settings(BaseModel):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from ewm_studio.settings.declare import EVERY, Settings, setting
+from ewm_studio.settings.declare import EVERY, Settings, declared, setting
 
 
 class EnvSettings(Settings):
@@ -61,12 +61,14 @@ class EnvSettings(Settings):
         "into being stuck; never while a model is played. Empty: never.",
         unit="frames",
         advanced=True,
+        training_only=True,
     )
     idle_terminates: bool = setting(
         False,
         "The idle_limit ends an episode as a failure after which nothing more is won, not as a time limit does: right "
         "where who is stuck stays stuck.",
         advanced=True,
+        training_only=True,
     )
     round_end: Literal["played", "cut", "final"] = setting(
         "played",
@@ -75,6 +77,7 @@ class EnvSettings(Settings):
         "final: it ends for good. With either, nobody learns from a second round, on which the same road is worth "
         "nothing.",
         advanced=True,
+        training_only=True,
     )
     skip_penalty: float = setting(
         0.0,
@@ -83,6 +86,7 @@ class EnvSettings(Settings):
         ge=0,
         le=1000,
         advanced=True,
+        training_only=True,
     )
     fast: bool = setting(True, "Use the fast, bit-identical CarRacing in place of the stock one.", advanced=True)
     batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = setting(
@@ -104,7 +108,12 @@ class EnvSettings(Settings):
 
     def as_played(self) -> Self:
         """Without what holds in training only, for data that are of the environment as it is."""
-        return self.model_copy(update={"idle_limit": None, "round_end": "played", "skip_penalty": 0.0})
+        return type(self)(**self.describe())
+
+    def describe(self) -> dict[str, Any]:
+        """What a file says of the environment that its model or episode is of: all but what holds in training only."""
+        training_only = {name for name, info in type(self).model_fields.items() if declared(info)["training_only"]}
+        return self.model_dump(mode="json", exclude=training_only)
 
 
 class RunSettings(Settings):

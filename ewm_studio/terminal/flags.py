@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.launch import COMPONENTS, SECTIONS, parse_assignment, read_value
-from ewm_studio.settings import EVERY
+from ewm_studio.settings import EVERY, declared
 
 # Words for the opposite of a switch that read better than `--no-`.
 _OPPOSITES = {"greedy": "sample"}
@@ -58,10 +58,9 @@ def _declared() -> Iterator[Flag]:
             yield Flag(section, f"{section}.name", _COMPONENT_COMMANDS, info, info.default)
             continue
         for name, info in model.model_fields.items():
-            extra = info.json_schema_extra
-            if isinstance(extra, dict) and extra.get("flag"):
-                commands = tuple(str(c) for c in extra["commands"])  # type: ignore[union-attr]
-                yield Flag(str(extra["flag"]), f"{section}.{name}", commands, info, info.default)
+            extra = declared(info)
+            if extra.get("flag"):
+                yield Flag(extra["flag"], f"{section}.{name}", tuple(extra["commands"]), info, info.default)
 
 
 # Flags that are no settings, and the commands that know them.
@@ -259,8 +258,7 @@ def _help(flag: Flag) -> str:
 
 def unit_of(info: FieldInfo) -> str:
     """What a setting's number counts; empty where it counts nothing."""
-    extra = info.json_schema_extra
-    return str(extra.get("unit") or "") if isinstance(extra, dict) else ""
+    return str(declared(info).get("unit", ""))
 
 
 def bounds_of(info: FieldInfo) -> str:

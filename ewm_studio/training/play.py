@@ -16,7 +16,8 @@ import torch
 from gymnasium.envs.registration import EnvSpec
 from safetensors.torch import load, save
 
-from ewm_studio.envs.factory import has_laps, make_training_env
+from ewm_studio.envs.factory import make_training_env
+from ewm_studio.envs.lap import has_laps
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.spaces import space_from_json, space_to_json
 from ewm_studio.envs.vector import worker_count
@@ -139,7 +140,7 @@ def _play_in_processes(
     stop = context.Event()
     # As a model file holds it: PyTorch would hand its tensors over as shared memory.
     weights = save({name: tensor.cpu().contiguous() for name, tensor in agent.world_model.state_dict().items()})
-    description = {**agent.world_model.describe(), "env": settings.model_dump(mode="json")}
+    description = {**agent.world_model.describe(), "env": settings.describe()}
     raw_space = space_to_json(agent.preprocessor.raw_space)
     begin = partial(_begin, weights, description, raw_space, greedy, torch.get_num_threads(), spec, stop)
     waiting: deque[Future[Played | None]] = deque()

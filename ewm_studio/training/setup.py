@@ -149,7 +149,7 @@ def model_metadata(
     description["spaces"]["raw_observation"] = space_to_json(spaces.raw_observation)
     return {
         **description,
-        "env": experiment.env.model_dump(mode="json"),
+        "env": experiment.env.describe(),
         "counters": counters,
         "seed": experiment.run.seed,
         "versions": versions(),

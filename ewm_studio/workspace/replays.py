@@ -168,7 +168,7 @@ class EvaluationWriter:
             "version": VERSION,
             "created": self._created,
             "model": dataclasses.asdict(self._model),
-            "env": replay.env.model_dump(mode="json"),
+            "env": replay.env.describe(),
             "seed": replay.seed,
             "greedy": replay.greedy,
             "reward": sum(replay.reward.tolist()),  # one after the other, as playing adds them up

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ewm_studio.errors import UserError
 from ewm_studio.launch import COMPONENTS, SECTIONS
-from ewm_studio.settings import ComponentChoice, Experiment
+from ewm_studio.settings import ComponentChoice, Experiment, declared
 from ewm_studio.ui.models.fields import Field
 
 Listener = Callable[[str], None]
@@ -144,9 +144,8 @@ class ExperimentDocument:
                 continue
             for name, info in model.model_fields.items():
                 value = getattr(group, name)
-                extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
                 if value != info.get_default(call_default_factory=True):
-                    words += _words(f"{section}.{name}", extra, value, job)
+                    words += _words(f"{section}.{name}", declared(info), value, job)
         return shlex.join(words)
 
     def _tell(self, path: str) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ewm_studio.errors import UserError
-from ewm_studio.settings import explain
+from ewm_studio.settings import declared, explain
 from ewm_studio.ui import format
 
 Kind = Literal["switch", "integer", "number", "choice", "text"]
@@ -144,7 +144,7 @@ def fields_of(section: str, model: type[BaseModel]) -> list[Field]:
 
 def _field(section: str, name: str, info: FieldInfo, model: type[BaseModel]) -> Field:
     path = f"{section}.{name}"
-    extra: dict[str, Any] = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    extra = declared(info)
     kinds, choices = _alternatives(info.annotation)
     low, high = _range(info)
     kind: Kind = "text"
