@@ -111,7 +111,7 @@ def test_a_lap_is_finished_when_the_environment_says_so(finished):
     player.env.reset = reset
     played = player.episode(3, lambda: False)
     player.close()
-    assert played.lap_finished is finished
+    assert played.replay.lap_finished is finished
     assert played.replay.terminated is finished
 
 

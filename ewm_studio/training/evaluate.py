@@ -77,7 +77,7 @@ def infer(
     for played in play(agent, experiment.env, experiment.run.seed, settings.episodes, settings.greedy, control):
         score = played.score
         scores.append(score)
-        laps.append(played.lap_finished)
+        laps.append(played.replay.lap_finished)
         steps += score.steps
         yield from keeper.keep(played.replay)
         first = first or played.replay

@@ -46,15 +46,10 @@ class EpisodeScore:
 
 @dataclass(frozen=True)
 class Played:
-    """One played episode, and what it takes to watch it again.
-
-    Attributes:
-        lap_finished: whether every tile was visited; None where the environment has no laps.
-    """
+    """One played episode, and what it takes to watch it again."""
 
     score: EpisodeScore
     replay: Replay
-    lap_finished: bool | None
 
 
 def play(
@@ -114,12 +109,18 @@ class Player:
             reward += float(gained)
             steps += int(info.get("frames", 1))
             over = terminated or truncated
-        made_by = versions()
         replay = Replay(
-            settings, seed, self.greedy, np.stack(actions), np.array(rewards), steps, bool(terminated), made_by
+            settings,
+            seed,
+            self.greedy,
+            np.stack(actions),
+            np.array(rewards),
+            steps,
+            bool(terminated),
+            bool(info.get("lap_finished", False)) if has_laps(env) else None,
+            versions(),
         )
-        lap = bool(info.get("lap_finished", False)) if has_laps(env) else None
-        return Played(EpisodeScore(seed, reward, steps), replay, lap)
+        return Played(EpisodeScore(seed, reward, steps), replay)
 
     def close(self) -> None:
         """End the environment."""

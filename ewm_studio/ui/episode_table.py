@@ -1,4 +1,4 @@
-"""The episodes of an evaluation in a table: seed, reward, frames."""
+"""The episodes of an evaluation in a table: seed, reward, frames, a tick where the lap was finished."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ewm_studio.ui import format
 from ewm_studio.workspace.replays import ReplayInfo
 
 Index = QModelIndex | QPersistentModelIndex
+LAP = "✓ "  # before the frames of a finished lap
 # title, what it is sorted by, what it shows
 COLUMNS: tuple[tuple[str, Callable[[ReplayInfo], float], Callable[[ReplayInfo], str]], ...] = (
     ("seed", lambda e: e.seed, lambda e: str(e.seed)),
     ("reward", lambda e: e.reward, lambda e: format.significant(e.reward)),
-    ("frames", lambda e: e.frames, lambda e: format.count(e.frames)),
+    ("frames", lambda e: e.frames, lambda e: f"{LAP if e.lap_finished else ''}{format.count(e.frames)}"),
 )
 _LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -62,9 +63,14 @@ class EpisodeModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _RIGHT if index.column() else _LEFT
         if role == Qt.ItemDataRole.ToolTipRole:
-            end = "ended by the task" if episode.terminated else "cut at the longest time"
-            return f"{title} {text(episode)}, {end}"
+            return f"{title} {text(episode)}, {_end(episode)}"
         return None
+
+
+def _end(episode: ReplayInfo) -> str:
+    if episode.lap_finished:
+        return "lap finished"
+    return "ended by the task" if episode.terminated else "cut at the longest time"
 
 
 class EpisodeTable(QTableView):

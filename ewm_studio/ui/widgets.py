@@ -391,10 +391,9 @@ class EmptyState(QWidget):
             if widget is not None:
                 widget.hide()
                 widget.deleteLater()
-        for title, places in groups:
-            if not places:
-                continue
-            self._add_line([label(title, "secondary")])
+        offered = [(title, places) for title, places in groups if places]
+        for number, (title, places) in enumerate(offered):
+            self._add_line([label(title, "secondary")], space_above=10 if number else 0)
             pills = [self._pill(place) for place in places]
             for first in range(0, len(pills), PLACES_A_LINE):
                 self._add_line(pills[first : first + PLACES_A_LINE])
@@ -404,9 +403,9 @@ class EmptyState(QWidget):
         made.setAccessibleName(place.name)
         return made
 
-    def _add_line(self, widgets: Sequence[QWidget]) -> None:
+    def _add_line(self, widgets: Sequence[QWidget], space_above: int = 0) -> None:
         """One more centered line."""
-        line, inside = QWidget(), row(None, *widgets, spacing=6)
+        line, inside = QWidget(), row(None, *widgets, spacing=6, margins=(0, space_above, 0, 0))
         inside.addStretch(1)
         line.setLayout(inside)
         self._places.addWidget(line)

@@ -59,6 +59,7 @@ class Replay:
         reward: float64 (D,), what each decision earned.
         frames: steps of the environment.
         terminated: whether the task ended it; else it was cut.
+        lap_finished: whether the car finished its lap; None where the environment has none.
         versions: of the packages it was played with.
     """
 
@@ -69,6 +70,7 @@ class Replay:
     reward: np.ndarray
     frames: int
     terminated: bool
+    lap_finished: bool | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -81,6 +83,7 @@ class ReplayInfo:
     reward: float
     frames: int
     terminated: bool
+    lap_finished: bool | None
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,7 @@ class EvaluationWriter:
             "reward": sum(replay.reward.tolist()),  # one after the other, as playing adds them up
             "frames": replay.frames,
             "terminated": replay.terminated,
+            "lap_finished": replay.lap_finished,
             "versions": replay.versions,
         }
 
@@ -200,6 +204,7 @@ def load_replay(path: Path) -> Replay:
             reward=reward,
             frames=int(described["frames"]),
             terminated=bool(described["terminated"]),
+            lap_finished=_lap(described),
             versions={str(k): str(v) for k, v in described["versions"].items()},
         )
     except Exception as error:
@@ -306,7 +311,13 @@ def _info(path: Path, described: dict[str, Any]) -> ReplayInfo:
         float(described["reward"]),
         int(described["frames"]),
         bool(described["terminated"]),
+        _lap(described),
     )
+
+
+def _lap(described: dict[str, Any]) -> bool | None:
+    lap = described.get("lap_finished")  # not in files of earlier versions
+    return None if lap is None else bool(lap)
 
 
 def _not_understood(path: Path, error: Exception) -> UserError:

@@ -1,6 +1,7 @@
 """The Replay page on really played episodes, with real key and mouse events."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -155,6 +156,16 @@ def test_episodes_are_sorted_and_picked(qtbot, opened):
     assert page.watched.replay.seed == best.seed
 
 
+def test_laps_are_told_where_there_are_laps(opened):
+    _, page = opened
+    assert page._laps.text() == "✓ 0% of laps finished"
+    evaluation, (first, second) = page._evaluations[0], page.table.episodes.episodes
+    page.show_episodes(evaluation, [replace(first, lap_finished=True), second])
+    cells = [page.table.model().index(row, 2).data() for row in range(2)]
+    assert cells == [f"✓ {first.frames}", str(second.frames)]
+    assert page._laps.text() == "✓ 50% of laps finished"
+
+
 def test_another_evaluation_of_numbers(qtbot, opened):
     studio, page = opened
     page.choice.setFocus()
@@ -164,6 +175,7 @@ def test_another_evaluation_of_numbers(qtbot, opened):
     assert page.watched.replay.env.id == "CartPole-v1"
     assert [plate.isHidden() for plate, _, _ in page.plates] == [False, True, True]
     assert page.table.episodes.rowCount() == 3
+    assert page._laps.isHidden()
 
 
 def test_two_agents_on_one_seed(qtbot, opened, played):

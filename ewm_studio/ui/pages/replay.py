@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from ewm_studio.ui import format
-from ewm_studio.ui.episode_table import EpisodeTable
+from ewm_studio.ui.episode_table import LAP, EpisodeTable
 from ewm_studio.ui.images import Picture
 from ewm_studio.ui.lanes import Lanes
 from ewm_studio.ui.latent_explorer import LatentExplorer
@@ -197,13 +197,13 @@ class ReplayPage(QWidget):
         self.choice.activated.connect(lambda at: self.evaluation_chosen.emit(self._evaluations[at]))
         self.choice.view().setMinimumWidth(400)
         self._spread = label("", "value")
-        self._facts, self._when, self._parts = (Elided("", "secondary") for _ in range(3))
+        self._facts, self._laps, self._when, self._parts = (Elided("", "secondary") for _ in range(4))
         self.table = EpisodeTable()
         self.table.picked.connect(self.episode_picked)
         layout = column(spacing=8, margins=(14, 12, 14, 12))
         layout.addWidget(label("Evaluation", "heading"))
         layout.addWidget(self.choice)
-        layout.addLayout(column(self._spread, self._facts, self._when, self._parts, spacing=4))
+        layout.addLayout(column(self._spread, self._facts, self._laps, self._when, self._parts, spacing=4))
         layout.addWidget(self.table, 1)
         side.setLayout(layout)
         return side
@@ -231,7 +231,10 @@ class ReplayPage(QWidget):
         how = "greedy" if evaluation.greedy else "sampled"
         count = f"{len(episodes)} episodes" if len(episodes) != 1 else "1 episode"
         self._spread.setText(f"{format.significant(rewards.mean())} ± {format.significant(rewards.std())}")
+        laps = [episode.lap_finished for episode in episodes]
         self._facts.setText(f"median {format.significant(float(np.median(rewards)))} · {count}, {how}")
+        self._laps.setVisible(None not in laps)
+        self._laps.setText(f"{LAP}{laps.count(True) / len(laps):.0%} of laps finished")
         self._when.setText(f"{evaluation.env_id}, played {format.date(evaluation.created)}")
         self._parts.setText(evaluation.model.parts)
         self.explorer.overlay.setEnabled(len(episodes) > 1)
