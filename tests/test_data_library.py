@@ -14,26 +14,7 @@ from ewm_studio.data.pictures import film, thumbnail
 from ewm_studio.data.recordings import Recording, RecordingWriter
 from ewm_studio.errors import UserError
 from ewm_studio.workspace import Workspace
-
-META: dict[str, Any] = {
-    "env": "Drive-v0",
-    "observation_space": {"type": "Box", "shape": [12, 12, 3]},
-    "action_space": {"type": "Box", "shape": [2]},
-    "source": "manual",
-    "seed": 3,
-}
-
-
-def episode(seed: int, length: int, shape: tuple[int, ...] = (12, 12, 3)) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    return {
-        "obs": rng.integers(0, 256, (length + 1, *shape), dtype=np.uint8),
-        "action": rng.normal(size=(length, 2)).astype(np.float32),
-        "reward": rng.normal(size=length),
-        "terminated": True,
-        "truncated": False,
-        "manual": rng.random(length) < 0.5,
-    }
+from tests.recorded import META, episode
 
 
 @pytest.fixture
@@ -86,10 +67,10 @@ def test_several_are_found_by_name(library, tmp_path):
         library.find_all(" , ")
 
 
-@pytest.mark.parametrize(("begin", "end"), [(0, 4), (3, 9), (2, 20), (0, 20), (19, 20)])
+@pytest.mark.parametrize(("begin", "end"), [(0, 4), (3, 9), (2, 21), (0, 21), (20, 21)])
 def test_a_cut_keeps_these_steps_and_the_whole_goes_to_the_bin(library, monkeypatch, begin, end):
     monkeypatch.setattr(episode_file, "READ_ROWS", 3)  # so that it is read in pieces
-    (one,) = record(library, "a", [20])
+    (one,) = record(library, "a", [21])  # which ends by itself
     path = library.folder / "a" / "000001.h5"
     os.utime(path, (1000.0, 1000.0))
     binned = library.cut(path, begin, end)
@@ -97,7 +78,7 @@ def test_a_cut_keeps_these_steps_and_the_whole_goes_to_the_bin(library, monkeypa
     assert same(recording.episode(0), one, begin, end)
     assert recording.episodes[0].recorded == 1000.0
     data = recording.episode(0)
-    assert (bool(data.terminated[-1]), bool(data.truncated[-1])) == (end == 20, end < 20)
+    assert (bool(data.terminated[-1]), bool(data.truncated[-1])) == (end == 21, end < 21)
     assert not data.terminated[:-1].any()
     assert same(Recording(binned.place.parent).episode(0), one)
     assert library.restore(binned) == path

@@ -19,26 +19,7 @@ from ewm_studio.data import episode_file
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.recordings import Recording, RecordingWriter, load_experience
 from ewm_studio.errors import UserError
-
-META: dict[str, Any] = {
-    "env": "Drive-v0",
-    "observation_space": {"type": "Box", "shape": [12, 12, 3]},
-    "action_space": {"type": "Box", "shape": [2]},
-    "source": "random",
-    "seed": 3,
-}
-
-
-def episode(seed: int, length: int, shape: tuple[int, ...] = (12, 12, 3)) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    return {
-        "obs": rng.integers(0, 256, (length + 1, *shape), dtype=np.uint8),
-        "action": rng.normal(size=(length, 2)).astype(np.float32),
-        "reward": rng.normal(size=length),
-        "terminated": bool(seed % 2),
-        "truncated": not seed % 2,
-        "manual": rng.random(length) < 0.5,
-    }
+from tests.recorded import META, episode
 
 
 def record(folder: Path, lengths: list[int]) -> list[dict[str, Any]]:

@@ -75,7 +75,6 @@ class LatentExplorer(QWidget):
             "frames is drawn: where it lingers, where it turns, and where memory did not see it coming.",
             "Evaluate",
         )
-        assert self.empty.action is not None
         self.empty.action.clicked.connect(self.evaluate_asked)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.empty)

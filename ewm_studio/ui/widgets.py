@@ -355,7 +355,7 @@ class EmptyState(QWidget):
 
     asked = Signal(str)  # the key of a place
 
-    def __init__(self, icon: str, title: str, text: str, action: str = "") -> None:
+    def __init__(self, icon: str, title: str, text: str, action: str) -> None:
         super().__init__()
         self._icon = icon
         self._picture = label()
@@ -366,11 +366,10 @@ class EmptyState(QWidget):
         words.setAlignment(Qt.AlignmentFlag.AlignCenter)
         words.setFixedWidth(EMPTY_WIDTH)
         self._words = words
-        self.action = button(action, "primary") if action else None
+        self.action = button(action, "primary")
         layout = column(None, self._picture, heading, words, spacing=12)
         layout.setAlignment(words, Qt.AlignmentFlag.AlignHCenter)
-        if self.action is not None:
-            layout.addWidget(self.action, 0, Qt.AlignmentFlag.AlignHCenter)
+        layout.addWidget(self.action, 0, Qt.AlignmentFlag.AlignHCenter)
         self._places = column(spacing=6, margins=(0, 12, 0, 0))
         layout.addLayout(self._places)
         layout.addStretch(1)

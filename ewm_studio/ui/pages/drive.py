@@ -51,8 +51,6 @@ class DrivePage(QWidget):
         self.view, self.caps, self.gauges = DriveView(), KeyCaps(), Gauges()
         self.empty = EmptyState("drive", "Drive it yourself", "", "Drive")
         self.refused = EmptyState("warning", "This cannot be driven", "", "Choose another environment")
-        assert self.empty.action is not None
-        assert self.refused.action is not None
         self.empty.action.setAccessibleName("Drive this environment")
         self.empty.action.clicked.connect(self.drive_asked)
         self.refused.action.clicked.connect(self.environment_asked)

@@ -75,7 +75,6 @@ class ReplayPage(QWidget):
             "what happened, what vision saw of it, what memory expected, and how sure the controller was.",
             "Evaluate",
         )
-        assert self.empty.action is not None
         self.empty.action.clicked.connect(self.evaluate_asked)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.empty)

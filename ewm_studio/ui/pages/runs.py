@@ -237,7 +237,6 @@ class RunsPage(QWidget):
             "continue and play.",
             "Train",
         )
-        assert self.empty.action is not None
         self.empty.action.clicked.connect(self.train_asked)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.empty)

@@ -87,7 +87,6 @@ class TrainPage(QWidget):
             "learns; every run is kept on the Runs page.",
             "Train",
         )
-        assert self.empty.action is not None
         self.empty.action.clicked.connect(self.train_asked)
         self._plots = QStackedWidget()
         self._plots.addWidget(self.empty)

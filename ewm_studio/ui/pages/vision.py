@@ -53,7 +53,6 @@ class VisionPage(QWidget):
         self._stack = QStackedWidget()
         self.empty, self.vector = _empty_state(), _vector_state()
         for state, asked in ((self.empty, self.pretrain_asked), (self.vector, self.pixels_asked)):
-            assert state.action is not None
             state.action.clicked.connect(asked)
         for page in (self.empty, self._make_content(), self.vector):
             self._stack.addWidget(page)
