@@ -4,7 +4,7 @@
 
 Every variant trains from scratch for as many decisions, on one core each, `--jobs` side by side; its last weights then
 play unseen tracks, greedily and sampled. The preset itself runs with two seeds more than the variants, so that the
-table shows how much of a difference is chance.
+table shows how much of a difference is chance. Ctrl-C ends it with a table of what is done.
 """
 
 from __future__ import annotations
@@ -100,14 +100,18 @@ def main() -> None:
             for name in found
             for seed in range(args.seeds + (2 if name == WHOLE else 0))
         ]
-        for job in as_completed(jobs):
-            name, seed, figures = job.result()
-            found[name].append(figures)
-            print(f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.0f}" for k, v in figures.items()), flush=True)
+        try:
+            for job in as_completed(jobs):
+                name, seed, figures = job.result()
+                found[name].append(figures)
+                print(f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.0f}" for k, v in figures.items()), flush=True)
+        except KeyboardInterrupt:
+            print("broken off; the table has what is done", flush=True)
+            pool.shutdown(cancel_futures=True)
     print(f"\n{args.steps:,} decisions each; mean reward (every seed's)\n")
     print("| variant | last 100 training episodes | greedy, unseen tracks | sampled | seconds |")
     print("| --- | --- | --- | --- | --- |")
-    for name, rows in found.items():
+    for name, rows in ((name, rows) for name, rows in found.items() if rows):
         cells = (_cell([row[kind] for row in rows]) for kind in ("training", "greedy", "sampled", "seconds"))
         print(f"| {name} | " + " | ".join(cells) + " |")
 
