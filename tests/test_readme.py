@@ -15,13 +15,24 @@ from tests.jobs import experiment, finish
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
+BENCHMARK = r"python -m tests\.benchmarks\.([\w.]+)([^`]*)`"
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 
 
 def test_every_flag_it_names_exists():
     others = {"--ui", "--cli", "--version", "--help", "--torch-backend"}  # the last is uv's
-    named = set(re.findall(r"--[a-z][a-z-]*", TEXT))
+    named = set(re.findall(r"--[a-z][a-z-]*", re.sub(BENCHMARK, "", TEXT)))
     assert named <= set(known_options()) | others
+
+
+def test_every_benchmark_it_names_exists_with_its_flags():
+    commands = re.findall(BENCHMARK, TEXT)
+    assert len(commands) > 10
+    for name, words in commands:
+        place = ROOT / "tests" / "benchmarks" / name.replace(".", "/")
+        source = (place / "__main__.py" if place.is_dir() else place.with_suffix(".py")).read_text()
+        for flag in re.findall(r"--[a-z][a-z-]*", words):
+            assert f'"{flag}"' in source
 
 
 def test_every_component_it_names_exists_and_none_is_missing():
