@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 SIZE = 960, 480
-MARGINS = 76, 40, 24, 60  # left, top, right, bottom
+MARGINS = 76, 40, 44, 60  # left, top, right, bottom
 SMOOTHER = 2  # drawn so many times larger and shrunk, for smooth lines
 GROUND, GRID, INK, FAINT = "#ffffff", "#e3e6ea", "#22272e", "#5b6470"
 COLORS = "#2563eb", "#d97706", "#0d9488", "#7c3aed", "#be185d", "#4d7c0f", "#475569", "#0891b2", "#b91c1c", "#a16207"
