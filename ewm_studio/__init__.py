@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
+    from ewm_studio.acting.agent import Agent
+    from ewm_studio.acting.agent import load_agent as load
     from ewm_studio.envs.factory import make_env
     from ewm_studio.errors import JobError, UserError
-    from ewm_studio.models.agent import Agent
-    from ewm_studio.models.agent import load_agent as load
+    from ewm_studio.events import JobControl
+    from ewm_studio.jobs import infer, pretrain, record, train
     from ewm_studio.settings import Experiment
-    from ewm_studio.training import infer, pretrain, record, train
-    from ewm_studio.training.events import JobControl
     from ewm_studio.workspace import Workspace
 
 __all__ = [
@@ -38,18 +38,18 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Agent": ("ewm_studio.models.agent", "Agent"),
+    "Agent": ("ewm_studio.acting.agent", "Agent"),
     "Experiment": ("ewm_studio.settings", "Experiment"),
-    "JobControl": ("ewm_studio.training.events", "JobControl"),
+    "JobControl": ("ewm_studio.events", "JobControl"),
     "JobError": ("ewm_studio.errors", "JobError"),
     "UserError": ("ewm_studio.errors", "UserError"),
     "Workspace": ("ewm_studio.workspace", "Workspace"),
-    "infer": ("ewm_studio.training", "infer"),
-    "load": ("ewm_studio.models.agent", "load_agent"),
+    "infer": ("ewm_studio.jobs", "infer"),
+    "load": ("ewm_studio.acting.agent", "load_agent"),
     "make_env": ("ewm_studio.envs.factory", "make_env"),
-    "pretrain": ("ewm_studio.training", "pretrain"),
-    "record": ("ewm_studio.training", "record"),
-    "train": ("ewm_studio.training", "train"),
+    "pretrain": ("ewm_studio.jobs", "pretrain"),
+    "record": ("ewm_studio.jobs", "record"),
+    "train": ("ewm_studio.jobs", "train"),
 }
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ewm_studio.errors import JobError, UserError, nearest
 
 if TYPE_CHECKING:
+    from ewm_studio.events import Event, JobControl
     from ewm_studio.settings import Experiment
     from ewm_studio.terminal.jobs import Outcome
-    from ewm_studio.training.events import Event, JobControl
     from ewm_studio.workspace import Workspace
 
 JOBS = {
@@ -122,7 +122,7 @@ def _open(words: list[str]) -> int:
 def _run_job(command: str, words: list[str]) -> int:
     options = job_parser(command).read(words, command)
 
-    from ewm_studio.launch import build_experiment
+    from ewm_studio.jobs.launch import build_experiment
     from ewm_studio.terminal.jobs import run_job
 
     resume = getattr(options, "resume", None)
@@ -151,8 +151,8 @@ def _report(outcome: Outcome, as_json: bool) -> int:
 def _run_card(words: list[str]) -> int:
     options = card_parser().read(words)
 
+    from ewm_studio.jobs import write_card
     from ewm_studio.terminal.jobs import run_job
-    from ewm_studio.training import write_card
 
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         outcome = run_job(
@@ -242,7 +242,7 @@ def _count(text: str) -> int:
 
 def list_parser(command: str) -> Any:
     """The parser of one of the listing commands."""
-    from ewm_studio.launch import COMPONENTS
+    from ewm_studio.jobs.launch import COMPONENTS
     from ewm_studio.terminal.flags import Parser, add_place
 
     parser = Parser(f"ewm-studio {command}", LISTS[command], _actions() if command == "recordings" else None)
@@ -280,7 +280,7 @@ def job_events(
     command: str, experiment: Experiment, workspace: Workspace, control: JobControl, resume: str | None = None
 ) -> Generator[Event, None, None]:
     """A job's events; imports the engine, and torch with it, only now."""
-    from ewm_studio import training
+    from ewm_studio import jobs as training
 
     if command == "pretrain" and resume is None:
         from ewm_studio.terminal.drive import driven_first

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 import ewm_studio as ewm
+from ewm_studio.acting.agent import load_agent
+from ewm_studio.analysis.trace import study
 from ewm_studio.data.library import Library
-from ewm_studio.launch import build_experiment
-from ewm_studio.models.agent import load_agent
-from ewm_studio.training import infer, train
-from ewm_studio.training.study import study
+from ewm_studio.jobs import infer, train
+from ewm_studio.jobs.launch import build_experiment
 from ewm_studio.workspace.models import load_model
 from ewm_studio.workspace.replays import load_replay
-from tests.jobs import finish
+from tests.support.jobs import finish
 
 MADE = Path(__file__).parent / "data" / "0.1.0"
 EXPECTED = json.loads((MADE / "expected.json").read_text())

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from ewm_studio.cli import job_parser
+from ewm_studio.jobs import train
 from ewm_studio.models import registry
 from ewm_studio.terminal.flags import known_options
-from ewm_studio.training import train
 from ewm_studio.workspace import Workspace
-from tests.jobs import experiment, finish
+from tests.support import ROOT
+from tests.support.jobs import experiment, finish
 
-ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
 BENCHMARK = r"python -m tests\.benchmarks\.([\w.]+)([^`]*)`"
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.S)

@@ -13,15 +13,15 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.wrappers import HumanRendering
 
 from ewm_studio.envs import register
-from ewm_studio.envs.carracing_known import unknown_source
-from ewm_studio.envs.lap import has_laps
+from ewm_studio.envs.carracing.known import unknown_source
+from ewm_studio.envs.carracing.lap import has_laps
 from ewm_studio.envs.prepared import PreparedEnv, RenderedObservation
 from ewm_studio.envs.spaces import describe
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.settings import EnvSettings
 
 _STOCK_CAR_RACING = ("gymnasium.envs.box2d:CarRacing", "gymnasium.envs.box2d.car_racing:CarRacing")
-_FAST_CAR_RACING = "ewm_studio.envs.carracing:FastCarRacing"
+_FAST_CAR_RACING = "ewm_studio.envs.carracing.environment:FastCarRacing"
 _ACTIONS = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
 _NO_DISPLAY_SET = "EWM_STUDIO_NO_DISPLAY"  # set beside SDL_VIDEODRIVER where that is of our making
 NAMED_ACTIONS = {  # by an environment's name without its version: its actions in order
@@ -94,7 +94,7 @@ def make_prepared_env(settings: EnvSettings, window: bool = True, training: bool
 def settling_frames(env: gym.Env) -> int:
     """Frames at the start of an episode that are no part of the task: CarRacing's camera comes down from above."""
     if has_laps(env):
-        from ewm_studio.envs.carracing import ZOOM_FRAMES
+        from ewm_studio.envs.carracing.environment import ZOOM_FRAMES
 
         return ZOOM_FRAMES
     return 0

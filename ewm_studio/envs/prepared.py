@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from ewm_studio.envs.box2d import renew_world
-from ewm_studio.envs.lap import Lap, has_laps
+from ewm_studio.envs.carracing.lap import Lap, has_laps
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.errors import UserError
 from ewm_studio.settings import EnvSettings

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ewm_studio.errors import UserError
+from ewm_studio.events import JobControl
 from ewm_studio.settings import Experiment
 from ewm_studio.terminal.window import check_display
-from ewm_studio.training.events import JobControl
 from ewm_studio.workspace import Workspace
 
 _WITHOUT = (
@@ -26,11 +26,11 @@ def driven_first(experiment: Experiment, workspace: Workspace, control: JobContr
     if experiment.pretrain.mode != "manual" or experiment.pretrain.recording is not None:
         return experiment
     check_display(_WITHOUT)
-    from ewm_studio.training.setup import build_model, spaces_of
+    from ewm_studio.jobs.setup import build_model, spaces_of
 
     build_model(experiment, spaces_of(experiment.env), workspace)
     try:
-        from ewm_studio.ui.drive_window import drive_alone
+        from ewm_studio.ui.window.drive_window import drive_alone
     except ImportError as error:
         raise UserError(f"the window cannot open: {' '.join(str(error).split())}; {_WITHOUT}") from None
     name = drive_alone(experiment, workspace, lambda: control.stop_requested)

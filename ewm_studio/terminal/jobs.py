@@ -17,9 +17,9 @@ from types import FrameType
 from typing import Any
 
 from ewm_studio.errors import JobError, UserError
+from ewm_studio.events import Event, Finished, JobControl
 from ewm_studio.terminal.output import Tolerant, complain
 from ewm_studio.terminal.progress import View, make_view
-from ewm_studio.training.events import Event, Finished, JobControl
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 

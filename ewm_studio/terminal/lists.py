@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ewm_studio.workspace import RunInfo, Workspace
-    from ewm_studio.workspace.shipped import Shipped
+    from ewm_studio.workspace.pretrained import Shipped
 
 
 def list_components(kind: str | None, as_json: bool) -> int:
@@ -85,7 +85,7 @@ def list_runs(workspace: Workspace, as_json: bool) -> int:
 
 def list_models(as_json: bool) -> int:
     """Print the models that come with the studio."""
-    from ewm_studio.workspace.shipped import shipped_models
+    from ewm_studio.workspace.pretrained import shipped_models
 
     models = shipped_models()
     if as_json:

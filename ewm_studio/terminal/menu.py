@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ewm_studio.errors import UserError, nearest
-from ewm_studio.launch import COMPONENTS, SECTIONS, build_experiment, model_values, parse_assignment, read_value
+from ewm_studio.jobs.launch import COMPONENTS, SECTIONS, build_experiment, model_values, parse_assignment, read_value
 from ewm_studio.settings import ComponentChoice
 from ewm_studio.terminal.flags import bounds_of, unit_of
 from ewm_studio.terminal.jobs import run_job

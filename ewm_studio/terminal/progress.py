@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from ewm_studio.training import events as ev
+from ewm_studio import events as ev
 
 LAST = 100  # episodes the shown mean reward is taken over
 LINE_SECONDS = 5.0  # between two plain lines

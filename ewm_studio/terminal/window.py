@@ -21,7 +21,7 @@ def open_window(workspace: str | None) -> int:
     """
     check_display()
     try:
-        from ewm_studio.ui.app import main
+        from ewm_studio.ui.window.app import main
     except ImportError as error:
         if error.name is not None and error.name.partition(".")[0] in ("ewm_studio", "pyqtgraph"):
             raise

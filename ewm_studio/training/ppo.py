@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ewm_studio.jobs.failures import check_finite
 from ewm_studio.models.base import Controller
 from ewm_studio.settings import PPOSettings
 from ewm_studio.training.adam import Adam
-from ewm_studio.training.failures import check_finite
 
 KL_SLACK = 1.5  # an update ends early at this many times target_kl
 FIGURES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")

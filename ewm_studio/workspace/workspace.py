@@ -19,9 +19,9 @@ from ewm_studio.errors import UserError, nearest
 from ewm_studio.workspace.checkpoints import MODEL, Checkpoints
 from ewm_studio.workspace.database import Database, update
 from ewm_studio.workspace.files import write_error, write_text
+from ewm_studio.workspace.pretrained import shipped_model, shipped_models
 from ewm_studio.workspace.replays import Evaluation, evaluations_in
 from ewm_studio.workspace.run import REPLAYS, Run, State
-from ewm_studio.workspace.shipped import shipped_model, shipped_models
 
 _COLUMNS = (
     "id, name, title, note, job, env, parts, seed, state, created, started, finished, steps, episodes, epochs, "

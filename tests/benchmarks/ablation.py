@@ -19,13 +19,14 @@ from typing import Any
 
 import torch
 
+from ewm_studio.jobs import infer, train
 from ewm_studio.settings import Experiment
-from ewm_studio.training import infer, train
 from ewm_studio.workspace import Workspace
 from tests.benchmarks.driven_data import record_laps
-from tests.jobs import finish
+from tests.support import ROOT
+from tests.support.jobs import finish
 
-PRESET = Path(__file__).parents[2] / "resources" / "presets" / "carracing.toml"
+PRESET = ROOT / "resources" / "presets" / "carracing.toml"
 TRACKS = 20
 PLAY_SEED = 100_000  # far from every training seed
 RECORDED = 10_000  # frames of the scripted driver

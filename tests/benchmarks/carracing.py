@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from gymnasium.envs.box2d.car_racing import CarRacing
 
-from ewm_studio.envs.carracing import ZOOM_FRAMES, FastCarRacing
+from ewm_studio.envs.carracing.environment import ZOOM_FRAMES, FastCarRacing
 
 REPEATS = (1, 4, 8)
 

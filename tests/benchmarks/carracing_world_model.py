@@ -13,9 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ewm_studio.events import Event, Finished, Metrics
+from ewm_studio.jobs import pretrain
 from ewm_studio.settings import Experiment
-from ewm_studio.training import pretrain
-from ewm_studio.training.events import Event, Finished, Metrics
 from ewm_studio.workspace import Workspace
 
 EPOCHS = {"ConvVAE": 10, "VQ_VAE": 6, "JEPA": 3}

@@ -18,11 +18,11 @@ from statistics import median
 
 import torch
 
+from ewm_studio.jobs import train
 from ewm_studio.settings import Experiment
-from ewm_studio.training import train
 from ewm_studio.workspace import Workspace
 from tests.benchmarks.peers import recipes
-from tests.jobs import finish
+from tests.support.jobs import finish
 
 RECURRENT_SHARE = 8  # RecurrentPPO gets this fraction of the steps
 

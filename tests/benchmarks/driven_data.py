@@ -20,16 +20,16 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from ewm_studio.acting.agent import Agent, load_agent
 from ewm_studio.data.recordings import RecordingWriter
-from ewm_studio.envs.carracing import ZOOM_FRAMES
+from ewm_studio.envs.carracing.environment import ZOOM_FRAMES
 from ewm_studio.envs.factory import make_env
 from ewm_studio.envs.spaces import space_to_json
-from ewm_studio.models.agent import Agent, load_agent
+from ewm_studio.events import Finished, Metrics
+from ewm_studio.jobs import pretrain
 from ewm_studio.settings import Experiment
-from ewm_studio.training import pretrain
-from ewm_studio.training.events import Finished, Metrics
 from ewm_studio.workspace import Workspace
-from tests.track_driver import drive
+from tests.support.track_driver import drive
 
 UNSEEN = 10_000  # seeds of the laps that are measured on start here
 ENV = "CarRacing-v3"

@@ -26,9 +26,9 @@ def drive(env: str, seconds: float, workspace: str) -> dict[str, np.ndarray]:
     from PySide6.QtCore import QEvent, QObject, Qt, QTimer
     from PySide6.QtTest import QTest
 
-    from ewm_studio.ui.app import make_app
-    from ewm_studio.ui.screenshots import wait_for
-    from ewm_studio.ui.studio import Studio
+    from ewm_studio.ui.window.app import make_app
+    from ewm_studio.ui.window.screenshots import wait_for
+    from ewm_studio.ui.window.studio import Studio
     from ewm_studio.workspace import Workspace
 
     class Paints(QObject):

@@ -17,8 +17,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import numpy as np
 
 if TYPE_CHECKING:
+    from ewm_studio.analysis.trace import ReplayStudy
     from ewm_studio.models.base import VisionModel
-    from ewm_studio.training.study import ReplayStudy
 
 DECISIONS, NUMBERS, REPEAT = 1000, 32, 4
 TIMES = 60
@@ -26,7 +26,7 @@ TIMES = 60
 
 def study(rng: np.random.Generator) -> ReplayStudy:
     """An episode with invented latents and pictures."""
-    from ewm_studio.training.study import ReplayStudy
+    from ewm_studio.analysis.trace import ReplayStudy
 
     count, frames = DECISIONS + 1, DECISIONS * REPEAT
     z = np.cumsum(rng.standard_normal((count, NUMBERS)) * np.linspace(1, 0.1, NUMBERS), axis=0).astype(np.float32)
@@ -54,9 +54,9 @@ def main() -> None:
     from PySide6.QtCore import QPoint, QPointF
     from PySide6.QtTest import QTest
 
-    from ewm_studio.ui.app import make_app
-    from ewm_studio.ui.latent_explorer import LatentExplorer
-    from ewm_studio.ui.models.latent_space import explore, trace_of
+    from ewm_studio.analysis.latent_space import explore, trace_of
+    from ewm_studio.ui.latents.explorer import LatentExplorer
+    from ewm_studio.ui.window.app import make_app
 
     app = make_app()
     rng = np.random.default_rng(0)

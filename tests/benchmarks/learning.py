@@ -16,10 +16,10 @@ from statistics import mean, pstdev
 
 import torch
 
+from ewm_studio.jobs import infer, train
 from ewm_studio.settings import Experiment
-from ewm_studio.training import infer, train
 from ewm_studio.workspace import Workspace
-from tests.jobs import finish
+from tests.support.jobs import finish
 
 PLAY_SEED = 1_000_000  # far from every training seed
 TASKS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {

@@ -17,10 +17,10 @@ TIMES = 30
 
 def main(points: int) -> None:
     """Redraw the reward (points) and a loss (line), in full and zoomed in, and print milliseconds."""
-    from ewm_studio.ui.app import make_app
-    from ewm_studio.ui.models.history import REWARD, RunHistory
-    from ewm_studio.ui.models.quantities import PlotOptions
-    from ewm_studio.ui.plots import PlotCard
+    from ewm_studio.analysis.history import REWARD, RunHistory
+    from ewm_studio.ui.plots.card import PlotCard
+    from ewm_studio.ui.plots.quantities import PlotOptions
+    from ewm_studio.ui.window.app import make_app
 
     app = make_app()
     rng = np.random.default_rng(0)

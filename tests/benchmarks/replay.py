@@ -38,8 +38,8 @@ def main() -> None:
 
 
 def _play(folder: Path) -> None:
+    from ewm_studio.jobs import infer, train
     from ewm_studio.settings import Experiment
-    from ewm_studio.training import infer, train
     from ewm_studio.workspace import Workspace
 
     workspace = Workspace(folder)
@@ -50,8 +50,8 @@ def _play(folder: Path) -> None:
 
 
 def _time_study(folder: Path) -> None:
-    from ewm_studio.models.agent import load_agent
-    from ewm_studio.training.study import study
+    from ewm_studio.acting.agent import load_agent
+    from ewm_studio.analysis.trace import study
     from ewm_studio.workspace import Workspace
     from ewm_studio.workspace.replays import load_replay
 
@@ -72,9 +72,9 @@ def _time_study(folder: Path) -> None:
 
 
 def _time_scrubbing(folder: Path) -> None:
-    from ewm_studio.ui.app import make_app
-    from ewm_studio.ui.screenshots import rest, wait_for
-    from ewm_studio.ui.studio import Studio
+    from ewm_studio.ui.window.app import make_app
+    from ewm_studio.ui.window.screenshots import rest, wait_for
+    from ewm_studio.ui.window.studio import Studio
     from ewm_studio.workspace import Workspace
 
     app = make_app()

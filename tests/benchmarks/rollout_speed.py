@@ -15,11 +15,11 @@ from statistics import median
 
 import torch
 
-from ewm_studio.envs.vector import make_vector
+from ewm_studio.acting.collector import LocalCollector
+from ewm_studio.envs.vector.base import make_vector
+from ewm_studio.jobs.setup import spaces_of
 from ewm_studio.models.world_model import WorldModel, choose_parts
 from ewm_studio.settings import Experiment
-from ewm_studio.training.rollout import LocalCollector
-from ewm_studio.training.setup import spaces_of
 
 
 @torch.inference_mode()

@@ -52,7 +52,7 @@ class Speed:
 
     def show(self, event: Any) -> None:
         """Take in an event."""
-        from ewm_studio.training.events import Progress
+        from ewm_studio.events import Progress
 
         if not isinstance(event, Progress) or event.stage != self._stage:
             return
@@ -79,8 +79,8 @@ class Speed:
 
 def without_window(kind: str, workspace: str, seconds: float) -> dict[str, Any]:
     """Run the job alone in this process, as the command line does."""
-    from ewm_studio.training.events import JobControl
-    from ewm_studio.ui.job_child import Job
+    from ewm_studio.events import JobControl
+    from ewm_studio.jobs.runners.child import Job
 
     control, speed, end = JobControl(), Speed(STAGES[kind], SETTLE_SECONDS), 0.0
     for event in Job(kind, workspace, EXPERIMENTS[kind]).events(control):  # type: ignore[arg-type]
@@ -97,10 +97,10 @@ def in_window(kind: str, workspace: str, seconds: float, mode: str) -> dict[str,
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from PySide6.QtCore import Qt, QTimer
 
-    from ewm_studio.ui.app import make_app
-    from ewm_studio.ui.job_child import Job
-    from ewm_studio.ui.screenshots import rest, wait_for
-    from ewm_studio.ui.studio import Studio
+    from ewm_studio.jobs.runners.child import Job
+    from ewm_studio.ui.window.app import make_app
+    from ewm_studio.ui.window.screenshots import rest, wait_for
+    from ewm_studio.ui.window.studio import Studio
     from ewm_studio.workspace import Workspace
 
     app = make_app()
@@ -151,8 +151,8 @@ def memory() -> float:
 
 def record_frames(workspace: str) -> None:
     """Random frames of CarRacing, made once for all sides."""
+    from ewm_studio.jobs import record
     from ewm_studio.settings import Experiment
-    from ewm_studio.training import record
     from ewm_studio.workspace import Workspace
 
     values = {**EXPERIMENTS["pretrain"], "pretrain": {"frames": FRAMES, "recording": "random"}}

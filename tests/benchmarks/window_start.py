@@ -17,7 +17,7 @@ TIMES = 9
 START = """
 import sys, time
 from ewm_studio.cli import main
-from ewm_studio.ui import studio
+from ewm_studio.ui.window import studio
 
 def begin(self):
     self.window.repaint()

@@ -11,9 +11,9 @@ import shiboken6
 from PySide6.QtCore import QEvent, QSettings, QThread, QTimer, QtMsgType
 from PySide6.QtWidgets import QApplication
 
-from ewm_studio.ui.app import make_app
-from ewm_studio.ui.job_process import Spares
-from ewm_studio.ui.studio import Studio
+from ewm_studio.jobs.runners.process import Spares
+from ewm_studio.ui.window.app import make_app
+from ewm_studio.ui.window.studio import Studio
 from ewm_studio.workspace import Workspace
 
 ALLOWED = "This plugin does not support"  # what the offscreen platform says about every popup

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ewm_studio import formatting as format
+from ewm_studio.analysis.history import REWARD, RunHistory, trailing_mean
 from ewm_studio.errors import UserError
-from ewm_studio.launch import parse_assignment
+from ewm_studio.events import EpisodeFinished, Metrics
+from ewm_studio.jobs.launch import parse_assignment
 from ewm_studio.settings import Experiment
-from ewm_studio.training.events import EpisodeFinished, Metrics
-from ewm_studio.ui import format
-from ewm_studio.ui.models.document import ExperimentDocument
-from ewm_studio.ui.models.history import REWARD, RunHistory, trailing_mean
+from ewm_studio.settings.document import ExperimentDocument
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ewm_studio.models.base import Losses, Tag, VisionModel
-from ewm_studio.models.layers import (
-    ResidualBlock,
-    halvings,
-    pad_to_multiple,
-    picture_shape,
-    squared_error,
-    to_unit,
-)
+from ewm_studio.models.layers import ResidualBlock, halvings, pad_to_multiple, picture_shape, squared_error, to_unit
 from ewm_studio.settings import ComponentSettings, setting
 
 

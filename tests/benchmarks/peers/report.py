@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ewm_studio.workspace.curve import COLORS, Line, draw_curves
+from ewm_studio.analysis.curve import COLORS, Line, draw_curves
 
 
 @dataclass

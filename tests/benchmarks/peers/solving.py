@@ -12,13 +12,13 @@ from statistics import median
 import torch
 
 from ewm_studio.envs import NO_VELOCITY_ID
+from ewm_studio.events import CheckpointSaved, JobControl
+from ewm_studio.jobs import infer, train
 from ewm_studio.settings import Experiment
-from ewm_studio.training import infer, train
-from ewm_studio.training.events import CheckpointSaved, JobControl
 from ewm_studio.workspace import Workspace
 from tests.benchmarks.peers import recipes
 from tests.benchmarks.peers.report import Table
-from tests.jobs import finish
+from tests.support.jobs import finish
 
 EVERY = 5_120  # steps between two evaluations: 10 rollouts of the studio's defaults, 20 of the zoo's
 EPISODES = 100

@@ -16,19 +16,20 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from ewm_studio.data.experience import Experience
 from ewm_studio.data.frames import FrameStore
+from ewm_studio.events import JobControl
+from ewm_studio.jobs import train
+from ewm_studio.jobs.collect import collect_random
+from ewm_studio.jobs.setup import spaces_of
 from ewm_studio.models.vision.conv_vae import ConvVAE
 from ewm_studio.settings import EnvSettings, Experiment, WorldModelSettings
-from ewm_studio.training import train
-from ewm_studio.training.collect import collect_random
-from ewm_studio.training.events import JobControl
 from ewm_studio.training.optimize import ComponentTrainer
-from ewm_studio.training.setup import spaces_of
 from ewm_studio.workspace import Workspace
 from tests.benchmarks.peers import recipes
 from tests.benchmarks.peers.report import Table
-from tests.jobs import finish, returned
+from tests.support import ROOT
+from tests.support.jobs import finish, returned
 
-PRESET = Path(__file__).parents[3] / "resources" / "presets" / "carracing.toml"
+PRESET = ROOT / "resources" / "presets" / "carracing.toml"
 VAE_FRAMES = 5_000
 VAE_BATCH = 64
 

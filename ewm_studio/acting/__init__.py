@@ -1,0 +1,1 @@
+"""Acting: policies, and the one loop in which they step a simulator."""

@@ -1,0 +1,1 @@
+"""Looking without changing: traces of episodes, films, latent space, held-out figures, curves."""

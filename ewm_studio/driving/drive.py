@@ -1,0 +1,218 @@
+"""One environment driven by a person, a model, or both in turns: the steps themselves, without clock or thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ewm_studio.driving.controls import Controls, KeyMap
+from ewm_studio.driving.decisions import Decisions
+from ewm_studio.driving.recorder import DriveRecorder
+from ewm_studio.driving.schemes import scheme_of, speed_of, steps_per_second
+from ewm_studio.driving.snapshot import Driver, EpisodeKept, EpisodeTakenBack
+from ewm_studio.envs.box2d import renew_world
+from ewm_studio.envs.factory import make_env
+from ewm_studio.envs.preprocess import Preprocessor
+from ewm_studio.errors import UserError
+from ewm_studio.jobs.failures import environment_at_work
+from ewm_studio.settings import Experiment
+
+if TYPE_CHECKING:
+    from ewm_studio.acting.copilot import Copilot
+
+# (prepared observation, action executed, whether it is an episode's first); once every `env.action_repeat` frames
+OnDecision = Callable[[np.ndarray, Any, bool], None]
+
+
+class Drive:
+    """An environment at the wheel of which somebody sits.
+
+    Attributes:
+        usual: the moves, by the keys that are usual.
+        controls: what is held.
+        period: seconds of one step, before any slow motion.
+        step_limit: steps after which an episode is cut; None where there is no limit.
+        driver: whoever drives now.
+        episode, steps, reward, over: the number of the episode, from 1; its steps and reward so far; whether it ended.
+        action: the last action executed.
+        recorder: where steps are recorded; None while they are not.
+        kept: the episodes recorded so far, in order.
+
+    Raises:
+        UserError: the environment cannot be made, cannot be drawn, or cannot be driven by keys.
+    """
+
+    def __init__(self, experiment: Experiment, keys: KeyMap | None = None) -> None:
+        settings = experiment.env
+        self._settings, self._first_seed = settings, experiment.run.seed
+        self._seed = self._first_seed - 1  # of the present episode
+        self._env = make_env(
+            settings.id,
+            pixels=settings.pixels,
+            fast=settings.fast,
+            render_mode="rgb_array",
+            max_episode_steps=settings.max_episode_steps,
+        )
+        try:
+            self.usual = scheme_of(self._env)
+        except UserError:
+            self._env.close()
+            raise
+        self.controls = Controls(self._env.action_space, self.usual.with_keys(keys or {}))
+        self._step_seconds = 1 / steps_per_second(self._env)
+        delay = experiment.pretrain.manual_mode_delay
+        self.period = self._step_seconds if delay is None else max(delay, 0.001)
+        self.step_limit = settings.max_episode_steps or (self._env.spec.max_episode_steps if self._env.spec else None)
+        self.recorder: DriveRecorder | None = None
+        self.kept: list[EpisodeKept] = []
+        self.copilot: Copilot | None = None
+        self._for_listener: Decisions | None = None
+        self._for_copilot: Decisions | None = None
+        self.driver: Driver = "person"
+        self.episode, self.steps, self.reward, self.over = 0, 0, 0.0, False
+        self._terminated = False
+        self.action: Any = None
+        self._obs: Any = None
+
+    # Who is on board
+
+    def tell(self, on_decision: OnDecision | None) -> None:
+        """Have somebody told of every decision from now on, in the terms of `env.action_repeat`; None: nobody."""
+        self._for_listener = None
+        if on_decision is not None:
+            tell, prepare = on_decision, Preprocessor(self._env.observation_space, self._settings)
+            self._for_listener = Decisions(
+                self._settings.action_repeat, lambda obs, action, first: tell(prepare(obs), action, first)
+            )
+
+    def seat(self, copilot: Copilot | None) -> None:
+        """Take a model along, or leave it behind.
+
+        Raises:
+            UserError: it was made for another environment.
+        """
+        if copilot is not None:
+            copilot.check(self._env.observation_space, self._env.action_space)
+            copilot.begin()
+        self.take_over()
+        self.copilot = copilot
+        self._for_copilot = None
+        if copilot is not None:
+            self._for_copilot = Decisions(copilot.repeat, lambda _, action, __: copilot.remember(action))
+
+    def take_over(self) -> None:
+        """The person drives from the next step on."""
+        self.driver = "person"
+
+    def hand_over(self) -> None:
+        """The model drives from its next decision on, where one is on board."""
+        if self.copilot is not None:
+            self.controls.clear()
+            self.driver = "model"
+
+    # Recording
+
+    def record(self, folder: Path) -> None:
+        """Record into a folder, from the present observation on.
+
+        Raises:
+            UserError: see `DriveRecorder`.
+        """
+        self.recorder = DriveRecorder(folder, self._env, self._settings.id, self._settings.pixels)
+        if self._obs is not None and not self.over:
+            self.recorder.begin(self._obs, self._seed, self.steps)
+
+    def keep(self) -> EpisodeKept | None:
+        """Write what was recorded of the episode; None where that is nothing. See `DriveRecorder.keep`."""
+        kept = self.recorder.keep(self.over and self._terminated) if self.recorder is not None else None
+        self.kept += [kept] if kept is not None else []
+        return kept
+
+    def take_back(self) -> EpisodeTakenBack:
+        """Remove the episode kept last from disk."""
+        episode = self.kept.pop()
+        Path(episode.path).unlink(missing_ok=True)
+        return EpisodeTakenBack(episode.recording, episode.path)
+
+    @property
+    def frames_recorded(self) -> int:
+        """Frames recorded so far, those of the present episode included."""
+        present = self.recorder.length if self.recorder is not None else 0
+        return sum(episode.length for episode in self.kept) + present
+
+    # Driving
+
+    def begin(self, another: bool = True) -> None:
+        """Begin an episode, on `another` seed or once more on the same; what was recorded of a present one is lost."""
+        if another:
+            earlier = self.recorder.earlier if self.recorder is not None else 0
+            self._seed = max(self._seed + 1, self._first_seed + earlier)
+        with environment_at_work(self._settings.id):
+            renew_world(self._env)  # so that seed and actions alone fix the episode
+            self._obs, _ = self._env.reset(seed=self._seed)
+        self.episode += int(another)
+        self.steps, self.reward, self.over = 0, 0.0, False
+        self.controls.center()
+        if self.recorder is not None:
+            self.recorder.begin(self._obs, self._seed, 0)
+        if self.copilot is not None:
+            self.copilot.begin()
+        for group in self._decisions:
+            group.begin()
+
+    def step(self) -> bool:
+        """Take one step; False, and nothing happens, where the environment waits for a key."""
+        action = self._decide()
+        if action is None:
+            return False
+        with environment_at_work(self._settings.id):
+            obs, reward, terminated, truncated, _ = self._env.step(action)
+        self.over = bool(terminated or truncated)
+        for group in self._decisions:
+            group.frame(self._obs, action, self.over)
+        if self.recorder is not None:
+            self.recorder.step(action, float(reward), obs, manual=self.driver == "person")
+        self._obs, self.action = obs, action
+        self.steps += 1
+        self.reward += float(reward)
+        self._terminated = bool(terminated)
+        return True
+
+    def picture(self) -> np.ndarray:
+        """What is to be seen now, uint8 (H, W, 3)."""
+        picture: Any = self._obs if self._settings.pixels else None
+        if picture is None:
+            with environment_at_work(self._settings.id):
+                picture = self._env.render()
+        if not (isinstance(picture, np.ndarray) and picture.ndim == 3):
+            raise UserError(f"{self._settings.id} draws no pictures (rgb_array), so it cannot be driven in a window")
+        return np.array(picture)  # a copy: some environments draw into one array again and again
+
+    @property
+    def speed(self) -> float | None:
+        """In km/h, where something drives."""
+        return speed_of(self._env)
+
+    @property
+    def seconds(self) -> float:
+        """Time in the world since the episode began."""
+        return self.steps * self._step_seconds
+
+    def close(self) -> None:
+        """End the environment."""
+        self._env.close()
+
+    @property
+    def _decisions(self) -> list[Decisions]:
+        return [group for group in (self._for_listener, self._for_copilot) if group is not None]
+
+    def _decide(self) -> Any:
+        copilot = self.copilot
+        if copilot is not None and self._for_copilot is not None and self._for_copilot.due:
+            copilot.look(self._obs)
+        if copilot is not None and self.driver == "model" and copilot.action is not None:
+            return copilot.action
+        return self.controls.action(self._step_seconds)

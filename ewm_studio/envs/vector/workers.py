@@ -1,0 +1,331 @@
+"""Environments spread over worker processes, each stepping a group of them.
+
+Actions, observations, rewards and flags go through shared memory; a pipe carries one word a step to start and one to
+end it, and rarely more. Workers are made by a fork server (or spawned), never forked from a process with threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing as mp
+import os
+import signal
+import sys
+import threading
+import time
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from ewm_studio.envs.factory import find_spec, make_prepared_env
+from ewm_studio.envs.vector.base import VectorEnvs
+from ewm_studio.envs.vector.group import EnvGroup, Episode
+from ewm_studio.errors import JobError, UserError
+from ewm_studio.settings import EnvSettings
+
+ANSWER_SECONDS = 60.0  # a worker that is silent for longer is taken for dead
+REPLAY_SECONDS = 0.05  # added for each step to replay
+_FIELDS = ("obs", "reward", "terminated", "truncated", "actions")
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the arrays of B environments lie in the shared memory."""
+
+    offsets: dict[str, int]
+    shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, str]
+    size: int
+
+    @classmethod
+    def of(cls, num_envs: int, observation: gym.Space, action: gym.Space) -> _Layout:
+        """The layout for these spaces."""
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_FIELDS, (num_envs,))
+        shapes |= {"obs": (num_envs, *(observation.shape or ())), "actions": (num_envs, *(action.shape or ()))}
+        dtypes = {"obs": str(observation.dtype), "reward": "float32", "terminated": "bool", "truncated": "bool"}
+        dtypes["actions"] = str(action.dtype)
+        offsets, end = {}, 0
+        for name in _FIELDS:
+            offsets[name] = end
+            end += -(-int(np.prod(shapes[name])) * np.dtype(dtypes[name]).itemsize // 64) * 64  # cache lines
+        return cls(offsets, shapes, dtypes, max(end, 1))
+
+    def arrays(self, memory: Any) -> dict[str, np.ndarray]:
+        """Views of the memory by name."""
+        return {
+            name: np.ndarray(self.shapes[name], self.dtypes[name], buffer=memory, offset=self.offsets[name])
+            for name in _FIELDS
+        }
+
+
+class WorkerVectorEnvs(VectorEnvs):
+    """`workers` processes, each stepping its share of `num_envs` environments.
+
+    Raises:
+        UserError: the environment cannot be made, or exists only in the running script.
+        JobError: a worker did not start.
+    """
+
+    def __init__(self, settings: EnvSettings, seed: int, num_envs: int, workers: int) -> None:
+        self._id = settings.id
+        self._workers: list[_Worker] = []
+        spec = require_portable_spec(settings.id)
+        probe = make_prepared_env(settings, window=False)  # refuses bad settings here, where it reads best
+        observation, action = probe.preprocessor.space, probe.action_space
+        probe.close()
+        super().__init__(num_envs, observation, action)
+        layout = _Layout.of(num_envs, observation, action)
+        context = process_context()
+        memory = context.RawArray("b", layout.size)
+        arrays = layout.arrays(memory)
+        self.obs, self.reward = arrays["obs"], arrays["reward"]
+        self.terminated, self.truncated = arrays["terminated"], arrays["truncated"]
+        self._actions = arrays["actions"]
+        try:
+            with hidden_main():
+                for indices in np.array_split(np.arange(num_envs), workers):
+                    args = (settings, seed, indices.tolist(), memory, layout, spec)
+                    self._workers.append(_Worker(context, args))
+            for worker in self._workers:
+                worker.answer(ANSWER_SECONDS, self._id)
+        except BaseException:
+            self.close()
+            raise
+
+    def _reset(self) -> None:
+        self._ask(("reset",))
+
+    def _step(self, actions: np.ndarray) -> tuple[dict[int, np.ndarray], list[Episode]]:
+        self._actions[...] = actions
+        finals: dict[int, np.ndarray] = {}
+        episodes: list[Episode] = []
+        for answer in self._ask(("step",)):
+            if answer is not None:
+                finals.update(answer[0])
+                episodes += answer[1]
+        return finals, episodes
+
+    def _restore(self, numbers: list[int], actions: list[np.ndarray]) -> None:
+        limit = ANSWER_SECONDS + REPLAY_SECONDS * sum(len(rows) for rows in actions)
+        for worker in self._workers:
+            mine = worker.indices
+            worker.send(("restore", [numbers[i] for i in mine], [actions[i] for i in mine]), self._id)
+        self._collect(limit)
+
+    def _ask(self, request: tuple[Any, ...]) -> list[Any]:
+        if not self._workers:
+            raise JobError("the environments are closed")
+        for worker in self._workers:
+            worker.send(request, self._id)
+        return self._collect(ANSWER_SECONDS)
+
+    def _collect(self, limit: float) -> list[Any]:
+        try:
+            return [worker.answer(limit, self._id) for worker in self._workers]
+        except BaseException:
+            self.close()  # the others may be in the middle of a step: nothing sensible can follow
+            raise
+
+    def close(self) -> None:
+        """End the workers; one that does not end by itself within a second is ended."""
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.hang_up()
+        deadline = time.monotonic() + 1.0
+        for worker in workers:
+            worker.end(deadline)
+
+
+class _Worker:
+    """One worker process, seen from the run."""
+
+    def __init__(self, context: Any, args: tuple[Any, ...]) -> None:
+        self.indices: list[int] = args[2]
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, *args), daemon=True, name="ewm-studio-envs")
+        self._process.start()
+        theirs.close()
+
+    def send(self, request: tuple[Any, ...], name: str) -> None:
+        """Ask; the answer is fetched by `answer`."""
+        try:
+            self._pipe.send(request)
+        except OSError:
+            # Dying, it may have said why.
+            self.answer(1.0, name)
+            raise self._death(name) from None
+
+    def answer(self, limit: float, name: str) -> Any:
+        """The answer to the last request, waited for up to `limit` seconds.
+
+        Raises:
+            JobError: the worker failed, died or was silent.
+        """
+        if not wait([self._pipe, self._process.sentinel], limit):
+            raise JobError(
+                f"a worker process of {name} (environments {self._span()}) did not answer within {limit:.0f} s"
+            )
+        try:
+            # The pipe first: a worker that dies after its last words is heard.
+            kind, content = self._pipe.recv() if self._pipe.poll(0) else (None, None)
+        except (EOFError, OSError):
+            kind, content = None, None
+        if kind is None:
+            raise self._death(name)
+        if kind == "user":
+            raise UserError(content)
+        if kind == "job":
+            raise JobError(content)
+        return content
+
+    def hang_up(self) -> None:
+        """Let the worker see that nothing more comes."""
+        self._pipe.close()
+
+    def end(self, deadline: float) -> None:
+        """Wait until `deadline`, then end it by force."""
+        self._process.join(max(deadline - time.monotonic(), 0.0))
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def _death(self, name: str) -> JobError:
+        self._process.join(1.0)
+        code = self._process.exitcode
+        how = f"was ended by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
+        hint = "; the machine may be out of memory" if code == -9 else ""
+        return JobError(f"a worker process of {name} (environments {self._span()}) {how}{hint}")
+
+    def _span(self) -> str:
+        first, last = self.indices[0], self.indices[-1]
+        return str(first) if first == last else f"{first} to {last}"
+
+
+def _serve(
+    pipe: Connection,
+    settings: EnvSettings,
+    seed: int,
+    indices: list[int],
+    memory: Any,
+    layout: _Layout,
+    spec: EnvSpec,
+) -> None:
+    """A worker's life: answer requests until the pipe closes."""
+    become_worker()
+    # What asks a whole group of processes to end, as a service's stop does, asks the run, which saves first.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with contextlib.suppress(EOFError, OSError):
+        try:
+            _answer_all(pipe, settings, seed, indices, memory, layout, spec)
+        except UserError as error:
+            pipe.send(("user", str(error)))
+        except JobError as error:
+            pipe.send(("job", str(error)))
+        except (EOFError, OSError):
+            raise
+        except Exception as error:
+            pipe.send(("job", f"a worker process of {settings.id} failed: {type(error).__name__}: {error}"))
+
+
+def _answer_all(
+    pipe: Connection,
+    settings: EnvSettings,
+    seed: int,
+    indices: list[int],
+    memory: Any,
+    layout: _Layout,
+    spec: EnvSpec,
+) -> None:
+    gym.registry.setdefault(spec.id, spec)
+    group = EnvGroup(settings.model_copy(update={"render_mode": "rgb_array"}), seed, indices)
+    mine = slice(indices[0], indices[-1] + 1)
+    arrays = {name: array[mine] for name, array in layout.arrays(memory).items()}
+    group.write_to(*(arrays[name] for name in _FIELDS[:4]))
+    pipe.send(("ready", None))
+    while True:
+        request = pipe.recv()
+        if request[0] == "step":
+            finals, episodes = group.step(arrays["actions"].copy())
+            pipe.send(("done", (finals, episodes) if episodes else None))
+        elif request[0] == "reset":
+            group.reset()
+            pipe.send(("done", None))
+        else:
+            group.restore(request[1], request[2])
+            pipe.send(("done", None))
+
+
+def become_worker() -> None:
+    """What every worker process does first: draw without a display, leave Ctrl-C to the run, and end with it."""
+    os.environ["SDL_VIDEODRIVER"] = "dummy"
+    # Ctrl-C in a terminal reaches every process; the run decides what becomes of it, and may still save.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """End this process when the run's is gone, even in the middle of a step that never ends."""
+    parent = mp.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def portable_spec(id: str) -> EnvSpec | None:
+    """The spec of an id in a form that another process understands; None if there is none.
+
+    What a script or notebook registers from its own classes exists only there.
+
+    Raises:
+        UserError: there is no such id.
+    """
+    spec = find_spec(id)
+    creator = spec.entry_point
+    if creator is None:
+        return None
+    if isinstance(creator, str):
+        return None if creator.startswith("__main__:") else spec
+    module, name = getattr(creator, "__module__", None), getattr(creator, "__qualname__", "")
+    known = module not in (None, "__main__") and name.isidentifier() and hasattr(sys.modules.get(module), name)
+    return spec if known else None
+
+
+def require_portable_spec(id: str) -> EnvSpec:
+    """`portable_spec`, where it is needed.
+
+    Raises:
+        UserError: there is none.
+    """
+    spec = portable_spec(id)
+    if spec is None:
+        raise UserError(
+            f"env.workers: {id} is registered by the running script, so that worker processes cannot make it; set "
+            "workers to 0 or register it in a module of its own (module:Id-v0)"
+        )
+    return spec
+
+
+def process_context() -> Any:
+    """How processes are started: by a fork server where there is one, else spawned."""
+    method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
+    context = mp.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload([__name__])  # imported once, not once a worker
+    return context
+
+
+@contextlib.contextmanager
+def hidden_main() -> Iterator[None]:
+    """Keep new processes from running the user's script again, as they would to find what it defines."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -1,0 +1,219 @@
+"""The card of a model that ships: every seed of a preset plays unseen episodes; the best one goes beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import shutil
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ewm_studio.analysis.curve import Line, draw_curves
+from ewm_studio.errors import UserError
+from ewm_studio.events import Event, Finished, JobControl, Message, RunStarted
+from ewm_studio.jobs.card_text import card_text
+from ewm_studio.jobs.failures import explains_failures
+from ewm_studio.jobs.infer_job import infer
+from ewm_studio.jobs.setup import versions
+from ewm_studio.settings import Experiment
+from ewm_studio.workspace import Run, Workspace
+from ewm_studio.workspace.files import write_error
+from ewm_studio.workspace.pretrained import CARD
+from ewm_studio.workspace.replays import MODEL_NAME
+from ewm_studio.workspace.run import Episodes, Points
+
+WORST = 5  # episodes that the card names
+CURVE = "curve.png"
+MODES = {"greedy": True, "sampled": False}
+
+
+@explains_failures
+def write_card(
+    runs: Sequence[str],
+    folder: str | Path,
+    workspace: Workspace,
+    control: JobControl | None = None,
+    *,
+    episodes: int = 100,
+    seed: int = 100_000,
+    marks: Sequence[float] = (),
+    limits: str = "",
+) -> Generator[Event, None, None]:
+    """Play the best checkpoint of every run, greedily and sampled; ship the one with the best greedy mean.
+
+    Args:
+        runs: runs of one preset, a seed each.
+        folder: where model, settings, card and curve go; its name is the model's.
+        workspace: holds the runs.
+        control: asks to stop; nothing is written then.
+        episodes: how many each plays in each way.
+        seed: of the first of them; training must not have seen these.
+        marks: rewards; the card says when the mean of the last 100 training episodes first reached each.
+        limits: what the model cannot do or was not tried on, in words.
+
+    Raises:
+        UserError: a run is missing or has no checkpoint, or the runs are of different settings.
+    """
+    control, folder = control or JobControl(), Path(folder).expanduser()
+    chosen = [workspace.run(name) for name in runs]
+    experiments = [Experiment.from_toml(run.folder / "experiment.toml") for run in chosen]
+    _check_alike(chosen, experiments)
+    yield RunStarted("infer", "", str(folder), f"card of {len(chosen)} runs, {episodes} unseen episodes each")
+    rows: list[dict[str, Any]] = []
+    for run, experiment in zip(chosen, experiments, strict=True):
+        row = _training_of(run, experiment, marks)
+        for mode, greedy in MODES.items():
+            yield Message(f"{run.name}, {mode}")
+            model = workspace.resolve_model(run.folder)
+            asked = experiment.with_values(
+                ("start.load_path", str(model)),
+                ("infer.episodes", episodes),
+                ("infer.greedy", greedy),
+                ("infer.keep_replays", False),
+                ("run.seed", seed),
+                ("env.workers", "auto"),
+            )
+            result: dict[str, Any] = {}
+            for event in infer(asked, workspace, control):
+                if isinstance(event, Finished):
+                    result = event.result
+                elif not isinstance(event, RunStarted):
+                    yield event
+            if control.stop_requested:
+                yield Finished("stop", {"folder": ""})
+                return
+            row |= {mode: _scores(result), "checkpoint_step": int(model.stem)}
+        rows.append(row)
+    best = max(range(len(rows)), key=lambda i: rows[i]["greedy"]["mean"])
+    card = _figures(experiments[best], rows, best, episodes, seed, limits)
+    _write(folder, chosen, best, card, workspace)
+    yield Message(f"card written: {folder / 'card.md'}")
+    means = {mode: card["score"][mode]["mean"] for mode in MODES}
+    yield Finished("episodes", {"folder": str(folder), **means, "shipped_seed": card["shipped_seed"], "seeds": rows})
+
+
+def _check_alike(runs: list[Run], experiments: list[Experiment]) -> None:
+    plain = [e.model_dump(mode="json", exclude={"run", "versions", "start"}) for e in experiments]
+    for run, values in zip(runs, plain, strict=True):
+        if values != plain[0]:
+            raise UserError(f"runs {runs[0].name} and {run.name} are of different settings: a card is of one preset")
+    seeds = [e.run.seed for e in experiments]
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"the runs are of seeds {', '.join(map(str, seeds))}: give runs of different seeds")
+
+
+def _training_of(run: Run, experiment: Experiment, marks: Sequence[float]) -> dict[str, Any]:
+    """What a run took."""
+    curve, episodes = run.metrics("reward/mean_100"), run.episodes()
+    if not len(curve.step):
+        raise UserError(f"run {run.name}: has no finished episode to make a card of")
+    return {
+        "seed": experiment.run.seed,
+        "env_steps": int(curve.step[-1]),
+        "frames": int(episodes.length.sum()),
+        "episodes": len(episodes.step),
+        "seconds": round(float(curve.seconds[-1]), 1),
+        "marks": {f"{mark:g}": _first_at(curve, episodes, mark) for mark in marks},
+    }
+
+
+def _first_at(curve: Points, episodes: Episodes, mark: float) -> dict[str, Any] | None:
+    """When training's mean reward first reached a mark; None if it never did."""
+    reached = np.flatnonzero(curve.value >= mark)
+    if not len(reached):
+        return None
+    step = int(curve.step[reached[0]])
+    return {
+        "env_steps": step,
+        "frames": int(episodes.length[episodes.step <= step].sum()),
+        "seconds": round(float(curve.seconds[reached[0]]), 1),
+    }
+
+
+def _scores(result: dict[str, Any]) -> dict[str, Any]:
+    """The spread of one evaluation, its standard error, and its worst episodes."""
+    rewards = [episode["reward"] for episode in result["episodes"]]
+    worst = sorted(result["episodes"], key=lambda episode: episode["reward"])[:WORST]
+    scores = {name: round(result[name], 2) for name in ("mean", "std", "median", "min", "max")}
+    scores["standard_error"] = round(float(np.std(rewards, ddof=1)) / math.sqrt(len(rewards)), 2)
+    if "laps_finished" in result:
+        scores["laps_finished"] = result["laps_finished"]
+    return scores | {"worst": [{"seed": e["seed"], "reward": round(e["reward"], 2)} for e in worst]}
+
+
+def _figures(
+    experiment: Experiment, rows: list[dict[str, Any]], best: int, episodes: int, seed: int, limits: str
+) -> dict[str, Any]:
+    parts = {kind: getattr(experiment, kind).model_dump(mode="json") for kind in ("vision", "memory", "controller")}
+    return {
+        "env": experiment.env.id,
+        "action_repeat": experiment.env.action_repeat,
+        "parts": parts,
+        "evaluation": {"episodes": episodes, "first_seed": seed, "reward": "unshaped"},
+        "shipped_seed": rows[best]["seed"],
+        "score": {mode: rows[best][mode] for mode in MODES},
+        "over_seeds": {mode: _over_seeds([row[mode]["mean"] for row in rows]) for mode in MODES},
+        "seeds": rows,
+        "machine": machine(),
+        "versions": {**versions(), **experiment.versions},
+        "limits": limits,
+        "license": "MIT",
+    }
+
+
+def _over_seeds(means: list[float]) -> dict[str, float]:
+    return {
+        "mean": round(float(np.mean(means)), 2),
+        "std": round(float(np.std(means)), 2),
+        "min": min(means),
+        "max": max(means),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What this computer is, as far as it matters to how long training takes."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _write(folder: Path, runs: list[Run], best: int, card: dict[str, Any], workspace: Workspace) -> None:
+    """Write the files; the card comes last, since a folder without one ships nothing.
+
+    Raises:
+        UserError or JobError: they cannot be written.
+    """
+    source = workspace.resolve_model(runs[best].folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / MODEL_NAME)
+        shutil.copyfile(runs[best].folder / "experiment.toml", folder / "experiment.toml")
+        lines = []
+        for run, row in zip(runs, card["seeds"], strict=True):
+            curve = run.metrics("reward/mean_100")
+            lines.append(Line(f"seed {row['seed']}", curve.step, curve.value))
+        draw_curves(folder / CURVE, lines, "decisions", "mean reward of the last 100 training episodes")
+        data = (folder / MODEL_NAME).read_bytes()
+        card |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        (folder / "card.md").write_text(card_text(folder.name, card), encoding="utf-8")
+        (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise write_error(folder, error) from error

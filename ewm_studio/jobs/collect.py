@@ -1,0 +1,177 @@
+"""Experience for pretraining: collected with random actions, read from recordings, or both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ewm_studio.acting.random_policy import RandomPolicy
+from ewm_studio.data.experience import Episode, Experience
+from ewm_studio.data.frames import FrameStore
+from ewm_studio.data.library import Library
+from ewm_studio.data.recordings import Recording, load_experience
+from ewm_studio.envs.spaces import describe, space_from_json, space_to_json
+from ewm_studio.envs.vector.base import make_vector
+from ewm_studio.errors import UserError
+from ewm_studio.events import EpisodeFinished, Event, JobControl, Message
+from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.setup import Spaces, preprocessor_of
+from ewm_studio.models.world_model import WorldModel
+from ewm_studio.settings import Experiment
+from ewm_studio.workspace import Workspace
+
+MIB = 2**20
+ENCODE_BATCH = 512  # frames encoded at once
+PROGRESS_SECONDS = 0.1  # least time between two progress events
+
+
+def frame_store(experiment: Experiment, spaces: Spaces, folder: Path) -> FrameStore:
+    """An empty store for prepared observations, in memory up to the limit and on disk beyond it."""
+    space = spaces.observation
+    return FrameStore(space.shape, space.dtype, experiment.pretrain.memory_limit * MIB, folder)
+
+
+def recordings_to_pretrain_on(experiment: Experiment, workspace: Workspace) -> list[Recording]:
+    """The recordings that `pretrain.recording` names; none to collect afresh.
+
+    Raises:
+        UserError: as `find_recordings`; driving is asked for without one, or a share of random frames beside nothing.
+    """
+    settings = experiment.pretrain
+    if settings.recording is None:
+        if settings.mode == "manual":
+            raise UserError(
+                "pretrain.mode is manual: name what was driven with --recording NAME (ewm-studio record makes one "
+                "without driving)"
+            )
+        if settings.random_share:
+            raise UserError(
+                "pretrain.random_share mixes random frames into recordings: name some with --recording NAME,NAME; "
+                "without one all frames are random"
+            )
+        return []
+    return find_recordings(settings.recording, experiment, workspace)
+
+
+def find_recordings(names: str, experiment: Experiment, workspace: Workspace) -> list[Recording]:
+    """The recordings of these names, set apart by commas, checked against the environment.
+
+    Raises:
+        UserError: there is none of a name, or one is of another environment.
+    """
+    recordings = Library(workspace).find_all(names)
+    for recording in recordings:
+        if recording.env_id != experiment.env.id:
+            raise UserError(
+                f"{recording.folder}: recorded on {recording.env_id}, this experiment is on {experiment.env.id}"
+            )
+    return recordings
+
+
+def check_spaces(recordings: Sequence[Recording], spaces: Spaces) -> None:
+    """Refuse recordings of other observations or actions than the environment as set gives and takes.
+
+    Raises:
+        UserError: naming the first.
+    """
+    for recording in recordings:
+        for name, expected in (("observation_space", spaces.raw_observation), ("action_space", spaces.action)):
+            found = recording.meta.get(name)
+            if found != space_to_json(expected):
+                words = describe(space_from_json(found)) if isinstance(found, dict) else "nothing"
+                raise UserError(
+                    f"{recording.folder}: expected the {name.replace('_', ' ')} {describe(expected)}, found {words}; "
+                    "look at --pixels"
+                )
+
+
+def gather(
+    recordings: Sequence[Recording], experiment: Experiment, spaces: Spaces, store: FrameStore, control: JobControl
+) -> Generator[Event, None, Experience]:
+    """What is trained on: random frames, or recordings with `pretrain.random_share` of random frames among them.
+
+    Raises:
+        UserError: no episode of a recording can be read.
+    """
+    if not recordings:
+        return (yield from collect_random(experiment, experiment.pretrain.frames, store, control))
+    episodes = yield from read_recordings(recordings, spaces, experiment, store)
+    share = experiment.pretrain.random_share
+    frames = round(sum(len(episode.frames) for episode in episodes) * share / (1 - share))
+    if frames > 1 and not control.stop_requested:  # one step has two
+        episodes += (yield from collect_random(experiment, frames, store, control)).episodes
+        yield Message(f"{frames:,} random frames beside them")
+    return Experience(store, episodes)
+
+
+def collect_random(
+    experiment: Experiment, goal: int, store: FrameStore, control: JobControl
+) -> Generator[Event, None, Experience]:
+    """Collect `goal` frames, or hardly more, with random actions; the generator's value is the experience.
+
+    One seed always gives the same experience, also when a run is resumed.
+    """
+    envs = make_vector(experiment.env.as_played(), experiment.run.seed)
+    try:
+        rng = np.random.default_rng(np.random.SeedSequence([experiment.run.seed, 0xC0FFEE]))
+        policy = RandomPolicy(envs.action_space, envs.num_envs, rng)
+        experience = Experience(store)
+        meter, ended, steps = Meter("collect", goal, "frames"), None, 0
+        experience.begin(envs.reset())
+        while experience.frame_count < goal and not control.stop_requested:
+            action = policy.act(ended)
+            step = envs.step(action)
+            steps += envs.num_envs
+            experience.add(action, step.reward, step.terminated, step.truncated, step.obs, step.final_obs)
+            ended = step.terminated | step.truncated
+            for episode in step.episodes:
+                yield EpisodeFinished(steps, episode.reward, episode.length, episode.seed)
+            if steps // envs.num_envs % 16 == 0:
+                yield meter.at(min(experience.frame_count, goal))
+        experience.finish()
+        yield meter.at(min(experience.frame_count, goal))
+        return experience
+    finally:
+        envs.close()
+
+
+def read_recordings(
+    recordings: Sequence[Recording], spaces: Spaces, experiment: Experiment, store: FrameStore
+) -> Generator[Event, None, list[Episode]]:
+    """The episodes of recordings, whose frames go into the store; damaged episodes are named and left out.
+
+    Raises:
+        UserError: no episode of a recording can be read.
+    """
+    prepared = preprocessor_of(spaces, experiment.env)
+    episodes: list[Episode] = []
+    for recording in recordings:
+        for path, reason in recording.damaged:
+            yield Message(f"{path.name} is left out: {reason}", "warning")
+        experience = load_experience(recording, prepared.batch, experiment.env.action_repeat, store)
+        yield Message(f"{experience.frame_count:,} frames read from {recording.folder}")
+        episodes += experience.episodes
+    return episodes
+
+
+@torch.no_grad()
+def encode_all(store: FrameStore, model: WorldModel, control: JobControl) -> Generator[Event, None, Tensor]:
+    """Latents (frames, Z) of every frame, encoded once by the vision as it is now; cut short when asked to stop."""
+    vision, count, said = model.vision.eval(), len(store), 0.0
+    latents = torch.empty(count, vision.latent_dim, device=model.device)
+    meter = Meter("encode", count, "frames")
+    for begin in range(0, count, ENCODE_BATCH):
+        if control.stop_requested:
+            break
+        index = np.arange(begin, min(begin + ENCODE_BATCH, count))
+        latents[begin : begin + len(index)] = vision.encode(torch.from_numpy(store.read(index)).to(model.device))
+        if time.monotonic() - said > PROGRESS_SECONDS:
+            said = time.monotonic()
+            yield meter.at(begin + len(index))
+    yield meter.at(count)
+    return latents

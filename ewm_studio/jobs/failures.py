@@ -1,0 +1,80 @@
+"""A running job's misfortunes as one clear line: memory, disk, environments, losses that are not finite."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+from collections.abc import Callable, Generator, Iterator, Mapping
+from pathlib import Path
+from typing import ParamSpec
+
+from ewm_studio.errors import JobError
+from ewm_studio.events import Event
+from ewm_studio.workspace.files import is_full, write_error
+
+P = ParamSpec("P")
+Job = Callable[P, Generator[Event, None, None]]
+
+_NO_GPU_MEMORY = (
+    "out of GPU memory; the last checkpoint stands. Lower ppo.batch_size (--ppo-batch-size), env.batch_size "
+    "(--batch-size), world_model.vision_batch_size or world_model.memory_batch_size, or use --device cpu"
+)
+_NO_MEMORY = (
+    "out of memory; the last checkpoint stands. Lower env.batch_size (--batch-size), ppo.rollout_steps "
+    "(--rollout-steps), ppo.batch_size (--ppo-batch-size), pretrain.frames (--frames), pretrain.memory_limit or the "
+    "sizes of the components"
+)
+
+
+def explained(error: BaseException) -> BaseException:
+    """The error as a `JobError` of one line where its cause is known: no memory, no disk; any other as it is."""
+    import torch  # only now: environments are driven without it
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return JobError(_NO_GPU_MEMORY)
+    # PyTorch's allocator on the CPU has no exception of its own.
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)):
+        return JobError(_NO_MEMORY)
+    if isinstance(error, OSError) and is_full(error):
+        return write_error(Path(error.filename or "the workspace"), error)
+    return error
+
+
+def explains_failures(job: Job[P]) -> Job[P]:
+    """Make a job raise what `explained` gives, so that every consumer has one clear line."""
+
+    @functools.wraps(job)
+    def events(*args: P.args, **kwargs: P.kwargs) -> Generator[Event, None, None]:
+        try:
+            yield from job(*args, **kwargs)
+        except Exception as error:
+            clear = explained(error)
+            if clear is error:
+                raise
+            raise clear from error
+
+    return events
+
+
+@contextlib.contextmanager
+def environment_at_work(env_id: str) -> Iterator[None]:
+    """Where a single environment is stepped: what it raises becomes a `JobError` that names it."""
+    try:
+        yield
+    except Exception as error:
+        raise JobError(f"environment {env_id} failed: {type(error).__name__}: {error}") from error
+
+
+def check_finite(values: Mapping[str, float]) -> None:
+    """Refuse losses that are not finite.
+
+    Raises:
+        JobError: naming the first of them.
+    """
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise JobError(
+                f"the loss '{name}' became {value}; the last checkpoint stands. Lower the learning rate or "
+                "max_grad_norm, and look at the scale of observations and rewards"
+            )

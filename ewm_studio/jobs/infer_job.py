@@ -1,0 +1,176 @@
+"""Playing a saved model: `infer`. Every evaluation is kept, so that its episodes can be watched again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ewm_studio.acting.agent import Agent
+from ewm_studio.acting.play import EpisodeScore, play
+from ewm_studio.analysis.film import FILMS, check_target, export, panes_of
+from ewm_studio.analysis.trace import study
+from ewm_studio.envs.factory import env_notes
+from ewm_studio.errors import JobError, UserError
+from ewm_studio.events import EpisodeFinished, EvaluationKept, Event, Finished, JobControl, Message, RunStarted
+from ewm_studio.jobs.failures import explains_failures
+from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.setup import (
+    Spaces,
+    choose_device,
+    load_for,
+    model_metadata,
+    patch_from,
+    preprocessor_of,
+    set_threads,
+    spaces_of,
+)
+from ewm_studio.settings import Experiment
+from ewm_studio.workspace import Workspace
+from ewm_studio.workspace.models import save_model
+from ewm_studio.workspace.replays import EvaluationWriter, Replay, copy_model, link_model
+
+WORST = 5  # episodes that a result names
+
+
+@explains_failures
+def infer(
+    experiment: Experiment, workspace: Workspace, control: JobControl | None = None
+) -> Generator[Event, None, None]:
+    """Play a saved model for `infer.episodes` episodes; episode i is reset, and its draws seeded, with `run.seed + i`.
+
+    `env.workers` processes play side by side; the scores are the same for any number of them. The result names the
+    worst episodes by their seeds, which is where to look first.
+
+    Raises:
+        UserError: no model is named, it is damaged, or it is made for another environment.
+    """
+    control, settings = control or JobControl(), experiment.infer
+    video = Path(settings.video).expanduser() if settings.video else None
+    if video is not None:
+        check_target(video, FILMS)
+    agent = agent_for(experiment, workspace)
+    yield RunStarted(
+        "infer",
+        "",
+        "",
+        f"{agent.world_model.summary()} on {experiment.env.id}, {'greedy' if settings.greedy else 'sampled'}",
+    )
+    yield from (Message(line, "warning") for line in env_notes(experiment.env))
+    meter, scores, laps = Meter("infer", settings.episodes, "episodes"), list[EpisodeScore](), list[bool | None]()
+    # Playing a file is no reason to make a workspace.
+    keeps = settings.keep_replays and workspace.path.is_dir()
+    keeper = Keeper(evaluation_writer(experiment, agent, workspace) if keeps else None)
+    began, steps, first = time.monotonic(), 0, None
+    for played in play(agent, experiment.env, experiment.run.seed, settings.episodes, settings.greedy, control):
+        score = played.score
+        scores.append(score)
+        laps.append(played.replay.lap_finished)
+        steps += score.steps
+        yield from keeper.keep(played.replay)
+        first = first or played.replay
+        yield EpisodeFinished(steps, score.reward, score.steps, score.seed)
+        yield meter.at(len(scores))
+    seconds = time.monotonic() - began
+    if video is not None and first is not None:
+        yield from _film(video, agent, first)
+    stopped_by = "stop" if len(scores) < settings.episodes else "episodes"
+    result: dict[str, Any] = {"episodes": [asdict(s) for s in scores], **spread([s.reward for s in scores])}
+    if len(scores) > WORST:
+        result["worst"] = {str(s.seed): s.reward for s in sorted(scores, key=lambda s: s.reward)[:WORST]}
+    if laps and None not in laps:
+        result["laps_finished"] = laps.count(True) / len(laps)
+    result |= {"seconds": seconds, "steps_per_second": steps / max(seconds, 1e-9), "stopped_by": stopped_by}
+    yield Finished(stopped_by, result)
+
+
+def agent_for(experiment: Experiment, workspace: Workspace) -> Agent:
+    """The agent that `start.load_path` names, checked against the environment and moved to the device.
+
+    Raises:
+        UserError: see `infer`.
+    """
+    if not experiment.start.load_path:
+        raise UserError("start.load_path: name the model to play, with --load-path FILE_OR_RUN")
+    spaces, device = spaces_of(experiment.env), choose_device(experiment.run.device)
+    model = load_for(experiment.start.load_path, spaces, experiment.env, workspace)
+    patch_from(experiment.start, model, workspace)
+    # One observation at a time gains nothing from a second thread.
+    set_threads(1 if experiment.run.threads == "auto" else experiment.run.threads, model.observation_space)
+    return Agent(model.to(device), preprocessor_of(spaces, experiment.env), experiment.env, {})
+
+
+class Keeper:
+    """Keeps episodes as long as that can be done: an evaluation does not fail because nothing can be written."""
+
+    def __init__(self, writer: EvaluationWriter | None) -> None:
+        """`writer` None keeps nothing."""
+        self._writer = writer
+
+    def keep(self, replay: Replay) -> Iterator[Event]:
+        """Keep one and tell of the first; where that cannot be done, one line says so and no other is tried."""
+        if self._writer is None:
+            return
+        first = self._writer.folder is None
+        try:
+            path = self._writer.add(replay)
+        except (UserError, JobError) as error:
+            self._writer = None
+            yield Message(f"replays are not kept: {error}", "warning")
+            return
+        if first:
+            yield EvaluationKept(str(path.parent))
+
+
+def _film(path: Path, agent: Agent, replay: Replay) -> Iterator[Event]:
+    """Film an episode.
+
+    Raises:
+        UserError: it cannot be played again, or the file cannot be written.
+    """
+    made = study(agent, replay)
+    panes = panes_of(made)
+    if not panes:
+        raise UserError(f"infer.video: {replay.env.id} draws no pictures, so there is nothing to film")
+    export(path, panes, made.fps)
+    yield Message(f"episode of seed {replay.seed} filmed: {path}")
+
+
+def evaluation_writer(experiment: Experiment, agent: Agent, workspace: Workspace) -> EvaluationWriter:
+    """What keeps the episodes that `agent_for(experiment, workspace)` plays, beside the run that the model is of."""
+    start = experiment.start
+    source = workspace.resolve_model(start.load_path or "")
+    name = str(source)
+    if start.patch_load_path:
+        name = f"{source} with {start.patch} of {workspace.resolve_model(start.patch_load_path)}"
+
+    def put_model(target: Path) -> None:
+        if start.patch_load_path:  # in no file yet
+            spaces = Spaces(agent.preprocessor.raw_space, agent.preprocessor.space, agent.world_model.action_space)
+            save_model(
+                target, agent.world_model.state_dict(), model_metadata(agent.world_model, experiment, spaces, {})
+            )
+        elif workspace.run_of(source):
+            link_model(source, target)
+        else:  # whoever owns the file may change it in place
+            copy_model(source, target)
+
+    return EvaluationWriter(workspace.replays_folder_of(source), name, agent.world_model.summary(), put_model)
+
+
+def spread(rewards: list[float]) -> dict[str, float | None]:
+    """Mean, standard deviation, median, least and most of some scores; None where there are none."""
+    if not rewards:
+        return dict.fromkeys(("mean", "std", "median", "min", "max"))
+    scores = np.asarray(rewards)
+    return {
+        "mean": float(scores.mean()),
+        "std": float(scores.std()),
+        "median": float(np.median(scores)),
+        "min": float(scores.min()),
+        "max": float(scores.max()),
+    }

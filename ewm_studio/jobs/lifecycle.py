@@ -1,0 +1,158 @@
+"""What `train` and `pretrain` share: all is checked before a run's folder is made, then the run from begin to end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ewm_studio.envs.factory import env_notes
+from ewm_studio.envs.vector.base import choose_batch_size
+from ewm_studio.errors import UserError
+from ewm_studio.events import Event, Finished, Message, RunStarted
+from ewm_studio.jobs.failures import explained
+from ewm_studio.jobs.setup import Spaces, build_model, choose_device, save_path_of, set_threads, spaces_of, versions
+from ewm_studio.models.registry import broken_components
+from ewm_studio.models.world_model import WorldModel, load_weights
+from ewm_studio.settings import Experiment
+from ewm_studio.training.randomness import seed_everything
+from ewm_studio.workspace import Run, Workspace
+from ewm_studio.workspace.models import load_model, save_model
+from ewm_studio.workspace.tree import load_tree
+
+
+@dataclass(frozen=True)
+class Start:
+    """A job that may begin: all of its input was checked, and nothing is written yet."""
+
+    experiment: Experiment  # `auto` decided, every part named in full, versions noted
+    spaces: Spaces
+    device: torch.device
+    model: WorldModel  # on the device
+    rng: np.random.Generator
+    previous: Run | None  # the run that is resumed
+    save_path: Path | None
+    notes: list[Message]  # for the log
+
+
+def prepare(experiment: Experiment, workspace: Workspace, resume: str | None) -> Start:
+    """Check and make what a run needs; `resume` names the run to go on with.
+
+    Raises:
+        UserError: bad input.
+    """
+    previous = workspace.run(resume) if resume else None
+    if previous is not None:  # it has a model of its own
+        clean = experiment.start.model_copy(update={"load_path": None, "patch_load_path": None, "patch": None})
+        experiment = experiment.model_copy(update={"start": clean})
+    spaces = spaces_of(experiment.env)
+    device = choose_device(experiment.run.device)
+    save_path = save_path_of(experiment)
+    set_threads(experiment.run.threads, spaces.observation)
+    notes = [Message(line, "warning") for line in [*broken_components(), *env_notes(experiment.env)]]
+    if experiment.env.batch_size == "auto":
+        count, sentence = choose_batch_size(experiment.env)
+        experiment = experiment.with_values(("env.batch_size", count))
+        notes.append(Message(sentence))
+    rng = seed_everything(experiment.run.seed)
+    model, experiment = build_model(experiment, spaces, workspace)
+    experiment = experiment.model_copy(update={"versions": versions()})
+    return Start(experiment, spaces, device, model.to(device), rng, previous, save_path, notes)
+
+
+class Job(Protocol):
+    """A job's state, as `conduct` needs to know it."""
+
+    stopped_by: str
+
+    @property
+    def summary(self) -> str:
+        """One line that says what is trained on what."""
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What is to come, in order."""
+
+    def restore(self, run: Run) -> None:
+        """Take up a run at its latest checkpoint."""
+
+    def model_file(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Weights and description for a model file."""
+
+    def result(self, run: Run) -> dict[str, Any]:
+        """What `--json` prints."""
+
+
+def conduct(
+    kind: Literal["train", "pretrain"],
+    start: Start,
+    workspace: Workspace,
+    job: Job,
+    work: Callable[[Run], Generator[Event, None, None]],
+) -> Generator[Event, None, None]:
+    """A job's run from its folder to its last event; `work` is what is done in between.
+
+    Raises:
+        UserError: the run to resume has no sound checkpoint, or is being trained; what `work` raises.
+    """
+    notes = list(start.notes)
+    if start.previous is not None:
+        job.restore(start.previous)
+        notes.append(Message(f"going on from {start.previous.latest_checkpoint()}"))
+    with _open_run(kind, start, workspace) as run:
+        yield RunStarted(kind, run.name, str(run.folder), f"{job.summary}, {start.device}", job.stages)
+        yield from notes
+        yield from work(run)
+    if start.save_path is not None:
+        save_model(start.save_path, *job.model_file())
+        yield Message(f"model saved to {start.save_path}")
+    yield Finished(job.stopped_by, job.result(run))
+
+
+@contextlib.contextmanager
+def _open_run(kind: str, start: Start, workspace: Workspace) -> Iterator[Run]:
+    """The run to write to; whatever breaks the work off is noted in it."""
+    experiment, run = start.experiment, start.previous
+    if run is not None:
+        run.resume()
+    else:
+        parts = start.model.describe()["parts"]
+        run = workspace.create_run(experiment.env.id, kind, experiment.to_toml(), parts, experiment.run.seed)
+    try:
+        yield run
+    except BaseException as error:
+        broken_off = isinstance(error, GeneratorExit | KeyboardInterrupt)
+        run.finish("interrupted" if broken_off else "failed", error=str(explained(error)))
+        raise
+
+
+def restore_latest(run: Run, model: WorldModel, take_up: Callable[[dict[str, Any]], None]) -> Path:
+    """Load a run's latest checkpoint: the weights into `model`, the trainer's state into `take_up`; gives its path.
+
+    Raises:
+        UserError: there is none, or it is damaged or of other settings.
+    """
+    newest, latest = run.newest_model(), run.latest_checkpoint()
+    if newest is None:
+        again = run.folder / "experiment.toml"
+        raise UserError(f"{run.name} has no checkpoint to resume from; start it again with --config {again}")
+    trainer = newest.with_suffix(".trainer")
+    tensors, _ = load_model(newest)
+    state = load_tree(trainer)
+    if newest != latest:
+        raise UserError(f"{trainer}: not the state that belongs to {newest.name}; remove both to resume from earlier")
+    load_weights(model, tensors, str(newest))
+    try:
+        take_up(state)
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{trainer}: not a state of this experiment ({type(error).__name__}: {error}); resume with the run's own "
+            "settings"
+        ) from error
+    return newest

@@ -1,0 +1,373 @@
+"""Vision and memory trained beforehand, on random or recorded experience; the controller is bypassed."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ewm_studio.acting.agent import reconstructions
+from ewm_studio.analysis.held_out import memory_figures, vision_figures
+from ewm_studio.data.experience import Experience, to_sequence_batch
+from ewm_studio.data.recordings import Recording
+from ewm_studio.errors import JobError
+from ewm_studio.events import CheckpointSaved, Event, JobControl, Message
+from ewm_studio.jobs.collect import (
+    ENCODE_BATCH,
+    PROGRESS_SECONDS,
+    check_spaces,
+    encode_all,
+    frame_store,
+    gather,
+    recordings_to_pretrain_on,
+)
+from ewm_studio.jobs.failures import explains_failures
+from ewm_studio.jobs.lifecycle import conduct, prepare, restore_latest
+from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.run_log import RunLog
+from ewm_studio.jobs.setup import Spaces, model_metadata
+from ewm_studio.models.base import Losses, SequenceBatch
+from ewm_studio.models.world_model import WorldModel
+from ewm_studio.settings import Experiment
+from ewm_studio.training.optimize import Averages, trainers_of
+from ewm_studio.training.randomness import random_state, restore_random_state
+from ewm_studio.workspace import Run, Workspace
+
+HELD_OUT_FRAMES = 4096  # at most this many held-out frames are looked at after an epoch
+PICTURE_SECONDS = 2.0  # least time between two sets of pictures
+PICTURES = 8
+
+B = TypeVar("B")
+
+
+@explains_failures
+def pretrain(
+    experiment: Experiment, workspace: Workspace, control: JobControl | None = None, resume: str | None = None
+) -> Generator[Event, None, None]:
+    """Train vision, then memory on its latents, without a controller; with `resume`, go on with that run exactly.
+
+    A resumed run gathers the same experience again (one seed, one experience) and goes on at the minibatch it had
+    stopped at.
+
+    Raises:
+        UserError: bad input. JobError: a loss that is not finite, or environments that died.
+    """
+    control = control or JobControl()
+    recordings = recordings_to_pretrain_on(experiment, workspace)
+    start = prepare(experiment, workspace, resume)
+    check_spaces(recordings, start.spaces)
+    job = PretrainJob(start.experiment, start.spaces, start.model, start.rng)
+    yield from conduct("pretrain", start, workspace, job, lambda run: _gather_and_train(run, job, recordings, control))
+
+
+def _gather_and_train(
+    run: Run, job: PretrainJob, recordings: Sequence[Recording], control: JobControl
+) -> Generator[Event, None, None]:
+    with frame_store(job.experiment, job.spaces, run.folder) as store:
+        experience = yield from gather(recordings, job.experiment, job.spaces, store, control)
+        yield from job.run(run, experience, control)
+
+
+@dataclass
+class _Pass:
+    """How far a pass over the data has come, so that a run stopped inside it can go on there."""
+
+    batches: int = 0
+    seen: int = 0  # frames, or steps
+    random: dict[str, Any] = field(default_factory=dict)  # the generator's state from which its order was drawn
+
+
+@dataclass(frozen=True)
+class _Stage(Generic[B]):
+    """The training of one component."""
+
+    name: str
+    size: int  # frames, or steps, of one pass
+    batches: Callable[[], Iterator[B]]  # one pass, in an order drawn anew
+    count: Callable[[B], int]  # frames, or steps, of a minibatch
+    loss: Callable[[B], Losses]
+    evaluate: Callable[[], dict[str, float]]  # figures on the part kept aside
+
+
+class PretrainJob:
+    """State of a pretraining run between two epochs; all of it is saved, so that a resumed run is the same run."""
+
+    def __init__(self, experiment: Experiment, spaces: Spaces, model: WorldModel, rng: np.random.Generator) -> None:
+        self.experiment, self.spaces, self.model, self.rng = experiment, spaces, model.eval(), rng
+        self.trainers = trainers_of(model, experiment)
+        # The baseline that shows what training was worth: the same memory with fresh weights of its own.
+        with torch.random.fork_rng(devices=[]):
+            part = model.parts["memory"]
+            fresh: Any = part.cls
+            self.untrained = fresh(part.settings, model.vision.latent_dim, model.action_encoding.dim).to(model.device)
+        self.epochs_done = dict.fromkeys(self.trainers, 0)
+        self.best = dict.fromkeys(self.trainers, float("inf"))  # held-out loss
+        self.best_epoch = dict.fromkeys(self.trainers, 0)
+        self.frames_seen = 0
+        self._pass = _Pass()
+        self.seconds_before, self._began = 0.0, time.monotonic()
+        self.losses: dict[str, float] = {}
+        self.stopped_by = "epochs"
+        self._frames_here = 0
+        self._counts = {"frames": 0, "episodes": 0}
+        self._gathered_before: int | None = None  # frames, when the run that is resumed was saved
+        self._progress_at = self._pictures_at = 0.0
+        self._checkpoint, self._saved_at = "", (-1, -1)
+
+    @property
+    def summary(self) -> str:
+        """One line that says what is trained on what."""
+        e = self.experiment
+        return f"{' and '.join(self.trainers)} of {self.model.summary()} on {e.env.id}, seed {e.run.seed}"
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What is to come, in order."""
+        settings = self.experiment.pretrain
+        collects = settings.recording is None or settings.random_share > 0
+        encodes = ("encode",) if "memory" in self.trainers else ()
+        return (
+            *(("collect",) if collects else ()),
+            *(n for n in self.trainers if n == "vision"),
+            *encodes,
+            *(n for n in self.trainers if n == "memory"),
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this run so far."""
+        return self.seconds_before + time.monotonic() - self._began
+
+    @property
+    def epochs(self) -> int:
+        """Epochs done, over vision and memory."""
+        return sum(self.epochs_done.values())
+
+    @property
+    def _position(self) -> tuple[int, int]:
+        return self.epochs, self._pass.batches
+
+    def run(self, run: Run, experience: Experience, control: JobControl) -> Generator[Event, None, None]:
+        """Train vision, then memory; saves on the way and at the end."""
+        self._counts = {"frames": experience.frame_count, "episodes": experience.episode_count}
+        if self._gathered_before not in (None, experience.frame_count) and not control.stop_requested:
+            yield Message(
+                f"{experience.frame_count:,} frames now, {self._gathered_before:,} when the run was stopped: it goes "
+                "on, but not to the same weights",
+                "warning",
+            )
+        with RunLog(run, self.experiment.run.tensorboard) as sink:
+            if not control.stop_requested:  # stopped while it was gathered, there may be too little to split
+                yield from self._stages(run, sink, experience, control)
+        if control.stop_requested:
+            self.stopped_by = "stop"
+        if self._saved_at != self._position:
+            yield self._save(run)
+        run.finish(
+            "stopped" if self.stopped_by == "stop" else "finished",
+            steps=self._counts["frames"],
+            episodes=self._counts["episodes"],
+            epochs=self.epochs,
+        )
+
+    def _stages(
+        self, run: Run, sink: RunLog, experience: Experience, control: JobControl
+    ) -> Generator[Event, None, None]:
+        model, settings = self.model, self.experiment.pretrain
+        skip = self.spaces.settling_frames if settings.skip_start == "auto" else settings.skip_start
+        experience = experience.without_starts(-(-skip // self.experiment.env.action_repeat))
+        train, held_out = experience.split(settings.held_out, np.random.default_rng(self.experiment.run.seed))
+        if "vision" in self.trainers:
+            stage = _Stage[Tensor](
+                "vision",
+                train.frame_count,
+                lambda: self._frames(train),
+                len,
+                model.vision.loss,
+                lambda: vision_figures(model.vision, self._some_frames(held_out)),
+            )
+            yield from self._train(stage, run, sink, held_out, control)
+        if "memory" in self.trainers and not control.stop_requested:
+            latents = yield from encode_all(experience.store, model, control)
+            if control.stop_requested:
+                return
+            stage_ = _Stage[SequenceBatch](
+                "memory",
+                train.step_count,
+                lambda: self._sequences(train, latents, self.rng),
+                lambda batch: int(batch.mask.sum()),
+                lambda batch: model.memory.loss(batch, model.memory.initial_state(batch.z.shape[1])),
+                lambda: memory_figures(
+                    model.memory, self.untrained, self._sequences(held_out, latents, np.random.default_rng(0))
+                ),
+            )
+            yield from self._train(stage_, run, sink, held_out, control)
+
+    def _train(
+        self, stage: _Stage[B], run: Run, sink: RunLog, held_out: Experience, control: JobControl
+    ) -> Generator[Event, None, None]:
+        """Epochs of one component: a pass over the training part, then figures on the part kept aside."""
+        settings, name, done = self.experiment.pretrain, stage.name, self.epochs_done
+        component = self.trainers[name].component
+        meter = Meter(name, settings.epochs * stage.size, "frames", done[name] * stage.size + self._pass.seen)
+        log = Averages()
+        while done[name] < settings.epochs and not control.stop_requested:
+            if settings.patience is not None and done[name] - self.best_epoch[name] >= settings.patience:
+                self.stopped_by = "patience"
+                break
+            component.train()
+            yield from self._pass_over(stage, meter, log, sink, held_out, control)
+            component.eval()
+            if control.stop_requested and self._pass.seen < stage.size:
+                break  # inside the pass, which a resumed run ends
+            self._pass = _Pass()
+            done[name] += 1
+            figures = stage.evaluate()
+            self._note_best(name, figures)
+            yield meter.at(done[name] * stage.size)
+            if done[name] % self.experiment.run.log_freq == 0 or done[name] == settings.epochs:
+                values = log.take() | figures
+                self.losses |= {k: v for k, v in values.items() if np.isfinite(v)}
+                yield sink.metrics(self.frames_seen, self.epochs, self.seconds, values)
+            if name == "vision" and (self._pictures_due or (self._shows_pictures and done[name] == settings.epochs)):
+                yield self._pictures(sink, held_out)
+            if self.epochs % self.experiment.run.save_freq == 0:
+                yield self._save(run)
+
+    def _pass_over(
+        self, stage: _Stage[B], meter: Meter, log: Averages, sink: RunLog, held_out: Experience, control: JobControl
+    ) -> Generator[Event, None, None]:
+        """One pass over the training part, or the rest of one that was stopped; ends early when asked to stop."""
+        trainer, done = self.trainers[stage.name], self._pass
+        if done.batches:
+            self.rng.bit_generator.state = done.random  # draws the same order again
+        done.random = dict(self.rng.bit_generator.state)
+        for batch in itertools.islice(stage.batches(), done.batches, None):
+            log.add(trainer.step(stage.loss(batch)))
+            count = stage.count(batch)
+            done.batches += 1
+            done.seen += count
+            self.frames_seen += count
+            self._frames_here += count
+            if control.stop_requested:
+                return
+            if time.monotonic() - self._progress_at > PROGRESS_SECONDS:
+                self._progress_at = time.monotonic()
+                yield meter.at(self.epochs_done[stage.name] * stage.size + done.seen)
+                if stage.name == "vision" and self._pictures_due:
+                    yield self._pictures(sink, held_out)
+                    trainer.component.train()
+
+    def _note_best(self, name: str, figures: dict[str, float]) -> None:
+        loss = figures.get(f"{name}/held_out_total")
+        if loss is None:
+            return
+        if not np.isfinite(loss):
+            raise JobError(
+                f"the held-out loss of {name} became {loss}; the last checkpoint stands. Lower the learning rate"
+            )
+        if loss < self.best[name]:
+            self.best[name], self.best_epoch[name] = loss, self.epochs_done[name]
+
+    def _to_device(self, frames: np.ndarray) -> Tensor:
+        return torch.from_numpy(frames).to(self.model.device)
+
+    def _frames(self, experience: Experience) -> Iterator[Tensor]:
+        """One pass over the frames in random order."""
+        size = self.experiment.world_model.vision_batch_size
+        for frames in experience.frame_batches(self.rng, size):
+            yield self._to_device(frames)
+
+    def _some_frames(self, experience: Experience) -> Iterator[Tensor]:
+        """The same held-out frames every time, at most `HELD_OUT_FRAMES`."""
+        seen = 0
+        for frames in experience.frame_batches(np.random.default_rng(0), ENCODE_BATCH):
+            if seen >= HELD_OUT_FRAMES:
+                return
+            seen += len(frames)
+            yield self._to_device(frames)
+
+    def _sequences(self, experience: Experience, latents: Tensor, rng: np.random.Generator) -> Iterator[SequenceBatch]:
+        settings = self.experiment.world_model
+        for stretch in experience.sequence_batches(rng, settings.memory_batch_size, settings.sequence_length):
+            yield to_sequence_batch(stretch, latents, self.model.action_encoding)
+
+    @property
+    def _shows_pictures(self) -> bool:
+        return len(self.spaces.observation.shape) == 3
+
+    @property
+    def _pictures_due(self) -> bool:
+        return self._shows_pictures and time.monotonic() - self._pictures_at > PICTURE_SECONDS
+
+    def _pictures(self, sink: RunLog, held_out: Experience) -> Event:
+        self._pictures_at = time.monotonic()
+        obs = next(self._some_frames(held_out))[:PICTURES]
+        return sink.images(self.frames_seen, reconstructions(self.model.vision.eval(), obs))
+
+    def model_file(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Weights and description for a model file."""
+        counters = {"frames": self._counts["frames"], "epochs": self.epochs, "frames_seen": self.frames_seen}
+        return self.model.state_dict(), model_metadata(self.model, self.experiment, self.spaces, counters)
+
+    def _save(self, run: Run) -> CheckpointSaved:
+        tensors, metadata = self.model_file()
+        keep = self.experiment.run.keep_checkpoints
+        path, best = run.save_checkpoint(self.frames_seen, tensors, metadata, self.state(), None, keep=keep)
+        self._checkpoint, self._saved_at = str(path), self._position
+        return CheckpointSaved(str(path), self.frames_seen, None, best)
+
+    def state(self) -> dict[str, Any]:
+        """Everything besides the weights that the next epoch depends on."""
+        return {
+            "epochs_done": self.epochs_done,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "frames_seen": self.frames_seen,
+            "seconds": self.seconds,
+            "pass": asdict(self._pass),
+            "gathered": self._counts["frames"],
+            "optimizers": {name: trainer.state_dict() for name, trainer in self.trainers.items()},
+            "random": random_state(self.rng),
+        }
+
+    def restore(self, run: Run) -> None:
+        """Take up a run at its latest checkpoint.
+
+        Raises:
+            UserError: it has none, or one that is damaged or of other settings.
+        """
+        self._checkpoint = str(restore_latest(run, self.model, self._take_up))
+        self._saved_at = self._position
+
+    def _take_up(self, state: dict[str, Any]) -> None:
+        """Undo `state`."""
+        self.epochs_done, self.best, self.best_epoch = state["epochs_done"], state["best"], state["best_epoch"]
+        self.frames_seen, self.seconds_before = state["frames_seen"], state["seconds"]
+        self._pass = _Pass(**state["pass"])
+        self._gathered_before = state.get("gathered")  # states of earlier versions do not say
+        for name, trainer in self.trainers.items():
+            trainer.load_state_dict(state["optimizers"][name])
+        restore_random_state(state["random"], self.rng)
+
+    def result(self, run: Run) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "run": run.name,
+            "checkpoint": str(run.latest_checkpoint() or self._checkpoint),
+            "env_steps": self._counts["frames"],
+            "episodes": self._counts["episodes"],
+            "epochs": self.epochs,
+            "mean_reward": None,
+            "best_mean_reward": None,
+            "losses": self.losses,
+            "seconds": self.seconds,
+            "steps_per_second": self._frames_here / max(self.seconds - self.seconds_before, 1e-9),
+            "stopped_by": self.stopped_by,
+        }

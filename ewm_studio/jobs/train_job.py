@@ -1,0 +1,341 @@
+"""The training job: PPO for the controller, and vision and memory along with it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ewm_studio.acting.agent import reconstructions
+from ewm_studio.acting.collector import LocalCollector, Rollout
+from ewm_studio.data.recordings import Recording
+from ewm_studio.data.rollout_buffer import compute_gae
+from ewm_studio.envs.vector.base import VectorEnvs, make_vector
+from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl
+from ewm_studio.jobs.collect import check_spaces, find_recordings
+from ewm_studio.jobs.failures import explains_failures
+from ewm_studio.jobs.lifecycle import conduct, prepare, restore_latest
+from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.run_log import RunLog
+from ewm_studio.jobs.setup import Spaces, model_metadata
+from ewm_studio.jobs.warm_up import WarmUp
+from ewm_studio.models.world_model import WorldModel
+from ewm_studio.settings import Experiment
+from ewm_studio.training.adam import Adam
+from ewm_studio.training.cloning import Cloning
+from ewm_studio.training.optimize import Averages
+from ewm_studio.training.ppo import PPOBatch, RewardScaler, ppo_update, scheduled
+from ewm_studio.training.randomness import random_state, restore_random_state
+from ewm_studio.training.world_model_trainer import WorldModelTrainer
+from ewm_studio.workspace import Run, Workspace
+
+LAST = 100  # episodes that the mean reward is taken over
+PICTURE_SECONDS = 2.0  # least time between two sets of pictures
+PICTURES = 8
+FRAMES = "frames"  # the folder of a run that holds the agent's last frames
+
+
+@explains_failures
+def train(
+    experiment: Experiment, workspace: Workspace, control: JobControl | None = None, resume: str | None = None
+) -> Generator[Event, None, None]:
+    """Train an agent; with `resume`, go on where that run was stopped, exactly.
+
+    Everything is checked before the run's folder is made. The job saves at every `run.save_freq`-th epoch and at its
+    end, also when asked to stop.
+
+    Raises:
+        UserError: bad input. JobError: a loss that is not finite, or environments that died.
+    """
+    control = control or JobControl()
+    names = experiment.warm_up.recording
+    recordings = find_recordings(names, experiment, workspace) if names else []
+    start = prepare(experiment, workspace, resume)
+    check_spaces(recordings, start.spaces)
+    with contextlib.closing(make_vector(start.experiment.env, start.experiment.run.seed)) as envs:
+        job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.rng, recordings)
+        yield from conduct("train", start, workspace, job, lambda run: job.run(run, control))
+
+
+class TrainingJob:
+    """State of a training run between two epochs; all of it is saved, so that a resumed run is the same run."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        spaces: Spaces,
+        model: WorldModel,
+        envs: VectorEnvs,
+        rng: np.random.Generator,
+        recordings: Sequence[Recording] = (),
+    ) -> None:
+        self.experiment, self.spaces, self.model, self.rng = experiment, spaces, model.eval(), rng
+        ppo = experiment.ppo
+        self.optimizer = Adam(model.controller, ppo.lr, eps=1e-5)
+        self.world_model = WorldModelTrainer(model, experiment.world_model)
+        self.trains_world_model = experiment.world_model.train and not self.world_model.idle
+        self.collector = LocalCollector(envs, model, self.trains_world_model and self.world_model.vision.trainable)
+        self.envs = envs
+        self.scaler = RewardScaler(envs.num_envs, ppo.gamma) if ppo.scale_reward else None
+        cloning = Cloning(model.controller, ppo, self.scaler)
+        self.warm_up = WarmUp(experiment, spaces, self.world_model, cloning, recordings)
+        self.env_steps = self.episodes = self.epochs = 0
+        self.seconds_before = 0.0  # spent by earlier parts of a resumed run
+        self.recent: deque[float] = deque(maxlen=LAST)
+        self.recent_lengths: deque[int] = deque(maxlen=LAST)
+        self.best_mean: float | None = None
+        self.best_epoch = 0
+        self.losses: dict[str, float] = {}
+        self.stopped_by = ""
+        self._began = self._acting_since = time.monotonic()
+        self._steps_before = 0
+        self._pictures_at = 0.0
+        self._checkpoint = ""
+        self._saved_at = (-1, -1)
+
+    @property
+    def summary(self) -> str:
+        """One line that says what trains on what."""
+        e = self.experiment
+        return f"{self.model.summary()} on {e.env.id}, seed {e.run.seed}, {self.envs.num_envs} environments"
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What is to come, in order."""
+        return (*self.warm_up.stages, "train")
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this run so far."""
+        return self.seconds_before + time.monotonic() - self._began
+
+    @property
+    def _position(self) -> tuple[int, int]:
+        return self.epochs, sum(self.warm_up.done.values())
+
+    @property
+    def mean_reward(self) -> float | None:
+        """Mean unshaped reward of the last 100 episodes."""
+        return float(np.mean(self.recent)) if self.recent else None
+
+    def run(self, run: Run, control: JobControl) -> Generator[Event, None, None]:
+        """Epochs until an end is reached; saves on the way and at the end."""
+        yield from self.warm_up.run(run.folder, control)
+        self._acting_since = time.monotonic()
+        with RunLog(run, self.experiment.run.tensorboard) as sink:
+            yield from self._epochs(run, sink, control)
+        if self._saved_at != self._position:
+            yield self._save(run)
+        run.finish(
+            "stopped" if self.stopped_by == "stop" else "finished",
+            **self._counters(),
+            mean_reward=self.mean_reward,
+            best_reward=self.best_mean,
+        )
+
+    def _epochs(self, run: Run, sink: RunLog, control: JobControl) -> Generator[Event, None, None]:
+        settings, log = self.experiment.run, Averages()
+        meter = Meter("train", self.experiment.train.total_steps, "steps", self.env_steps)
+        while not (stop := self._reason_to_stop(control)):
+            rollout = self.collector.collect(self._rollout_steps())
+            yield from self._note_episodes(run, rollout)
+            log.add(self._update(rollout))
+            self.epochs += 1
+            self._note_best()
+            yield meter.at(self.env_steps)
+            if self.epochs % settings.log_freq == 0:
+                yield sink.metrics(self.env_steps, self.epochs, self.seconds, self._figures(log))
+            pictures = self._pictures(rollout)
+            if pictures is not None:
+                yield sink.images(self.env_steps, pictures)
+            if self.epochs % settings.save_freq == 0:
+                yield self._save(run)
+        self.stopped_by = stop
+        if log.count:  # epochs since the last row
+            yield sink.metrics(self.env_steps, self.epochs, self.seconds, self._figures(log))
+
+    def _reason_to_stop(self, control: JobControl) -> str:
+        settings = self.experiment.train
+        if control.stop_requested:
+            return "stop"
+        if settings.total_steps is not None and self.env_steps >= settings.total_steps:
+            return "total_steps"
+        if settings.epochs is not None and self.epochs >= settings.epochs:
+            return "epochs"
+        if settings.patience is not None and self.epochs - self.best_epoch >= settings.patience:
+            return "patience"
+        return ""
+
+    def _rollout_steps(self) -> int:
+        """Steps of the next rollout; the last one is cut so that the total is met as nearly as it can be."""
+        steps, limit = self.experiment.ppo.rollout_steps, self.experiment.train.total_steps
+        if limit is None:
+            return steps
+        return max(1, min(steps, -(-(limit - self.env_steps) // self.envs.num_envs)))
+
+    def _note_episodes(self, run: Run, rollout: Rollout) -> Generator[Event, None, None]:
+        for after, episode in rollout.episodes:
+            step = self.env_steps + after
+            self.episodes += 1
+            self.recent.append(episode.reward)
+            self.recent_lengths.append(episode.length)
+            run.log_episode(step, self.seconds, episode.reward, episode.length)
+            yield EpisodeFinished(step, episode.reward, episode.length, episode.seed)
+        self.env_steps += rollout.buffer.reward.numel()
+
+    def _update(self, rollout: Rollout) -> dict[str, float]:
+        """One PPO update on the cached latents and hidden states, then the world model on the same experience."""
+        settings, buffer = self.experiment.ppo, rollout.buffer
+        ended = buffer.terminated | buffer.truncated
+        reward = self.scaler(buffer.reward, ended) if self.scaler else buffer.reward
+        advantage, returns = compute_gae(
+            reward,
+            buffer.value,
+            rollout.last_value,
+            buffer.terminated,
+            buffer.truncated,
+            buffer.final_value,
+            settings.gamma,
+            settings.gae_lambda,
+        )
+        batch = PPOBatch(
+            *(
+                t.flatten(0, 1)
+                for t in (buffer.z, buffer.h, buffer.raw, buffer.log_prob, buffer.value, advantage, returns)
+            )
+        )
+        self.model.controller.train()
+        left = self._share_left(buffer.reward.numel())
+        values = ppo_update(self.model.controller, self.optimizer, batch, scheduled(settings, left))
+        self.model.controller.eval()
+        self.model.controller.observe(batch.z, batch.h)
+        if self.trains_world_model:
+            values |= self.world_model.train_on(buffer, rollout.next_obs, rollout.start, left)
+            self.collector.refresh(rollout)
+        return values
+
+    def _share_left(self, steps: int) -> float:
+        """How much of the run was to come, 1 to 0, before the `steps` just taken."""
+        settings, ends = self.experiment.train, [0.0]
+        if settings.total_steps is not None:
+            ends.append((self.env_steps - steps) / settings.total_steps)
+        if settings.epochs is not None:
+            ends.append(self.epochs / settings.epochs)
+        return 1.0 - min(max(ends), 1.0)
+
+    def _note_best(self) -> None:
+        mean = self.mean_reward
+        if mean is None:  # patience begins with the first finished episode
+            self.best_epoch = self.epochs
+        elif self.best_mean is None or mean > self.best_mean:
+            self.best_mean, self.best_epoch = mean, self.epochs
+
+    def _figures(self, log: Averages) -> dict[str, float]:
+        values = log.take()
+        self.losses = {k: v for k, v in values.items() if np.isfinite(v)}
+        if self.recent:
+            values["reward/mean_100"] = float(np.mean(self.recent))
+            values["reward/length_mean_100"] = float(np.mean(self.recent_lengths))
+        values["speed/steps_per_second"] = self._speed()
+        return values
+
+    def _speed(self) -> float:
+        return (self.env_steps - self._steps_before) / max(time.monotonic() - self._acting_since, 1e-9)
+
+    def _pictures(self, rollout: Rollout) -> dict[str, np.ndarray] | None:
+        """Some observations and their reconstructions, at most every two seconds."""
+        now = time.monotonic()
+        if len(self.spaces.observation.shape) != 3 or now - self._pictures_at < PICTURE_SECONDS:
+            return None
+        self._pictures_at = now
+        return reconstructions(self.model.vision, rollout.next_obs[:PICTURES])
+
+    def _counters(self) -> dict[str, int]:
+        return {"steps": self.env_steps, "episodes": self.episodes, "epochs": self.epochs}
+
+    def model_file(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Weights and description for a model file."""
+        counters = {
+            "env_steps": self.env_steps,
+            "episodes": self.episodes,
+            "epochs": self.epochs,
+            "mean_reward": self.mean_reward,
+        }
+        return self.model.state_dict(), model_metadata(self.model, self.experiment, self.spaces, counters)
+
+    def _save(self, run: Run) -> CheckpointSaved:
+        tensors, metadata = self.model_file()
+        frames, folder = self.world_model.frames, run.folder / FRAMES
+        if frames is not None:
+            frames.save(folder)  # before the checkpoint that counts on them
+        path, best = run.save_checkpoint(
+            self.env_steps, tensors, metadata, self.state(), self.mean_reward, keep=self.experiment.run.keep_checkpoints
+        )
+        if frames is not None:
+            frames.prune(folder)
+        self._checkpoint, self._saved_at = str(path), self._position
+        return CheckpointSaved(str(path), self.env_steps, self.mean_reward, best)
+
+    def state(self) -> dict[str, Any]:
+        """Everything besides the weights that the next epoch depends on."""
+        return {
+            "counters": [self.env_steps, self.episodes, self.epochs, self.best_epoch],
+            "best_mean": self.best_mean,
+            "seconds": self.seconds,
+            "recent": list(self.recent),
+            "recent_lengths": list(self.recent_lengths),
+            "optimizer": self.optimizer.state_dict(),
+            "world_model": self.world_model.state_dict(),
+            "frames": self.world_model.frames.added if self.world_model.frames else 0,
+            "warm_up": self.warm_up.state(),
+            "scaler": self.scaler.state() if self.scaler else None,
+            "collector": self.collector.state(),
+            "random": random_state(self.rng),
+        }
+
+    def restore(self, run: Run) -> None:
+        """Take up a run at its latest checkpoint.
+
+        Raises:
+            UserError: it has none, or one that is damaged or of other settings.
+        """
+        self._checkpoint = str(restore_latest(run, self.model, lambda state: self._take_up(state, run.folder)))
+        self._steps_before, self._saved_at = self.env_steps, self._position
+
+    def _take_up(self, state: dict[str, Any], folder: Path) -> None:
+        """Undo `state`; `folder` is the run's."""
+        self.env_steps, self.episodes, self.epochs, self.best_epoch = state["counters"]
+        self.best_mean, self.seconds_before = state["best_mean"], state["seconds"]
+        self.recent.extend(state["recent"])
+        self.recent_lengths.extend(state["recent_lengths"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.world_model.load_state_dict(state["world_model"])
+        self.warm_up.restore(state["warm_up"])
+        if self.world_model.frames is not None:
+            self.world_model.frames.load(folder / FRAMES, state["frames"])
+        if self.scaler and state["scaler"]:
+            self.scaler.restore(state["scaler"])
+        self.collector.restore(state["collector"])
+        restore_random_state(state["random"], self.rng)
+
+    def result(self, run: Run) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "run": run.name,
+            "checkpoint": str(run.best_checkpoint() or self._checkpoint),
+            "env_steps": self.env_steps,
+            "episodes": self.episodes,
+            "epochs": self.epochs,
+            "mean_reward": self.mean_reward,
+            "best_mean_reward": self.best_mean,
+            "losses": self.losses,
+            "seconds": self.seconds,
+            "steps_per_second": self._speed(),
+            "stopped_by": self.stopped_by,
+        }

@@ -1,0 +1,149 @@
+"""Vision and memory trained on the agent's own rollouts, along with PPO."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ewm_studio.data.frame_buffer import RecentFrames
+from ewm_studio.data.motion import motion_levels
+from ewm_studio.data.rollout_buffer import RolloutBuffer
+from ewm_studio.models.base import SequenceBatch, State
+from ewm_studio.models.world_model import WorldModel
+from ewm_studio.settings import WorldModelSettings
+from ewm_studio.training.optimize import Averages, ComponentTrainer
+
+ENCODE_BATCH = 512  # frames encoded at once
+
+
+class WorldModelTrainer:
+    """Trains V on a rollout's frames and M through its sequences, from the states the rollout began with.
+
+    Attributes:
+        frames: the agent's last frames, where V trains on draws from them instead.
+    """
+
+    def __init__(self, model: WorldModel, settings: WorldModelSettings) -> None:
+        self.model = model
+        self.settings = settings
+        self.vision = ComponentTrainer(model.vision, "vision", settings)
+        self.memory = ComponentTrainer(model.memory, "memory", settings)
+        self.frames: RecentFrames | None = None
+        if settings.train and settings.frame_buffer and self.vision.trainable:
+            self.frames = self.new_frames(settings.frame_buffer)
+
+    @property
+    def idle(self) -> bool:
+        """Whether neither component has anything to train."""
+        return not (self.vision.trainable or self.memory.trainable)
+
+    def new_frames(self, capacity: int) -> RecentFrames:
+        """An empty ring for so many of the environment's frames."""
+        space = self.model.observation_space
+        return RecentFrames(capacity, space.shape, torch.from_numpy(space.low).dtype)
+
+    def train_on(self, rollout: RolloutBuffer, next_obs: Tensor, start: State, left: float) -> dict[str, float]:
+        """Train by passes or, with `frames`, V by draws; a memory that is trained finds the latents computed anew.
+
+        One that only holds latents has replaced those of the vision before within a few steps.
+
+        Args:
+            rollout: the rollout, with its observations where vision is trained.
+            next_obs: (B, ...) observations that follow its last step.
+            start: the memory's state before its first step.
+            left: the share of the run, 1 to 0, that was to come before this rollout.
+        """
+        averages = Averages()
+        if self.settings.lr_schedule == "linear":
+            self.vision.slow_to(left)
+            self.memory.slow_to(left)
+        if self.vision.trainable:
+            self._train_vision(rollout, averages)
+        if self.memory.trainable:
+            with torch.no_grad():
+                next_z = self.model.vision.encode(next_obs)
+            self._train_memory(rollout, next_z, start, averages)
+        return averages.take()
+
+    def _train_vision(self, rollout: RolloutBuffer, averages: Averages) -> None:
+        assert rollout.obs is not None
+        frames = rollout.obs.flatten(0, 1)  # (T * B, ...)
+        if self.frames is not None:
+            levels = motion_levels(rollout.obs, rollout.starts.cpu()).flatten() if self.settings.balance else None
+            self.frames.add(frames, levels)
+            self.train_on_draws(self.frames, self.settings.vision_updates, averages)
+        else:
+            self._pass_over(frames, averages)
+        if self.memory.trainable:
+            with torch.no_grad():
+                z = torch.cat([self.model.vision.encode(f.to(self.model.device)) for f in frames.split(ENCODE_BATCH)])
+            rollout.z.copy_(z.view_as(rollout.z))
+
+    def _pass_over(self, frames: Tensor, averages: Averages) -> None:
+        """Train vision for `world_model.epochs` passes over frames (N, ...)."""
+        self.model.vision.train()
+        for _ in range(self.settings.epochs):
+            order = torch.randperm(frames.shape[0])
+            # Batches of nearly one size: one frame left over would have no statistics to train on.
+            for index in order.tensor_split(-(-len(order) // self.settings.vision_batch_size)):
+                averages.add(self._vision_step(frames[index]))
+        self.model.vision.eval()
+
+    def train_on_draws(self, frames: RecentFrames, updates: int, averages: Averages) -> None:
+        """Train vision on that many minibatches drawn from `frames`."""
+        self.model.vision.train()
+        for _ in range(updates):
+            averages.add(self._vision_step(frames.sample(self.settings.vision_batch_size, self.settings.balance)))
+        self.model.vision.eval()
+
+    def _vision_step(self, frames: Tensor) -> dict[str, float]:
+        return self.vision.step(self.model.vision.loss(frames.to(self.model.device)))
+
+    def _train_memory(self, rollout: RolloutBuffer, next_z: Tensor, start: State, averages: Averages) -> None:
+        memory, length = self.model.memory, self.settings.sequence_length
+        z = torch.cat([rollout.z, next_z[None]])  # (T + 1, B, Z)
+        action = self.model.action_encoding(rollout.action)
+        steps, envs = rollout.reward.shape
+        ended = rollout.terminated | rollout.truncated
+        ones = torch.ones(steps, envs, dtype=torch.bool, device=z.device)
+        whole = SequenceBatch(z, action, rollout.reward, rollout.terminated, rollout.starts, ~ended, ones)
+        for _ in range(self.settings.epochs):
+            pieces: list[tuple[slice, State]] = []
+            state = start
+            with torch.no_grad():  # the state each stretch starts from, under the present weights
+                for begin in range(0, steps, length):
+                    part = slice(begin, min(begin + length, steps))
+                    pieces.append((part, state))
+                    if part.stop < steps:
+                        _, state = memory.sequence(z[part], action[part], rollout.starts[part], state)
+            memory.train()
+            for number in torch.randperm(len(pieces)).tolist():
+                part, state = pieces[number]
+                for index in torch.randperm(envs).to(z.device).split(self.settings.memory_batch_size):
+                    rows = {name: value[index] for name, value in state.items()}
+                    averages.add(self.memory.step(memory.loss(stretch(whole, part, index), rows)))
+            memory.eval()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both optimisers."""
+        return {"vision": self.vision.state_dict(), "memory": self.memory.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.vision.load_state_dict(state["vision"])
+        self.memory.load_state_dict(state["memory"])
+
+
+def stretch(batch: SequenceBatch, part: slice, index: Tensor) -> SequenceBatch:
+    """Steps `part` of the columns `index` of a batch."""
+    return SequenceBatch(
+        z=batch.z[part.start : part.stop + 1, index],
+        action=batch.action[part, index],
+        reward=batch.reward[part, index],
+        terminated=batch.terminated[part, index],
+        starts=batch.starts[part, index],
+        valid=batch.valid[part, index],
+        mask=batch.mask[part, index],
+    )

@@ -1,0 +1,249 @@
+"""The experiment: environment, V, M and C, and every other setting in groups that fold."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QScrollArea, QVBoxLayout, QWidget
+
+from ewm_studio import formatting as format
+from ewm_studio.analysis.inspection import Catalog, EnvironmentInfo, Inspection
+from ewm_studio.jobs.launch import SECTIONS
+from ewm_studio.settings.document import ExperimentDocument
+from ewm_studio.settings.fields import fields_of
+from ewm_studio.ui.experiment.component_card import ComponentCard
+from ewm_studio.ui.experiment.environment_picker import EnvironmentCard
+from ewm_studio.ui.experiment.sections import Section
+from ewm_studio.ui.kit.theme import color
+from ewm_studio.ui.kit.widgets import Elided, IconButton, label, row
+
+GROUPS = {
+    "train": "Training",
+    "ppo": "PPO",
+    "env": "Environment",
+    "world_model": "World model",
+    "warm_up": "Before the first rollout",
+    "pretrain": "Pretraining",
+    "infer": "Evaluation",
+    "run": "Seed, device, saving",
+    "start": "Start from a model",
+}
+OPEN = ("train",)
+KINDS = ("vision", "memory", "controller")
+
+
+class ExperimentPanel(QFrame):
+    """Shows the document and writes to it. `inspection_wanted` tells that choices changed that decide what fits."""
+
+    inspection_wanted = Signal()
+
+    def __init__(self, document: ExperimentDocument, menu: QMenu) -> None:
+        super().__init__()
+        self.setObjectName("experimentPanel")
+        self.setMinimumWidth(316)
+        self._document = document
+        self._file = Elided("", "secondary")
+        more = IconButton("menu", "Experiment menu")
+        more.setMenu(menu)
+        more.setPopupMode(IconButton.ToolButtonPopupMode.InstantPopup)
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Search settings")
+        self.search.setAccessibleName("Search settings")
+        self.search.setClearButtonEnabled(True)
+        self.search.textChanged.connect(self._on_search)
+        self.next_note = label("The run that goes keeps its settings. These are for the next one.", "note", wrap=True)
+        self.next_note.hide()
+        self.start_note = StartNote(document)
+        self.environment = EnvironmentCard()
+        self.environment.chosen.connect(self._on_environment)
+        self.strip = Strip()
+        self.cards = {kind: ComponentCard(kind, document) for kind in KINDS}
+        self._problem = label("", "error", wrap=True)
+        self._problem.hide()
+        self._nothing = label("No setting matches.", "secondary")
+        self._nothing.hide()
+        # The environment's id is what the card chooses; the rest of the group are rows.
+        self.sections = {
+            name: Section(title, [f for f in fields_of(name, SECTIONS[name]) if f.path != "env.id"], document)
+            for name, title in GROUPS.items()
+        }
+        self._lay_out(more)
+        for kind, card in self.cards.items():
+            card.picked.connect(lambda name, kind=kind: document.set(f"{kind}.name", name))
+        for name in OPEN:
+            self.sections[name].header.setChecked(True)
+        self._unbuilt = QTimer(self)  # rows of folded groups are made while nothing else is to do
+        self._unbuilt.timeout.connect(self._build_one)
+        document.subscribe(self._on_changed)
+        self._on_changed("")
+
+    def _lay_out(self, more: IconButton) -> None:
+        inside = QWidget()
+        inside.setObjectName("scrolled")
+        content = QVBoxLayout(inside)
+        content.setContentsMargins(14, 4, 4, 14)
+        content.setSpacing(8)
+        for widget in (
+            self.next_note,
+            self.start_note,
+            self.environment,
+            self._problem,
+            self.strip,
+            *self.cards.values(),
+        ):
+            content.addWidget(widget)
+        content.addSpacing(4)
+        groups = QVBoxLayout()
+        groups.setSpacing(0)
+        for section in self.sections.values():
+            groups.addWidget(section)
+        content.addLayout(groups)
+        content.addWidget(self._nothing)
+        content.addStretch(1)
+        self.scroll_area = QScrollArea()
+        self.scroll_area.setWidget(inside)
+        self.scroll_area.setWidgetResizable(True)
+        self.scroll_area.setFrameShape(QFrame.Shape.NoFrame)
+        self.scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        head = row(label("Experiment", "heading"), spacing=8, margins=(14, 10, 12, 0))
+        head.addWidget(self._file, 1)
+        head.addWidget(more)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        layout.addLayout(head)
+        layout.addLayout(row(self.search, margins=(14, 0, 14, 2)))
+        layout.addWidget(self.scroll_area, 1)
+
+    def build_all(self) -> None:
+        """Make the rows of every group now."""
+        for section in self.sections.values():
+            section.build()
+
+    def build_in_idle_time(self) -> None:
+        """Make the rows of folded groups little by little."""
+        self._unbuilt.start(0)
+
+    def show_catalog(self, catalog: Catalog) -> None:
+        """What can be chosen."""
+        self.environment.popup.set_names(catalog.environments)
+        for kind, card in self.cards.items():
+            card.show_components(catalog.components[kind])
+
+    def show_environment(self, info: EnvironmentInfo) -> None:
+        """What the chosen environment is."""
+        self.environment.show_info(info)
+
+    def show_inspection(self, inspection: Inspection) -> None:
+        """What fits and how large it is."""
+        for card in self.cards.values():
+            card.show_inspection(inspection)
+        self._problem.setText(inspection.problem)
+        self._problem.setVisible(bool(inspection.problem))
+        self.strip.show_total(sum(inspection.parameters.values()))
+
+    def show_running(self, running: bool) -> None:
+        """Say, while a run goes, that these settings are not its own."""
+        self.next_note.setVisible(running)
+
+    def _build_one(self) -> None:
+        for section in self.sections.values():
+            if section.rows is None:
+                section.build()
+                return
+        self._unbuilt.stop()
+
+    def _on_environment(self, id: str) -> None:
+        self._document.set("env.id", id)
+
+    def _on_changed(self, path: str) -> None:
+        document = self._document
+        self._file.setText(f"{document.name} · edited" if document.path and document.edited else document.name)
+        section = path.partition(".")[0]
+        for kind, card in self.cards.items():
+            if section in ("", kind):
+                card.refresh(path if path != f"{kind}.name" else "")
+        for name, group in self.sections.items():
+            if section in ("", name):
+                group.refresh(path)
+        if section in ("", "start"):
+            self.start_note.refresh()
+        self.environment.show_id(document.experiment.env.id)
+        if section in ("", "env", *KINDS):
+            self.inspection_wanted.emit()
+
+    def _on_search(self, text: str) -> None:
+        found = sum(card.search(text) for card in self.cards.values())
+        found += sum(section.search(text) for section in self.sections.values())
+        searching = bool(text.strip())
+        self.environment.setVisible(not searching)
+        self.strip.setVisible(not searching)
+        self._nothing.setVisible(searching and not found)
+
+
+class StartNote(QFrame):
+    """Says that the next run starts from a saved model, or takes parts of one; a click forgets it."""
+
+    def __init__(self, document: ExperimentDocument) -> None:
+        super().__init__()
+        self.setProperty("role", "card")
+        self._document = document
+        self._words = Elided("", "secondary")
+        self.clear = IconButton("reset", "Start afresh instead", "accent", 14)
+        self.clear.clicked.connect(self._forget)
+        line = row(spacing=4, margins=(10, 4, 6, 4))
+        line.addWidget(self._words, 1)
+        line.addWidget(self.clear)
+        self.setLayout(line)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return self._words.text()
+
+    def refresh(self) -> None:
+        """Show the document's start."""
+        start = self._document.experiment.start
+        parts = [kind for kind in KINDS if kind[0] in (start.patch or "")]
+        said = [f"Starts from {start.load_path}"] if start.load_path else []
+        if start.patch_load_path and parts:
+            said.append(f"{', '.join(parts)} from {start.patch_load_path}")
+        text = "; ".join(said)
+        self._words.setText(text[:1].upper() + text[1:])
+        self.setVisible(bool(text))
+
+    def _forget(self) -> None:
+        here = self._document.experiment
+        start = here.start.model_copy(update={"load_path": None, "patch_load_path": None, "patch": None})
+        self._document.edit(here.model_copy(update={"start": start}))
+
+
+class Strip(QWidget):
+    """V, M and C in their colors, joined by lines, and how many parameters they have together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(22)
+        self._total = label("", "secondary")
+        self.setLayout(row(None, self._total))
+
+    def show_total(self, parameters: int) -> None:
+        """How many parameters there are."""
+        self._total.setText(f"{format.compact(parameters)} parameters" if parameters else "")
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the letters and the lines."""
+        painter = QPainter(self)
+        font = self.font()
+        font.setBold(True)
+        painter.setFont(font)
+        middle = self.height() // 2
+        for index, (letter, kind) in enumerate(zip("VMC", KINDS, strict=True)):
+            x = 2 + index * 48
+            painter.setPen(color(kind))
+            painter.drawText(x, middle + 5, letter)
+            if index < 2:
+                painter.setPen(color("secondary"))
+                painter.drawLine(x + 16, middle, x + 40, middle)
+        painter.end()

@@ -1,0 +1,48 @@
+"""The menu of the queue: what can follow the running job, and what waits already."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QMenu, QWidget
+
+from ewm_studio.ui.jobs.runner import Queued
+
+_OFFERS = {"pretrain": "Pretrain", "train": "Train", "infer": "Evaluate"}
+
+
+class QueueMenu(QMenu):
+    """Offers jobs with the settings as they are now; a job that waits is taken out by choosing it."""
+
+    asked = Signal(str)  # a job: pretrain, train or infer
+    removed = Signal(object)  # Queued
+    cleared = Signal()
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setToolTipsVisible(True)
+        self.show_waiting(())
+
+    def show_waiting(self, waiting: tuple[Queued, ...]) -> None:
+        """List what waits."""
+        self.clear()
+        for kind, text in _OFFERS.items():
+            action = self.addAction(f"{text} after this, with the settings as they are now")
+            action.triggered.connect(partial(self._ask, kind))
+        if not waiting:
+            return
+        self.addSection("Waiting")
+        for number, queued in enumerate(waiting, 1):
+            action = self.addAction(f"{number}.  {queued.words or queued.kind}   (remove)")
+            action.setToolTip("Take this job out of the queue")
+            action.triggered.connect(partial(self._remove, queued))
+        if len(waiting) > 1:
+            self.addSeparator()
+            self.addAction("Remove all").triggered.connect(self.cleared)
+
+    def _ask(self, kind: str, _: bool = False) -> None:
+        self.asked.emit(kind)
+
+    def _remove(self, queued: Queued, _: bool = False) -> None:
+        self.removed.emit(queued)

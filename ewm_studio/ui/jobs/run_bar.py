@@ -1,0 +1,196 @@
+"""The bar along the top: what can be started, what runs, how far it is."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QMenu, QProgressBar, QPushButton, QWidget
+
+from ewm_studio import formatting as format
+from ewm_studio.events import Progress
+from ewm_studio.ui.jobs.queue_menu import QueueMenu
+from ewm_studio.ui.jobs.runner import Queued
+from ewm_studio.ui.kit.widgets import Elided, button, column, label, restyle, row
+
+JOBS = ("pretrain", "train", "infer")
+_STAGES = {
+    "train": "Training",
+    "vision": "Pretraining vision",
+    "memory": "Pretraining memory",
+    "clone": "Copying the recorded driver",
+    "collect": "Collecting frames",
+    "encode": "Encoding frames",
+    "infer": "Evaluating",
+    "record": "Recording",
+    "read": "Reading the recording",
+}
+PROGRESS_PARTS = 1000
+
+
+class RunBar(QFrame):
+    """Buttons and one line about the running job; only shows and tells."""
+
+    asked = Signal(str)  # a job: pretrain, train or infer
+    pause_toggled = Signal()
+    stop_asked = Signal()
+
+    def __init__(self, menu: QMenu) -> None:
+        super().__init__()
+        self.setObjectName("runBar")
+        self.setFixedHeight(52)
+        self.brand = button("EWM Studio", "brand", "Menu (F10)")
+        self.brand.setMenu(menu)
+        self.pretrain = button("Pretrain", "", "Train vision and memory beforehand (Ctrl+P)")
+        self.train = button("Train", "primary", "Train the controller by PPO (Ctrl+R)")
+        self.infer = button("Evaluate", "", "Play the trained model (Ctrl+E)")
+        self._paused = False
+        self._stages: tuple[str, ...] = ()
+        self._jobs: dict[str, QPushButton] = {"pretrain": self.pretrain, "train": self.train, "infer": self.infer}
+        for job, made in self._jobs.items():
+            made.clicked.connect(lambda _=False, job=job: self.asked.emit(job))
+        self.pause = button("Pause", "", "Rest until resumed (Space)", self.pause_toggled.emit)
+        self.stop = button("Stop", "", "Save, then end (Ctrl+.)", self.stop_asked.emit)
+        self.queue = button("Queue", "", "Let another job follow this one")
+        self.queue_menu = QueueMenu(self)
+        self.queue.setMenu(self.queue_menu)
+        self._stage = label("", "heading")
+        self._figures = Elided("", "secondary")
+        self._figures.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setRange(0, PROGRESS_PARTS)
+        self.progress.setAccessibleName("Progress of the run")
+        self._middle = QWidget()
+        line = row(self._stage, spacing=12)
+        line.addWidget(self._figures, 1)
+        middle = column(spacing=6)
+        middle.addStretch(1)
+        middle.addLayout(line)
+        middle.addWidget(self.progress)
+        middle.addStretch(1)
+        self._middle.setLayout(middle)
+        self.chip = label("", "chip")
+        self.chip.setFixedHeight(28)
+        self.chip.hide()  # until there is something to say
+        self.chip.setToolTip("Where the models compute, and the memory this program uses")
+        layout = row(self.brand, self.pretrain, self.train, self.infer, spacing=10, margins=(12, 0, 14, 0))
+        layout.insertSpacing(1, 8)
+        layout.addSpacing(8)
+        layout.addWidget(self.pause)
+        layout.addWidget(self.stop)
+        layout.addWidget(self.queue)
+        layout.addSpacing(8)
+        layout.addWidget(self._middle, 1)
+        layout.addSpacing(8)
+        layout.addWidget(self.chip)
+        self.setLayout(layout)
+        self.show_idle()
+
+    def show_idle(self, line: str = "", figures: str = "") -> None:
+        """Nothing runs: everything can be started. `line` says how the last job ended."""
+        for job, made in self._jobs.items():
+            made.setEnabled(True)
+            restyle(made, role="primary" if job == "train" else "")
+        self.pause.hide()
+        self.stop.hide()
+        self.queue.hide()
+        self.progress.hide()
+        restyle(self.progress, role="")
+        self._stage.setText(line)
+        self.show_stages(())
+        self._figures.setText(figures)
+        self._middle.setVisible(True)
+
+    def show_running(self, job: str) -> None:
+        """A job runs: it can be paused and stopped."""
+        for name, made in self._jobs.items():
+            made.setEnabled(False)
+            restyle(made, role="active" if name == job else "")
+        self.pause.setText("Pause")
+        restyle(self.pause, role="")
+        self._paused = False
+        self.pause.setEnabled(True)
+        self.stop.setEnabled(True)
+        self.pause.show()
+        self.stop.show()
+        self.queue.show()
+        self.progress.show()
+        self.progress.setRange(0, 0)
+        self._stage.setText("Starting")
+        self._figures.setText("")
+
+    def show_stages(self, stages: tuple[str, ...]) -> None:
+        """The stages of the job that begins, in order."""
+        self._stages = stages
+        self._stage.setToolTip("")
+
+    def show_waiting(self, waiting: tuple[Queued, ...]) -> None:
+        """What will follow the running job."""
+        self.queue.setText(f"Queue · {len(waiting)}" if waiting else "Queue")
+        self.queue.setAccessibleName(f"Queue, {len(waiting)} waiting")
+        self.queue_menu.show_waiting(waiting)
+
+    def show_drive(self, line: str, figures: str, share: float | None, recording: bool) -> None:
+        """No job runs and somebody drives: `share` of the episode is driven; None where its end is not known."""
+        self._stage.setText(line)
+        self._figures.setText(figures)
+        self.progress.setVisible(share is not None)
+        self.progress.setRange(0, PROGRESS_PARTS)
+        self.progress.setValue(round(PROGRESS_PARTS * (share or 0.0)))
+        role = "recording" if recording else ""
+        if self.progress.property("role") != role:
+            restyle(self.progress, role=role)
+
+    def show_paused(self, paused: bool) -> None:
+        """The job rests, or goes on."""
+        self._paused = paused
+        self.pause.setText("Resume" if paused else "Pause")
+        restyle(self.pause, role="primary" if paused else "")
+        if paused:
+            self._stage.setText("Paused")
+
+    def show_stopping(self) -> None:
+        """The job was asked to save and end."""
+        self.pause.setEnabled(False)
+        self.stop.setEnabled(False)
+        self._paused = False
+        restyle(self.pause, role="")
+        self._stage.setText("Stopping: saving first")
+
+    def show_progress(self, event: Progress, epoch: int | None = None) -> None:
+        """One line: stage, progress, speed, time left."""
+        stage = _stage_name(event.stage)
+        if epoch and event.stage == "train":
+            stage += f" · epoch {format.count(epoch)}"
+        if len(self._stages) > 1 and event.stage in self._stages:
+            stage = f"{self._stages.index(event.stage) + 1}/{len(self._stages)} {stage}"
+            self._stage.setToolTip(_stage_list(self._stages, event.stage))
+        self._stage.setText(stage)
+        unit = "" if event.per_second > 0 and not self._paused else f" {event.unit}"  # the speed names it
+        parts = []
+        if event.total:
+            parts.append(f"{format.count(event.done)} of {format.count(event.total)}{unit}")
+            self.progress.setRange(0, PROGRESS_PARTS)
+            self.progress.setValue(round(PROGRESS_PARTS * min(1.0, event.done / event.total)))
+        else:
+            parts.append(f"{format.count(event.done)}{unit}")
+            self.progress.setRange(0, 0)
+        if self._paused:  # what was on its way when it was asked to rest
+            self._stage.setText("Paused")
+            self._figures.setText(parts[0])
+            return
+        if event.per_second > 0:
+            parts.append(f"{format.rate(event.per_second)} {event.unit}/s")
+        if event.seconds_left is not None and event.seconds_left >= 0.5:
+            parts.append(f"{format.duration(event.seconds_left)} left")
+        self._figures.setText(" · ".join(parts))
+
+
+def _stage_name(stage: str) -> str:
+    return _STAGES.get(stage, stage.capitalize())
+
+
+def _stage_list(stages: tuple[str, ...], present: str) -> str:
+    """All stages, a line each, with what is over and what is going on marked."""
+    place = stages.index(present)
+    marks = ("✓" if i < place else "▸" if i == place else "·" for i in range(len(stages)))
+    return "\n".join(f"{mark} {_stage_name(stage)}" for mark, stage in zip(marks, stages, strict=True))

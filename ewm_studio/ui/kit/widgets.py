@@ -1,0 +1,421 @@
+"""Small building blocks: labels and buttons by role, a switch, a combo box with its own arrow, segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFontMetrics,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QPen,
+    QResizeEvent,
+    QShowEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QButtonGroup,
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ewm_studio.ui.kit import icons
+from ewm_studio.ui.kit.theme import color, theme, ui_font
+
+EMPTY_WIDTH = 380
+PLACES_A_LINE = 2  # as many as fit where the window is at its smallest
+_SEGMENT_PADDING = 28  # pixels beside the text of a choice
+
+
+def label(text: str = "", role: str = "", kind: str = "", wrap: bool = False) -> QLabel:
+    """A line of text in a role of the style sheet: heading, secondary, value, tag, chip."""
+    made = QLabel(text)
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    if role:
+        made.setProperty("role", role)
+    if kind:
+        made.setProperty("kind", kind)
+    made.setWordWrap(wrap)
+    return made
+
+
+def button(text: str, role: str = "", tip: str = "", clicked: Callable[[], object] | None = None) -> QPushButton:
+    """A push button in a role of the style sheet: primary, pill, link."""
+    made = QPushButton(text)
+    made.setAccessibleName(text.replace("&", ""))
+    made.setAutoDefault(False)
+    if role:
+        made.setProperty("role", role)
+    if tip:
+        made.setToolTip(tip)
+    if clicked is not None:
+        made.clicked.connect(lambda: clicked())
+    return made
+
+
+class IconButton(QToolButton):
+    """A button that is only an icon; `name` says aloud what it does."""
+
+    def __init__(self, icon: str, name: str, role: str = "secondary", size: int = 16) -> None:
+        super().__init__()
+        self._icon, self._role, self._size = icon, role, size
+        self.setProperty("role", "icon")
+        self.setAccessibleName(name)
+        self.setToolTip(name)
+        self.setIconSize(QSize(size, size))
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._dress()
+        theme().changed.connect(self._dress)
+
+    def show_icon(self, icon: str, name: str) -> None:
+        """Do something else from now on."""
+        self._icon = icon
+        self.setAccessibleName(name)
+        self.setToolTip(name)
+        self._dress()
+
+    def _dress(self) -> None:
+        self.setIcon(icons.icon(self._icon, self._role, size=self._size))
+
+
+def restyle(widget: QWidget, **properties: object) -> None:
+    """Set style-sheet properties and have them take effect."""
+    for name, value in properties.items():
+        widget.setProperty(name, value)
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
+def hairline() -> QFrame:
+    """One thin horizontal line."""
+    line = QFrame()
+    line.setProperty("role", "hairline")
+    line.setFixedHeight(1)
+    return line
+
+
+def column(*items: QWidget | None, spacing: int = 8, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> QVBoxLayout:
+    """A vertical layout; None stretches."""
+    layout = QVBoxLayout()
+    _fill(layout, items, spacing, margins)
+    return layout
+
+
+def row(*items: QWidget | None, spacing: int = 8, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> QHBoxLayout:
+    """A horizontal layout; None stretches."""
+    layout = QHBoxLayout()
+    _fill(layout, items, spacing, margins)
+    return layout
+
+
+def _fill(
+    layout: QVBoxLayout | QHBoxLayout,
+    items: Sequence[QWidget | None],
+    spacing: int,
+    margins: tuple[int, int, int, int],
+) -> None:
+    layout.setContentsMargins(*margins)
+    layout.setSpacing(spacing)
+    for item in items:
+        if item is None:
+            layout.addStretch(1)
+        else:
+            layout.addWidget(item)
+
+
+class Elided(QLabel):
+    """A line that is cut with an ellipsis where there is no room; the whole of it is the tooltip."""
+
+    def __init__(self, text: str = "", role: str = "", mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight) -> None:
+        super().__init__(text)
+        self._mode = mode
+        if role:
+            self.setProperty("role", role)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the text, shortened."""
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        text = self.fontMetrics().elidedText(self.text(), self._mode, self.width())
+        painter.drawText(self.rect(), int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), text)
+        painter.end()
+        if self.toolTip() != self.text():
+            self.setToolTip(self.text())
+
+
+class Select(QComboBox):
+    """A combo box with a drawn arrow; the wheel scrolls the page rather than change a setting by accident."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown_text = ""  # stands in the closed box in place of the item's own text
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the box, the text as far as there is room, then the arrow."""
+        painter = QStylePainter(self)
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        text = self.shown_text or option.currentText
+        option.currentText = ""
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        group = QPalette.ColorGroup.Normal if self.isEnabled() else QPalette.ColorGroup.Disabled
+        painter.setPen(self.palette().color(group, QPalette.ColorRole.Text))
+        area = self.rect().adjusted(9, 0, -24, 0)
+        side = Qt.AlignmentFlag.AlignRight if self.property("role") == "picker" else Qt.AlignmentFlag.AlignLeft
+        shortened = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, area.width())
+        painter.drawText(area, int(side | Qt.AlignmentFlag.AlignVCenter), shortened)
+        _draw_arrow(painter, self.width() - 14.0, self.height() / 2, self.isEnabled())
+        painter.end()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Leave the wheel to the page."""
+        event.ignore()
+
+
+class Tags(QWidget):
+    """A few short words in chips, in as many lines as their place is wide."""
+
+    GAP = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._chips: list[QLabel] = []
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+
+    def show_words(self, words: Sequence[str]) -> None:
+        """Show these."""
+        if [chip.text() for chip in self._chips] == list(words):
+            return
+        for chip in self._chips:
+            chip.hide()
+            chip.deleteLater()
+        self._chips = [label(word, "tag") for word in words]
+        for chip in self._chips:
+            chip.setParent(self)
+            chip.show()
+        self._place(self.width())
+        self.updateGeometry()
+
+    def heightForWidth(self, width: int) -> int:
+        """As many lines as the words need."""
+        return self._place(width, move=False)
+
+    def sizeHint(self) -> QSize:
+        """As it is now."""
+        return QSize(0, self._place(self.width(), move=False))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Break lines anew."""
+        super().resizeEvent(event)
+        self._place(self.width())
+        self.updateGeometry()
+
+    def _place(self, width: int, move: bool = True) -> int:
+        x = y = bottom = 0
+        for chip in self._chips:
+            chip.ensurePolished()
+            size = chip.sizeHint()
+            if x and x + size.width() > width:
+                x, y = 0, bottom + self.GAP
+            if move:
+                chip.setGeometry(x, y, min(size.width(), width), size.height())
+            x, bottom = x + size.width() + self.GAP, y + size.height()
+        return bottom
+
+
+class TitleButton(QPushButton):
+    """A title that opens a choice: left-aligned text with a small arrow behind it."""
+
+    def __init__(self, tip: str = "", quiet: bool = False) -> None:
+        super().__init__()
+        self._quiet = quiet  # the arrow shows only under the pointer or with the focus
+        self.setProperty("role", "plotTitle")
+        self.setAutoDefault(False)
+        self.setToolTip(tip)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the button, then the arrow."""
+        super().paintEvent(event)
+        if self._quiet and not (self.underMouse() or self.hasFocus()):
+            return
+        painter = QPainter(self)
+        _draw_arrow(painter, self.width() - 11.0, self.height() / 2, self.isEnabled())
+        painter.end()
+
+
+def _draw_arrow(painter: QPainter, x: float, y: float, enabled: bool) -> None:
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(color("secondary" if enabled else "disabled"), 1.5))
+    painter.drawPolyline([QPointF(x - 4, y - 1.5), QPointF(x, y + 2.5), QPointF(x + 4, y - 1.5)])
+
+
+class Switch(QAbstractButton):
+    """On or off, as a small slide."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setCheckable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setFixedSize(38, 22)
+
+    def sizeHint(self) -> QSize:
+        """Fixed."""
+        return QSize(38, 22)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the track, the knob, and a ring while focused."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        on, track = self.isChecked(), QRectF(3, 3, 32, 16)
+        fill = color("accent") if on else color("input")
+        knob = QColor("#ffffff") if on else color("secondary")
+        if not self.isEnabled():
+            fill, knob = color("line"), color("disabled")
+        painter.setPen(QPen(color("accent" if on and self.isEnabled() else "line"), 1))
+        painter.setBrush(fill)
+        painter.drawRoundedRect(track, 8, 8)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(knob)
+        painter.drawEllipse(QPointF(27 if on else 11, 11), 5.5, 5.5)
+        if self.hasFocus():
+            painter.setPen(QPen(color("accent"), 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(QRectF(0.5, 0.5, 37, 21), 10.5, 10.5)
+        painter.end()
+
+
+class Segments(QWidget):
+    """A few choices side by side, one of them on."""
+
+    chosen = Signal(str)
+
+    def __init__(self, options: Sequence[tuple[str, str]], name: str) -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        self._group = QButtonGroup(self)
+        layout = row(spacing=0)
+        self._buttons: dict[str, QPushButton] = {}
+        for index, (key, text) in enumerate(options):
+            made = button(text, "segment")
+            made.setCheckable(True)
+            bold = QFontMetrics(ui_font(12, 600))  # a choice is bold while it is on, and must not be cut then
+            made.setMinimumWidth(bold.horizontalAdvance(text) + _SEGMENT_PADDING)
+            made.setProperty("edge", "first" if index == 0 else "last" if index == len(options) - 1 else "")
+            made.setAccessibleName(f"{name}: {text}")
+            made.clicked.connect(lambda _=False, key=key: self.chosen.emit(key))
+            self._group.addButton(made)
+            self._buttons[key] = made
+            layout.addWidget(made)
+        self._buttons[options[0][0]].setChecked(True)
+        self.setLayout(layout)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
+    def value(self) -> str:
+        """The key that is on."""
+        return next(key for key, made in self._buttons.items() if made.isChecked())
+
+    def set_value(self, key: str) -> None:
+        """Turn a choice on without telling anyone."""
+        self._buttons[key].setChecked(True)
+
+
+class Place(NamedTuple):
+    """Where an empty page may lead: text of its button, its key, its name for those who cannot see, and its tip."""
+
+    text: str
+    key: str
+    name: str
+    tip: str
+
+
+class EmptyState(QWidget):
+    """What a page says while it has nothing to show, with the button that changes it, and other places to go."""
+
+    asked = Signal(str)  # the key of a place
+
+    def __init__(self, icon: str, title: str, text: str, action: str) -> None:
+        super().__init__()
+        self._icon = icon
+        self._picture = label()
+        self._picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        heading = label(title, "empty")
+        heading.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        words = label(text, "secondary", wrap=True)
+        words.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        words.setFixedWidth(EMPTY_WIDTH)
+        self._words = words
+        self.action = button(action, "primary")
+        layout = column(None, self._picture, heading, words, spacing=12)
+        layout.setAlignment(words, Qt.AlignmentFlag.AlignHCenter)
+        layout.addWidget(self.action, 0, Qt.AlignmentFlag.AlignHCenter)
+        self._places = column(spacing=6, margins=(0, 12, 0, 0))
+        layout.addLayout(self._places)
+        layout.addStretch(1)
+        self.setLayout(layout)
+        self._dress()
+        theme().changed.connect(self._dress)
+
+    def set_words(self, text: str) -> None:
+        """Say something else."""
+        if text != self._words.text():
+            self._words.setText(text)
+            self._fit_words()
+
+    def show_places(self, groups: Sequence[tuple[str, Sequence[Place]]]) -> None:
+        """Offer places under a title each; a title without places is left out."""
+        while (item := self._places.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
+        offered = [(title, places) for title, places in groups if places]
+        for number, (title, places) in enumerate(offered):
+            self._add_line([label(title, "secondary")], space_above=10 if number else 0)
+            pills = [self._pill(place) for place in places]
+            for first in range(0, len(pills), PLACES_A_LINE):
+                self._add_line(pills[first : first + PLACES_A_LINE])
+
+    def _pill(self, place: Place) -> QWidget:
+        made = button(place.text, "pill", place.tip, partial(self.asked.emit, place.key))
+        made.setAccessibleName(place.name)
+        return made
+
+    def _add_line(self, widgets: Sequence[QWidget], space_above: int = 0) -> None:
+        """One more centered line."""
+        line, inside = QWidget(), row(None, *widgets, spacing=6, margins=(0, space_above, 0, 0))
+        inside.addStretch(1)
+        line.setLayout(inside)
+        self._places.addWidget(line)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Give the wrapped lines their height, which a centered label is not given by itself."""
+        super().showEvent(event)
+        self._fit_words()
+
+    def _fit_words(self) -> None:
+        self._words.setFixedHeight(self._words.heightForWidth(EMPTY_WIDTH) + 2)
+
+    def _dress(self) -> None:
+        self._picture.setPixmap(icons.pixmap(self._icon, color("secondary").name(), 40))

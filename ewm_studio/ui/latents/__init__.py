@@ -1,0 +1,1 @@
+"""Views of latent space that pages share."""

@@ -1,0 +1,1 @@
+"""Learning while driving, shown beside the wheel."""

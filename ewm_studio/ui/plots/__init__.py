@@ -1,0 +1,1 @@
+"""Plots: canvas, axes, cards, lanes and bars."""

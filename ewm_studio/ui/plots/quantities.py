@@ -1,0 +1,76 @@
+"""What can be plotted, and how plots are shown; without the plotting itself, so that the window opens before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ewm_studio.analysis.history import LENGTH, REWARD, Axis, RunHistory
+
+AXIS_UNITS: dict[Axis, str] = {"step": "steps", "epoch": "epochs", "seconds": ""}
+COMPARED = ("#f472b6", "#fb923c", "#a3e635", "#22d3ee", "#e879f9")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something that can be plotted."""
+
+    tag: str
+    title: str
+    color: str = "controller"  # a token
+    unit: str = ""
+    points: bool = False  # dots instead of a raw line
+
+
+QUANTITIES = {
+    q.tag: q
+    for q in (
+        Quantity(REWARD, "Episode reward", "accent", "mean", points=True),
+        Quantity(LENGTH, "Episode length", "accent", "steps"),
+        Quantity("ppo/policy_loss", "Policy loss"),
+        Quantity("ppo/value_loss", "Value loss"),
+        Quantity("ppo/entropy", "Entropy", unit="nats"),
+        Quantity("ppo/approx_kl", "KL divergence", unit="nats"),
+        Quantity("ppo/clip_fraction", "Clip fraction"),
+        Quantity("ppo/explained_variance", "Explained variance"),
+        Quantity("ppo/lr", "Learning rate"),
+        Quantity("ppo/grad_norm", "Controller gradient"),
+        Quantity("vision/total", "Vision loss", "vision"),
+        Quantity("vision/held_out_total", "Vision loss, held out", "vision"),
+        Quantity("vision/held_out_mse", "Pixel error, held out", "vision"),
+        Quantity("vision/kl", "Vision KL", "vision", "nats"),
+        Quantity("memory/held_out_prediction_error", "Prediction error, held out", "memory"),
+        Quantity("memory/total", "Memory loss", "memory"),
+        Quantity("memory/held_out_total", "Memory loss, held out", "memory"),
+        Quantity("speed/steps_per_second", "Speed", "accent", "steps/s"),
+    )
+}
+
+
+def quantity(tag: str) -> Quantity:
+    """How a tag is shown; unknown ones by their name and their part's color."""
+    known = QUANTITIES.get(tag)
+    if known is not None:
+        return known
+    part, _, name = tag.partition("/")
+    words = name.replace("_", " ").replace("kl", "KL")
+    shade = part if part in ("vision", "memory") else "controller" if part == "ppo" else "accent"
+    return Quantity(tag, f"{part.capitalize()} {words}" if part != "ppo" else words.capitalize(), shade)
+
+
+@dataclass
+class PlotOptions:
+    """What all plots of a page share."""
+
+    axis: Axis = "step"
+    smoothing: int = 50  # 0 to 100
+    logarithmic: bool = False
+    compared: list[RunHistory] = field(default_factory=list)
+
+    def window(self, points: bool, rows: int) -> int:
+        """Rows the running mean is taken over: 100 episodes, or 10 rows of metrics, in the middle of the slider.
+
+        Of few rows of metrics it takes fewer, an eighth of them in the middle: it would lag behind all of them.
+        """
+        if points:
+            return max(1, round(100.0 ** (self.smoothing / 50)))
+        return max(1, min(round(10.0 ** (self.smoothing / 50)), round(rows * self.smoothing / 400)))

@@ -1,0 +1,1 @@
+"""Recordings: listed, played, cut, merged, exchanged."""

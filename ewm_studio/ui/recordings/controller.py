@@ -1,0 +1,200 @@
+"""Joins the recordings panel to the workspace's recordings and to the job that learns while somebody drives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal
+
+from ewm_studio import formatting as format
+from ewm_studio.data.library import Binned, Library, RecordingInfo
+from ewm_studio.data.pictures import Film, film, thumbnail
+from ewm_studio.data.recordings import EpisodeInfo
+from ewm_studio.ui.kit.background import Background
+from ewm_studio.ui.kit.dialogs import TextQuestion
+from ewm_studio.ui.recordings.dialogs import ImportDialog, MergeDialog, PretrainDialog
+from ewm_studio.ui.recordings.episode_list import THUMBNAIL
+from ewm_studio.ui.recordings.episode_player import EpisodePlayer
+from ewm_studio.ui.recordings.panel import RecordingsPanel
+from ewm_studio.workspace import Workspace
+
+AT_ONCE = 16  # small pictures made between two looks at whether another recording is shown
+
+
+class RecordingsController(QObject):
+    """Does what the panel asks for; all work on files is off the GUI thread."""
+
+    pretrain_asked = Signal(str, float)  # recordings by name, set apart by commas; share of random frames
+
+    def __init__(
+        self, panel: RecordingsPanel, workspace: Workspace, in_background: Background, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self._panel, self._in_background = panel, in_background
+        self._library = Library(workspace)
+        self._last: Binned | None = None  # what went to the bin last
+        panel.recording_chosen.connect(lambda _: self._load())
+        panel.episode_asked.connect(self._on_episode)
+        panel.asked.connect(self._on_asked)
+        panel.pretrain_asked.connect(self._choose_to_pretrain)
+        panel.undo_asked.connect(self._undo)
+
+    def show_workspace(self, workspace: Workspace) -> None:
+        """Show another workspace's recordings."""
+        self._library = Library(workspace)
+        self._last = None
+        self._panel.show_note("")
+        self._panel.show_recordings([])
+        self.refresh()
+
+    def refresh(self, choose: str = "") -> None:
+        """List the recordings anew, and show `choose` where it is there."""
+        library = self._library
+
+        def show(found: list[RecordingInfo]) -> None:
+            if library is self._library:
+                self._panel.show_recordings(found, choose)
+                self._load()
+
+        self._in_background(library.recordings, show)
+
+    def episode_kept(self, recording: str, path: str) -> None:
+        """An episode was recorded: it is shown."""
+        self.refresh(recording)
+
+    # Episodes
+
+    def _load(self) -> None:
+        library, name = self._library, self._panel.chosen
+        if not name:
+            return
+
+        def read() -> list[EpisodeInfo]:
+            return library.find(name).episodes
+
+        def show(episodes: list[EpisodeInfo]) -> None:
+            if library is self._library and name == self._panel.chosen:
+                self._panel.show_episodes(episodes)
+                self._make_pictures()
+
+        self._in_background(read, show)
+
+    def _make_pictures(self) -> None:
+        """Small pictures of the rows that have none, a few at a time."""
+        missing = self._panel.list.episodes.without_picture()[:AT_ONCE]
+        if not missing:
+            return
+
+        def show(pictures: list[Any]) -> None:
+            for info, picture in zip(missing, pictures, strict=True):
+                self._panel.list.episodes.show_picture(info, picture)
+            if any(info in self._panel.list.episodes.episodes for info in missing):
+                self._make_pictures()
+
+        self._in_background(lambda: [thumbnail(info.path, 2 * THUMBNAIL) for info in missing], show)
+
+    def _on_episode(self, what: str, info: EpisodeInfo) -> None:
+        if what == "delete":
+            done = f"{info.path.name} is in the bin"
+            self._change(lambda: self._library.delete_episode(info.path), done)
+        else:
+            self._in_background(lambda: film(info.path), partial(self._play, info, what == "cut"))
+
+    def _play(self, info: EpisodeInfo, cutting: bool, shown: Film) -> None:
+        player = EpisodePlayer(info, shown, self._panel.window(), cutting)
+        player.cut_asked.connect(lambda begin, end: self._cut(info, begin, end))
+        player.open()
+
+    def _cut(self, info: EpisodeInfo, begin: int, end: int) -> None:
+        done = f"Kept {format.count(end - begin)} of {format.count(info.length)} steps"
+        self._change(lambda: self._library.cut(info.path, begin, end), done)
+
+    def _change(self, work: Callable[[], Binned], done: str) -> None:
+        """Do something that can be undone."""
+
+        def show(binned: Binned) -> None:
+            self._last = binned
+            self._panel.show_note(done, undo=True)
+            self.refresh()
+
+        self._in_background(work, show)
+
+    def _undo(self) -> None:
+        binned, self._last = self._last, None
+        if binned is None:
+            return
+        whole = binned.origin.suffix == ""
+        restored = binned.origin.name if whole else binned.origin.parent.name
+        self._do(lambda: self._library.restore(binned), "Taken back", restored)
+
+    def _do(self, work: Callable[[], object], done: str, choose: str = "") -> None:
+        """Do something and say so."""
+        self._panel.show_note("Working …")
+
+        def show(_: object) -> None:
+            self._panel.show_note(done)
+            self.refresh(choose)
+
+        def fail(error: BaseException) -> None:
+            self._panel.show_note("")
+            self._in_background.fail(error)
+
+        self._in_background(work, show, fail)
+
+    # Recordings
+
+    def _on_asked(self, what: str) -> None:
+        library, name, window = self._library, self._panel.chosen, self._panel.window()
+        if what == "rename":
+            TextQuestion("Rename the recording", "New name", name, window, partial(self._rename, name)).open()
+        elif what == "delete_recording":
+            self._change(lambda: library.delete(name), f"{name} is in the bin")
+        elif what == "merge":
+            merge = MergeDialog(self._panel.recordings, name, window)
+            merge.chosen.connect(self._merge)
+            merge.open()
+        elif what == "export":
+            words = "Id of the Minari dataset, ending in a version"
+            TextQuestion("Export to Minari", words, f"{name}-v0", window, partial(self._export, name)).open()
+        else:
+            self._in_background(_datasets, self._choose_to_import)
+
+    def _rename(self, name: str, new: str) -> None:
+        self._do(lambda: self._library.rename(name, new), f"{name} is {new} now", new)
+
+    def _merge(self, names: Sequence[str], into: str) -> None:
+        self._do(lambda: self._library.merge(names, into), f"{len(names)} recordings copied into {into}", into)
+
+    def _export(self, name: str, dataset: str) -> None:
+        self._do(lambda: _export(self._library, name, dataset), f"{name} is the Minari dataset {dataset}")
+
+    def _choose_to_import(self, datasets: list[str]) -> None:
+        ImportDialog(datasets, self._panel.window(), self._import).open()
+
+    def _import(self, dataset: str, name: str) -> None:
+        self._do(lambda: _import(self._library, dataset, name), f"{dataset} is imported", name)
+
+    def _choose_to_pretrain(self) -> None:
+        dialog = PretrainDialog(self._panel.recordings, self._panel.chosen, self._panel.window())
+        dialog.chosen.connect(lambda names, share: self.pretrain_asked.emit(",".join(names), share))
+        dialog.open()
+
+
+def _datasets() -> list[str]:
+    from ewm_studio.data.minari import datasets
+
+    return datasets()
+
+
+def _export(library: Library, name: str, dataset: str) -> None:
+    from ewm_studio.data.minari import export_recording
+
+    export_recording(library.find(name), dataset)
+
+
+def _import(library: Library, dataset: str, name: str) -> None:
+    from ewm_studio.data.minari import import_dataset
+
+    import_dataset(library, dataset, name)

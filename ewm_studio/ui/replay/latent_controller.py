@@ -1,0 +1,94 @@
+"""Joins the latent explorer to the episode that is watched: lays it out off the GUI thread, alone or with others."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+
+from ewm_studio.analysis.latent_space import Exploration, Trace, explore
+from ewm_studio.analysis.projector import Watched
+from ewm_studio.ui.kit.background import Background
+from ewm_studio.ui.latents.slow_decoder import SlowDecoder
+from ewm_studio.ui.replay.controller import ReplayController
+from ewm_studio.ui.replay.page import ReplayPage
+
+MOST = 10  # episodes that are laid out together
+
+
+class LatentController(QObject):
+    """Lays out what the page watches while its latents are seen."""
+
+    failed = Signal(object)  # an exception
+
+    def __init__(self, page: ReplayPage, replays: ReplayController, in_background: Background, parent: QObject) -> None:
+        super().__init__(parent)
+        self._page, self._explorer, self._replays = page, page.explorer, replays
+        self._in_background = in_background
+        self._decoder = SlowDecoder(page.explorer.panel, in_background, self.failed.emit, self)
+        self._traces: tuple[Path, list[Trace]] | None = None  # an evaluation's folder, and its episodes
+        self._going: tuple[int, int] | None = None  # a seed, and the frame to stand at once it is watched
+        self._working = False
+        page.latents_wanted.connect(self._lay_out)
+        page.explorer.overlay_asked.connect(lambda _: self._lay_out())
+        page.explorer.other_picked.connect(self._on_other)
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was wished for is shown."""
+        return not self._working and self._decoder.idle and self._replays.idle
+
+    def _lay_out(self) -> None:
+        """Bring the explorer to what is watched and wished for."""
+        watched = self._page.watched
+        if watched is None or self._working or not self._page.latents_shown:
+            return
+        self._arrive(watched)
+        others, shown = self._others(watched), self._explorer.exploration
+        if shown is None or shown.study is not watched.study or len(shown.traces) != len(others) + 1:
+            self._working = True
+            work = partial(explore, watched.study, watched.replay.seed, watched.vision, others)
+            self._in_background(work, self._on_explored, self._on_failed)
+            return
+        self._explorer.show_frame(self._page.player.frame)
+        if self._explorer.overlay.isChecked() and not others and self._explorer.overlay.isEnabled():
+            evaluation = self._replays.evaluation
+            if evaluation is not None:
+                self._replays.trace(MOST, partial(self._on_traced, evaluation.folder))
+
+    def _others(self, watched: Watched) -> list[Trace]:
+        """The other episodes that are to be laid out and are known."""
+        evaluation = self._replays.evaluation
+        if not self._explorer.overlay.isChecked() or self._traces is None or evaluation is None:
+            return []
+        folder, traces = self._traces
+        return [trace for trace in traces if folder == evaluation.folder and trace.seed != watched.replay.seed]
+
+    def _on_explored(self, exploration: Exploration) -> None:
+        self._working = False
+        watched = self._page.watched
+        if watched is not None and watched.study is exploration.study:
+            self._explorer.show_exploration(exploration, self._page.player.frame)
+        self._lay_out()
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._working = False
+        self.failed.emit(error)
+
+    def _on_traced(self, folder: Path, traces: list[Trace]) -> None:
+        self._traces = folder, traces
+        self._lay_out()
+
+    def _on_other(self, seed: int, frame: int) -> None:
+        """Watch another episode from a frame on."""
+        self._going = seed, frame
+        self._page.table.pick(seed)
+
+    def _arrive(self, watched: Watched) -> None:
+        """Go to the frame that a point of another episode stood for."""
+        if self._going is not None:
+            seed, frame = self._going
+            if seed == watched.replay.seed:
+                self._page.player.go(frame)
+                self._going = None

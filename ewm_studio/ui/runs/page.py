@@ -1,0 +1,312 @@
+"""The Runs page: every run of the workspace in a table, and what can be done with one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QSortFilterProxyModel,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import (
+    QHeaderView,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QStackedWidget,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ewm_studio import formatting as format
+from ewm_studio.ui.kit.theme import color
+from ewm_studio.ui.kit.widgets import EmptyState, button, label, row
+from ewm_studio.workspace import RunInfo
+
+_STATES = {
+    "running": "accent",
+    "finished": "good",
+    "stopped": "secondary",
+    "failed": "bad",
+    "interrupted": "controller",
+}
+# what -> (text, tip, keys while the table has the focus)
+ACTIONS = {
+    "show": ("Show plots", "Show this run's history on the Train page", ""),
+    "compare": ("Compare", "Lay this run over the one on the plots, or take it away again", "C"),
+    "resume": ("Resume", "Go on exactly where this run was stopped", ""),
+    "continue": ("Continue from here", "Train a new run with this run's settings, from its best model", ""),
+    "load": ("Load as model", "Start the next run from this run's best model", ""),
+    "patch_v": ("Take vision", "The next run takes its vision from this run's best model", ""),
+    "patch_m": ("Take memory", "The next run takes its memory from this run's best model", ""),
+    "patch_c": ("Take controller", "The next run takes its controller from this run's best model", ""),
+    "settings": ("Use its settings", "Take this run's experiment into the panel", ""),
+    "rename": ("Rename…", "Give the run another name", "F2"),
+    "note": ("Note…", "Write a note beside the run", ""),
+    "delete": ("Delete…", "Move the run to the workspace's bin", "Del"),
+}
+BUTTONS = ("show", "compare", "resume", "continue", "load")
+PARTS = ("patch_v", "patch_m", "patch_c")
+MORE = ("settings", "rename", "note", "delete")
+NEED_A_MODEL = ("resume", "continue", "load", *PARTS)
+Index = QModelIndex | QPersistentModelIndex
+
+
+def parts_of(info: RunInfo) -> str:
+    """The run's components as "ConvVAE + MDNRNN + LinearController"."""
+    names = [str(info.parts.get(kind, {}).get("name", "")) for kind in ("vision", "memory", "controller")]
+    return " + ".join(name for name in names if name)
+
+
+def seconds_of(info: RunInfo) -> float | None:
+    """How long a run took; None while it goes on."""
+    if info.started is None or info.finished is None:
+        return None
+    return max(0.0, info.finished - info.started)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its title, how wide it starts, what it shows of a run and what it is sorted by."""
+
+    title: str
+    width: int
+    text: Callable[[RunInfo], str]
+    key: Callable[[RunInfo], Any] | None = None  # None: by the text
+    number: bool = False
+
+    def sort_key(self, info: RunInfo) -> Any:
+        """What the column is sorted by; a number that is not there counts as the least."""
+        value = (self.key or self.text)(info)
+        return float("-inf") if value is None else value
+
+
+# What decides stands first: a small window shows it without scrolling.
+COLUMNS = (
+    Column("Run", 212, lambda run: run.title or run.name),
+    Column("State", 80, lambda run: run.state),
+    Column("Environment", 124, lambda run: run.env),
+    Column("Best reward", 96, lambda run: _reward(run.best_reward), lambda run: run.best_reward, True),
+    Column("Steps", 76, lambda run: format.count(run.steps), lambda run: run.steps, True),
+    Column("Time", 100, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run)),
+    Column("Started", 140, lambda run: format.date(run.started or run.created), lambda run: run.started or run.created),
+    Column("Parts", 320, lambda run: parts_of(run)),
+    Column("Mean reward", 100, lambda run: _reward(run.mean_reward), lambda run: run.mean_reward, True),
+    Column("Seed", 54, lambda run: str(run.seed), lambda run: run.seed, True),
+    Column("Job", 80, lambda run: run.job),
+    Column("Note", 160, lambda run: run.note),
+)
+TITLES = tuple(column.title for column in COLUMNS)
+
+
+def _reward(value: float | None) -> str:
+    return "" if value is None else format.significant(value)
+
+
+class RunTable(QAbstractTableModel):
+    """Runs as rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[RunInfo] = []
+
+    def show_runs(self, runs: list[RunInfo]) -> None:
+        """Replace the rows; the same runs in the same order keep their selection."""
+        if [r.name for r in runs] == [r.name for r in self.runs]:
+            self.runs = runs
+            if runs:
+                self.dataChanged.emit(self.index(0, 0), self.index(len(runs) - 1, len(COLUMNS) - 1))
+            return
+        self.beginResetModel()
+        self.runs = runs
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        """Number of runs."""
+        return 0 if parent.isValid() else len(self.runs)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        """Number of columns."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Titles of the columns."""
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return TITLES[section]
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.TextAlignmentRole:
+            side = Qt.AlignmentFlag.AlignRight if COLUMNS[section].number else Qt.AlignmentFlag.AlignLeft
+            return int(side | Qt.AlignmentFlag.AlignVCenter)
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """One cell."""
+        info, column = self.runs[index.row()], COLUMNS[index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return column.text(info)
+        if role == Qt.ItemDataRole.UserRole:
+            return column.sort_key(info)
+        if role == Qt.ItemDataRole.TextAlignmentRole and column.number:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        if role == Qt.ItemDataRole.ForegroundRole and column.title == "State":
+            return color(_STATES.get(info.state, "text"))
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return info.error if column.title == "State" and info.error else column.text(info)
+        return None
+
+
+class RunsPage(QWidget):
+    """A table to sort and filter, and buttons for the chosen run."""
+
+    asked = Signal(str, str)  # what to do, the run's name
+    train_asked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = RunTable()
+        self._shown = QSortFilterProxyModel()
+        self._shown.setSourceModel(self.table)
+        self._shown.setSortRole(Qt.ItemDataRole.UserRole)
+        self._shown.setFilterKeyColumn(-1)
+        self._shown.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        self.view = QTableView()
+        self.view.setModel(self._shown)
+        self.view.setSortingEnabled(True)
+        self.view.sortByColumn(TITLES.index("Started"), Qt.SortOrder.DescendingOrder)
+        self.view.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
+        self.view.setSelectionMode(QTableView.SelectionMode.SingleSelection)
+        self.view.setShowGrid(False)
+        self.view.setWordWrap(False)
+        self.view.setTabKeyNavigation(False)
+        self.view.verticalHeader().hide()
+        self.view.verticalHeader().setDefaultSectionSize(36)
+        self.view.horizontalHeader().setHighlightSections(False)
+        self.view.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        self.view.horizontalHeader().setStretchLastSection(True)
+        self.view.setHorizontalScrollMode(QTableView.ScrollMode.ScrollPerPixel)
+        self.view.setAccessibleName("Runs")
+        self.view.horizontalHeader().setSectionsMovable(True)
+        for index, column in enumerate(COLUMNS):
+            self.view.setColumnWidth(index, column.width)
+        self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.view.customContextMenuRequested.connect(self._open_menu)
+        self.view.activated.connect(lambda _: self._ask("show"))
+        self.view.selectionModel().selectionChanged.connect(self._on_selected)
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Filter")
+        self.search.setAccessibleName("Filter runs")
+        self.search.setClearButtonEnabled(True)
+        self.search.setFixedWidth(200)
+        self.search.textChanged.connect(self._shown.setFilterFixedString)
+        self.actions_by_name = {what: self._action(what, *words) for what, words in ACTIONS.items()}
+        self.menu = self._menu((*BUTTONS, *PARTS, *MORE))
+        self._buttons: dict[str, QPushButton] = {}
+        bar = row(spacing=8)
+        for what in BUTTONS:
+            text, tip, _ = ACTIONS[what]
+            self._buttons[what] = button(text, "primary" if what == "show" else "", tip, partial(self._ask, what))
+            bar.addWidget(self._buttons[what])
+        self.parts = button("Take a part", "", "Take vision, memory or controller from this run's best model")
+        self.parts.setMenu(self._menu(PARTS))
+        self.more = button("More", "", "What else can be done with the run")
+        self.more.setMenu(self._menu(MORE))
+        bar.addWidget(self.parts)
+        bar.addWidget(self.more)
+        bar.addStretch(1)
+        self.count = label("", "secondary")
+        content = QWidget()
+        body = QVBoxLayout(content)
+        body.setContentsMargins(0, 0, 0, 0)
+        body.setSpacing(10)
+        body.addLayout(row(label("Runs", "title"), self.count, None, self.search))
+        body.addWidget(self.view, 1)
+        body.addLayout(bar)
+        self.empty = EmptyState(
+            "runs",
+            "No runs yet",
+            "Every training and pretraining is kept here with its settings, its curves and its best model, to compare, "
+            "continue and play.",
+            "Train",
+        )
+        self.empty.action.clicked.connect(self.train_asked)
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self.empty)
+        self._stack.addWidget(content)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 12, 12, 12)
+        layout.addWidget(self._stack)
+        self._on_selected()
+
+    @property
+    def chosen(self) -> RunInfo | None:
+        """The run that is selected."""
+        rows = self.view.selectionModel().selectedRows()
+        return self.table.runs[self._shown.mapToSource(rows[0]).row()] if rows else None
+
+    def choose(self, name: str) -> None:
+        """Select a run."""
+        for line, info in enumerate(self.table.runs):
+            if info.name == name:
+                self.view.selectRow(self._shown.mapFromSource(self.table.index(line, 0)).row())
+
+    def show_runs(self, runs: list[RunInfo]) -> None:
+        """Show these runs."""
+        chosen = self.chosen
+        self.table.show_runs(runs)
+        self.count.setText(f"{format.count(len(runs))} in this workspace")
+        self._stack.setCurrentIndex(1 if runs else 0)
+        if chosen is not None and self.chosen is None:
+            self.choose(chosen.name)
+        elif self.chosen is None and runs:
+            self.view.selectRow(0)
+        self._on_selected()
+
+    def _action(self, what: str, text: str, tip: str, keys: str) -> QAction:
+        action = QAction(text, self.view)
+        action.setToolTip(tip)
+        if keys:
+            action.setShortcut(QKeySequence(keys))
+            action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        action.triggered.connect(lambda: self._ask(what))
+        self.view.addAction(action)
+        return action
+
+    def _menu(self, names: Sequence[str]) -> QMenu:
+        menu = QMenu(self)
+        menu.addActions([self.actions_by_name[name] for name in names])
+        return menu
+
+    def _open_menu(self, at: QPoint) -> None:
+        if self.view.indexAt(at).isValid():
+            self.menu.popup(self.view.viewport().mapToGlobal(at))
+
+    def _ask(self, what: str) -> None:
+        info = self.chosen
+        if info is not None and self._possible(what, info):
+            self.asked.emit(what, info.name)
+
+    def _possible(self, what: str, info: RunInfo) -> bool:
+        if what in ("rename", "delete") and info.state == "running":
+            return False
+        if what == "resume" and info.state in ("running", "finished"):
+            return False
+        return bool(info.checkpoint) or what not in NEED_A_MODEL
+
+    def _on_selected(self, *_: object) -> None:
+        info = self.chosen
+        for what, action in self.actions_by_name.items():
+            possible = info is not None and self._possible(what, info)
+            action.setEnabled(possible)
+            if what in self._buttons:
+                self._buttons[what].setEnabled(possible)
+        self.parts.setEnabled(any(self.actions_by_name[what].isEnabled() for what in PARTS))
+        self.more.setEnabled(info is not None)

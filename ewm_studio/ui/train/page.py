@@ -1,0 +1,221 @@
+"""The Train page: six plots, how they are shown, and the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QGridLayout, QLabel, QMenu, QSlider, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+
+from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory
+from ewm_studio.ui.kit.log_view import LogView
+from ewm_studio.ui.kit.theme import tokens
+from ewm_studio.ui.kit.widgets import EmptyState, Segments, button, label, row
+from ewm_studio.ui.plots.quantities import COMPARED, PlotOptions
+
+if TYPE_CHECKING:
+    from ewm_studio.ui.plots.card import PlotCard
+
+FIRST = (REWARD, LENGTH, "ppo/policy_loss", "ppo/value_loss", "ppo/entropy", "ppo/explained_variance")
+PRETRAINING = (
+    "vision/total",
+    "vision/held_out_mse",
+    "vision/kl",
+    "memory/total",
+    "memory/held_out_total",
+    "memory/held_out_prediction_error",
+)
+WITH_WORLD_MODEL = {4: "vision/total", 5: "memory/total"}
+COLUMNS = 2
+
+
+class TrainPage(QWidget):
+    """Plots of one run, with others to compare laid over it."""
+
+    compare_wanted = Signal()  # the compare menu is about to open: fill it
+    train_asked = Signal()
+    export_asked = Signal(str)  # png, svg or csv
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options = PlotOptions()
+        self.history = RunHistory()
+        self.log = LogView()
+        self._cards: list[PlotCard] = []
+        self._next = 0
+        self.axis = Segments((("step", "Steps"), ("epoch", "Epochs"), ("seconds", "Time")), "Horizontal axis")
+        self.axis.chosen.connect(self._on_axis)
+        self.smoothing = QSlider(Qt.Orientation.Horizontal)
+        self.smoothing.setRange(0, 100)
+        self.smoothing.setValue(self.options.smoothing)
+        self.smoothing.setMinimumWidth(48)
+        self.smoothing.setMaximumWidth(120)
+        self.smoothing.setAccessibleName("Smoothing")
+        self.smoothing.valueChanged.connect(self._on_smoothing)
+        self.scale = button("linear", "pill", "Linear or logarithmic values")
+        self.scale.clicked.connect(self._on_scale)
+        self.compare = button("+ compare a run", "pill", "Lay other runs over this one")
+        self.compare_menu = QMenu(self)
+        self.compare_menu.aboutToShow.connect(self.compare_wanted)
+        self.compare.setMenu(self.compare_menu)
+        export = button("Export", "pill", "Save the plots")
+        menu = QMenu(self)
+        for kind, text in (
+            ("png", "Picture (PNG)…"),
+            ("svg", "Drawing (SVG)…"),
+            ("csv", "Values (CSV)…"),
+        ):
+            menu.addAction(text).triggered.connect(lambda _=False, kind=kind: self.export_asked.emit(kind))
+        export.setMenu(menu)
+        bar = row(self.axis, label("Smoothing", "secondary"), self.smoothing, self.scale, spacing=8)
+        bar.addStretch(1)
+        bar.addWidget(self.compare)
+        bar.addWidget(export)
+        self._legend = QLabel()
+        self._legend.setTextFormat(Qt.TextFormat.RichText)
+        self._legend.setProperty("role", "secondary")
+        self._legend.setAccessibleName("Legend")
+        self._legend.hide()
+        self._grid_box = QWidget()
+        self.split = QSplitter(Qt.Orientation.Vertical)
+        self.split.setHandleWidth(10)
+        self.empty = EmptyState(
+            "train",
+            "Train your first agent",
+            "Choose an environment on the left and press Train. Rewards, losses and speed are drawn here while it "
+            "learns; every run is kept on the Runs page.",
+            "Train",
+        )
+        self.empty.action.clicked.connect(self.train_asked)
+        self._plots = QStackedWidget()
+        self._plots.addWidget(self.empty)
+        self._plots.addWidget(self._grid_box)
+        self.split.addWidget(self._plots)
+        self.split.addWidget(self.log)
+        self.split.setStretchFactor(0, 1)
+        self.split.setCollapsible(0, False)
+        self.split.setSizes([640, 128])
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 12, 12, 12)
+        layout.setSpacing(10)
+        layout.addLayout(bar)
+        layout.addWidget(self._legend)
+        layout.addWidget(self.split, 1)
+
+    @property
+    def cards(self) -> list[PlotCard]:
+        """The plots, made when they are first needed: importing pyqtgraph takes a third of the start."""
+        if not self._cards:
+            from ewm_studio.ui.plots.card import PlotCard
+
+            grid = QGridLayout(self._grid_box)
+            grid.setContentsMargins(0, 0, 0, 0)
+            grid.setSpacing(10)
+            for index, tag in enumerate(FIRST):
+                self._cards.append(PlotCard(tag, self.options))
+                grid.addWidget(self._cards[-1], index // COLUMNS, index % COLUMNS)
+        return self._cards
+
+    def show_history(self, history: RunHistory) -> None:
+        """Plot another run."""
+        self.history = history
+        self._plots.setCurrentIndex(1 if history.name else 0)
+        own = {*WITH_WORLD_MODEL.values()}
+        for index, card in enumerate(self.cards):  # what was picked by hand stays
+            if card.quantity.tag in (FIRST[index], PRETRAINING[index]) or card.quantity.tag in own:
+                card.show_quantity(PRETRAINING[index] if history.job == "pretrain" else FIRST[index])
+            card.show_history(history)
+        self._prefer(history.tags)
+
+    def refresh(self, history: RunHistory) -> None:
+        """Plot more of the same run; what someone looks at closely stays in view."""
+        self.history = history
+        for card in self.cards:
+            card.refresh(history)
+        self._prefer(history.tags)
+
+    def mark(self, tags: tuple[str, ...]) -> None:
+        """Tell that rows were added under these tags."""
+        self._prefer(tags)
+        for card in self.cards:
+            if card.quantity.tag in tags:
+                card.dirty = True
+
+    def show_legend(self) -> None:
+        """Name the runs that are laid over this one, each in its color."""
+        shown = [
+            f'<span style="color:{shade}">●</span> {history.name}'
+            for history, shade in zip(self.options.compared, COMPARED, strict=False)
+        ]
+        own = f'<span style="color:{tokens().accent}">●</span> {self.history.name}'
+        self._legend.setText("&nbsp;&nbsp;&nbsp; ".join([own, *shown]))
+        self._legend.setVisible(bool(shown))
+
+    def mark_all(self) -> None:
+        """Everything must be drawn anew."""
+        for card in self.cards:
+            card.dirty = True
+
+    def redraw_one(self) -> bool:
+        """Redraw the next plot that changed; of six a tick only one holds the window up."""
+        for _ in self.cards:
+            card = self.cards[self._next]
+            self._next = (self._next + 1) % len(self.cards)
+            if card.dirty and card.isVisible():
+                card.redraw()
+                return True
+        return False
+
+    def set_threshold(self, reward: float | None) -> None:
+        """The reward at which the environment counts as solved."""
+        for card in self.cards:
+            card.threshold = reward
+            card.dirty = True
+
+    def export(self, kind: str, path: Path) -> list[Path]:
+        """Write the plots; gives the files."""
+        if kind == "png":
+            self._grid_box.grab().save(str(path), "PNG")
+            return [path]
+        if kind == "svg":
+            self._draw_svg(path)
+            return [path]
+        files = []
+        for card in self.cards:
+            file = path.with_name(f"{path.stem}-{card.quantity.tag.replace('/', '-')}.csv")
+            card.save_csv(file)
+            files.append(file)
+        return files
+
+    def _draw_svg(self, path: Path) -> None:
+        from PySide6.QtSvg import QSvgGenerator
+
+        size = self._grid_box.size()
+        generator = QSvgGenerator()
+        generator.setFileName(str(path))
+        generator.setSize(size)
+        generator.setViewBox(self._grid_box.rect())
+        generator.setTitle(self.history.name)
+        self._grid_box.render(generator)
+
+    def _prefer(self, tags: tuple[str, ...] | list[str]) -> None:
+        """Show the world model's losses as soon as there are some."""
+        for index, tag in WITH_WORLD_MODEL.items():
+            if tag in tags and self.cards[index].quantity.tag == FIRST[index]:
+                self.cards[index].show_quantity(tag)
+
+    def _on_axis(self, axis: str) -> None:
+        self.options.axis = axis  # type: ignore[assignment]
+        for card in self.cards:
+            card.canvas.reset_view()
+        self.mark_all()
+
+    def _on_smoothing(self, value: int) -> None:
+        self.options.smoothing = value
+        self.mark_all()
+
+    def _on_scale(self) -> None:
+        self.options.logarithmic = not self.options.logarithmic
+        self.scale.setText("logarithmic" if self.options.logarithmic else "linear")
+        self.mark_all()

@@ -1,0 +1,1 @@
+"""The window: what joins pages, jobs and workspace."""

@@ -1,0 +1,438 @@
+"""Driving and recording: what is recorded is what happened, whoever drove; nothing finished is ever lost."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from ewm_studio.acting.agent import load_agent
+from ewm_studio.acting.copilot import load_copilot
+from ewm_studio.data.episode_file import open_episode
+from ewm_studio.data.recordings import Recording
+from ewm_studio.driving.decisions import Decisions
+from ewm_studio.driving.drive import Drive
+from ewm_studio.driving.session import DriveSession
+from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack
+from ewm_studio.driving.step_clock import StepClock
+from ewm_studio.errors import UserError
+from ewm_studio.jobs import train
+from ewm_studio.settings import Experiment
+from ewm_studio.workspace import Workspace
+from tests.support import jobs
+
+WAIT = 60.0
+
+
+@pytest.fixture(autouse=True)
+def no_window(monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+
+
+def experiment(id, seed=0, **sections):
+    return Experiment.from_dict({"env": {"id": id}, "run": {"seed": seed}, **sections})
+
+
+@pytest.fixture
+def drive(request):
+    made = Drive(experiment(request.param, 7))
+    yield made
+    made.close()
+
+
+def assert_replays(recording, number=0):
+    """The recorded actions, on a fresh stock environment with the same seed, give what was recorded."""
+    episode, path = recording.episode(number), recording.episodes[number].path
+    stock = gym.make(recording.env_id)
+    with open_episode(path) as file:
+        meta = file.meta
+    assert meta["first_step"] == 0
+    obs, _ = stock.reset(seed=meta["seed"])
+    np.testing.assert_array_equal(obs, episode.obs[0])
+    for t, action in enumerate(episode.action):
+        obs, reward, terminated, truncated, _ = stock.step(action)
+        np.testing.assert_array_equal(obs, episode.obs[t + 1])
+        assert reward == episode.reward[t]
+    stock.close()
+    return episode, terminated, truncated
+
+
+@pytest.mark.parametrize("drive", ["CarRacing-v3"], indirect=True)
+def test_a_recording_replays_on_the_stock_environment(drive, tmp_path):
+    drive.record(tmp_path / "laps")
+    for keys in (("up",), ("up", "left"), ("down",)):
+        drive.begin()
+        applied = []
+        for key in keys:
+            drive.controls.press(key)
+        for t in range(60):
+            if t == 30:
+                drive.controls.release(keys[-1])
+            assert drive.step()
+            applied.append(drive.action)
+        drive.keep()
+        drive.controls.clear()
+        recording = Recording(tmp_path / "laps")
+        episode, _, _ = assert_replays(recording, len(recording) - 1)
+        np.testing.assert_array_equal(episode.action, applied)
+        assert episode.manual.all()
+        assert episode.truncated[-1]
+
+
+@pytest.mark.parametrize("drive", ["CartPole-v1"], indirect=True)
+def test_an_end_of_its_own_is_recorded_as_such(drive, tmp_path):
+    drive.record(tmp_path / "r")
+    drive.begin()
+    drive.controls.press("right")
+    while not drive.over:
+        drive.step()
+    kept = drive.keep()
+    assert (kept.reward, kept.length, kept.recording) == (drive.reward, drive.steps, "r")
+    episode, terminated, _ = assert_replays(Recording(tmp_path / "r"))
+    assert terminated
+    assert episode.terminated[-1]
+    assert (episode.action == 1).all()
+
+
+@pytest.mark.parametrize("drive", ["CarRacing-v3"], indirect=True)
+def test_the_car_turns_the_way_of_the_key(drive):
+    angles = {}
+    for key in ("left", "right"):
+        drive.begin(another=False)
+        drive.controls.press("up")
+        for _ in range(50):
+            drive.step()
+        drive.controls.release("up")
+        before = drive._env.unwrapped.car.hull.angle
+        drive.controls.press(key)
+        for _ in range(25):
+            drive.step()
+        angles[key] = drive._env.unwrapped.car.hull.angle - before
+        drive.controls.clear()
+    assert angles["left"] > 0.1
+    assert angles["right"] < -0.1
+
+
+@pytest.mark.parametrize("drive", ["CartPole-v1"], indirect=True)
+def test_discarding_and_restarting_write_nothing_and_seeds_go_on(drive, tmp_path):
+    drive.record(tmp_path / "r")
+    seeds, firsts = [], []
+    for another in (True, False, True):
+        drive.begin(another)
+        seeds.append(drive._seed)
+        firsts.append(drive._obs)
+        drive.step()
+    assert seeds == [7, 7, 8]
+    np.testing.assert_array_equal(firsts[0], firsts[1])
+    assert not list((tmp_path / "r").glob("*.h5"))
+    drive.keep()
+    later = Drive(experiment("CartPole-v1", 7))
+    later.record(tmp_path / "r")
+    later.begin()
+    assert later._seed == 8  # one is there, so the next track is another one
+    later.close()
+
+
+@pytest.mark.parametrize("drive", ["CartPole-v1"], indirect=True)
+def test_a_recording_of_another_environment_is_refused(drive, tmp_path):
+    drive.record(tmp_path / "r")
+    drive.begin()
+    drive.step()
+    drive.keep()
+    other = Drive(experiment("Acrobot-v1"))
+    with pytest.raises(UserError, match="give the new recording another name"):
+        other.record(tmp_path / "r")
+    assert other.recorder is None
+    other.close()
+
+
+def test_decisions_merge_frames_as_a_reader_of_the_recording_does():
+    told = []
+    group = Decisions(3, lambda obs, action, first: told.append((obs, action.tolist(), first)))
+    for episode in range(2):
+        group.begin()
+        for t in range(5):
+            group.frame(f"{episode}-{t}", np.array([t], np.float32), over=t == 4)
+    assert told == [("0-0", [1], True), ("0-3", [3.5], False), ("1-0", [1], True), ("1-3", [3.5], False)]
+
+
+def test_a_late_step_is_caught_up_with_and_a_long_rest_is_not():
+    now = [0.0]
+    clock = StepClock(0.02, lambda: now[0])
+    clock.tick()
+    now[0] = 0.05  # due at 0.02
+    clock.tick()
+    assert clock.lateness[-1] == pytest.approx(0.03)
+    assert clock.wait == pytest.approx(-0.01)  # the step of 0.04 is due
+    clock.tick()
+    assert clock.wait == pytest.approx(0.01)
+    now[0] = 5.0
+    clock.tick()
+    assert clock.wait == pytest.approx(0.02)
+
+
+# A model on board
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model of pole balancing with a memory, hardly trained."""
+    workspace = Workspace(tmp_path_factory.mktemp("ws"))
+    made = jobs.experiment(
+        memory={"name": "LSTMMemory", "hidden_dim": 8}, train={"epochs": 1}, env={"action_repeat": 2, "batch_size": 4}
+    )
+    result = jobs.finish(train(made, workspace))
+    yield result["checkpoint"]
+    workspace.close()
+
+
+@pytest.mark.parametrize("drive", ["CartPole-v1"], indirect=True)
+def test_takeovers_are_marked_and_the_memory_sees_every_action(drive, tmp_path, model):
+    copilot = load_copilot(model, "m")
+    remembered = []
+    real = copilot.remember
+    copilot.remember = lambda action: (remembered.append(int(action)), real(action))
+    drive.seat(copilot)
+    drive.record(tmp_path / "r")
+    drive.begin()
+    drivers = []
+    for t in range(8):
+        if t == 2:
+            drive.hand_over()
+        if t == 5:
+            drive.controls.press("left")
+            drive.take_over()
+        drive.step()
+        drivers.append(drive.driver)
+        if drive.over:
+            break
+    drive.keep()
+    episode = Recording(tmp_path / "r").episode(0)
+    assert episode.manual.tolist() == [d == "person" for d in drivers] == [1, 1, 0, 0, 0, 1, 1, 1]
+    assert remembered == episode.action[1::2].tolist()  # the last action of every two frames, whoever drove
+    assert (episode.action[5:] == 0).all()
+
+
+@pytest.mark.parametrize("drive", ["CartPole-v1"], indirect=True)
+def test_a_model_that_drives_alone_does_what_the_model_does(drive, model, tmp_path):
+    """Step for step as `infer` would play it: the memory along with the episode."""
+    copilot = load_copilot(model, "m")
+    drive.seat(copilot)
+    drive.record(tmp_path / "r")
+    drive.begin()
+    drive.hand_over()
+    while not drive.over and drive.steps < 60:
+        drive.step()
+    drive.keep()
+    episode = Recording(tmp_path / "r").episode(0)
+    agent = load_agent(model)
+    state, expected = agent.initial_state(), []
+    for t in range(0, len(episode.action), 2):
+        action, state = agent.act(episode.obs[t][None], state)
+        expected += [int(action[0])] * 2
+    assert episode.action.tolist() == expected[: len(episode.action)]
+    assert not episode.manual.any()
+
+
+def test_a_model_of_another_environment_is_refused(model):
+    drive = Drive(experiment("Acrobot-v1"))
+    try:
+        with pytest.raises(UserError, match="choose a model that was trained on it"):
+            drive.seat(load_copilot(model, "m"))
+    finally:
+        drive.close()
+
+
+# In a thread of its own
+
+
+@pytest.fixture
+def session():
+    """Makes sessions; all are ended."""
+    made = []
+
+    def make(id="CartPole-v1", start=True, **kwargs):
+        made.append(DriveSession(experiment(id, 3), **kwargs))
+        if start:
+            made[-1].start()
+            wait_for(lambda: made[-1].snapshot.state == "paused")
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+        assert one.join()
+
+
+def wait_for(condition):
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_finished_episode_is_on_disk_at_once_and_may_be_taken_back(session, tmp_path):
+    one = session(start=False)
+    one.record(tmp_path / "r")
+    one.start()
+    wait_for(lambda: one.snapshot.state == "paused")
+    one.press("left")
+    wait_for(lambda: one.snapshot.state == "ended")
+    (kept,) = one.drain()
+    assert isinstance(kept, EpisodeKept)
+    assert len(Recording(tmp_path / "r")) == 1
+    one.discard()
+    wait_for(lambda: one.snapshot.episode == 2)
+    (gone,) = one.drain()
+    assert isinstance(gone, EpisodeTakenBack)
+    assert not list((tmp_path / "r").glob("*.h5"))
+
+
+def test_a_pause_is_no_gap_in_the_recording(session, tmp_path):
+    one = session("CarRacing-v3")
+    one.record(tmp_path / "r")
+    one.press("up")
+    wait_for(lambda: one.snapshot.steps > 20)
+    one.press("left")
+    wait_for(lambda: one.snapshot.values[0] < 0)
+    one.let_go()  # as when the window loses the focus
+    wait_for(lambda: one.snapshot.state == "paused")
+    assert one.snapshot.held == ()
+    assert one.snapshot.values == (0, 0, 0)
+    steps = one.snapshot.steps
+    time.sleep(0.2)
+    assert one.snapshot.steps == steps
+    one.resume()
+    wait_for(lambda: one.snapshot.steps > steps + 10)
+    one.stop()
+    assert one.join()
+    recording = Recording(tmp_path / "r")
+    episode, _, _ = assert_replays(recording)
+    assert episode.action[steps].tolist() == [0, 0, 0]  # straight on, from the first step after the rest
+
+
+def test_recording_off_keeps_what_there_is_and_on_begins_in_the_middle(session, tmp_path):
+    one = session("CarRacing-v3")
+    one.press("up")
+    wait_for(lambda: one.snapshot.steps > 5)
+    one.record(tmp_path / "r")
+    wait_for(lambda: one.snapshot.episode_recorded > 5)
+    one.record(None)
+    wait_for(lambda: not one.snapshot.recording)
+    (kept,) = one.drain()
+    assert kept.length > 5
+    with open_episode(Path(kept.path)) as file:
+        assert file.meta["first_step"] > 5
+    one.record(tmp_path / "other")  # counted along with the first
+    wait_for(lambda: one.snapshot.frames_recorded > kept.length + 3)
+
+
+def test_a_goal_ends_the_session_with_as_many_frames(session, tmp_path):
+    one = session("CarRacing-v3", start=False, goal=30)
+    one.record(tmp_path / "r")
+    one.start()
+    wait_for(lambda: one.snapshot.state == "paused")
+    one.press("up")
+    wait_for(lambda: one.snapshot.state == "over")
+    assert Recording(tmp_path / "r").step_count == 30
+
+
+def test_slow_motion_and_a_delay_set_the_pace(session):
+    one = session()
+    assert one.snapshot.period == pytest.approx(0.02)
+    one.set_speed(0.25)
+    wait_for(lambda: one.snapshot.period == pytest.approx(0.08))
+    drive = Drive(experiment("CartPole-v1", pretrain={"manual_mode_delay": 0.5}))
+    assert drive.period == 0.5
+    drive.close()
+
+
+def test_what_cannot_be_driven_ends_the_session_with_the_reason(session):
+    one = session("BipedalWalker-v3", start=False)
+    one.start()
+    wait_for(lambda: one.snapshot.state == "over")
+    assert isinstance(one.failure, UserError)
+
+
+def test_decisions_are_told_with_prepared_observations(session):
+    told = []
+    one = session("CarRacing-v3")
+    one.tell(lambda obs, action, first: told.append((obs.shape, action.shape, first)))
+    one.press("up")
+    wait_for(lambda: len(told) > 3)
+    assert told[:3] == [((3, 64, 64), (3,), True), ((3, 64, 64), (3,), False), ((3, 64, 64), (3,), False)]
+    one.tell(None)
+    steps = one.snapshot.steps
+    wait_for(lambda: one.snapshot.steps > steps + 3)
+    count = len(told)
+    wait_for(lambda: one.snapshot.steps > steps + 8)
+    assert len(told) == count
+
+
+def test_driving_needs_no_torch(tmp_path):
+    code = (
+        "import sys, time; from ewm_studio.settings import Experiment\n"
+        "from ewm_studio.driving.session import DriveSession\n"
+        "s = DriveSession(Experiment()); s.start()\n"
+        "while s.snapshot.state == 'starting': time.sleep(.01)\n"
+        "s.press('left'); time.sleep(.1); s.stop(); s.join()\n"
+        "print(s.failure, 'torch' in sys.modules, any('PySide' in n for n in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT, check=True)
+    assert done.stdout.split() == ["None", "False", "False"]
+
+
+# Killed
+
+DRIVE_FOR_EVER = """
+import sys
+from pathlib import Path
+from ewm_studio.settings import Experiment
+from ewm_studio.driving.session import DriveSession
+session = DriveSession(Experiment.from_dict({"pretrain": {"manual_mode_delay": 0.001}}))
+session.record(Path(sys.argv[1]))
+session.start()
+finished = 0
+while True:
+    session.press("left")
+    session.release("left")
+    session.resume()
+    for kept in session.drain():
+        finished += 1
+        print(finished, flush=True)
+"""
+
+
+def killed_after(seconds, folder):
+    """Kill a session that records; the number of episodes it had said to be safe."""
+    process = subprocess.Popen([sys.executable, "-c", DRIVE_FOR_EVER, str(folder)], stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    said = [1, *map(int, process.stdout.read().split())]
+    process.wait()
+    return said[-1]
+
+
+def check_killed(seed, tmp_path):
+    said = killed_after(np.random.default_rng(seed).uniform(0, 0.6), tmp_path / "r")
+    recording = Recording(tmp_path / "r")
+    assert recording.damaged == []
+    assert len(recording) in (said, said + 1)  # one may have been safe and not been spoken of yet
+    for number in range(len(recording)):
+        assert recording.episode(number).terminated[-1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_kill_costs_the_unfinished_episode_alone(seed, tmp_path):
+    check_killed(seed, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3, 23))
+def test_a_kill_at_any_instant_costs_the_unfinished_episode_alone(seed, tmp_path):
+    check_killed(seed, tmp_path)

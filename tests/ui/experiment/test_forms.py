@@ -1,0 +1,204 @@
+"""Forms made from the settings' declarations alone."""
+
+import pytest
+from PySide6.QtCore import Qt
+
+from ewm_studio.jobs.launch import COMPONENTS, SECTIONS
+from ewm_studio.ui.experiment.forms import ValueEdit
+from ewm_studio.ui.kit.widgets import Select, Switch
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def bare(open_studio):
+    """A studio before its components are loaded, every row made."""
+    studio = open_studio(begin=False)
+    studio.window.panel.build_all()
+    return studio
+
+
+@pytest.fixture
+def panel(studio):
+    """The panel with components and every row."""
+    studio.window.panel.build_all()
+    return studio.window.panel
+
+
+def rows_of(panel):
+    """Rows by path."""
+    groups = [section.rows for section in panel.sections.values()]
+    groups += [card.rows for card in panel.cards.values() if card.rows is not None]
+    return {row.field.path: row for group in groups for row in group.rows}
+
+
+def type_into(qtbot, row, text):
+    row.editor.setFocus()
+    row.editor.selectAll()
+    qtbot.keyClick(row.editor, Qt.Key.Key_Delete)
+    qtbot.keyClicks(row.editor, text)
+    qtbot.keyClick(row.editor, Qt.Key.Key_Return)
+
+
+def test_every_setting_has_a_widget(panel):
+    rows = rows_of(panel)
+    wanted = {
+        f"{section}.{name}"
+        for section, model in SECTIONS.items()
+        if section not in COMPONENTS
+        for name in model.model_fields
+    }
+    assert wanted - set(rows) == {"env.id"}  # which the environment's card picks
+    assert all(panel.cards[kind].picker.count() > 1 for kind in COMPONENTS)
+    for row in rows.values():
+        assert row.editor.accessibleName()
+        assert row.field.help
+        assert row.field.option in row.editor.toolTip()
+
+
+def test_every_component_shows_all_its_settings(studio, panel, qtbot):
+    from ewm_studio.models.registry import KINDS, components
+
+    for kind in KINDS:
+        for name, cls in components(kind).items():
+            studio.document.set(f"{kind}.name", name)
+            shown = panel.cards[kind].rows
+            fields = {row.field.name for row in shown.rows} if shown else set()
+            assert fields == set(cls.Settings.model_fields), name
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "value", "shown"),
+    [
+        ("ppo.lr", "0.0003", 3e-4, "3.0e-4"),
+        ("ppo.gamma", "0.5", 0.5, "0.5"),
+        ("train.total_steps", "250,000", 250_000, "250,000"),
+        ("train.total_steps", "1e6", 1_000_000, "1,000,000"),
+        ("train.total_steps", "123_456", 123_456, "123,456"),
+        ("train.patience", "7", 7, "7"),
+        ("env.batch_size", "auto", "auto", "auto"),
+        ("env.batch_size", "16", 16, "16"),
+        ("run.device", "cpu", "cpu", "cpu"),
+        ("start.save_path", "/tmp/m.safetensors", "/tmp/m.safetensors", "/tmp/m.safetensors"),
+    ],
+)
+def test_typing_changes_the_experiment_and_reset_takes_it_back(qtbot, bare, path, text, value, shown):
+    studio, panel = bare, bare.window.panel
+    row = rows_of(panel)[path]
+    section, name = path.split(".")
+    panel.sections[section].header.setChecked(True)
+    type_into(qtbot, row, text)
+    assert getattr(getattr(studio.document.experiment, section), name) == value
+    qtbot.wait(20)  # a group that was just opened is laid out
+    assert row.editor.text() == shown
+    assert row.message == ""
+    assert row._name.property("changed")
+    assert not row.reset.isHidden()
+    qtbot.mouseClick(row.reset, LEFT)
+    assert getattr(getattr(studio.document.experiment, section), name) == row.field.default
+    assert row.editor.text() == row.field.to_text(row.field.default)
+    assert row.reset.isHidden()
+    assert not row._name.property("changed")
+
+
+def test_an_optional_value_is_emptied(qtbot, bare):
+    studio, panel = bare, bare.window.panel
+    row = rows_of(panel)["train.patience"]
+    type_into(qtbot, row, "5")
+    type_into(qtbot, row, "")
+    assert studio.document.experiment.train.patience is None
+    assert row.editor.placeholderText() == "never"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "said"),
+    [
+        ("ppo.lr", "-1", "greater than 0"),
+        ("ppo.lr", "fast", "number"),
+        ("ppo.lr", "nan", "finite number"),
+        ("ppo.gamma", "1.5", "less than or equal to 1"),
+        ("ppo.epochs", "2.5", "whole number"),
+        ("env.batch_size", "many", "number or auto"),
+        ("run.device", "tpu", "match"),
+        ("train.total_steps", "", "needs an end"),
+    ],
+)
+def test_an_invalid_value_is_refused_in_place(qtbot, bare, path, text, said):
+    studio, panel = bare, bare.window.panel
+    before = studio.document.experiment
+    row = rows_of(panel)[path]
+    panel.sections[row.field.section].header.setChecked(True)
+    type_into(qtbot, row, text)
+    assert studio.document.experiment == before
+    assert said in row.message
+    type_into(qtbot, row, row.field.to_text(row.field.default))
+    assert row.message == ""
+
+
+def test_switches_choices_and_arrow_keys(qtbot, bare):
+    studio, panel = bare, bare.window.panel
+    rows = rows_of(panel)
+    switch = rows["run.tensorboard"].editor
+    assert isinstance(switch, Switch)
+    panel.sections["run"].header.setChecked(True)
+    qtbot.keyClick(switch, Qt.Key.Key_Space)
+    assert studio.document.experiment.run.tensorboard is True
+    choice = rows["ppo.lr_schedule"].editor
+    assert isinstance(choice, Select)
+    qtbot.keyClick(choice, Qt.Key.Key_Down)
+    assert studio.document.experiment.ppo.lr_schedule == "constant"
+    edit = rows["ppo.epochs"].editor
+    assert isinstance(edit, ValueEdit)
+    qtbot.keyClick(edit, Qt.Key.Key_Up)
+    assert studio.document.experiment.ppo.epochs == 11
+    seed = rows["run.seed"].editor
+    qtbot.keyClick(seed, Qt.Key.Key_Down)
+    assert studio.document.experiment.run.seed == 0
+    assert "greater than or equal to 0" in rows["run.seed"].message
+
+
+def test_search_finds_by_name_flag_and_help(qtbot, bare):
+    panel = bare.window.panel
+    panel.search.setFocus()
+    qtbot.keyClicks(panel.search, "ppo-clip-range")
+    rows = rows_of(panel)
+    shown = {path for path, row in rows.items() if row.isVisible()}
+    assert shown == {"ppo.clip_range"}
+    panel.search.setText("zzz")
+    assert not any(row.isVisible() for row in rows.values())
+    assert panel._nothing.isVisible()
+    panel.search.clear()
+    assert rows["train.total_steps"].isVisible()
+    assert not rows["ppo.lr"].isVisible()  # its group is folded, as before
+
+
+def test_advanced_settings_wait_behind_a_button(qtbot, bare):
+    studio, panel = bare, bare.window.panel
+    panel.sections["ppo"].header.setChecked(True)
+    row = rows_of(panel)["ppo.target_kl"]
+    assert not row.isVisible()
+    panel.sections["ppo"].rows.more.click()
+    assert row.isVisible()
+    panel.sections["ppo"].rows.more.click()
+    studio.document.set("ppo.target_kl", 0.02)
+    assert row.isVisible()  # a changed setting is never hidden
+
+
+def test_what_does_not_fit_is_disabled_with_the_reason(studio, panel):
+    picker = panel.cards["vision"].picker
+    index = picker.findData("ConvVAE")
+    assert not picker.model().item(index).isEnabled()
+    assert "does not observe vectors" in picker.itemData(index, Qt.ItemDataRole.ToolTipRole)
+    assert picker.model().item(picker.findData("Identity")).isEnabled()
+    assert panel.cards["controller"].chosen == "DeepDiscreteController"
+
+
+def test_choosing_an_environment_by_keyboard(qtbot, studio, panel):
+    card = panel.environment
+    qtbot.mouseClick(card.button, LEFT)
+    qtbot.keyClicks(card.popup.search, "acrobot")
+    qtbot.keyClick(card.popup.search, Qt.Key.Key_Return)
+    assert studio.document.experiment.env.id == "Acrobot-v1"
+    assert not card.popup.isVisible()
+    qtbot.waitUntil(lambda: not studio.busy, timeout=60_000)
+    assert "torque" in card._words.text()

@@ -1,0 +1,291 @@
+"""The panel of recordings, by mouse and keys, on real recordings; and learning while driving in its own process."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtWidgets import QApplication
+
+from ewm_studio.data.library import Library
+from ewm_studio.data.recordings import RecordingWriter
+from ewm_studio.settings import Experiment
+from ewm_studio.ui.kit.background import Background
+from ewm_studio.ui.kit.dialogs import TextQuestion
+from ewm_studio.ui.live.controller import LiveController
+from ewm_studio.ui.live.panel import LivePanel
+from ewm_studio.ui.recordings.controller import RecordingsController
+from ewm_studio.ui.recordings.dialogs import ImportDialog, MergeDialog, PretrainDialog
+from ewm_studio.ui.recordings.episode_list import driver_of
+from ewm_studio.ui.recordings.episode_player import EpisodePlayer
+from ewm_studio.ui.recordings.panel import RecordingsPanel
+from ewm_studio.workspace import Workspace
+from tests.support.jobs import experiment
+
+WAIT = 120_000
+LEFT = Qt.MouseButton.LeftButton
+META = {
+    "env": "CarRacing-v3",
+    "source": "manual",
+    "observation_space": {"type": "Box", "dtype": "uint8", "shape": [24, 24, 3], "low": 0, "high": 255},
+    "action_space": {"type": "Box", "dtype": "float32", "shape": [2], "low": -1, "high": 1},
+}
+
+
+def record(library, name, lengths, **meta):
+    writer = RecordingWriter(library.folder / name, META | meta)
+    for length in lengths:
+        obs = np.zeros((length + 1, 24, 24, 3), np.uint8) + np.arange(length + 1, dtype=np.uint8)[:, None, None, None]
+        manual = np.arange(length) < 5
+        writer.add_episode(obs, np.zeros((length, 2), np.float32), np.ones(length), True, False, manual)
+
+
+@pytest.fixture
+def library(tmp_path):
+    workspace = Workspace(tmp_path / "ws")
+    made = Library(workspace)
+    record(made, "laps", [10, 5, 20])
+    record(made, "more", [7], source="model")
+    yield made
+    workspace.close()
+
+
+@pytest.fixture
+def shown(qtbot, library):
+    """A panel with its controller; failures are collected."""
+    panel, parent, failures = RecordingsPanel(), QObject(), []
+    qtbot.addWidget(panel)
+    panel.failures = failures
+    background = Background(failures.append, parent)
+    workspace = Workspace(library.folder.parent)
+    panel.controller = RecordingsController(panel, workspace, background, parent)
+    panel.idle = lambda: not background.busy
+    panel.resize(320, 700)
+    panel.show()
+    qtbot.waitExposed(panel)
+    panel.controller.refresh("laps")
+    qtbot.waitUntil(lambda: settled(panel), timeout=WAIT)
+    yield panel
+    background.end()
+    workspace.close()
+    assert failures == []
+
+
+def settled(panel):
+    return panel.idle() and panel.list.episodes.rowCount() > 0 and not panel.list.episodes.without_picture()
+
+
+def dialog(qtbot, kind):
+    """The open dialog of a kind."""
+
+    def find():
+        return next((w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible()), None)
+
+    qtbot.waitUntil(lambda: find() is not None, timeout=WAIT)
+    return find()
+
+
+def lengths(panel):
+    return [e.length for e in panel.list.episodes.episodes]
+
+
+def trigger(panel, what):
+    panel.recording_menu.actions()[["rename", "merge", "export", "import", "delete_recording"].index(what)].trigger()
+
+
+def test_rows_tell_what_was_driven(shown):
+    assert shown.chosen == "laps"
+    assert lengths(shown) == [20, 5, 10]  # the latest first
+    assert [driver_of(e) for e in shown.list.episodes.episodes] == ["model, 25% you", "you", "model, 50% you"]
+    model = shown.list.episodes
+    assert "reward 20, 20 frames, model, 25% you" in model.data(model.index(0))
+    assert all(model.picture(e).width() == 92 for e in model.episodes)
+    assert model.picture(model.episodes[0]).pixelColor(5, 5).red() == 10  # its middle
+
+
+def test_choosing_another_recording_shows_its_episodes(qtbot, shown):
+    shown.choice.setFocus()
+    qtbot.keyClick(shown.choice, Qt.Key.Key_Up)  # the latest stands first
+    qtbot.waitUntil(lambda: settled(shown) and lengths(shown) == [7], timeout=WAIT)
+    assert shown.chosen == "more"
+
+
+def test_delete_by_key_and_undo(qtbot, shown, library):
+    qtbot.keyClick(shown.list, Qt.Key.Key_Down)
+    qtbot.keyClick(shown.list, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: settled(shown) and lengths(shown) == [20, 10], timeout=WAIT)
+    assert [e.length for e in library.find("laps").episodes] == [10, 20]
+    qtbot.mouseClick(shown.undo, LEFT)
+    qtbot.waitUntil(lambda: settled(shown) and lengths(shown) == [20, 5, 10], timeout=WAIT)
+    assert not shown.undo.isVisible()
+
+
+def test_replay_plays_steps_and_jumps(qtbot, shown):
+    qtbot.keyClick(shown.list, Qt.Key.Key_Return)
+    player = dialog(qtbot, EpisodePlayer)
+    assert player.playing
+    qtbot.waitUntil(lambda: player.step == 20 and not player.playing, timeout=WAIT)
+    qtbot.keyClick(player, Qt.Key.Key_Home)
+    for _ in range(3):
+        qtbot.keyClick(player, Qt.Key.Key_Right)
+    assert player.step == 3
+    assert (player.picture.array == 3).all()
+    qtbot.keyClick(player, Qt.Key.Key_Left)
+    assert player.step == player.slider.value() == 2
+    qtbot.keyClick(player, Qt.Key.Key_Space)
+    assert player.playing
+    qtbot.keyClick(player, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: not any(isinstance(w, EpisodePlayer) for w in QApplication.topLevelWidgets()), timeout=WAIT)
+
+
+def test_cut_keeps_a_part_and_can_be_undone(qtbot, shown, library):
+    qtbot.mouseClick(shown.buttons["cut"], LEFT)
+    player = dialog(qtbot, EpisodePlayer)
+    assert not player.playing
+    assert not player.keep_button.isEnabled()
+    player.seek(4)
+    qtbot.mouseClick(player.begin_button, LEFT)
+    player.seek(12)
+    qtbot.mouseClick(player.end_button, LEFT)
+    assert player.kept == (4, 12)
+    qtbot.mouseClick(player.keep_button, LEFT)
+    qtbot.waitUntil(lambda: settled(shown) and lengths(shown) == [8, 5, 10], timeout=WAIT)
+    data = library.find("laps").episode(2)
+    assert data.obs[:, 0, 0, 0].tolist() == list(range(4, 13))
+    qtbot.mouseClick(shown.undo, LEFT)
+    qtbot.waitUntil(lambda: settled(shown) and lengths(shown) == [20, 5, 10], timeout=WAIT)
+
+
+def test_pretrain_on_ticked_recordings_with_a_share(qtbot, shown):
+    asked = []
+    shown.controller.pretrain_asked.connect(lambda *what: asked.append(what))
+    qtbot.mouseClick(shown.pretrain, LEFT)
+    choice = dialog(qtbot, PretrainDialog)
+    assert [r.name for r in choice.ticks.ticked] == ["laps"]
+    choice.ticks.setCurrentRow(next(i for i in range(2) if choice.ticks.item(i).text().startswith("more")))
+    qtbot.keyClick(choice.ticks, Qt.Key.Key_Space)
+    choice.share.setFocus()
+    for _ in range(3):
+        qtbot.keyClick(choice.share, Qt.Key.Key_PageUp)
+    assert "42 frames" in choice.problem.text()
+    assert "18 at random" in choice.problem.text()
+    qtbot.mouseClick(choice.yes, LEFT)
+    ((names, share),) = asked
+    assert sorted(names.split(",")) == ["laps", "more"]
+    assert share == pytest.approx(0.3)
+
+
+def test_merge_rename_and_delete_recordings(qtbot, shown, library):
+    trigger(shown, "merge")
+    choice = dialog(qtbot, MergeDialog)
+    assert not choice.yes.isEnabled()
+    for number in range(2):
+        choice.ticks.item(number).setCheckState(Qt.CheckState.Checked)
+    qtbot.keyClicks(choice.name, "all")
+    qtbot.mouseClick(choice.yes, LEFT)
+    qtbot.waitUntil(lambda: shown.chosen == "all" and settled(shown), timeout=WAIT)
+    assert sorted(lengths(shown)) == [5, 7, 10, 20]
+    trigger(shown, "rename")
+    question = dialog(qtbot, TextQuestion)
+    question.line.clear()
+    qtbot.keyClicks(question.line, "everything")
+    qtbot.keyClick(question.line, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: shown.chosen == "everything" and settled(shown), timeout=WAIT)
+    trigger(shown, "delete_recording")
+    qtbot.waitUntil(lambda: settled(shown) and library.names() == ["laps", "more"], timeout=WAIT)
+    qtbot.mouseClick(shown.undo, LEFT)
+    qtbot.waitUntil(lambda: shown.chosen == "everything" and settled(shown), timeout=WAIT)
+    trigger(shown, "rename")
+    question = dialog(qtbot, TextQuestion)
+    question.line.clear()
+    qtbot.keyClicks(question.line, "laps")
+    qtbot.keyClick(question.line, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: bool(shown.failures), timeout=WAIT)
+    assert "called 'laps' already" in str(shown.failures.pop())
+
+
+def test_export_and_import(qtbot, shown, library, tmp_path, monkeypatch):
+    pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    trigger(shown, "export")
+    question = dialog(qtbot, TextQuestion)
+    assert question.line.text() == "laps-v0"
+    qtbot.keyClick(question.line, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: "Minari dataset laps-v0" in shown._note.text(), timeout=WAIT)
+    trigger(shown, "import")
+    choice = dialog(qtbot, ImportDialog)
+    qtbot.keyClicks(choice.name, "back")
+    qtbot.mouseClick(choice.yes, LEFT)
+    qtbot.waitUntil(lambda: shown.chosen == "back" and settled(shown), timeout=WAIT)
+    assert [e.manual_share for e in library.find("back").episodes] == [0.5, 1, 0.25]
+
+
+def test_an_empty_workspace_teaches(qtbot, shown, tmp_path):
+    other = Workspace(tmp_path / "other")
+    shown.controller.show_workspace(other)
+    qtbot.waitUntil(shown.idle, timeout=WAIT)
+    assert shown.bring.isVisible()
+    assert not shown.choice.isVisible()
+    enabled = [a.text() for a in shown.recording_menu.actions() if a.isEnabled()]
+    assert enabled == ["Import from Minari…"]
+    other.close()
+
+
+# Learning while driving
+
+
+@pytest.fixture
+def learning(qtbot, spares):
+    """The live panel, and what runs its job."""
+    panel, parent = LivePanel(), QObject()
+    qtbot.addWidget(panel)
+    panel.resize(320, 400)
+    panel.show()
+    panel.controller = LiveController(panel, spares, parent)
+    yield panel
+    panel.controller.end()
+
+
+def test_what_is_driven_is_learned_from_in_another_less_urgent_process(qtbot, learning, tmp_path):
+    settings: Experiment = experiment(
+        env={"id": "CarRacing-v3", "image_size": 32}, vision={"name": "ConvVAE", "latent_dim": 8},
+        memory={"name": "LSTMMemory", "hidden_dim": 8}, world_model={"vision_batch_size": 16},
+    )  # fmt: skip
+    workspace, control = Workspace(tmp_path), learning.controller
+    control.on_decision(np.zeros((3, 32, 32), np.uint8), np.zeros(3, np.float32), True)  # nobody learns yet
+    control.begin_driving(settings, workspace)
+    assert not control.running
+    qtbot.mouseClick(learning.switch, LEFT)
+    assert control.running
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (200, 3, 32, 32), dtype=np.uint8)
+    for number, picture in enumerate(pictures):
+        control.on_decision(picture, np.zeros(3, np.float32), number == 0)
+    shown = learning.pictures
+    qtbot.waitUntil(lambda: all(p.array is not None for p in shown.values()), timeout=WAIT)
+    assert shown["reconstruction"].array.shape == shown["prediction"].array.shape == (32, 32, 3)
+    pid = control._jobs.pid
+    assert pid not in (0, os.getpid())
+    if hasattr(os, "nice"):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        assert int(fields[16]) >= min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+    qtbot.waitUntil(lambda: len(learning._history["vision/total"]) > 1, timeout=WAIT)
+    control.end_driving()
+    qtbot.waitUntil(lambda: not control.running, timeout=WAIT)
+    (run,) = workspace.runs()
+    assert (run.state, run.job) == ("finished", "pretrain")
+    assert workspace.resolve_model(run.name).is_file()
+    assert run.name in learning._about.text()
+    workspace.close()
+
+
+def test_nothing_driven_leaves_no_run(qtbot, learning, tmp_path):
+    workspace, control = Workspace(tmp_path), learning.controller
+    qtbot.mouseClick(learning.switch, LEFT)
+    control.begin_driving(experiment(memory={"name": "LSTMMemory"}), workspace)
+    assert control.running
+    qtbot.mouseClick(learning.switch, LEFT)
+    qtbot.waitUntil(lambda: not control.running, timeout=WAIT)
+    assert workspace.runs() == []
+    workspace.close()

@@ -1,0 +1,87 @@
+"""Starting: quickly, without torch, and where it was left."""
+
+import subprocess
+import sys
+
+from PySide6.QtCore import QRect
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QWidget
+
+from ewm_studio.ui.kit import store
+from ewm_studio.ui.kit.theme import DARK, LIGHT, theme
+
+BUILD = """
+import sys
+from ewm_studio.ui.window.app import make_app
+from ewm_studio.ui.window.studio import Studio
+from ewm_studio.workspace import Workspace
+app = make_app()
+studio = Studio(Workspace(sys.argv[1]))
+studio.restore()
+studio.window.show()
+app.processEvents()
+assert studio.window.isVisible()
+print(sorted(name for name in ("torch", "gymnasium", "h5py", "pyqtgraph") if name in sys.modules))
+studio.window.close()
+"""
+
+
+def test_the_window_shows_without_torch(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, str(tmp_path / "ws")], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_window_is_never_off_the_screen_nor_larger(qtbot):
+    area = QGuiApplication.primaryScreen().availableGeometry()
+    for wanted in (QRect(-5000, -5000, 800, 600), QRect(90_000, 10, 800, 600), QRect(0, 0, 20_000, 20_000), None):
+        window = QWidget()
+        qtbot.addWidget(window)
+        store.place(window, wanted)
+        assert area.contains(window.geometry())
+
+
+def test_size_theme_and_settings_come_back(qtbot, open_studio, tmp_path):
+    first = open_studio(tmp_path / "ws", begin=False)
+    first.document.set("ppo.lr", 0.02)
+    first.window.setGeometry(10, 10, 1000, 700)
+    first.window.close()
+    second = open_studio(tmp_path / "ws", begin=False)
+    assert second.document.experiment.ppo.lr == 0.02
+    assert store.text("workspace") == str((tmp_path / "ws").resolve())
+    assert store.store().value("geometry") == QRect(10, 10, 1000, 700)
+    assert str((tmp_path / "ws").resolve()) in store.texts("recent")
+
+
+def contrast(first, second):
+    """Contrast of two colors after WCAG."""
+
+    def light(color):
+        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((light(first), light(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_text_is_readable_in_both_themes():
+    for look in (DARK, LIGHT):
+        for surface in (look.background, look.panel, look.card, look.input):
+            for ink in (look.text, look.secondary):
+                assert contrast(ink, surface) >= 4.5, (ink, surface)
+        for ink in (look.vision, look.memory, look.controller):
+            assert contrast(ink, look.card) >= 3.5, ink
+        assert contrast(look.on_accent, look.accent) >= 4.5
+
+
+def test_changing_the_theme_reaches_everything(qtbot, open_studio):
+    studio = open_studio(begin=False)
+    for mode, look in (("light", LIGHT), ("dark", DARK)):
+        theme().apply(mode)
+        qtbot.wait(50)
+        image = studio.window.grab().toImage()
+        assert image.pixelColor(image.width() // 2, 20).name() == look.panel
+        assert image.pixelColor(image.width() // 2, 700).name() in (look.panel, look.background)

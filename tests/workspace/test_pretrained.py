@@ -1,0 +1,197 @@
+"""Models that come with the studio: the card that is made of trained runs, and the models that lie in the package."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+
+import pytest
+from PIL import Image
+
+from ewm_studio.cli import main
+from ewm_studio.errors import UserError
+from ewm_studio.events import EpisodeFinished, Finished, JobControl
+from ewm_studio.jobs import infer, train
+from ewm_studio.jobs.card import write_card
+from ewm_studio.settings import Experiment
+from ewm_studio.workspace import Workspace
+from ewm_studio.workspace.pretrained import shipped_model, shipped_models
+from tests.support.jobs import experiment, finish
+
+NAMES = ("carracing", "cartpole", "cartpole-without-velocities")
+EPISODES = 4
+MARKS = (15, 1e6)  # passed, and out of reach
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """With two short CartPole runs of one preset, seeds 0 and 1, and one of another."""
+    made = Workspace(tmp_path_factory.mktemp("ws"))
+    for seed, lr in ((0, 1e-3), (1, 1e-3), (2, 1e-4)):
+        finish(train(experiment(run={"seed": seed}, ppo={"lr": lr}, train={"epochs": 20}), made))
+    yield made
+    made.close()
+
+
+def names(workspace) -> list[str]:
+    return sorted(run.name for run in workspace.runs())
+
+
+@pytest.fixture(scope="module")
+def card(workspace, tmp_path_factory):
+    """The folder of a card, and the job's result."""
+    folder = tmp_path_factory.mktemp("shipped") / "pole"
+    result = finish(
+        write_card(names(workspace)[:2], folder, workspace, episodes=EPISODES, marks=MARKS, limits="Falls over.")
+    )
+    return folder, result
+
+
+def test_a_cards_figures_are_those_of_playing_its_model(card, workspace):
+    folder, result = card
+    figures = json.loads((folder / "card.json").read_text())
+    best = max((0, 1), key=lambda i: figures["seeds"][i]["greedy"]["mean"])
+    assert figures["shipped_seed"] == best == result["shipped_seed"]
+    settings = Experiment.from_toml(folder / "experiment.toml")
+    assert settings.run.seed == best
+    for mode in ("greedy", "sampled"):
+        asked = settings.with_values(
+            ("start.load_path", str(folder / "model.safetensors")),
+            ("infer.episodes", EPISODES),
+            ("infer.greedy", mode == "greedy"),
+            ("run.seed", figures["evaluation"]["first_seed"]),
+        )
+        played = finish(infer(asked, workspace))
+        assert figures["score"][mode]["mean"] == pytest.approx(played["mean"], abs=0.01)
+        assert figures["score"][mode]["max"] == played["max"]
+        rewards = sorted(e["reward"] for e in played["episodes"])
+        assert [e["reward"] for e in figures["score"][mode]["worst"]] == pytest.approx(rewards[:5])
+    assert figures["sha256"] == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert [row["seed"] for row in figures["seeds"]] == [0, 1]
+    assert all(row["env_steps"] == 20 * 64 and row["seconds"] > 0 for row in figures["seeds"])
+
+
+def test_a_card_says_when_training_passed_a_mark(card, workspace):
+    folder, _ = card
+    rows = json.loads((folder / "card.json").read_text())["seeds"]
+    for row, name in zip(rows, names(workspace), strict=False):
+        run = workspace.run(name)
+        curve, episodes = run.metrics("reward/mean_100"), run.episodes()
+        first = next(i for i, value in enumerate(curve.value) if value >= MARKS[0])
+        frames = sum(int(n) for n, at in zip(episodes.length, episodes.step, strict=True) if at <= curve.step[first])
+        assert row["marks"]["15"] == {
+            "env_steps": curve.step[first],
+            "frames": frames,
+            "seconds": pytest.approx(curve.seconds[first], abs=0.1),
+        }
+        assert 0 < frames <= curve.step[first]
+        assert row["marks"]["1e+06"] is None
+    assert "| seed | 15 | 1e+06 |" in (folder / "card.md").read_text()
+
+
+def test_a_card_can_be_read_by_people(card):
+    folder, _ = card
+    text = (folder / "card.md").read_text()
+    for words in ("# pole", "CartPole-v1", "Falls over.", "MIT", "curve.png", "experiment.toml", "--greedy", "seed"):
+        assert words in text
+    with Image.open(folder / "curve.png") as picture:
+        assert picture.size == (960, 480)
+        assert len(picture.convert("RGB").getcolors(100_000) or []) > 10  # something is drawn
+
+
+def test_a_model_with_a_card_is_found_by_its_folders_name(card):
+    folder, result = card
+    (model,) = shipped_models(folder.parent)
+    assert (model.name, model.env, model.score) == ("pole", "CartPole-v1", pytest.approx(result["greedy"], abs=0.01))
+    (folder.parent / "without-card").mkdir()
+    assert [m.name for m in shipped_models(folder.parent)] == ["pole"]
+
+
+def test_runs_of_different_settings_or_of_one_seed_make_no_card(workspace, tmp_path):
+    first, _, other = names(workspace)
+    with pytest.raises(UserError, match=f"{first} and {other} are of different settings"):
+        finish(write_card([first, other], tmp_path / "x", workspace, episodes=2))
+    with pytest.raises(UserError, match="seeds 0, 0"):
+        finish(write_card([first, first], tmp_path / "x", workspace, episodes=2))
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_card_that_is_stopped_writes_nothing(workspace, tmp_path):
+    control = JobControl()
+    for event in write_card(names(workspace)[:2], tmp_path / "x", workspace, control, episodes=50):
+        if isinstance(event, EpisodeFinished):
+            control.stop()
+    assert isinstance(event, Finished)
+    assert event.stopped_by == "stop"
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_models_that_ship_are_small_and_whole():
+    models = shipped_models()
+    assert tuple(model.name for model in models) == NAMES
+    assert sum(path.stat().st_size for m in models for path in m.folder.iterdir()) < 30e6
+    for model in models:
+        assert model.card["sha256"] == hashlib.sha256(model.model.read_bytes()).hexdigest()
+        made_by = Experiment.from_toml(model.folder / "experiment.toml")
+        assert made_by.env.id == model.env
+        assert made_by.run.seed == model.card["shipped_seed"]
+        assert {path.name for path in model.folder.iterdir()} >= {"card.md", "curve.png"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_that_ships_was_made_by_its_preset(name):
+    from ewm_studio.resources import resource
+
+    def plain(settings):
+        values = settings.model_dump(mode="json", exclude={"run", "versions", "start", "infer"})
+        values["env"].pop("workers")
+        return values
+
+    model = shipped_model(name)
+    made_by, preset = Experiment.from_toml(model.folder / "experiment.toml"), resource("presets", f"{name}.toml")
+    asked = plain(Experiment.from_toml(preset))
+    found = plain(made_by)
+    for kind in ("vision", "memory", "controller"):  # a run names the parts in full
+        given = asked.pop(kind)
+        made = found.pop(kind)
+        assert given["name"] in ("auto", made["name"])
+        assert all(made[key] == value for key, value in given.items() if key != "name")
+    assert found == asked
+
+
+def test_a_model_plays_by_its_name_and_the_list_names_it(capsys, tmp_path):
+    assert main(["models", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert [row["name"] for row in listed] == list(NAMES)
+    playing = ["infer", "--load-path", "cartpole", "--episodes", "2", "--json", "--workspace", str(tmp_path / "none")]
+    assert main(playing) == 0
+    assert json.loads(capsys.readouterr().out.strip().splitlines()[-1])["mean"] == 500
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_run_or_folder_of_the_same_name_comes_first(tmp_path, monkeypatch, workspace):
+    run = workspace.run(names(workspace)[0])
+    own = Workspace(tmp_path / "own")
+    assert own.resolve_model("cartpole") == shipped_model("cartpole").model
+    shutil.copytree(run.folder, tmp_path / "cartpole")
+    monkeypatch.chdir(tmp_path)
+    assert own.resolve_model("cartpole").is_relative_to("cartpole")
+    own.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["greedy", "sampled"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_that_ships_scores_what_its_card_says(name, mode, tmp_path):
+    model = shipped_model(name)
+    evaluation, score = model.card["evaluation"], model.card["score"][mode]
+    asked = Experiment.from_toml(model.folder / "experiment.toml").with_values(
+        ("start.load_path", name),
+        ("infer.episodes", evaluation["episodes"]),
+        ("infer.greedy", mode == "greedy"),
+        ("run.seed", evaluation["first_seed"]),
+        ("env.workers", "auto"),
+    )
+    played = finish(infer(asked, Workspace(tmp_path / "ws")))
+    assert abs(played["mean"] - score["mean"]) <= 2 * score["standard_error"] + 0.01
