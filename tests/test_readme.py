@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ewm_studio.cli import job_parser
 from ewm_studio.jobs import train
 from ewm_studio.models import registry
 from ewm_studio.terminal.flags import known_options
+from ewm_studio.terminal.parsers import job_parser
 from ewm_studio.workspace import Workspace
 from tests.support import ROOT
 from tests.support.jobs import experiment, finish

@@ -13,8 +13,10 @@ from torch import Tensor
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.spaces import space_from_json
 from ewm_studio.errors import UserError
-from ewm_studio.models.base import State, Tag, VisionModel
-from ewm_studio.models.world_model import WorldModel, from_description
+from ewm_studio.models.assembly import from_description
+from ewm_studio.models.base import State
+from ewm_studio.models.pictures import to_pictures
+from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import EnvSettings
 
 
@@ -84,22 +86,6 @@ class Agent:
         except TypeError as error:
             raise UserError(str(error)) from None
         return to_pictures(out) if out.dim() == 4 else out.cpu().numpy()
-
-
-def to_pictures(obs: Tensor) -> np.ndarray:
-    """Pictures (B, C, H, W), uint8 or float in 0 to 1 -> uint8 (B, H, W, C) on the CPU."""
-    if obs.dtype != torch.uint8:
-        obs = (obs.clamp(0, 1) * 255).round().to(torch.uint8)
-    return obs.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
-@torch.no_grad()
-def reconstructions(vision: VisionModel, obs: Tensor) -> dict[str, np.ndarray]:
-    """Pictures (N, C, H, W) as `original` and, where vision reconstructs, `reconstruction`: uint8 (N, H, W, C)."""
-    pictures = {"original": to_pictures(obs)}
-    if Tag.RECONSTRUCTS in vision.tags:
-        pictures["reconstruction"] = to_pictures(vision.decode(vision.encode(obs)))
-    return pictures
 
 
 def load_agent(path: str | Path, device: str = "cpu") -> Agent:

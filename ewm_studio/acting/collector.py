@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ewm_studio.data.rollout_buffer import RolloutBuffer
-from ewm_studio.envs.vector.base import Episode, Step, VectorEnvs
+from ewm_studio.envs.simulator import Episode, Step
+from ewm_studio.envs.vector.base import VectorEnvs
 from ewm_studio.errors import UserError
 from ewm_studio.models.base import State
 from ewm_studio.models.world_model import WorldModel

@@ -19,17 +19,17 @@ from safetensors.torch import load, save
 from ewm_studio.acting.agent import Agent
 from ewm_studio.envs.carracing.lap import has_laps
 from ewm_studio.envs.factory import make_training_env
+from ewm_studio.envs.failures import environment_at_work
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.spaces import space_from_json, space_to_json
-from ewm_studio.envs.vector.base import worker_count
-from ewm_studio.envs.vector.workers import become_worker, hidden_main, process_context, require_portable_spec
+from ewm_studio.envs.vector.processes import become_worker, hidden_main, process_context, require_portable_spec
+from ewm_studio.envs.vector.sizing import worker_count
 from ewm_studio.errors import JobError
 from ewm_studio.events import JobControl
-from ewm_studio.jobs.failures import environment_at_work
-from ewm_studio.jobs.setup import versions
-from ewm_studio.models.world_model import from_description
+from ewm_studio.models.assembly import from_description
 from ewm_studio.settings import EnvSettings
 from ewm_studio.workspace.replays import Replay
+from ewm_studio.workspace.versions import versions
 
 EPISODES_A_PROCESS = 10  # fewer are played before another process has started
 LOOK_SECONDS = 0.1  # how soon a request to stop is noticed while other processes play

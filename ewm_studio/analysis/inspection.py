@@ -144,8 +144,9 @@ def inspect(experiment: Experiment) -> Inspection:
 def _sizes(experiment: Experiment, observation: Any, action: Any) -> tuple[dict[str, str], dict[str, int]]:
     import torch
 
+    from ewm_studio.models.assembly import choose_parts
     from ewm_studio.models.registry import KINDS as kinds
-    from ewm_studio.models.world_model import WorldModel, choose_parts
+    from ewm_studio.models.world_model import WorldModel
 
     parts = choose_parts(experiment, observation, action)
     chosen = {str(kind): part.name for kind, part in parts.items()}

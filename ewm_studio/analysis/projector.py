@@ -166,7 +166,7 @@ class Projector:
 
     def _load(self, path: Path) -> Agent:
         from ewm_studio.acting.agent import load_agent
-        from ewm_studio.jobs.setup import choose_device
+        from ewm_studio.models.device import choose_device
 
         key = (str(path), path.stat().st_mtime_ns if path.is_file() else 0)
         if key != self._agent[0]:

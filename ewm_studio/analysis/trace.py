@@ -11,16 +11,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ewm_studio.acting.agent import Agent, to_pictures
+from ewm_studio.acting.agent import Agent
 from ewm_studio.envs.factory import make_training_env
+from ewm_studio.envs.failures import environment_at_work
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.envs.spaces import action_names, is_picture
 from ewm_studio.errors import UserError
-from ewm_studio.jobs.failures import environment_at_work
-from ewm_studio.jobs.setup import versions
 from ewm_studio.models.base import Tag
+from ewm_studio.models.pictures import to_pictures
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.workspace.replays import Replay
+from ewm_studio.workspace.versions import versions
 
 MOST_FRAMES = 20_000  # an episode's pictures are in memory all at once
 RENDERED_HEIGHT = 240  # pixels; larger pictures are shrunk to it

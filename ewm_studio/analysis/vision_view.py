@@ -63,7 +63,7 @@ class Turnable:
         """The picture uint8 (H, W, C) of one latent (Z,). May be called in any thread."""
         import torch
 
-        from ewm_studio.acting.agent import to_pictures
+        from ewm_studio.models.pictures import to_pictures
 
         device = next(self.vision.parameters()).device
         with torch.inference_mode():
@@ -145,7 +145,7 @@ class VisionStudy:
     def _view(self, path: Path, agent: Any, frames: np.ndarray | None) -> VisionView:
         import torch
 
-        from ewm_studio.acting.agent import to_pictures
+        from ewm_studio.models.pictures import to_pictures
 
         torch.set_num_threads(1)  # the others belong to the job
         vision, step = agent.world_model.vision, int(agent.metadata.get("checkpoint", {}).get("step", 0))
@@ -227,8 +227,8 @@ def _advance(env: Any, policy: Any) -> tuple[float, bool]:
 
 def _look(vision: VisionModel[Any], shown: Tensor, sample: Tensor) -> dict[str, Any]:
     """Everything about the frames `shown` (N, C, H, W); figures over `sample` (M, C, H, W), which begins with them."""
-    from ewm_studio.acting.agent import to_pictures
     from ewm_studio.models.base import Tag
+    from ewm_studio.models.pictures import to_pictures
 
     latents = vision.encode(shown)
     everything = vision.encode(sample)

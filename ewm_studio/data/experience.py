@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ewm_studio.models.base import SequenceBatch
 
 
 @dataclass(frozen=True)
@@ -290,32 +284,3 @@ class Experience:
 def _batches(items: NDArray, batch_size: int) -> list[NDArray]:
     """`items` in order, in the fewest batches, all of nearly one size: a last batch of one would train badly."""
     return np.array_split(items, -(-len(items) // batch_size)) if len(items) else []
-
-
-def to_sequence_batch(stretch: Stretch, latents: Tensor, encode_action: Callable[[Tensor], Tensor]) -> SequenceBatch:
-    """A stretch as a memory trains on it.
-
-    Args:
-        stretch: from `Experience.sequence_batches`.
-        latents: (frames, Z) by number in the store.
-        encode_action: the environment's actions (T, B, ...) -> (T, B, A).
-
-    Returns:
-        The batch on the device of `latents`.
-    """
-    import torch
-
-    from ewm_studio.models.base import SequenceBatch
-
-    def tensor(array: NDArray) -> Tensor:
-        return torch.from_numpy(array).to(latents.device)
-
-    return SequenceBatch(
-        z=latents[tensor(stretch.frames)],
-        action=encode_action(tensor(stretch.action)),
-        reward=tensor(stretch.reward),
-        terminated=tensor(stretch.terminated),
-        starts=tensor(stretch.starts),
-        valid=tensor(stretch.valid),
-        mask=tensor(stretch.mask),
-    )

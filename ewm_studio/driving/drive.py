@@ -15,9 +15,9 @@ from ewm_studio.driving.schemes import scheme_of, speed_of, steps_per_second
 from ewm_studio.driving.snapshot import Driver, EpisodeKept, EpisodeTakenBack
 from ewm_studio.envs.box2d import renew_world
 from ewm_studio.envs.factory import make_env
+from ewm_studio.envs.failures import environment_at_work
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.errors import UserError
-from ewm_studio.jobs.failures import environment_at_work
 from ewm_studio.settings import Experiment
 
 if TYPE_CHECKING:

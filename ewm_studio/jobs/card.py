@@ -21,13 +21,13 @@ from ewm_studio.events import Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.card_text import card_text
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import infer
-from ewm_studio.jobs.setup import versions
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Run, Workspace
 from ewm_studio.workspace.files import write_error
 from ewm_studio.workspace.pretrained import CARD
 from ewm_studio.workspace.replays import MODEL_NAME
 from ewm_studio.workspace.run import Episodes, Points
+from ewm_studio.workspace.versions import versions
 
 WORST = 5  # episodes that the card names
 CURVE = "curve.png"

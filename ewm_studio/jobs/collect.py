@@ -15,12 +15,13 @@ from ewm_studio.data.experience import Episode, Experience
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import Recording, load_experience
+from ewm_studio.envs.probe import Spaces
 from ewm_studio.envs.spaces import describe, space_from_json, space_to_json
-from ewm_studio.envs.vector.base import make_vector
+from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Event, JobControl, Message
 from ewm_studio.jobs.meter import Meter
-from ewm_studio.jobs.setup import Spaces, preprocessor_of
+from ewm_studio.jobs.setup import preprocessor_of
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Workspace

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import math
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import ParamSpec
 
@@ -55,26 +53,3 @@ def explains_failures(job: Job[P]) -> Job[P]:
             raise clear from error
 
     return events
-
-
-@contextlib.contextmanager
-def environment_at_work(env_id: str) -> Iterator[None]:
-    """Where a single environment is stepped: what it raises becomes a `JobError` that names it."""
-    try:
-        yield
-    except Exception as error:
-        raise JobError(f"environment {env_id} failed: {type(error).__name__}: {error}") from error
-
-
-def check_finite(values: Mapping[str, float]) -> None:
-    """Refuse losses that are not finite.
-
-    Raises:
-        JobError: naming the first of them.
-    """
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise JobError(
-                f"the loss '{name}' became {value}; the last checkpoint stands. Lower the learning rate or "
-                "max_grad_norm, and look at the scale of observations and rewards"
-            )

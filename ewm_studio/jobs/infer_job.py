@@ -15,20 +15,13 @@ from ewm_studio.acting.play import EpisodeScore, play
 from ewm_studio.analysis.film import FILMS, check_target, export, panes_of
 from ewm_studio.analysis.trace import study
 from ewm_studio.envs.factory import env_notes
+from ewm_studio.envs.probe import Spaces, spaces_of
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import EpisodeFinished, EvaluationKept, Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.meter import Meter
-from ewm_studio.jobs.setup import (
-    Spaces,
-    choose_device,
-    load_for,
-    model_metadata,
-    patch_from,
-    preprocessor_of,
-    set_threads,
-    spaces_of,
-)
+from ewm_studio.jobs.setup import load_for, model_metadata, patch_from, preprocessor_of
+from ewm_studio.models.device import choose_device, set_threads
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import save_model

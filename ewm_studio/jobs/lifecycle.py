@@ -13,18 +13,22 @@ import torch
 from torch import Tensor
 
 from ewm_studio.envs.factory import env_notes
-from ewm_studio.envs.vector.base import choose_batch_size
+from ewm_studio.envs.probe import Spaces, spaces_of
+from ewm_studio.envs.vector.sizing import choose_batch_size
 from ewm_studio.errors import UserError
 from ewm_studio.events import Event, Finished, Message, RunStarted
 from ewm_studio.jobs.failures import explained
-from ewm_studio.jobs.setup import Spaces, build_model, choose_device, save_path_of, set_threads, spaces_of, versions
+from ewm_studio.jobs.setup import build_model, save_path_of
+from ewm_studio.models.assembly import load_weights
+from ewm_studio.models.device import choose_device, set_threads
 from ewm_studio.models.registry import broken_components
-from ewm_studio.models.world_model import WorldModel, load_weights
+from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.training.randomness import seed_everything
 from ewm_studio.workspace import Run, Workspace
 from ewm_studio.workspace.models import load_model, save_model
 from ewm_studio.workspace.tree import load_tree
+from ewm_studio.workspace.versions import versions
 
 
 @dataclass(frozen=True)

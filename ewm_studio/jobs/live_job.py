@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ewm_studio.acting.agent import reconstructions, to_pictures
-from ewm_studio.data.experience import Stretch, to_sequence_batch
+from ewm_studio.data.experience import Stretch
 from ewm_studio.data.frames import FrameStore
+from ewm_studio.envs.probe import Spaces
 from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, Event, Finished, JobControl, Message
 from ewm_studio.jobs.collect import frame_store
@@ -22,12 +22,14 @@ from ewm_studio.jobs.lifecycle import conduct, prepare
 from ewm_studio.jobs.live_feed import Decision, LiveFeed
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.run_log import RunLog
-from ewm_studio.jobs.setup import Spaces, model_metadata
+from ewm_studio.jobs.setup import model_metadata
 from ewm_studio.models.base import Tag
+from ewm_studio.models.pictures import reconstructions, to_pictures
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.training.optimize import Averages, trainers_of
 from ewm_studio.training.randomness import random_state
+from ewm_studio.training.sequences import to_sequence_batch
 from ewm_studio.workspace import Run, Workspace
 
 LEAST = 32  # decisions before anything is trained, and before a run is made

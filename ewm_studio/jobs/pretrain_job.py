@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ewm_studio.acting.agent import reconstructions
 from ewm_studio.analysis.held_out import memory_figures, vision_figures
-from ewm_studio.data.experience import Experience, to_sequence_batch
+from ewm_studio.data.experience import Experience
 from ewm_studio.data.recordings import Recording
+from ewm_studio.envs.probe import Spaces
 from ewm_studio.errors import JobError
 from ewm_studio.events import CheckpointSaved, Event, JobControl, Message
 from ewm_studio.jobs.collect import (
@@ -31,12 +31,14 @@ from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.lifecycle import conduct, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.run_log import RunLog
-from ewm_studio.jobs.setup import Spaces, model_metadata
+from ewm_studio.jobs.setup import model_metadata
 from ewm_studio.models.base import Losses, SequenceBatch
+from ewm_studio.models.pictures import reconstructions
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.training.optimize import Averages, trainers_of
 from ewm_studio.training.randomness import random_state, restore_random_state
+from ewm_studio.training.sequences import to_sequence_batch
 from ewm_studio.workspace import Run, Workspace
 
 HELD_OUT_FRAMES = 4096  # at most this many held-out frames are looked at after an epoch

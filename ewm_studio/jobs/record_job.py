@@ -14,10 +14,11 @@ from ewm_studio.acting.agent import Agent, AgentState
 from ewm_studio.acting.random_policy import RandomPolicy
 from ewm_studio.data.recordings import RecordingWriter
 from ewm_studio.envs.factory import env_notes, make_env
+from ewm_studio.envs.failures import environment_at_work
 from ewm_studio.envs.spaces import space_to_json
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Event, Finished, JobControl, Message, RunStarted
-from ewm_studio.jobs.failures import environment_at_work, explains_failures
+from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import agent_for, spread
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.settings import Experiment

@@ -3,85 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-import torch
-
-from ewm_studio.envs.factory import make_env, make_training_env, settling_frames
 from ewm_studio.envs.preprocess import Preprocessor
+from ewm_studio.envs.probe import Spaces
 from ewm_studio.envs.spaces import describe, space_to_json
 from ewm_studio.errors import UserError
-from ewm_studio.models.world_model import WorldModel, choose_parts, from_description, patch
+from ewm_studio.models.assembly import choose_parts, from_description, patch
+from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment, StartSettings
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
-
-_VERSIONED = ("ewm-studio", "torch", "gymnasium", "numpy")
-
-
-@dataclass(frozen=True)
-class Spaces:
-    """What an environment gives before and after preparation, and what it takes."""
-
-    raw_observation: gym.Space
-    observation: gym.spaces.Box
-    action: gym.Space
-    settling_frames: int = 0  # at the start of an episode, no part of the task
-
-
-def spaces_of(settings: EnvSettings) -> Spaces:
-    """The spaces of an environment with these settings.
-
-    Raises:
-        UserError: the environment is unknown or cannot be used.
-    """
-    env = make_env(settings.id, pixels=settings.pixels, fast=settings.fast)
-    try:
-        raw, settling = env.observation_space, settling_frames(env)
-    finally:
-        env.close()
-    prepared = make_training_env(settings.model_copy(update={"render_mode": "rgb_array"}))
-    try:
-        observation, action = prepared.observation_space, prepared.action_space
-    finally:
-        prepared.close()
-    assert isinstance(observation, gym.spaces.Box)
-    return Spaces(raw, observation, action, settling)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device a name stands for; `auto` takes the GPU where there is one.
-
-    Raises:
-        UserError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"run.device '{name}' is no device: {str(error).splitlines()[0]}") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise UserError(f"run.device '{name}' is not there: this machine has {count or 'no'} CUDA device(s); use cpu")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError("run.device 'mps' is not there: this machine has no Metal GPU; use cpu")
-    return device
-
-
-def set_threads(setting: int | str, observation: gym.spaces.Box) -> None:
-    """CPU threads for PyTorch: small models lose time on the second thread, pictures gain."""
-    if setting == "auto":
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        threads = threads if len(observation.shape) == 3 else 1
-    else:
-        threads = int(setting)
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
+from ewm_studio.workspace.versions import versions
 
 
 def build_model(experiment: Experiment, spaces: Spaces, workspace: Workspace) -> tuple[WorldModel, Experiment]:
@@ -154,11 +88,6 @@ def model_metadata(
         "seed": experiment.run.seed,
         "versions": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a run is made with."""
-    return {name: metadata.version(name) for name in _VERSIONED}
 
 
 def preprocessor_of(spaces: Spaces, env: EnvSettings) -> Preprocessor:

@@ -12,26 +12,29 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ewm_studio.acting.agent import reconstructions
 from ewm_studio.acting.collector import LocalCollector, Rollout
 from ewm_studio.data.recordings import Recording
-from ewm_studio.data.rollout_buffer import compute_gae
-from ewm_studio.envs.vector.base import VectorEnvs, make_vector
+from ewm_studio.envs.probe import Spaces
+from ewm_studio.envs.vector.base import VectorEnvs
+from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl
 from ewm_studio.jobs.collect import check_spaces, find_recordings
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.lifecycle import conduct, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.run_log import RunLog
-from ewm_studio.jobs.setup import Spaces, model_metadata
+from ewm_studio.jobs.setup import model_metadata
 from ewm_studio.jobs.warm_up import WarmUp
+from ewm_studio.models.pictures import reconstructions
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.training.adam import Adam
 from ewm_studio.training.cloning import Cloning
+from ewm_studio.training.gae import compute_gae
 from ewm_studio.training.optimize import Averages
-from ewm_studio.training.ppo import PPOBatch, RewardScaler, ppo_update, scheduled
+from ewm_studio.training.ppo import PPOBatch, ppo_update, scheduled
 from ewm_studio.training.randomness import random_state, restore_random_state
+from ewm_studio.training.reward_scaler import RewardScaler
 from ewm_studio.training.world_model_trainer import WorldModelTrainer
 from ewm_studio.workspace import Run, Workspace
 

@@ -15,20 +15,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ewm_studio.acting.agent import reconstructions
-from ewm_studio.data.experience import Episode, Experience, to_sequence_batch
+from ewm_studio.data.experience import Episode, Experience
 from ewm_studio.data.frame_buffer import RecentFrames
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.motion import motion_levels
 from ewm_studio.data.recordings import Recording
+from ewm_studio.envs.probe import Spaces
 from ewm_studio.events import EpisodeFinished, Event, Images, JobControl, Message
 from ewm_studio.jobs.collect import collect_random, encode_all, frame_store, read_recordings
 from ewm_studio.jobs.meter import Meter
-from ewm_studio.jobs.setup import Spaces
 from ewm_studio.models.base import SequenceBatch
+from ewm_studio.models.pictures import reconstructions
 from ewm_studio.settings import Experiment
 from ewm_studio.training.cloning import Cloning, demonstration
 from ewm_studio.training.optimize import Averages
+from ewm_studio.training.sequences import to_sequence_batch
 from ewm_studio.training.world_model_trainer import WorldModelTrainer
 
 READ_BATCH = 512  # frames moved at once

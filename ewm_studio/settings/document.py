@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from ewm_studio.errors import UserError
-from ewm_studio.jobs.launch import COMPONENTS, SECTIONS
 from ewm_studio.settings import ComponentChoice, Experiment, declared
 from ewm_studio.settings.fields import Field
+from ewm_studio.settings.paths import COMPONENTS, SECTIONS
 
 Listener = Callable[[str], None]
 

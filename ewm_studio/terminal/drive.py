@@ -26,7 +26,8 @@ def driven_first(experiment: Experiment, workspace: Workspace, control: JobContr
     if experiment.pretrain.mode != "manual" or experiment.pretrain.recording is not None:
         return experiment
     check_display(_WITHOUT)
-    from ewm_studio.jobs.setup import build_model, spaces_of
+    from ewm_studio.envs.probe import spaces_of
+    from ewm_studio.jobs.setup import build_model
 
     build_model(experiment, spaces_of(experiment.env), workspace)
     try:

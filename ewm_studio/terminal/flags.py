@@ -12,8 +12,8 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from ewm_studio.errors import UserError, nearest
-from ewm_studio.jobs.launch import COMPONENTS, SECTIONS, parse_assignment, read_value
 from ewm_studio.settings import EVERY, declared
+from ewm_studio.settings.paths import COMPONENTS, SECTIONS, parse_assignment, read_value
 
 # Words for the opposite of a switch that read better than `--no-`.
 _OPPOSITES = {"greedy": "sample"}

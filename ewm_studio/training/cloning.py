@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from ewm_studio.data.experience import Episode
-from ewm_studio.jobs.failures import check_finite
 from ewm_studio.models.base import Controller
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import PPOSettings
 from ewm_studio.training.adam import Adam
+from ewm_studio.training.finite import check_finite
 from ewm_studio.training.optimize import as_floats
-from ewm_studio.training.ppo import RewardScaler
+from ewm_studio.training.reward_scaler import RewardScaler
 
 
 @dataclass

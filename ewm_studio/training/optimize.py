@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ewm_studio.errors import UserError
-from ewm_studio.jobs.failures import check_finite
 from ewm_studio.models.base import Component, Losses, total
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment, WorldModelSettings
 from ewm_studio.training.adam import Adam
+from ewm_studio.training.finite import check_finite
 
 DEFAULT_LR = 1e-3
 

@@ -14,6 +14,7 @@ from ewm_studio.models.base import SequenceBatch, State
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import WorldModelSettings
 from ewm_studio.training.optimize import Averages, ComponentTrainer
+from ewm_studio.training.sequences import stretch
 
 ENCODE_BATCH = 512  # frames encoded at once
 
@@ -134,16 +135,3 @@ class WorldModelTrainer:
         """Restore what `state_dict` gave."""
         self.vision.load_state_dict(state["vision"])
         self.memory.load_state_dict(state["memory"])
-
-
-def stretch(batch: SequenceBatch, part: slice, index: Tensor) -> SequenceBatch:
-    """Steps `part` of the columns `index` of a batch."""
-    return SequenceBatch(
-        z=batch.z[part.start : part.stop + 1, index],
-        action=batch.action[part, index],
-        reward=batch.reward[part, index],
-        terminated=batch.terminated[part, index],
-        starts=batch.starts[part, index],
-        valid=batch.valid[part, index],
-        mask=batch.mask[part, index],
-    )

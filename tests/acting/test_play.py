@@ -8,12 +8,14 @@ import torch
 
 from ewm_studio.acting.agent import Agent
 from ewm_studio.acting.play import Player, play
+from ewm_studio.envs.probe import spaces_of
 from ewm_studio.errors import JobError
 from ewm_studio.events import EpisodeFinished, JobControl
 from ewm_studio.jobs import infer, train
 from ewm_studio.jobs.infer_job import spread
-from ewm_studio.jobs.setup import preprocessor_of, spaces_of
-from ewm_studio.models.world_model import WorldModel, choose_parts
+from ewm_studio.jobs.setup import preprocessor_of
+from ewm_studio.models.assembly import choose_parts
+from ewm_studio.models.world_model import WorldModel
 from ewm_studio.workspace import Workspace
 from tests.support.jobs import experiment, finish
 

@@ -16,9 +16,10 @@ from statistics import median
 import torch
 
 from ewm_studio.acting.collector import LocalCollector
-from ewm_studio.envs.vector.base import make_vector
-from ewm_studio.jobs.setup import spaces_of
-from ewm_studio.models.world_model import WorldModel, choose_parts
+from ewm_studio.envs.probe import spaces_of
+from ewm_studio.envs.vector.make import make_vector
+from ewm_studio.models.assembly import choose_parts
+from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 
 

@@ -16,7 +16,7 @@ from statistics import median
 import gymnasium as gym
 import numpy as np
 
-from ewm_studio.envs.vector.base import make_vector
+from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.settings import EnvSettings
 
 

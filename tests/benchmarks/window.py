@@ -80,7 +80,7 @@ class Speed:
 def without_window(kind: str, workspace: str, seconds: float) -> dict[str, Any]:
     """Run the job alone in this process, as the command line does."""
     from ewm_studio.events import JobControl
-    from ewm_studio.jobs.runners.child import Job
+    from ewm_studio.jobs.spec import Job
 
     control, speed, end = JobControl(), Speed(STAGES[kind], SETTLE_SECONDS), 0.0
     for event in Job(kind, workspace, EXPERIMENTS[kind]).events(control):  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ def in_window(kind: str, workspace: str, seconds: float, mode: str) -> dict[str,
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from PySide6.QtCore import Qt, QTimer
 
-    from ewm_studio.jobs.runners.child import Job
+    from ewm_studio.jobs.spec import Job
     from ewm_studio.ui.window.app import make_app
     from ewm_studio.ui.window.screenshots import rest, wait_for
     from ewm_studio.ui.window.studio import Studio

@@ -33,7 +33,7 @@ def main() -> None:
 def measure(workspace: Path, minutes: float) -> None:
     """Train in a window and print its memory."""
     from ewm_studio.analysis.history import REWARD
-    from ewm_studio.jobs.runners.child import Job
+    from ewm_studio.jobs.spec import Job
     from ewm_studio.ui.window.app import make_app
     from ewm_studio.ui.window.screenshots import rest, wait_for
     from ewm_studio.ui.window.studio import Studio

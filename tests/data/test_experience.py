@@ -11,11 +11,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ewm_studio.data.experience import Experience, Stretch, to_sequence_batch
+from ewm_studio.data.experience import Experience, Stretch
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.errors import UserError
 from ewm_studio.models.actions import ActionEncoding
 from ewm_studio.models.registry import check_settings, component
+from ewm_studio.training.sequences import to_sequence_batch
 
 LONGEST = 1000  # a frame's number is 1000 x its episode + its time
 

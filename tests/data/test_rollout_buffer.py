@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from stable_baselines3.common.buffers import RolloutBuffer as SB3Buffer
 from torch import Tensor, nn
 
-from ewm_studio.data.rollout_buffer import RolloutBuffer, compute_gae
+from ewm_studio.data.rollout_buffer import RolloutBuffer
+from ewm_studio.training.gae import compute_gae
 
 
 class Case:

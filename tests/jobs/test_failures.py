@@ -13,9 +13,9 @@ from ewm_studio import cli
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import JobControl, Message
 from ewm_studio.jobs import infer, pretrain, record, train
-from ewm_studio.jobs.launch import COMPONENTS, SECTIONS, check_value
 from ewm_studio.models import registry
 from ewm_studio.models.memory.lstm import LSTMMemory
+from ewm_studio.settings.paths import COMPONENTS, SECTIONS, check_value
 from ewm_studio.training.adam import Adam
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ewm_studio.envs.vector.base import LocalVectorEnvs
+from ewm_studio.envs.vector.local import LocalVectorEnvs
 from ewm_studio.events import Message, Metrics
 from ewm_studio.jobs import pretrain, train
 from ewm_studio.terminal.flags import flags_of

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from ewm_studio.data.library import Library
+from ewm_studio.envs.probe import spaces_of
 from ewm_studio.errors import UserError
 from ewm_studio.events import Finished, JobControl, Message, Progress
 from ewm_studio.jobs import pretrain, record
 from ewm_studio.jobs.collect import check_spaces, frame_store, gather, recordings_to_pretrain_on
-from ewm_studio.jobs.setup import spaces_of
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
 from tests.support.jobs import experiment, finish

@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from ewm_studio.acting.collector import LocalCollector
-from ewm_studio.envs.vector.base import make_vector
+from ewm_studio.envs.probe import spaces_of
+from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import EpisodeFinished, Finished, JobControl, Message, Metrics, Progress, RunStarted
 from ewm_studio.jobs import infer, pretrain, train
-from ewm_studio.jobs.setup import spaces_of
+from ewm_studio.models.assembly import choose_parts
 from ewm_studio.models.registry import components
-from ewm_studio.models.world_model import WorldModel, choose_parts
-from ewm_studio.training.ppo import RewardScaler
+from ewm_studio.models.world_model import WorldModel
+from ewm_studio.training.reward_scaler import RewardScaler
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
 from tests.support.jobs import experiment, finish, train_until

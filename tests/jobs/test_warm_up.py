@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from ewm_studio.acting.agent import load_agent
+from ewm_studio.envs.probe import spaces_of
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, JobControl, Metrics, Progress, RunStarted
 from ewm_studio.jobs import record, train
 from ewm_studio.jobs.collect import encode_all, find_recordings, frame_store, read_recordings
-from ewm_studio.jobs.setup import spaces_of
 from ewm_studio.training.cloning import demonstration
 from ewm_studio.workspace import Workspace
 from tests.jobs.test_training import same, weights

@@ -17,8 +17,9 @@ from ewm_studio import cli
 from ewm_studio import jobs as training
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import EpisodeFinished, Finished, Message, Progress, RunStarted
-from ewm_studio.jobs.launch import COMPONENTS, SECTIONS, build_experiment, read_value
+from ewm_studio.jobs.launch import build_experiment
 from ewm_studio.settings import EVERY, Experiment
+from ewm_studio.settings.paths import COMPONENTS, SECTIONS, read_value
 from ewm_studio.terminal.flags import Flag, declared_flags, flags_of, known_options
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import save_model
@@ -229,7 +230,7 @@ def test_experiment_toml_starts_the_same_run_again(seen, tmp_path):
      ("env.batch_size=auto", "auto"), ("run.tensorboard=true", True), ("vision.a=1\nb = 2", "1\nb = 2")],
 )  # fmt: skip
 def test_set_reads_toml_and_falls_back_to_text(text, value):
-    from ewm_studio.jobs.launch import parse_assignment
+    from ewm_studio.settings.paths import parse_assignment
 
     found = parse_assignment(text)[1]
     assert found == value

@@ -9,9 +9,9 @@ from ewm_studio import formatting as format
 from ewm_studio.analysis.history import REWARD, RunHistory, trailing_mean
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Metrics
-from ewm_studio.jobs.launch import parse_assignment
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.document import ExperimentDocument
+from ewm_studio.settings.paths import parse_assignment
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,20 +11,11 @@ import numpy as np
 
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.prepared import PreparedEnv
+from ewm_studio.envs.simulator import Episode
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.settings import EnvSettings
 
 _MASK = 2**64 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Episode:
-    """An episode that ended."""
-
-    env: int
-    reward: float  # unshaped sum
-    length: int  # steps of the environment itself, each repeat of an action counted
-    seed: int  # of its reset
 
 
 def episode_seed(seed: int, env: int, number: int) -> int:

@@ -7,14 +7,8 @@ end it, and rarely more. Workers are made by a fork server (or spawned), never f
 from __future__ import annotations
 
 import contextlib
-import multiprocessing as mp
-import os
 import signal
-import sys
-import threading
 import time
-import types
-from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -23,9 +17,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from ewm_studio.envs.factory import find_spec, make_prepared_env
+from ewm_studio.envs.factory import make_prepared_env
+from ewm_studio.envs.simulator import Episode
 from ewm_studio.envs.vector.base import VectorEnvs
-from ewm_studio.envs.vector.group import EnvGroup, Episode
+from ewm_studio.envs.vector.group import EnvGroup
+from ewm_studio.envs.vector.processes import become_worker, hidden_main, process_context, require_portable_spec
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.settings import EnvSettings
 
@@ -259,73 +255,3 @@ def _answer_all(
         else:
             group.restore(request[1], request[2])
             pipe.send(("done", None))
-
-
-def become_worker() -> None:
-    """What every worker process does first: draw without a display, leave Ctrl-C to the run, and end with it."""
-    os.environ["SDL_VIDEODRIVER"] = "dummy"
-    # Ctrl-C in a terminal reaches every process; the run decides what becomes of it, and may still save.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    """End this process when the run's is gone, even in the middle of a step that never ends."""
-    parent = mp.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def portable_spec(id: str) -> EnvSpec | None:
-    """The spec of an id in a form that another process understands; None if there is none.
-
-    What a script or notebook registers from its own classes exists only there.
-
-    Raises:
-        UserError: there is no such id.
-    """
-    spec = find_spec(id)
-    creator = spec.entry_point
-    if creator is None:
-        return None
-    if isinstance(creator, str):
-        return None if creator.startswith("__main__:") else spec
-    module, name = getattr(creator, "__module__", None), getattr(creator, "__qualname__", "")
-    known = module not in (None, "__main__") and name.isidentifier() and hasattr(sys.modules.get(module), name)
-    return spec if known else None
-
-
-def require_portable_spec(id: str) -> EnvSpec:
-    """`portable_spec`, where it is needed.
-
-    Raises:
-        UserError: there is none.
-    """
-    spec = portable_spec(id)
-    if spec is None:
-        raise UserError(
-            f"env.workers: {id} is registered by the running script, so that worker processes cannot make it; set "
-            "workers to 0 or register it in a module of its own (module:Id-v0)"
-        )
-    return spec
-
-
-def process_context() -> Any:
-    """How processes are started: by a fork server where there is one, else spawned."""
-    method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
-    context = mp.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload([__name__])  # imported once, not once a worker
-    return context
-
-
-@contextlib.contextmanager
-def hidden_main() -> Iterator[None]:
-    """Keep new processes from running the user's script again, as they would to find what it defines."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

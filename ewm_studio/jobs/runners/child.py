@@ -13,8 +13,6 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +20,7 @@ from typing import Any, Literal
 from ewm_studio.events import Event, JobControl
 from ewm_studio.jobs.failure import failure_of
 from ewm_studio.jobs.live_feed import Decision, LiveFeed
+from ewm_studio.jobs.spec import Job
 
 FLUSH_SECONDS = 0.05  # events are sent together, this long after the first of them
 MOST_WAITING = 20_000  # events; with more on their way the job waits for the window
@@ -29,50 +28,6 @@ GRACE_SECONDS = 20.0  # for saving, once the window is gone
 BESIDE_A_DRIVER = 10  # how much less urgent a job is that runs while somebody drives, as `nice` counts
 
 Command = Literal["pause", "resume", "stop"]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job in words that travel to another process."""
-
-    kind: Literal["train", "pretrain", "infer", "live"]
-    workspace: str  # its folder
-    experiment: dict[str, Any]  # nested settings; unused when a run is resumed
-    resume: str = ""  # the run to go on with
-    model: str = ""  # what `infer` plays: a run or a file
-
-    def events(self, control: JobControl, feed: LiveFeed | None = None) -> Generator[Event, None, None]:
-        """Run it here; `feed` brings what is driven to the kind `live`.
-
-        Raises:
-            UserError: bad input. JobError: the job could not go on.
-        """
-        from ewm_studio import jobs as training
-        from ewm_studio.jobs.launch import build_experiment
-        from ewm_studio.settings import Experiment
-        from ewm_studio.workspace import Workspace
-
-        with contextlib.closing(Workspace(self.workspace)) as workspace:
-            if self.resume:
-                experiment = build_experiment(workspace, resume=self.resume).experiment
-                yield from getattr(training, self.kind)(experiment, workspace, control, self.resume)
-                return
-            experiment = Experiment.from_dict(self.experiment)
-            if self.kind == "live":
-                yield from training.live(experiment, workspace, control, feed or LiveFeed())
-                return
-            if self.kind == "infer":
-                workspace.make()  # what is played in the window is kept, to be watched there
-                experiment = self._as_the_model_was_made(experiment, workspace)
-            yield from getattr(training, self.kind)(experiment, workspace, control)
-
-    def _as_the_model_was_made(self, experiment: Any, workspace: Any) -> Any:
-        """The settings to play the model in: its own environment, and what was chosen for playing."""
-        from ewm_studio.jobs.launch import build_experiment
-
-        kept: dict[str, Any] = {"infer.episodes": experiment.infer.episodes, "infer.greedy": experiment.infer.greedy}
-        kept |= {"run.seed": experiment.run.seed, "run.device": experiment.run.device}
-        return build_experiment(workspace, overrides={"start.load_path": self.model, **kept}).experiment
 
 
 Said = Job | Command | list[Decision]

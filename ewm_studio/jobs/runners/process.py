@@ -16,7 +16,8 @@ from pathlib import Path
 from ewm_studio.events import Event
 from ewm_studio.jobs.failure import Failure, death_of
 from ewm_studio.jobs.live_feed import LiveFeed
-from ewm_studio.jobs.runners.child import Command, Job, Said, serve
+from ewm_studio.jobs.runners.child import Command, Said, serve
+from ewm_studio.jobs.spec import Job
 
 END_SECONDS = 5.0  # from a job's last word to the end of its process
 FEED_SECONDS = 0.1  # between two looks at whether a job that is fed is still there
@@ -34,7 +35,7 @@ class Child:
     """A process that waits for one job, runs it and ends."""
 
     def __init__(self) -> None:
-        from ewm_studio.envs.vector.workers import hidden_main
+        from ewm_studio.envs.vector.processes import hidden_main
 
         context = mp.get_context("spawn")
         handle, path = tempfile.mkstemp(prefix="ewm-studio-", suffix=".txt")

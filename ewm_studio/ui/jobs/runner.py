@@ -9,9 +9,10 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from ewm_studio.events import Event
 from ewm_studio.jobs.failure import Failure
 from ewm_studio.jobs.live_feed import LiveFeed
-from ewm_studio.jobs.runners.child import Job
 from ewm_studio.jobs.runners.process import ProcessJob, Spares
-from ewm_studio.ui.jobs.thread import JobThread, Start, ThreadJob
+from ewm_studio.jobs.runners.thread import Start, ThreadJob
+from ewm_studio.jobs.spec import Job
+from ewm_studio.ui.jobs.thread import JobThread
 
 DRAIN_MILLISECONDS = 60
 

@@ -2,72 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from typing import Any, Protocol
 
-from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
+from PySide6.QtCore import QObject, QThread
 
-from ewm_studio.events import Event, JobControl
+from ewm_studio.events import Event
 from ewm_studio.jobs.failure import Failure, failure_of
-from ewm_studio.jobs.runners.child import Command
 from ewm_studio.jobs.runners.process import JobFailed
+from ewm_studio.jobs.runners.thread import Source
 
-# Given how it is asked to stop, a generator of events.
-Start = Callable[[JobControl], Generator[Event, None, None]]
 WAIT_MILLISECONDS = 60_000  # the longest time between two safe points that closing waits for
-
-
-class Source(Protocol):
-    """Where a job's events come from: its own process, or this one."""
-
-    @property
-    def pid(self) -> int:
-        """The job's own process; 0 where it has none."""
-
-    def batches(self) -> Iterator[list[Event]]:
-        """Run the job and give its events as they come."""
-
-    def tell(self, said: Command) -> None:
-        """Pause, resume or stop; returns at once."""
-
-    def kill(self) -> None:
-        """End it at once, where that can be done."""
-
-
-class ThreadJob:
-    """A generator pulled in the thread that asks for its events."""
-
-    pid = 0
-
-    def __init__(self, start: Start) -> None:
-        self._start = start
-        self._control = JobControl()
-        self._go = threading.Event()
-        self._go.set()
-
-    def batches(self) -> Iterator[list[Event]]:
-        """Each event as it comes."""
-        events = self._start(self._control)
-        try:
-            for event in events:
-                yield [event]
-                self._go.wait()
-        finally:
-            events.close()
-
-    def tell(self, said: Command) -> None:
-        """Pause, resume or stop; returns at once."""
-        if said == "stop":
-            self._control.stop()
-        if said == "pause":
-            self._go.clear()
-        else:
-            self._go.set()
-
-    def kill(self) -> None:
-        """A thread cannot be ended."""
 
 
 class JobThread(QThread):
@@ -125,40 +69,3 @@ class JobThread(QThread):
             return True
         self._source.kill()
         return self.wait(WAIT_MILLISECONDS)
-
-
-class Task(QThread):
-    """A function run off the GUI thread; on it `then` gets the result, or `failed` the exception."""
-
-    _done = Signal(object)
-    _failed = Signal(object)
-
-    def __init__(
-        self,
-        work: Callable[[], Any],
-        then: Callable[[Any], None],
-        failed: Callable[[BaseException], None],
-        parent: QObject | None = None,
-    ) -> None:
-        super().__init__(parent)
-        self._work, self._then, self._on_error = work, then, failed
-        # Slots of this object, which lives in the GUI thread: a plain function might be called in the other one.
-        self._done.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
-        self._failed.connect(self._deliver_failure, Qt.ConnectionType.QueuedConnection)
-
-    def run(self) -> None:
-        """Do the work."""
-        try:
-            result = self._work()
-        except BaseException as error:
-            self._failed.emit(error)
-        else:
-            self._done.emit(result)
-
-    @Slot(object)
-    def _deliver(self, result: Any) -> None:
-        self._then(result)
-
-    @Slot(object)
-    def _deliver_failure(self, error: BaseException) -> None:
-        self._on_error(error)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QObject, Slot
-
-from ewm_studio.ui.jobs.thread import Task
+from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
 
 Failed = Callable[[BaseException], None]
 
@@ -68,3 +66,40 @@ class Background(QObject):
         self.silence()
         for task in list(self._tasks):
             task.wait()
+
+
+class Task(QThread):
+    """A function run off the GUI thread; on it `then` gets the result, or `failed` the exception."""
+
+    _done = Signal(object)
+    _failed = Signal(object)
+
+    def __init__(
+        self,
+        work: Callable[[], Any],
+        then: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._work, self._then, self._on_error = work, then, failed
+        # Slots of this object, which lives in the GUI thread: a plain function might be called in the other one.
+        self._done.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._failed.connect(self._deliver_failure, Qt.ConnectionType.QueuedConnection)
+
+    def run(self) -> None:
+        """Do the work."""
+        try:
+            result = self._work()
+        except BaseException as error:
+            self._failed.emit(error)
+        else:
+            self._done.emit(result)
+
+    @Slot(object)
+    def _deliver(self, result: Any) -> None:
+        self._then(result)
+
+    @Slot(object)
+    def _deliver_failure(self, error: BaseException) -> None:
+        self._on_error(error)

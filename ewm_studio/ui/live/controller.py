@@ -11,8 +11,8 @@ from PySide6.QtCore import QObject, Signal
 from ewm_studio.events import CheckpointSaved, Event, Images, Metrics, RunStarted
 from ewm_studio.jobs.failure import Failure
 from ewm_studio.jobs.live_feed import LiveFeed
-from ewm_studio.jobs.runners.child import Job
 from ewm_studio.jobs.runners.process import Spares
+from ewm_studio.jobs.spec import Job
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.jobs.runner import JobRunner
 from ewm_studio.ui.live.panel import LivePanel

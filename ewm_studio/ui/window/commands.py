@@ -15,9 +15,9 @@ from PySide6.QtWidgets import QFileDialog, QMenu
 from ewm_studio import formatting as format
 from ewm_studio.analysis.history import RunHistory
 from ewm_studio.errors import UserError
-from ewm_studio.jobs.launch import COMPONENTS
 from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
+from ewm_studio.settings.paths import COMPONENTS
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.kit.dialogs import Question, ShortcutsDialog, TextQuestion
 from ewm_studio.ui.kit.theme import MODES, theme

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from ewm_studio import formatting as format
-from ewm_studio.jobs.runners.child import Job
+from ewm_studio.jobs.spec import Job
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.widgets import Place
 from ewm_studio.workspace.pretrained import Shipped, shipped_models

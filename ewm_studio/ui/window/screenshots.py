@@ -1,4 +1,4 @@
-"""`python -m ewm_studio.ui.window.screenshots OUT_DIR [MODEL]`: every page in both themes and two sizes, on real, short runs.
+"""`python -m ewm_studio.ui.window.screenshots OUT_DIR [MODEL]`: every page, both themes, two sizes, on short real runs.
 
 With a model of CarRacing, a `.safetensors` file, also what it does there, on the Replay page.
 """

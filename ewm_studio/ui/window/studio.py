@@ -15,14 +15,14 @@ from ewm_studio.analysis.history import RunHistory
 from ewm_studio.errors import UserError
 from ewm_studio.events import Event
 from ewm_studio.jobs.failure import Failure, failure_of
-from ewm_studio.jobs.runners.child import Job
 from ewm_studio.jobs.runners.process import Spares
+from ewm_studio.jobs.runners.thread import Start
+from ewm_studio.jobs.spec import Job
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.ui.drive.controller import DriveController
 from ewm_studio.ui.drive.side import DriveSide
 from ewm_studio.ui.jobs.runner import JobRunner
-from ewm_studio.ui.jobs.thread import Start
 from ewm_studio.ui.kit.background import Background
 from ewm_studio.ui.kit.dialogs import FailureDialog, Question
 from ewm_studio.ui.kit.machine import device_words, short_path

@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from ewm_studio.data.experience import Experience
 from ewm_studio.data.frames import FrameStore
+from ewm_studio.envs.probe import spaces_of
 from ewm_studio.events import JobControl
 from ewm_studio.jobs import train
 from ewm_studio.jobs.collect import collect_random
-from ewm_studio.jobs.setup import spaces_of
 from ewm_studio.models.vision.conv_vae import ConvVAE
 from ewm_studio.settings import EnvSettings, Experiment, WorldModelSettings
 from ewm_studio.training.optimize import ComponentTrainer

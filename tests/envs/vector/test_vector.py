@@ -17,8 +17,11 @@ import pytest
 
 from ewm_studio.envs.factory import make_env, make_training_env
 from ewm_studio.envs.vector import workers
-from ewm_studio.envs.vector.base import LocalVectorEnvs, VectorEnvs, choose_batch_size, make_vector
+from ewm_studio.envs.vector.base import VectorEnvs
 from ewm_studio.envs.vector.group import episode_seed
+from ewm_studio.envs.vector.local import LocalVectorEnvs
+from ewm_studio.envs.vector.make import make_vector
+from ewm_studio.envs.vector.sizing import choose_batch_size
 from ewm_studio.envs.vector.workers import WorkerVectorEnvs
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.settings import EnvSettings
@@ -263,7 +266,7 @@ def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(
         "import sys, numpy as np\n"
-        "from ewm_studio.envs.vector.base import make_vector\n"
+        "from ewm_studio.envs.vector.make import make_vector\n"
         "from ewm_studio.settings import EnvSettings\n"
         f"v = make_vector(EnvSettings(id='{TROUBLE}', batch_size=2, workers=2), 0)\n"
         "v.reset()\n"

@@ -3,7 +3,7 @@
 import pytest
 from PySide6.QtCore import Qt
 
-from ewm_studio.jobs.launch import COMPONENTS, SECTIONS
+from ewm_studio.settings.paths import COMPONENTS, SECTIONS
 from ewm_studio.ui.experiment.forms import ValueEdit
 from ewm_studio.ui.kit.widgets import Select, Switch
 

@@ -13,8 +13,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from ewm_studio.events import EpisodeFinished, Finished, RunStarted
-from ewm_studio.jobs.runners.child import Job
 from ewm_studio.jobs.runners.process import JobFailed, ProcessJob, Spares
+from ewm_studio.jobs.spec import Job
 from ewm_studio.ui.kit.dialogs import FailureDialog, Question
 from ewm_studio.workspace import Workspace
 from tests.support.jobs import experiment
@@ -177,7 +177,7 @@ def test_spares_end_with_their_owner(qtbot):
 
 KILLED = """
 import sys, time
-from ewm_studio.jobs.runners.child import Job
+from ewm_studio.jobs.spec import Job
 from ewm_studio.jobs.runners.process import ProcessJob, Spares
 from tests.jobs import experiment
 long = experiment(train={"epochs": None, "total_steps": 10**9}, env={"workers": 2})

@@ -13,7 +13,7 @@ from PySide6.QtCore import QCoreApplication, QObject
 import shiboken6
 from ewm_studio.ui.kit import background
 from ewm_studio.ui.kit.background import Background
-from ewm_studio.ui.jobs.thread import Task
+from ewm_studio.ui.kit.background import Task
 
 class Slow(Task):
     def run(self):

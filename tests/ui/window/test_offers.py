@@ -6,10 +6,10 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 
-from ewm_studio.cli import job_parser
 from ewm_studio.jobs.launch import build_experiment
 from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
+from ewm_studio.terminal.parsers import job_parser
 from ewm_studio.ui.kit.widgets import EmptyState
 from ewm_studio.ui.window.commands import ready_made
 from ewm_studio.workspace import Workspace

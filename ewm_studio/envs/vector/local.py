@@ -1,0 +1,32 @@
+"""Environments stepped one after the other in this process."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ewm_studio.envs.simulator import Episode
+from ewm_studio.envs.vector.base import VectorEnvs
+from ewm_studio.envs.vector.group import EnvGroup
+from ewm_studio.settings import EnvSettings
+
+
+class LocalVectorEnvs(VectorEnvs):
+    """All environments in this process."""
+
+    def __init__(self, settings: EnvSettings, seed: int, num_envs: int) -> None:
+        self._group = EnvGroup(settings, seed, range(num_envs), window=settings.render_mode == "human")
+        super().__init__(num_envs, self._group.observation_space, self._group.action_space)
+        self._group.write_to(self.obs, self.reward, self.terminated, self.truncated)
+
+    def _reset(self) -> None:
+        self._group.reset()
+
+    def _step(self, actions: np.ndarray) -> tuple[dict[int, np.ndarray], list[Episode]]:
+        return self._group.step(actions)
+
+    def _restore(self, numbers: list[int], actions: list[np.ndarray]) -> None:
+        self._group.restore(numbers, actions)
+
+    def close(self) -> None:
+        """End the environments."""
+        self._group.close()

@@ -1,0 +1,131 @@
+"""Models put together: from choices that fit, from a file, from two files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+from torch import Tensor, nn
+
+from ewm_studio.envs.spaces import space_from_json
+from ewm_studio.errors import UserError
+from ewm_studio.models.registry import KINDS, Kind, Part, choose
+from ewm_studio.models.world_model import WorldModel
+from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment
+
+LETTERS: dict[str, Kind] = {"v": "vision", "m": "memory", "c": "controller"}
+
+
+def choose_parts(
+    experiment: Experiment, observation_space: gym.spaces.Box, action_space: gym.Space
+) -> dict[Kind, Part]:
+    """The three parts of an experiment, each checked to fit; `world_model.dropout` overrides the parts' own.
+
+    Raises:
+        UserError: a name is unknown, a part does not fit, or a setting is bad.
+    """
+    parts: dict[Kind, Part] = {}
+    for kind in KINDS:
+        part = choose(kind, getattr(experiment, kind), observation_space, action_space)
+        parts[kind] = _with_dropout(part, experiment.world_model.dropout)
+    return parts
+
+
+def _with_dropout(part: Part, dropout: float | None) -> Part:
+    """The part with this dropout, where it has any."""
+    if dropout is None or "dropout" not in type(part.settings).model_fields:
+        return part
+    return Part(part.kind, part.cls, part.settings.model_copy(update={"dropout": dropout}))
+
+
+def from_description(
+    tensors: dict[str, Tensor], metadata: dict[str, Any], source: str, dropout: float | None = None
+) -> tuple[WorldModel, EnvSettings]:
+    """The world model that a model file describes, with its weights, and the environment it was made for.
+
+    Args:
+        tensors: the weights.
+        metadata: the description.
+        source: what to call the file in complaints.
+        dropout: takes the place of the parts' own.
+
+    Raises:
+        UserError: the description or the weights do not make a model of this version.
+    """
+    try:
+        observation_space = space_from_json(metadata["spaces"]["observation"])
+        action_space = space_from_json(metadata["spaces"]["action"])
+        described = metadata["parts"]
+        env = EnvSettings.model_validate(metadata["env"])
+        choices = {k: ComponentChoice(name=described[k]["name"], **described[k]["settings"]) for k in KINDS}
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{source}: the description of the model is not understood ({error})") from None
+    if not isinstance(observation_space, gym.spaces.Box):
+        raise UserError(f"{source}: the model's observations are no Box but {observation_space}")
+    try:
+        parts = {
+            kind: _with_dropout(choose(kind, choices[kind], observation_space, action_space), dropout) for kind in KINDS
+        }
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    model = WorldModel(parts, observation_space, action_space)
+    load_weights(model, tensors, source)
+    return model, env
+
+
+def load_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Copy `tensors` into `module`, all names and shapes agreeing.
+
+    Raises:
+        UserError: naming the first weight that is missing, unknown or of another shape.
+    """
+    own = module.state_dict()
+    for name in sorted(own.keys() | tensors.keys()):
+        if name not in tensors:
+            raise UserError(f"{source}: weight '{name}' is missing, expected shape {tuple(own[name].shape)}")
+        if name not in own:
+            raise UserError(f"{source}: weight '{name}' is not known to this model")
+        if own[name].shape != tensors[name].shape:
+            raise UserError(
+                f"{source}: weight '{name}' should have shape {tuple(own[name].shape)}, found "
+                f"{tuple(tensors[name].shape)}"
+            )
+    module.load_state_dict(tensors)
+
+
+def patch(model: WorldModel, donor: WorldModel, letters: str, source: str) -> list[Kind]:
+    """Replace parts of `model` (any of the letters v, m, c) by those of `donor`; returns the kinds replaced.
+
+    Raises:
+        UserError: nothing is named, or a part's sizes do not fit the rest of the model.
+    """
+    kinds = [LETTERS[c] for c in dict.fromkeys(letters) if c in LETTERS]
+    if not kinds:
+        raise UserError("patch: name the parts to take from the second model: any of v, m, c, such as 'vm'")
+    kept = [kind for kind in KINDS if kind not in kinds]
+    sizes = {
+        "latent size": {k: m.vision.latent_dim for k, m in (("first", model), ("second", donor))},
+        "hidden size": {k: m.memory.hidden_dim for k, m in (("first", model), ("second", donor))},
+    }
+    if donor.observation_space != model.observation_space and "vision" in kinds:
+        raise UserError(
+            f"{source}: its vision observes {donor.observation_space}, this model's environment gives "
+            f"{model.observation_space}"
+        )
+    if donor.action_space != model.action_space and kinds != ["vision"]:
+        raise UserError(f"{source}: its actions are {donor.action_space}, this model's are {model.action_space}")
+    for name, size in sizes.items():
+        # The latent joins V with M and C, the hidden state joins M with C: a seam between patched and kept must agree.
+        joined = KINDS if name == "latent size" else KINDS[1:]
+        seam = any(k in kinds for k in joined) and any(k in kept for k in joined)
+        if seam and size["first"] != size["second"]:
+            raise UserError(
+                f"{source}: its {name} is {size['second']}, the model it would join has {size['first']}; "
+                f"patch {', '.join(joined)} together"
+            )
+    for kind in kinds:
+        setattr(model, kind, donor.component(kind))
+        model.parts[kind] = donor.parts[kind]
+    return kinds

@@ -1,0 +1,105 @@
+"""The commands of the command line and the parsers of their words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ewm_studio.workspace import Workspace
+
+JOBS = {
+    "train": "Train the controller with PPO, and vision and memory along with it.",
+    "pretrain": "Train vision and memory on random, recorded or driven data, before the controller.",
+    "infer": "Play a saved model and report its rewards.",
+    "record": "Write a recording: of a saved model's play, or of the random policy.",
+}
+LISTS = {
+    "components": "List vision, memory and controller components.",
+    "envs": "List environments.",
+    "runs": "List the workspace's runs.",
+    "models": "List the trained models that come with the studio, with what they score.",
+    "recordings": "List the workspace's recordings; merge them, export them to Minari and import from it.",
+}
+CARD = "card"
+COMMANDS = {**JOBS, **LISTS, CARD: "Play runs of one preset on unseen episodes and write the best one's card."}
+_EXAMPLES = {
+    "train": "  ewm-studio train --env CartPole-v1 --memory LSTMMemory --seed 1\n"
+    "  ewm-studio train --env CarRacing-v3 --load-path PRETRAINED_RUN --total-steps 500000\n"
+    "  ewm-studio train --resume RUN",
+    "pretrain": "  ewm-studio pretrain --env CarRacing-v3 --vision ConvVAE --memory MDNRNN --frames 10000\n"
+    "  ewm-studio pretrain --env CarRacing-v3 --pretrain-mode manual --frames 5000\n"
+    "  ewm-studio pretrain --env CarRacing-v3 --recording monday,tuesday --random-share 0.3",
+    "infer": "  ewm-studio infer --load-path RUN --episodes 100 --json",
+    "record": "  ewm-studio record --env CarRacing-v3 --recording laps --frames 5000",
+}
+
+
+def job_parser(command: str) -> Any:
+    """The parser of one of the jobs."""
+    from ewm_studio.terminal.flags import Parser, add_common, add_flags
+
+    parser = Parser(f"ewm-studio {command}", JOBS[command], f"examples:\n{_EXAMPLES[command]}")
+    add_common(parser, command)
+    add_flags(parser, command)
+    return parser
+
+
+def card_parser() -> Any:
+    """The parser of `card`."""
+    from ewm_studio.terminal.flags import Parser, add_place
+
+    parser = Parser(f"ewm-studio {CARD}", COMMANDS[CARD])
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="Runs of the same settings, each of its own seed.")
+    parser.add_argument("--out", metavar="FOLDER", required=True, help="Takes model, settings, card and curve.")
+    parser.add_argument("--episodes", type=_count, default=100, help="Episodes each plays in each way (default 100).")
+    parser.add_argument("--seed", type=int, default=100_000, help="Seed of the first episode (default 100000).")
+    parser.add_argument(
+        "--marks", type=float, nargs="*", default=(), help="Rewards of which the card says when training passed them."
+    )
+    parser.add_argument("--limits", metavar="TEXT", default="", help="What it cannot do, in words.")
+    add_place(parser)
+    return parser
+
+
+def _count(text: str) -> int:
+    """A number of episodes: two or more, since one has no spread."""
+    number = int(text)
+    if number < 2:
+        raise ValueError
+    return number
+
+
+def list_parser(command: str) -> Any:
+    """The parser of one of the listing commands."""
+    from ewm_studio.settings.paths import COMPONENTS
+    from ewm_studio.terminal.flags import Parser, add_place
+
+    parser = Parser(f"ewm-studio {command}", LISTS[command], _actions() if command == "recordings" else None)
+    add_place(parser)
+    if command == "components":
+        parser.add_argument("--kind", choices=COMPONENTS, help="Only this kind.")
+    elif command == "envs":
+        parser.add_argument("part", nargs="?", help="Only ids that contain this, with their spaces.")
+        parser.add_argument("--describe", action="store_true", help="Observations and actions of all of them: slow.")
+    elif command == "recordings":
+        parser.add_argument("action", nargs="?", help="What to do instead of listing: export, import or merge.")
+    return parser
+
+
+def _actions() -> str:
+    """What `recordings` does besides listing."""
+    from ewm_studio.terminal.recordings import ACTIONS
+
+    lines = "\n".join(f"  {name:<8}{text}" for name, text in ACTIONS.items())
+    return f"actions:\n{lines}\n\n`ewm-studio recordings ACTION --help` tells more."
+
+
+def open_workspace(folder: str | None) -> Workspace:
+    """The workspace in this folder, or the default one.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    from ewm_studio.workspace import Workspace, default_workspace
+
+    return Workspace(folder if folder is not None else default_workspace())
