@@ -7,19 +7,19 @@ does depends on nothing but the actions it gets, and its state is the number of 
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from ewm_studio.envs.simulator import Episode, Step
+from ewm_studio.envs.simulator import Episode, Simulator, Step
 from ewm_studio.errors import JobError
 
 _LOG_BLOCK = 1024  # steps between two tidyings of the action log
 
 
-class VectorEnvs(ABC):
+class VectorEnvs(Simulator):
     """B environments, reset in the same step in which an episode ends: no step is inserted.
 
     `reset`, `step` and `restore` return internal buffers that the next call overwrites.
@@ -30,16 +30,14 @@ class VectorEnvs(ABC):
         action_space: of one environment.
     """
 
-    num_envs: int
-    observation_space: gym.spaces.Box
-    action_space: gym.Space
-
     def __init__(self, num_envs: int, observation_space: gym.spaces.Box, action_space: gym.Space) -> None:
         self.num_envs, self.observation_space, self.action_space = num_envs, observation_space, action_space
         self.obs = np.zeros((num_envs, *observation_space.shape), observation_space.dtype)
         self.reward = np.zeros(num_envs, np.float32)
         self.terminated = np.zeros(num_envs, np.bool_)
         self.truncated = np.zeros(num_envs, np.bool_)
+        self.shaping = np.zeros(num_envs, np.float32)
+        self.ruled = np.zeros(num_envs, np.bool_)
         # Actions since the oldest running episode began: what `state` hands out. `_begun[i]` counts from the
         # first step of all, `_log_start` is the number of the step that the log begins with.
         self._log: list[np.ndarray] = []
@@ -47,7 +45,7 @@ class VectorEnvs(ABC):
         self._numbers = [0] * num_envs
         self._begun = [0] * num_envs
 
-    def reset(self) -> np.ndarray:
+    def reset(self, seed: int | None = None) -> np.ndarray:
         """Start the first episode of every environment; observations (B, ...)."""
         self._forget()
         self._numbers = [0] * self.num_envs
@@ -73,7 +71,9 @@ class VectorEnvs(ABC):
             oldest = min(self._begun)
             del log[: oldest - self._log_start]
             self._log_start = oldest
-        return Step(self.obs, self.reward, self.terminated, self.truncated, final_obs, episodes)
+        return Step(
+            self.obs, self.reward, self.terminated, self.truncated, self.shaping, self.ruled, final_obs, episodes
+        )
 
     def state(self) -> dict[str, Any]:
         """Where every environment stands: numbers, strings, lists, dictionaries and arrays only.
@@ -138,10 +138,6 @@ class VectorEnvs(ABC):
     @abstractmethod
     def _restore(self, numbers: list[int], actions: list[np.ndarray]) -> None:
         """Replay everything, filling `obs`."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """End the environments and what runs them; again is harmless."""
 
 
 def obs_hash(obs: np.ndarray) -> str:
