@@ -179,7 +179,7 @@ KILLED = """
 import sys, time
 from ewm_studio.jobs.spec import Job
 from ewm_studio.jobs.runners.process import ProcessJob, Spares
-from tests.jobs import experiment
+from tests.support.jobs import experiment
 long = experiment(train={"epochs": None, "total_steps": 10**9}, env={"workers": 2})
 running = ProcessJob(Job("train", sys.argv[1], long.model_dump(mode="json")), Spares())
 for batch in running.batches():
