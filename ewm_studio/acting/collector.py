@@ -55,7 +55,7 @@ class LocalCollector:
         self._obs: Tensor | None = None  # (B, ...) the present observations
         self._memory: State = {}
         self._h = torch.empty(0)
-        self._starts = torch.empty(0)
+        self._is_first = torch.empty(0)
         self._none = torch.zeros(envs.num_envs, dtype=torch.bool, device=self.device)
 
     def collect(self, steps: int) -> Rollout:
@@ -78,7 +78,7 @@ class LocalCollector:
         self._obs = self._to_device(self.envs.reset())
         self._memory = memory.initial_state(envs)
         self._h = memory.initial_hidden(envs).to(self.device)
-        self._starts = torch.ones(envs, dtype=torch.bool, device=self.device)
+        self._is_first = torch.ones(envs, dtype=torch.bool, device=self.device)
 
     def _to_device(self, array: np.ndarray) -> Tensor:
         """A copy on the model's device: the environments reuse their arrays."""
@@ -93,14 +93,14 @@ class LocalCollector:
         raw = policy.sample()
         action = policy.to_env(raw)
         step = self.envs.step(action.cpu().numpy())
-        buffer.put(z=z, h=self._h, raw=raw, action=action, starts=self._starts, reward=step.reward, obs=obs)
+        buffer.put(z=z, h=self._h, raw=raw, action=action, is_first=self._is_first, reward=step.reward, obs=obs)
         ended = self._to_device(step.terminated | step.truncated) if step.final_obs else None
         h_live, self._h, self._memory = model.advance(z, action, self._memory, ended)
         if ended is None:
-            self._starts = self._none
+            self._is_first = self._none
         else:
             buffer.end(step.terminated, step.truncated, self._final_values(step, h_live))
-            self._starts = ended
+            self._is_first = ended
         self._obs = self._to_device(step.obs)
         return step.episodes
 
@@ -130,16 +130,16 @@ class LocalCollector:
         if memory.hidden_dim == 0:
             return
         action = self.model.action_encoding(buffer.action)
-        h, state = memory.sequence(buffer.z, action, buffer.starts, rollout.start)
-        self._memory = memory.reset(state, self._starts)
-        self._h = h[-1].masked_fill(self._starts[:, None], 0.0)
+        h, state = memory.sequence(buffer.z, action, buffer.is_first, rollout.start)
+        self._memory = memory.reset(state, self._is_first)
+        self._h = h[-1].masked_fill(self._is_first[:, None], 0.0)
 
     def state(self) -> dict[str, Any]:
         """The environments' episodes and the memory's state."""
         if self._obs is None:  # stopped before the first step
             self._begin()
         memory = {name: _normal(value) for name, value in self._memory.items()}
-        return {"envs": self.envs.state(), "memory": memory, "h": _normal(self._h), "starts": _normal(self._starts)}
+        return {"envs": self.envs.state(), "memory": memory, "h": _normal(self._h), "starts": _normal(self._is_first)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Replay the environments to where they stood.
@@ -153,7 +153,7 @@ class LocalCollector:
         device = self.device
         self._obs = self._to_device(self.envs.restore(state["envs"]))
         self._memory = {name: value.to(device) for name, value in state["memory"].items()}
-        self._h, self._starts = state["h"].to(device), state["starts"].to(device)
+        self._h, self._is_first = state["h"].to(device), state["starts"].to(device)
 
 
 def _normal(tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Figures on experience that was kept aside: how well vision reconstructs and memory foretells."""
+"""Figures on experience that was kept aside: how well vision reconstructs and memory predicts."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def memory_figures(memory: MemoryModel, untrained: MemoryModel, batches: Iterabl
         z, target, valid = batch.z[:-1], batch.z[1:], batch.valid
         guesses = {"persistence": z}
         for name, model in (("prediction", memory), ("untrained", untrained)):
-            h, _ = model.sequence(z, batch.action, batch.starts, model.initial_state(z.shape[1]))
+            h, _ = model.sequence(z, batch.action, batch.is_first, model.initial_state(z.shape[1]))
             guesses[name] = model.predict(h).mean
         for name, guess in guesses.items():
             errors[name] += float((guess - target)[valid].square().sum())

@@ -44,12 +44,12 @@ class ReplayStudy:
         decision_of: int (F+1,), the decision in force at each frame; D at the last.
         seen: uint8 (D+1, h, w, 3), what vision saw at each decision and at the end. None where it sees no pictures.
         reconstruction: uint8 (D+1, h, w, 3), vision's decoding of z; None where it does not reconstruct pictures.
-        prediction: uint8 (D+1, h, w, 3), vision's decoding of the z that memory foretold one decision before; the
+        prediction: uint8 (D+1, h, w, 3), vision's decoding of the z that memory predicted one decision before; the
             first is the reconstruction. None where there is no reconstruction or memory does not predict.
         z: float32 (D+1, Z). h: float32 (D+1, H), H is 0 without a memory.
         action: (D, ...), as the environment took them. action_names: one for each of their numbers.
         reward: float64 (F,), of each frame. value: float32 (D,). entropy: float32 (D,), in nats.
-        surprise: float32 (D+1,), squared error of the foretold z as a share of z's variance over the episode; 0 at the
+        surprise: float32 (D+1,), squared error of the predicted z as a share of z's variance over the episode; 0 at the
             first, NaN where memory does not predict.
     """
 
@@ -210,15 +210,15 @@ def _look(model: WorldModel, replay: Replay, scene: _Scene, progress: Progress) 
     h = _hidden(model, z, action)
     policy = model.controller.distribution(z[:-1], h[:-1])
     value = model.controller.value(z[:-1], h[:-1])
-    foretold = _foretold(model, z, h)
+    predicted = _predicted(model, z, h)
     progress(0.3)
     pictures = len(scene.observed.shape) == 4
     reconstruction = prediction = None
     if pictures and Tag.RECONSTRUCTS in model.vision.tags:
         reconstruction = _decoded(model, z)
         progress(0.6)
-        if foretold is not None:
-            prediction = np.concatenate([reconstruction[:1], _decoded(model, foretold)])
+        if predicted is not None:
+            prediction = np.concatenate([reconstruction[:1], _decoded(model, predicted)])
     decision_of = np.repeat(np.arange(decisions), np.diff([*scene.first, len(scene.reward)]))
     progress(1.0)
     return ReplayStudy(
@@ -235,7 +235,7 @@ def _look(model: WorldModel, replay: Replay, scene: _Scene, progress: Progress) 
         reward=scene.reward,
         value=_array(value),
         entropy=_array(policy.entropy()),
-        surprise=_surprise(z, foretold),
+        surprise=_surprise(z, predicted),
     )
 
 
@@ -244,26 +244,26 @@ def _hidden(model: WorldModel, z: Tensor, action: Tensor) -> Tensor:
     first = model.memory.initial_hidden(1)
     if model.memory.hidden_dim == 0:
         return first.expand(len(z), 0)
-    starts = torch.zeros(len(action), 1, dtype=torch.bool, device=z.device)
-    starts[0] = True
+    is_first = torch.zeros(len(action), 1, dtype=torch.bool, device=z.device)
+    is_first[0] = True
     encoded = model.action_encoding(action)[:, None]
-    h, _ = model.memory.sequence(z[:-1, None], encoded, starts, model.memory.initial_state(1))
+    h, _ = model.memory.sequence(z[:-1, None], encoded, is_first, model.memory.initial_state(1))
     return torch.cat([first, h[:, 0]])
 
 
-def _foretold(model: WorldModel, z: Tensor, h: Tensor) -> Tensor | None:
+def _predicted(model: WorldModel, z: Tensor, h: Tensor) -> Tensor | None:
     """What memory expected z (D, Z) to be from the second on; None where it does not predict."""
     if Tag.PREDICTS not in model.memory.tags:
         return None
     return model.memory.predict(h[1:]).mean
 
 
-def _surprise(z: Tensor, foretold: Tensor | None) -> np.ndarray:
-    """Squared error of what was foretold (D, Z) of z (D+1, Z), as a share of z's variance; float32 (D+1,)."""
-    if foretold is None:
+def _surprise(z: Tensor, predicted: Tensor | None) -> np.ndarray:
+    """Squared error of what was predicted (D, Z) of z (D+1, Z), as a share of z's variance; float32 (D+1,)."""
+    if predicted is None:
         return np.full(len(z), np.nan, np.float32)
     variance = z.var(0, correction=0).sum().clamp_min(torch.finfo(z.dtype).tiny)
-    error = (foretold - z[1:]).square().sum(1) / variance
+    error = (predicted - z[1:]).square().sum(1) / variance
     return np.concatenate([np.zeros(1, np.float32), _array(error)])
 
 

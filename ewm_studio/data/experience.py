@@ -37,7 +37,7 @@ class Episode:
 
 @dataclass
 class Stretch:
-    """B rows of T steps in a row; `starts`, `valid` and `mask` mean what they mean in `SequenceBatch`.
+    """B rows of T steps in a row; `is_first`, `valid` and `mask` mean what they mean in `SequenceBatch`.
 
     A row may hold several episodes one after another. Between two of them lies one step of padding, so that the
     final observation of the earlier one has its place and every transition has its successor.
@@ -47,7 +47,7 @@ class Stretch:
     action: NDArray  # (T, B, ...) the environment's actions
     reward: NDArray  # (T, B) float32
     terminated: NDArray  # (T, B) bool
-    starts: NDArray  # (T, B) bool
+    is_first: NDArray  # (T, B) bool
     valid: NDArray  # (T, B) bool
     mask: NDArray  # (T, B) bool
 
@@ -68,7 +68,7 @@ class _Slots:
     first: NDArray  # (episodes + 1,) first slot of each episode
     step: NDArray  # (slots,) the step taken at this slot; at an episode's last slot the step that led there
     real: NDArray  # (slots,) bool, a step is taken here
-    starts: NDArray  # (slots,) bool, first observation of an episode
+    is_first: NDArray  # (slots,) bool, first observation of an episode
     action: NDArray  # (steps, ...)
     reward: NDArray  # (steps,)
     terminated: NDArray  # (steps,) bool
@@ -261,7 +261,7 @@ class Experience:
             action=slots.action[step],
             reward=np.where(real, slots.reward[step], np.float32(0)),
             terminated=slots.terminated[step] & real,
-            starts=slots.starts[at],
+            is_first=slots.is_first[at],
             valid=real.copy(),
             mask=real,
         )
@@ -272,13 +272,13 @@ class Experience:
         first = np.concatenate([[0], np.cumsum(lengths + 1)])
         real = np.ones(first[-1], bool)
         real[first[1:] - 1] = False
-        starts = np.zeros(first[-1], bool)
-        starts[first[:-1]] = True
+        is_first = np.zeros(first[-1], bool)
+        is_first[first[:-1]] = True
         terminated = np.zeros(lengths.sum(), bool)
         terminated[np.cumsum(lengths) - 1] = [episode.terminated for episode in self.episodes]
         step = np.cumsum(real) - 1
         action, reward = (np.concatenate([getattr(e, n) for e in self.episodes]) for n in ("action", "reward"))
-        return _Slots(first, step, real, starts, action, reward, terminated)
+        return _Slots(first, step, real, is_first, action, reward, terminated)
 
 
 def _batches(items: NDArray, batch_size: int) -> list[NDArray]:

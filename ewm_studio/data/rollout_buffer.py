@@ -20,7 +20,7 @@ class RolloutBuffer:
         h: hidden states (T, B, H) that the controller saw.
         raw: raw actions (T, B, R) as drawn.
         action: the environment's actions (T, B, ...).
-        starts: (T, B) bool; this step is the first of an episode.
+        is_first: (T, B) bool; this step is the first of an episode.
         obs: prepared observations (T, B, ...), or None unless `keep_obs`.
         reward: (T, B).
         terminated: (T, B) bool; the episode ended for good with this step.
@@ -34,7 +34,7 @@ class RolloutBuffer:
     h: Tensor
     raw: Tensor
     action: Tensor
-    starts: Tensor
+    is_first: Tensor
     reward: Tensor
     terminated: Tensor
     truncated: Tensor
@@ -45,7 +45,7 @@ class RolloutBuffer:
     def __init__(self, steps: int, envs: int, keep_obs: bool = False) -> None:
         self.steps, self.envs, self.keep_obs = steps, envs, keep_obs
         self.obs: Tensor | None = None
-        self._rows: dict[str, list[Tensor]] = {name: [] for name in ("z", "h", "raw", "action", "starts")}
+        self._rows: dict[str, list[Tensor]] = {name: [] for name in ("z", "h", "raw", "action", "is_first")}
         self._rewards: list[NDArray] = []
         self._ends: dict[str, NDArray] = {
             "terminated": np.zeros((steps, envs), bool),
@@ -54,11 +54,11 @@ class RolloutBuffer:
         }
 
     def put(
-        self, *, z: Tensor, h: Tensor, raw: Tensor, action: Tensor, starts: Tensor, reward: NDArray, obs: Tensor
+        self, *, z: Tensor, h: Tensor, raw: Tensor, action: Tensor, is_first: Tensor, reward: NDArray, obs: Tensor
     ) -> None:
         """Add the next step, each row (B, ...). `reward` is copied; `obs` is stored only if they are kept."""
         t = len(self._rewards)
-        for row, tensor in zip(self._rows.values(), (z, h, raw, action, starts), strict=True):
+        for row, tensor in zip(self._rows.values(), (z, h, raw, action, is_first), strict=True):
             row.append(tensor)
         self._rewards.append(np.array(reward, np.float32))
         if self.keep_obs:

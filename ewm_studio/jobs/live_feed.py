@@ -18,7 +18,7 @@ class Decision:
 
     obs: np.ndarray  # (C, H, W) uint8 or (D,) float32
     action: np.ndarray  # the environment's
-    starts: bool  # it does not follow the decision before: an episode starts, or some between were dropped
+    is_first: bool  # it does not follow the decision before: an episode starts, or some between were dropped
 
 
 class LiveFeed:
@@ -34,9 +34,9 @@ class LiveFeed:
         self._filled = threading.Condition()
         self.dropped = 0  # decisions so far
 
-    def on_decision(self, obs: np.ndarray, action: Any, starts: bool) -> None:
+    def on_decision(self, obs: np.ndarray, action: Any, is_first: bool) -> None:
         """Take in a decision as it is made; both arrays are copied."""
-        self.put(Decision(np.array(obs), np.array(action), starts))
+        self.put(Decision(np.array(obs), np.array(action), is_first))
 
     def put(self, decision: Decision) -> None:
         """Take in a decision; returns at once."""
@@ -44,7 +44,7 @@ class LiveFeed:
             self._waiting.append(decision)
             if len(self._waiting) > self._most:
                 self._waiting.popleft()
-                self._waiting[0] = replace(self._waiting[0], starts=True)
+                self._waiting[0] = replace(self._waiting[0], is_first=True)
                 self.dropped += 1
             self._filled.notify()
 

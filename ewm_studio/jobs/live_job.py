@@ -82,7 +82,7 @@ class Driven:
     def __init__(self, store: FrameStore, most: int = 1_000_000) -> None:
         self._store = store
         self._actions: list[np.ndarray] = []
-        self._starts = np.zeros(most, bool)
+        self._is_first = np.zeros(most, bool)
         self.most = most  # decisions; what comes after them is only shown
 
     def __len__(self) -> int:
@@ -94,7 +94,7 @@ class Driven:
         if not decisions:
             return
         count = len(self)
-        self._starts[count : count + len(decisions)] = [decision.starts for decision in decisions]
+        self._is_first[count : count + len(decisions)] = [decision.is_first for decision in decisions]
         self._store.append(np.stack([decision.obs for decision in decisions]))
         self._actions += [decision.action for decision in decisions]
 
@@ -121,8 +121,8 @@ class Driven:
             action=np.stack([self._actions[i] for i in here.ravel()]).reshape(*here.shape, *self._actions[0].shape),
             reward=np.zeros(here.shape, np.float32),
             terminated=np.zeros(here.shape, bool),
-            starts=self._starts[here],
-            valid=~self._starts[at[1:]],
+            is_first=self._is_first[here],
+            valid=~self._is_first[at[1:]],
             mask=np.ones(here.shape, bool),
         )
 
@@ -223,7 +223,7 @@ class LiveJob:
         pictures = reconstructions(model.vision, frames[-1:])
         if Tag.RECONSTRUCTS in model.vision.tags and Tag.PREDICTS in model.memory.tags:
             batch = to_sequence_batch(stretch, _and_again(model.vision.encode(frames)), model.action_encoding)
-            h, _ = model.memory.sequence(batch.z[:-1], batch.action, batch.starts, model.memory.initial_state(1))
+            h, _ = model.memory.sequence(batch.z[:-1], batch.action, batch.is_first, model.memory.initial_state(1))
             pictures["prediction"] = to_pictures(model.vision.decode(model.memory.predict(h[-1]).mean))
         return pictures
 

@@ -204,8 +204,8 @@ def _fill(frames: RecentFrames, experience: Experience, seed: int, with_levels: 
     levels = torch.zeros(len(store), dtype=torch.uint8)
     for episode in experience.episodes if with_levels else ():
         pictures = torch.from_numpy(store.read(episode.frames)).unsqueeze(1)  # (T + 1, 1, ...)
-        starts = torch.zeros(len(pictures), 1, dtype=torch.bool)
-        levels[torch.from_numpy(episode.frames)] = motion_levels(pictures, starts)[:, 0]
+        is_first = torch.zeros(len(pictures), 1, dtype=torch.bool)
+        levels[torch.from_numpy(episode.frames)] = motion_levels(pictures, is_first)[:, 0]
     for numbers in experience.number_batches(np.random.default_rng(seed), READ_BATCH):
         frames.add(torch.from_numpy(store.read(numbers)), levels[torch.from_numpy(numbers)])
 

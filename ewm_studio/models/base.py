@@ -5,7 +5,7 @@ Shapes: T steps, B environments or samples, Z latent size, H hidden size, A enco
 
 Time: at step t the controller sees the latent z_t of the present observation and the hidden state h_t that
 the memory made of everything before it. The action a_t it picks is executed, and `step(z_t, a_t, state)`
-gives h_{t+1}, from which `predict` foretells z_{t+1}, the reward and the end. h_0 is zero.
+gives h_{t+1}, from which `predict` predicts z_{t+1}, the reward and the end. h_0 is zero.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class VisionModel(Component[S]):
 class SequenceBatch:
     """Stretches of experience for a memory; every stretch is contiguous in time.
 
-    `starts[t]` says that z[t] is the first observation of an episode: the state is reset before step t.
+    `is_first[t]` says that z[t] is the first observation of an episode: the state is reset before step t.
     `valid[t]` says that z[t + 1] really follows (z[t], action[t]); it is false where the episode was cut
     there and z[t + 1] belongs to the next one, and where the stretch is padding (`mask` false).
     """
@@ -100,13 +100,13 @@ class SequenceBatch:
     action: Tensor  # (T, B, A) encoded, as executed
     reward: Tensor  # (T, B)
     terminated: Tensor  # (T, B) bool
-    starts: Tensor  # (T, B) bool
+    is_first: Tensor  # (T, B) bool
     valid: Tensor  # (T, B) bool: z[t + 1] is the successor
     mask: Tensor  # (T, B) bool: step t is real, not padding
 
 
 class Prediction(ABC):
-    """What a memory foretells from h (..., H)."""
+    """What a memory predicts from h (..., H)."""
 
     reward: Tensor  # (...) expected reward
     end_logit: Tensor  # (...) logit that the episode terminated
@@ -154,18 +154,18 @@ class MemoryModel(Component[S]):
         """One step: z (B, Z), action (B, A), state -> h (B, H) that includes this step, and the new state."""
 
     @abstractmethod
-    def sequence(self, z: Tensor, action: Tensor, starts: Tensor, state: State) -> tuple[Tensor, State]:
-        """Many steps: z (T, B, Z), action (T, B, A), starts (T, B) bool -> h (T, B, H) and the last state.
+    def sequence(self, z: Tensor, action: Tensor, is_first: Tensor, state: State) -> tuple[Tensor, State]:
+        """Many steps: z (T, B, Z), action (T, B, A), is_first (T, B) bool -> h (T, B, H) and the last state.
 
-        Exactly what `step` gives one by one with the state reset wherever `starts` is true; h[t] is the
+        Exactly what `step` gives one by one with the state reset wherever `is_first` is true; h[t] is the
         output after (z[t], action[t]).
         """
 
-    def reset(self, state: State, starts: Tensor) -> State:
-        """`state` with the rows where `starts` (B,) is true set back to the initial state."""
+    def reset(self, state: State, is_first: Tensor) -> State:
+        """`state` with the rows where `is_first` (B,) is true set back to the initial state."""
         fresh = self.initial_state(1)  # the same for every row
         return {
-            name: torch.where(starts.view(-1, *[1] * (value.dim() - 1)), fresh[name], value)
+            name: torch.where(is_first.view(-1, *[1] * (value.dim() - 1)), fresh[name], value)
             for name, value in state.items()
         }
 

@@ -143,17 +143,17 @@ class GaussianPrediction(ResidualPrediction):
 
 @dataclass
 class PointPrediction(ResidualPrediction):
-    """A single foretold value; as a density it counts as a Gaussian as wide as the residuals usually are."""
+    """A single predicted value; as a density it counts as a Gaussian as wide as the residuals usually are."""
 
     mu: Tensor
 
     @property
     def residual_mean(self) -> Tensor:
-        """The foretold residual (..., Z)."""
+        """The predicted residual (..., Z)."""
         return self.mu
 
     def residual_sample(self, temperature: float) -> Tensor:
-        """The foretold residual (..., Z), at every temperature."""
+        """The predicted residual (..., Z), at every temperature."""
         return self.mu
 
     def nll(self, residual: Tensor) -> Tensor:
@@ -222,7 +222,7 @@ PS = TypeVar("PS", bound=PredictiveSettings)
 
 
 class PredictiveMemory(MemoryModel[PS]):
-    """Base of the memories that foretell: normalizes latents, owns the heads, computes the loss.
+    """Base of the memories that predict: normalizes latents, owns the heads, computes the loss.
 
     A subclass makes features of width `settings.hidden_dim` in `step` and `sequence`, joins them to the normalized
     latent with `join`, and says in `residual` what distribution its `residual_head` describes.
@@ -266,12 +266,12 @@ class PredictiveMemory(MemoryModel[PS]):
         return latent, torch.cat([latent, change, action], dim=-1)
 
     def observe_sequence(
-        self, z: Tensor, action: Tensor, starts: Tensor, previous: Tensor, seen: Tensor
+        self, z: Tensor, action: Tensor, is_first: Tensor, previous: Tensor, seen: Tensor
     ) -> tuple[Tensor, Tensor]:
         """`observe` at every step of z (T, B, Z); `previous` (B, Z) and `seen` (B, 1) are those of the first step."""
         before = torch.cat([previous.unsqueeze(0), z[:-1]])
         seen = torch.cat([seen.unsqueeze(0), seen.new_ones(z.shape[0] - 1, *seen.shape)])
-        return self.observe(z, action, before, seen * ~starts.unsqueeze(-1))
+        return self.observe(z, action, before, seen * ~is_first.unsqueeze(-1))
 
     def predict(self, h: Tensor) -> ResidualPrediction:
         """What follows, from h (..., H): distribution of the next latent, expected reward, logit of the end."""
@@ -293,7 +293,7 @@ class PredictiveMemory(MemoryModel[PS]):
         z, following, action, reward = _without_padding(batch)
         if self.training:
             self._update_scales(z, following, reward, batch)
-        h, _ = self.sequence(z, action, batch.starts, state)
+        h, _ = self.sequence(z, action, batch.is_first, state)
         features, latent = h.split([self.features, self.latent_dim], dim=-1)
         h = torch.cat([F.dropout(features, self.settings.dropout, self.training), latent], dim=-1)
         predicted = self.predict(h)

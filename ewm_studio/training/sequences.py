@@ -32,7 +32,7 @@ def to_sequence_batch(stretch: Stretch, latents: Tensor, encode_action: Callable
         action=encode_action(tensor(stretch.action)),
         reward=tensor(stretch.reward),
         terminated=tensor(stretch.terminated),
-        starts=tensor(stretch.starts),
+        is_first=tensor(stretch.is_first),
         valid=tensor(stretch.valid),
         mask=tensor(stretch.mask),
     )
@@ -45,7 +45,7 @@ def stretch(batch: SequenceBatch, part: slice, index: Tensor) -> SequenceBatch:
         action=batch.action[part, index],
         reward=batch.reward[part, index],
         terminated=batch.terminated[part, index],
-        starts=batch.starts[part, index],
+        is_first=batch.is_first[part, index],
         valid=batch.valid[part, index],
         mask=batch.mask[part, index],
     )

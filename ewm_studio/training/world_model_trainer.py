@@ -72,7 +72,7 @@ class WorldModelTrainer:
         assert rollout.obs is not None
         frames = rollout.obs.flatten(0, 1)  # (T * B, ...)
         if self.frames is not None:
-            levels = motion_levels(rollout.obs, rollout.starts.cpu()).flatten() if self.settings.balance else None
+            levels = motion_levels(rollout.obs, rollout.is_first.cpu()).flatten() if self.settings.balance else None
             self.frames.add(frames, levels)
             self.train_on_draws(self.frames, self.settings.vision_updates, averages)
         else:
@@ -109,7 +109,7 @@ class WorldModelTrainer:
         steps, envs = rollout.reward.shape
         ended = rollout.terminated | rollout.truncated
         ones = torch.ones(steps, envs, dtype=torch.bool, device=z.device)
-        whole = SequenceBatch(z, action, rollout.reward, rollout.terminated, rollout.starts, ~ended, ones)
+        whole = SequenceBatch(z, action, rollout.reward, rollout.terminated, rollout.is_first, ~ended, ones)
         for _ in range(self.settings.epochs):
             pieces: list[tuple[slice, State]] = []
             state = start
@@ -118,7 +118,7 @@ class WorldModelTrainer:
                     part = slice(begin, min(begin + length, steps))
                     pieces.append((part, state))
                     if part.stop < steps:
-                        _, state = memory.sequence(z[part], action[part], rollout.starts[part], state)
+                        _, state = memory.sequence(z[part], action[part], rollout.is_first[part], state)
             memory.train()
             for number in torch.randperm(len(pieces)).tolist():
                 part, state = pieces[number]

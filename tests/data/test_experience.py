@@ -123,7 +123,7 @@ def check_stretch(stretch: Stretch, values: np.ndarray, length: int) -> list[int
                 assert not stretch.terminated[t, b]
                 assert stretch.reward[t, b] == 0
                 continue
-            assert stretch.starts[t, b] == first
+            assert stretch.is_first[t, b] == first
             assert stretch.valid[t, b]
             assert frame[t + 1] == frame[t] + 1  # the very successor, the final observation included
             assert stretch.action[t, b] == frame[t]
@@ -223,7 +223,7 @@ def test_sequence_batch_gathers_latents_and_encodes_actions(tmp_path):
         assert batch.z.shape == (steps + 1, rows, 2)
         assert batch.action.shape == (steps, rows, 2)
         assert batch.z.dtype == batch.action.dtype == batch.reward.dtype == torch.float32
-        assert batch.starts.dtype == batch.valid.dtype == batch.mask.dtype == batch.terminated.dtype == torch.bool
+        assert batch.is_first.dtype == batch.valid.dtype == batch.mask.dtype == batch.terminated.dtype == torch.bool
         assert (batch.z[1:] - batch.z[:-1])[batch.valid].eq(1).all()
         torch.testing.assert_close(batch.z, latents[stretch.frames])
         assert batch.action.sum(-1).eq(1).all()
@@ -242,7 +242,7 @@ def test_memory_in_packed_rows_is_memory_of_each_episode_alone(tmp_path, name):
     (stretch,) = experience.sequence_batches(np.random.default_rng(0), 4, 100)
     with torch.no_grad():
         batch = to_sequence_batch(stretch, latents, lambda action: actions[action])
-        packed, _ = memory.sequence(batch.z[:-1], batch.action, batch.starts, memory.initial_state(1))
+        packed, _ = memory.sequence(batch.z[:-1], batch.action, batch.is_first, memory.initial_state(1))
         alone = {}
         for number, episode in enumerate(experience.episodes):
             state = memory.initial_state(1)

@@ -49,9 +49,9 @@ def test_an_even_draw_gives_every_level_the_same_share():
 def test_levels_are_those_of_the_change_since_the_picture_before_of_the_same_episode():
     grey = torch.tensor([[10, 10], [10, 13], [40, 13], [40, 200], [41, 200]], dtype=torch.uint8)  # (T, B)
     pictures = grey[:, :, None, None, None].expand(-1, -1, 3, 4, 4)
-    starts = torch.zeros(5, 2, dtype=torch.bool)
-    starts[0], starts[3, 1] = True, True
-    levels = motion_levels(pictures, starts)
+    is_first = torch.zeros(5, 2, dtype=torch.bool)
+    is_first[0], is_first[3, 1] = True, True
+    levels = motion_levels(pictures, is_first)
     assert levels[:, 0].tolist() == [0, 0, 7, 0, 2]  # changes of 0, 30, 0 and 1
     assert levels[:, 1].tolist() == [4, 4, 0, 0, 0]  # of 3 and 0; another episode; 0
 

@@ -124,7 +124,7 @@ def put(buffer: RolloutBuffer, t: int, obs: Tensor | None = None) -> None:
         raw=torch.ones(envs, 2),
         action=torch.full((envs,), t, dtype=torch.int64),
         reward=np.full(envs, t, np.float32),
-        starts=torch.zeros(envs, dtype=torch.bool),
+        is_first=torch.zeros(envs, dtype=torch.bool),
         obs=torch.zeros(envs, 3) if obs is None else obs,
     )
 
@@ -150,7 +150,7 @@ def test_rewards_are_copied():
     for t in range(2):
         reward[0] = t + 1
         row = torch.zeros(1, 1)
-        buffer.put(z=row, h=row, raw=row, action=row, starts=row.bool(), reward=reward, obs=row)
+        buffer.put(z=row, h=row, raw=row, action=row, is_first=row.bool(), reward=reward, obs=row)
     buffer.finish("cpu")
     assert buffer.reward.flatten().tolist() == [1, 2]
 

@@ -20,8 +20,8 @@ from ewm_studio.workspace.models import load_model
 from tests.support.jobs import experiment
 
 
-def decision(number, starts=False):
-    return Decision(np.array([number], np.float32), np.array(number), starts)
+def decision(number, is_first=False):
+    return Decision(np.array([number], np.float32), np.array(number), is_first)
 
 
 def numbers(decisions):
@@ -34,7 +34,7 @@ def test_a_full_feed_drops_the_oldest_and_marks_the_gap():
         feed.on_decision(np.array([number], np.float32), number, number == 0)
     taken = feed.take(0)
     assert numbers(taken) == [3, 4, 5, 6]
-    assert [d.starts for d in taken] == [True, False, False, False]
+    assert [d.is_first for d in taken] == [True, False, False, False]
     assert feed.dropped == 3
     assert feed.take(0) == feed.take(0.01) == []
 
@@ -65,7 +65,7 @@ def test_stretches_are_what_was_driven(driven):
         at = obs[stretch.frames, 0].astype(int)  # (T + 1, rows)
         assert (np.diff(at, axis=0) == 1).all()
         assert (stretch.action == at[:-1]).all()
-        assert (stretch.starts == np.isin(at[:-1], (0, 30, 31))).all()
+        assert (stretch.is_first == np.isin(at[:-1], (0, 30, 31))).all()
         assert (stretch.valid == ~np.isin(at[1:], (0, 30, 31))).all()
         assert stretch.mask.all()
     drawn = np.concatenate([driven.frames(rng, 64)[:, 0] for _ in range(40)])

@@ -257,11 +257,11 @@ def test_rollout_latents_states_and_starts_belong_together():
     buffer = rollout.buffer
     ended = buffer.terminated | buffer.truncated
     assert ended.any()
-    assert torch.equal(buffer.starts[1:], ended[:-1])
-    assert buffer.starts[0].all()
+    assert torch.equal(buffer.is_first[1:], ended[:-1])
+    assert buffer.is_first[0].all()
     assert torch.equal(buffer.z, model.vision.encode(buffer.obs.flatten(0, 1)).view_as(buffer.z))
-    h, _ = model.memory.sequence(buffer.z, model.action_encoding(buffer.action), buffer.starts, rollout.start)
-    before = torch.cat([torch.zeros_like(h[:1]), h[:-1]]).masked_fill(buffer.starts[..., None], 0.0)
+    h, _ = model.memory.sequence(buffer.z, model.action_encoding(buffer.action), buffer.is_first, rollout.start)
+    before = torch.cat([torch.zeros_like(h[:1]), h[:-1]]).masked_fill(buffer.is_first[..., None], 0.0)
     assert torch.allclose(buffer.h, before, atol=1e-5)
 
 
@@ -280,7 +280,7 @@ def test_a_truncated_episode_bootstraps_from_its_last_observation():
     for t in range(7):
         step = envs.step(buffer.action[t].numpy())
     h, _ = model.memory.sequence(
-        buffer.z[:7], model.action_encoding(buffer.action[:7]), buffer.starts[:7], rollout.start
+        buffer.z[:7], model.action_encoding(buffer.action[:7]), buffer.is_first[:7], rollout.start
     )
     with torch.no_grad():
         final = torch.from_numpy(np.stack([step.final_obs[i] for i in range(4)]))

@@ -52,16 +52,16 @@ def make(name: str, latent_dim: int = Z, action_dim: int = A, seed: int = 0, **s
 def make_batch(steps: int = 20, batch: int = 4, seed: int = 1, restart: float = 0.15) -> SequenceBatch:
     """Random experience in which column 0 has no restart, and a restart makes the step before invalid."""
     g = torch.Generator().manual_seed(seed)
-    starts = torch.rand(steps, batch, generator=g) < restart
-    starts[:, 0] = False
+    is_first = torch.rand(steps, batch, generator=g) < restart
+    is_first[:, 0] = False
     valid = torch.ones(steps, batch, dtype=torch.bool)
-    valid[:-1] = ~starts[1:]
+    valid[:-1] = ~is_first[1:]
     return SequenceBatch(
         z=torch.randn(steps + 1, batch, Z, generator=g),
         action=torch.randn(steps, batch, A, generator=g),
         reward=torch.randn(steps, batch, generator=g),
         terminated=torch.rand(steps, batch, generator=g) < 0.2,
-        starts=starts,
+        is_first=is_first,
         valid=valid,
         mask=torch.ones(steps, batch, dtype=torch.bool),
     )
@@ -71,24 +71,24 @@ def warmed(memory: MemoryModel, batch: int = 4) -> dict[str, Tensor]:
     """A state some steps into an episode, one column barely begun."""
     g = torch.Generator().manual_seed(7)
     state = memory.initial_state(batch)
-    starts = torch.zeros(7, batch, dtype=torch.bool)
-    starts[5, 1] = True
+    is_first = torch.zeros(7, batch, dtype=torch.bool)
+    is_first[5, 1] = True
     z, action = torch.randn(7, batch, Z, generator=g), torch.randn(7, batch, A, generator=g)
     with torch.no_grad():
-        return memory.sequence(z, action, starts, state)[1]
+        return memory.sequence(z, action, is_first, state)[1]
 
 
 def by_steps(memory: MemoryModel, b: SequenceBatch, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
     outputs = []
     for t in range(b.action.shape[0]):
-        h, state = memory.step(b.z[t], b.action[t], memory.reset(state, b.starts[t]))
+        h, state = memory.step(b.z[t], b.action[t], memory.reset(state, b.is_first[t]))
         outputs.append(h)
     return torch.stack(outputs), state
 
 
 def run(memory: MemoryModel, b: SequenceBatch, state: dict[str, Tensor]) -> Tensor:
     with torch.no_grad():
-        return memory.sequence(b.z[:-1], b.action, b.starts, state)[0]
+        return memory.sequence(b.z[:-1], b.action, b.is_first, state)[0]
 
 
 def cut(b: SequenceBatch, first: int, last: int) -> SequenceBatch:
@@ -109,8 +109,8 @@ def test_the_registry_finds_them_and_their_tags():
 
 def test_history_holds_the_last_steps_as_they_were():
     memory, b = make("History", steps=3), make_batch(restart=0.0)
-    b.starts[4, 1] = True
-    h, state = memory.sequence(b.z[:-1], b.action, b.starts, memory.initial_state(4))
+    b.is_first[4, 1] = True
+    h, state = memory.sequence(b.z[:-1], b.action, b.is_first, memory.initial_state(4))
     assert h.shape == (20, 4, memory.hidden_dim) == (20, 4, 3 * (Z + A))
     recent = h.view(20, 4, 3, Z + A)
     taken = torch.cat([b.z[:-1], b.action], dim=-1)
@@ -151,10 +151,10 @@ def test_heads_that_do_not_divide_the_width_are_refused():
 @every
 def test_sequence_equals_step_by_step_with_resets_inside(name):
     memory, b = make(name).eval(), make_batch(60)
-    assert b.starts.sum() > 15
-    b.starts[0, 2] = True
+    assert b.is_first.sum() > 15
+    b.is_first[0, 2] = True
     state = warmed(memory)
-    h, last = memory.sequence(b.z[:-1], b.action, b.starts, state)
+    h, last = memory.sequence(b.z[:-1], b.action, b.is_first, state)
     expected, expected_last = by_steps(memory, b, state)
     torch.testing.assert_close(h, expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(last, expected_last, atol=1e-5, rtol=1e-5)
@@ -165,9 +165,9 @@ def test_sequence_equals_step_by_step_with_resets_inside(name):
 def test_two_sequences_carrying_the_state_equal_one(name, restart):
     memory, b = make(name).eval(), make_batch(30, restart=restart)
     state = warmed(memory)
-    first, between = memory.sequence(b.z[:11], b.action[:11], b.starts[:11], state)
-    second, last = memory.sequence(b.z[11:-1], b.action[11:], b.starts[11:], between)
-    whole, whole_last = memory.sequence(b.z[:-1], b.action, b.starts, state)
+    first, between = memory.sequence(b.z[:11], b.action[:11], b.is_first[:11], state)
+    second, last = memory.sequence(b.z[11:-1], b.action[11:], b.is_first[11:], between)
+    whole, whole_last = memory.sequence(b.z[:-1], b.action, b.is_first, state)
     torch.testing.assert_close(torch.cat([first, second]), whole, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(last, whole_last, atol=1e-5, rtol=1e-5)
 
@@ -178,7 +178,7 @@ def test_gradients_are_the_same_with_and_without_resets_inside(name):
     memory, b = make(name).train(), make_batch(15)
     state = warmed(memory)
     gradients = []
-    for h in (memory.sequence(b.z[:-1], b.action, b.starts, state)[0], by_steps(memory, b, state)[0]):
+    for h in (memory.sequence(b.z[:-1], b.action, b.is_first, state)[0], by_steps(memory, b, state)[0]):
         memory.zero_grad()
         h.square().sum().backward()
         gradients.append({n: p.grad.clone() for n, p in memory.named_parameters() if p.grad is not None})
@@ -191,7 +191,7 @@ def test_gradients_are_the_same_with_and_without_resets_inside(name):
 @predicting
 def test_nothing_from_before_a_start_is_visible(name):
     memory, b = make(name).eval(), make_batch(20)
-    b.starts[9] = True
+    b.is_first[9] = True
     other = replace(b, z=b.z.clone(), action=b.action.clone())
     other.z[:9], other.action[:9] = torch.randn(9, 4, Z) * 5, torch.randn(9, 4, A) * 5
     one = run(memory, b, warmed(memory))
@@ -296,8 +296,8 @@ def test_transformer_sees_layers_times_window_steps_and_no_further(layers):
 
 def test_transformer_state_holds_the_inputs_that_are_there():
     memory, b = make("TemporalTransformer").eval(), make_batch(8, restart=0.0)
-    b.starts[6, 1] = True
-    _, state = memory.sequence(b.z[:-1], b.action, b.starts, memory.initial_state(4))
+    b.is_first[6, 1] = True
+    _, state = memory.sequence(b.z[:-1], b.action, b.is_first, memory.initial_state(4))
     assert state["cache"].shape == (4, 2, 5, 24)
     assert not state["cache"].requires_grad
     assert state["valid"].all(1).tolist() == [True, False, True, True]
@@ -316,9 +316,9 @@ def test_transformer_takes_sequences_longer_than_a_chunk():
 
 
 def test_pieces_cover_every_step_once_and_know_the_ends():
-    starts = torch.zeros(6, 2, dtype=torch.bool)
-    starts[2, 0] = starts[3, 0] = starts[5, 1] = True
-    pieces = Pieces(starts)
+    is_first = torch.zeros(6, 2, dtype=torch.bool)
+    is_first[2, 0] = is_first[3, 0] = is_first[5, 1] = True
+    pieces = Pieces(is_first)
     assert pieces.count == 5
     assert pieces.order.sort().values.tolist() == list(range(12))
     assert pieces.batch_sizes.tolist() == [5, 3, 2, 1, 1]  # lengths 2, 1, 3 and 5, 1
@@ -441,7 +441,7 @@ def test_prediction_has_the_shapes_of_h_and_its_own_units(name):
     p = memory.predict(h)
     assert p.mean.shape == p.sample().shape == (20, 4, Z)
     assert p.log_prob(b.z[1:]).shape == p.reward.shape == p.end_logit.shape == (20, 4)
-    # Untrained, it foretells that nothing changes, the usual reward and hardly an end.
+    # Untrained, it predicts that nothing changes, the usual reward and hardly an end.
     assert (p.mean - b.z[:-1]).abs().mean() < 0.7 * (b.z[1:] - b.z[:-1]).abs().mean()
     assert (p.reward.mean() - 30).abs() < 10
     assert (p.end_logit < 0).all()
@@ -535,7 +535,7 @@ def test_each_loss_looks_at_its_own_steps(name):
 def oscillators(steps: int, batch: int, seed: int) -> tuple[SequenceBatch, Tensor]:
     """Two damped oscillators pushed by the action; only their positions are seen. Also their velocities.
 
-    The reward is the first position after the step, so that it has to be foretold as well.
+    The reward is the first position after the step, so that it has to be predicted as well.
     """
     g = torch.Generator().manual_seed(seed)
     frequency, damping, dt = torch.tensor([1.0, 2.0]), 0.05, 0.1
@@ -547,11 +547,13 @@ def oscillators(steps: int, batch: int, seed: int) -> tuple[SequenceBatch, Tenso
         q = q + dt * v
         positions.append(q)
         velocities.append(v)
-    starts = torch.zeros(steps, batch, dtype=torch.bool)
-    starts[0] = True
-    full = torch.ones_like(starts)
+    is_first = torch.zeros(steps, batch, dtype=torch.bool)
+    is_first[0] = True
+    full = torch.ones_like(is_first)
     z = torch.stack(positions)
-    return SequenceBatch(z, actions, z[1:, :, 0], torch.zeros_like(starts), starts, full, full), torch.stack(velocities)
+    return SequenceBatch(z, actions, z[1:, :, 0], torch.zeros_like(is_first), is_first, full, full), torch.stack(
+        velocities
+    )
 
 
 def fit(memory: MemoryModel, b: SequenceBatch, updates: int, lr: float = 4e-3) -> list[float]:

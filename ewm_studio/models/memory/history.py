@@ -45,13 +45,13 @@ class History(MemoryModel[HistorySettings]):
         recent = torch.cat([state["recent"][:, 1:], torch.cat([z, action], dim=-1).unsqueeze(1)], dim=1)
         return recent.flatten(1), {"recent": recent}
 
-    def sequence(self, z: Tensor, action: Tensor, starts: Tensor, state: State) -> tuple[Tensor, State]:
-        """Many steps: z (T, B, Z), action (T, B, A), starts (T, B) -> h (T, B, K * (Z + A)) and the last state."""
+    def sequence(self, z: Tensor, action: Tensor, is_first: Tensor, state: State) -> tuple[Tensor, State]:
+        """Many steps: z (T, B, Z), action (T, B, A), is_first (T, B) -> h (T, B, K * (Z + A)), last state."""
         steps = self.settings.steps
         every = torch.cat([state["recent"].transpose(0, 1), torch.cat([z, action], dim=-1)])  # (K + T, B, Z + A)
         recent = every.unfold(0, steps, 1)[1:].movedim(-1, 2)  # (T, B, K, Z + A)
-        before = starts.new_zeros(steps, starts.shape[1], dtype=torch.long)
-        episode = torch.cat([before, starts.long().cumsum(0)])  # (K + T, B): the state belongs to episode 0
+        before = is_first.new_zeros(steps, is_first.shape[1], dtype=torch.long)
+        episode = torch.cat([before, is_first.long().cumsum(0)])  # (K + T, B): the state belongs to episode 0
         same = episode.unfold(0, steps, 1)[1:] == episode[steps:].unsqueeze(-1)  # (T, B, K)
         recent = torch.where(same.unsqueeze(-1), recent, 0.0)
         return recent.flatten(2), {"recent": recent[-1].clone()}

@@ -1,4 +1,4 @@
-"""An LSTM that foretells the next latent, and the recurrent trunk it shares with the MDN-RNN.
+"""An LSTM that predicts the next latent, and the recurrent trunk it shares with the MDN-RNN.
 
 Hochreiter & Schmidhuber (1997), "Long Short-Term Memory".
 """
@@ -47,17 +47,17 @@ class RecurrentMemory(PredictiveMemory[RS]):
         hidden, cell = torch._VF.lstm_cell(inputs, (state["h"], state["c"]), *self.lstm.all_weights[0])
         return torch.cat([hidden, latent], dim=-1), self._state(hidden, cell, z)
 
-    def sequence(self, z: Tensor, action: Tensor, starts: Tensor, state: State) -> tuple[Tensor, State]:
-        """Many steps: z (T, B, Z), action (T, B, A), starts (T, B) -> h (T, B, H) and the last state.
+    def sequence(self, z: Tensor, action: Tensor, is_first: Tensor, state: State) -> tuple[Tensor, State]:
+        """Many steps: z (T, B, Z), action (T, B, A), is_first (T, B) -> h (T, B, H) and the last state.
 
         Resets inside cost little: every stretch between two resets becomes a sequence of its own in one packed
         LSTM call.
         """
-        latent, inputs = self.observe_sequence(z, action, starts, state["previous"], state["seen"])
-        starts = starts.cpu()
-        state = self.reset(state, starts[0].to(z.device))
-        if bool(starts[1:].any()):
-            hidden, last, cell = self._packed(inputs, starts, state)
+        latent, inputs = self.observe_sequence(z, action, is_first, state["previous"], state["seen"])
+        is_first = is_first.cpu()
+        state = self.reset(state, is_first[0].to(z.device))
+        if bool(is_first[1:].any()):
+            hidden, last, cell = self._packed(inputs, is_first, state)
         else:
             hidden, (last, cell) = self.lstm(inputs, (state["h"].unsqueeze(0), state["c"].unsqueeze(0)))
             last, cell = last.squeeze(0), cell.squeeze(0)
@@ -67,9 +67,9 @@ class RecurrentMemory(PredictiveMemory[RS]):
     def _state(hidden: Tensor, cell: Tensor, z: Tensor) -> State:
         return {"h": hidden, "c": cell, "previous": z, "seen": z.new_ones(z.shape[0], 1)}
 
-    def _packed(self, inputs: Tensor, starts: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
+    def _packed(self, inputs: Tensor, is_first: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
         """The LSTM over inputs (T, B, I) as packed pieces; outputs (T, B, hidden), last h and c (B, hidden)."""
-        pieces = Pieces(starts)
+        pieces = Pieces(is_first)
         device = inputs.device
         order, first, last = (i.to(device) for i in (pieces.order, pieces.first, pieces.last))
         # Pieces that begin the batch go on from its state, all others from zero.
@@ -95,9 +95,9 @@ class Pieces:
         last: (B,) the piece each column ends with.
     """
 
-    def __init__(self, starts: Tensor) -> None:
-        steps, batch = starts.shape
-        begins = starts.clone()
+    def __init__(self, is_first: Tensor) -> None:
+        steps, batch = is_first.shape
+        begins = is_first.clone()
         begins[0] = True
         columns = begins.T.reshape(-1)  # column after column: a piece is a run of neighbours
         piece = columns.long().cumsum(0) - 1
@@ -118,15 +118,15 @@ class LSTMSettings(PredictiveSettings):
     """Settings of the LSTM memory."""
 
     head: Literal["gaussian", "deterministic"] = setting(
-        "gaussian", "gaussian: foretells mean and spread of the next latent; deterministic: its mean alone."
+        "gaussian", "gaussian: predicts mean and spread of the next latent; deterministic: its mean alone."
     )
 
 
 class LSTMMemory(RecurrentMemory[LSTMSettings]):
-    """M that foretells the next latent by one Gaussian, or one point, a dimension."""
+    """M that predicts the next latent by one Gaussian, or one point, a dimension."""
 
     Settings = LSTMSettings
-    summary = "LSTM that foretells the next latent, the reward and the end."
+    summary = "LSTM that predicts the next latent, the reward and the end."
 
     def __init__(self, settings: LSTMSettings, latent_dim: int, action_dim: int) -> None:
         super().__init__(settings, latent_dim, action_dim, latent_dim * (2 if settings.head == "gaussian" else 1))

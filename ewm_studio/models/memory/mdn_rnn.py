@@ -22,11 +22,11 @@ class MDNRNNSettings(PredictiveSettings):
 
 
 class MDNRNN(RecurrentMemory[MDNRNNSettings]):
-    """M that foretells the next latent by a mixture of Gaussians for every dimension."""
+    """M that predicts the next latent by a mixture of Gaussians for every dimension."""
 
     Settings = MDNRNNSettings
     tags = frozenset({Tag.PREDICTS, Tag.STOCHASTIC})
-    summary = "LSTM with a mixture density head, after World Models: foretells several futures."
+    summary = "LSTM with a mixture density head, after World Models: predicts several futures."
 
     def __init__(self, settings: MDNRNNSettings, latent_dim: int, action_dim: int) -> None:
         super().__init__(settings, latent_dim, action_dim, 3 * latent_dim * settings.mixtures)

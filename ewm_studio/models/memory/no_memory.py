@@ -27,11 +27,11 @@ class NoMemory(MemoryModel[NoMemorySettings]):
         """An empty h (B, 0) and an empty state."""
         return z.new_zeros(z.shape[0], 0), {}
 
-    def sequence(self, z: Tensor, action: Tensor, starts: Tensor, state: State) -> tuple[Tensor, State]:
+    def sequence(self, z: Tensor, action: Tensor, is_first: Tensor, state: State) -> tuple[Tensor, State]:
         """An empty h (T, B, 0) and an empty state."""
         return z.new_zeros(*z.shape[:2], 0), {}
 
-    def reset(self, state: State, starts: Tensor) -> State:
+    def reset(self, state: State, is_first: Tensor) -> State:
         """Nothing to reset."""
         return state
 

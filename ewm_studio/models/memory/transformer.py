@@ -84,7 +84,7 @@ class TemporalTransformer(PredictiveMemory[TransformerSettings]):
     """
 
     Settings = TransformerSettings
-    summary = "Causal transformer over a sliding window: foretells the next latent, the reward and the end."
+    summary = "Causal transformer over a sliding window: predicts the next latent, the reward and the end."
 
     def __init__(self, settings: TransformerSettings, latent_dim: int, action_dim: int) -> None:
         if settings.hidden_dim % settings.heads:
@@ -126,24 +126,24 @@ class TemporalTransformer(PredictiveMemory[TransformerSettings]):
         h = torch.cat([self.norm(x), latent], dim=-1)
         return h, {"cache": cache, "valid": valid[:, 1:], "previous": z}
 
-    def sequence(self, z: Tensor, action: Tensor, starts: Tensor, state: State) -> tuple[Tensor, State]:
-        """Many steps: z (T, B, Z), action (T, B, A), starts (T, B) -> h (T, B, H) and the last state."""
-        latent, inputs = self.observe_sequence(z, action, starts, state["previous"], state["valid"][:, -1:])
+    def sequence(self, z: Tensor, action: Tensor, is_first: Tensor, state: State) -> tuple[Tensor, State]:
+        """Many steps: z (T, B, Z), action (T, B, A), is_first (T, B) -> h (T, B, H) and the last state."""
+        latent, inputs = self.observe_sequence(z, action, is_first, state["previous"], state["valid"][:, -1:])
         x = self.embed(inputs).transpose(0, 1)  # (B, T, D)
         cache, valid = state["cache"].unbind(1), state["valid"]
         outputs = []
-        for part, begins in zip(x.split(CHUNK, dim=1), starts.T.split(CHUNK, dim=1), strict=True):
+        for part, begins in zip(x.split(CHUNK, dim=1), is_first.T.split(CHUNK, dim=1), strict=True):
             out, cache, valid = self._attend(part, begins, cache, valid)
             outputs.append(out)
         h = torch.cat([self.norm(torch.cat(outputs, dim=1)).transpose(0, 1), latent], dim=-1)
         return h, {"cache": torch.stack(list(cache), dim=1).detach(), "valid": valid, "previous": z[-1]}
 
     def _attend(
-        self, x: Tensor, starts: Tensor, cache: tuple[Tensor, ...], valid: Tensor
+        self, x: Tensor, is_first: Tensor, cache: tuple[Tensor, ...], valid: Tensor
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """All blocks over x (B, T, D) behind each layer's cache (B, W, D); outputs, new caches, their validity."""
         steps, window = x.shape[1], self.window
-        episode = F.pad(starts.long().cumsum(1), (window, 0))  # (B, W + T): the cache belongs to episode 0
+        episode = F.pad(is_first.long().cumsum(1), (window, 0))  # (B, W + T): the cache belongs to episode 0
         present = F.pad(valid, (0, steps), value=True)
         distance = (
             torch.arange(window, window + steps, device=x.device)[:, None]

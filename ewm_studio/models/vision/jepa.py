@@ -69,7 +69,7 @@ class PatchEncoder(nn.Module):
 
 
 class Predictor(nn.Module):
-    """Foretells the features of hidden patches from the context's features and the hidden patches' places."""
+    """Predicts the features of hidden patches from the context's features and the hidden patches' places."""
 
     positions: Tensor
 
@@ -87,7 +87,7 @@ class Predictor(nn.Module):
     def forward(self, context: Tensor, keep: Tensor, blocks: Tensor) -> Tensor:
         """Features (K, B, M, F) of blocks (K, M) of patches, from context tokens (B, N, F) of patches `keep` (N,).
 
-        Each block is foretold by itself: blocks do not see one another's places.
+        Each block is predicted by itself: blocks do not see one another's places.
         """
         batch, (count, size) = len(context), blocks.shape
         seen = (self.enter(context) + self.positions[keep]).expand(count, -1, -1, -1)
@@ -99,7 +99,7 @@ class Predictor(nn.Module):
 class JEPA(VisionModel[JEPASettings]):
     """Pictures (B, C, H, W) -> latent (B, Z) that keeps where things are.
 
-    An encoder sees part of the patches; a predictor foretells, for 4 hidden blocks, the features that a slow
+    An encoder sees part of the patches; a predictor predicts, for 4 hidden blocks, the features that a slow
     moving average of the encoder (the target) gives of the whole picture. Variance and covariance terms
     (VICReg, Bardes et al. 2022) keep the features from collapsing. z is a linear map of all the target's
     patch features, learned so that they can be read back from it and its numbers stay spread and apart.

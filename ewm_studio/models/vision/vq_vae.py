@@ -110,7 +110,7 @@ class VQ_VAE(VisionModel[VQVAESettings]):
     def decode(self, z: Tensor) -> Tensor:
         """Pictures (B, C, H, W) in 0 to 1 of latents (B, Z), each cell taken as the nearest code.
 
-        So a latent that a memory foretold, which lies between the codes, gives a picture of real codes.
+        So a latent that a memory predicted, which lies between the codes, gives a picture of real codes.
         """
         vectors = z.unflatten(1, self.cells).permute(0, 2, 3, 1)
         return self._draw(F.embedding(self.nearest(vectors), self.codebook))
