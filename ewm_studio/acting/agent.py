@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.spaces import space_from_json
 from ewm_studio.errors import UserError
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import from_description
 from ewm_studio.models.base import State
+from ewm_studio.models.belief import Belief
 from ewm_studio.models.pictures import to_pictures
-from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import EnvSettings
 
 
@@ -32,16 +33,16 @@ class Agent:
     """V, M and C with the preparation of observations they were trained with.
 
     Attributes:
-        world_model: the three components.
+        model: the three components.
         env: the settings of the environment it was made for.
         action_repeat: frames each action is meant to be applied for.
         metadata: what the model file says about itself.
     """
 
     def __init__(
-        self, world_model: WorldModel, preprocessor: Preprocessor, env: EnvSettings, metadata: dict[str, Any]
+        self, model: AgentModel, preprocessor: Preprocessor, env: EnvSettings, metadata: dict[str, Any]
     ) -> None:
-        self.world_model = world_model.eval()
+        self.model = model.eval()
         self.preprocessor = preprocessor
         self.env = env
         self.action_repeat = env.action_repeat
@@ -49,30 +50,40 @@ class Agent:
 
     def prepare(self, obs: Any) -> Tensor:
         """Raw observations with a leading batch axis -> what vision sees, (B, C, H, W) or (B, D)."""
-        return torch.from_numpy(np.array(self.preprocessor.batch(obs))).to(self.world_model.device)
+        return torch.from_numpy(np.array(self.preprocessor.batch(obs))).to(self.model.device)
 
     def initial_state(self, batch: int = 1) -> AgentState:
         """The state at the start of `batch` episodes."""
-        memory = self.world_model.memory
+        memory = self.model.memory
         return AgentState(memory.initial_state(batch), memory.initial_hidden(batch))
 
     @torch.inference_mode()
-    def act(self, obs: Any, state: AgentState, greedy: bool = True) -> tuple[np.ndarray, AgentState]:
-        """Decide on raw observations (B, ...): the environment's actions (B, ...) and the next state."""
-        return self.act_prepared(self.prepare(obs), state, greedy)
+    def act(
+        self, obs: Any, state: AgentState, greedy: bool = True, generator: Generator | None = None
+    ) -> tuple[np.ndarray, AgentState]:
+        """Decide on raw observations (B, ...): the environment's actions (B, ...) and the next state.
+
+        Without `greedy` the actions are drawn, from `generator` or from PyTorch's own.
+        """
+        belief = self.believe(self.prepare(obs), state)
+        act = self.model.controller.act(belief.z, belief.h, greedy, generator)
+        return act.action.cpu().numpy(), self.remember(belief, act.action)
 
     @torch.inference_mode()
-    def act_prepared(self, obs: Tensor, state: AgentState, greedy: bool = True) -> tuple[np.ndarray, AgentState]:
-        """`act` on observations that are prepared already."""
-        z = self.world_model.vision.encode(obs)
-        act = self.world_model.controller.act(z, state.h, greedy)
-        _, h, memory = self.world_model.advance(z, act.action, state.memory)
-        return act.action.cpu().numpy(), AgentState(memory, h)
+    def believe(self, obs: Tensor, state: AgentState) -> Belief:
+        """What is held true at prepared observations (B, ...)."""
+        return Belief(self.model.vision.encode(obs), state.h, state.memory)
+
+    @torch.inference_mode()
+    def remember(self, belief: Belief, action: Tensor) -> AgentState:
+        """The state once these actions (B, ...) were executed, by whomever."""
+        _, h, memory = self.model.advance(belief, action)
+        return AgentState(memory, h)
 
     @torch.inference_mode()
     def encode(self, obs: Any) -> np.ndarray:
         """Latents float32 (B, Z) of raw observations (B, ...)."""
-        return self.world_model.vision.encode(self.prepare(obs)).cpu().numpy()
+        return self.model.vision.encode(self.prepare(obs)).cpu().numpy()
 
     @torch.inference_mode()
     def decode(self, z: np.ndarray) -> np.ndarray:
@@ -82,7 +93,7 @@ class Agent:
             UserError: this vision model does not reconstruct.
         """
         try:
-            out = self.world_model.vision.decode(torch.as_tensor(z, device=self.world_model.device))
+            out = self.model.vision.decode(torch.as_tensor(z, device=self.model.device))
         except TypeError as error:
             raise UserError(str(error)) from None
         return to_pictures(out) if out.dim() == 4 else out.cpu().numpy()

@@ -1,4 +1,4 @@
-"""Acting in the environments: one small interface, so that something other than this process can serve it."""
+"""Rollouts of the present policy: one small interface, so that something other than this process can serve it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
+from ewm_studio.acting.episode import for_simulator
+from ewm_studio.acting.policy import ControllerPolicy
 from ewm_studio.data.rollout_buffer import RolloutBuffer
-from ewm_studio.envs.simulator import Episode, Step
-from ewm_studio.envs.vector.base import VectorEnvs
+from ewm_studio.envs.simulator import Episode, Simulator, Step
 from ewm_studio.errors import UserError
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.base import State
-from ewm_studio.models.world_model import WorldModel
+from ewm_studio.models.belief import Belief
 
 EVALUATE_BATCH = 8192  # samples whose value and log-probability are computed at once after a rollout
 
@@ -25,13 +27,17 @@ class Rollout:
 
     buffer: RolloutBuffer
     start: State  # the memory's state before the first step
-    next_obs: Tensor  # (B, ...) observations after the last step
+    next_obs: Tensor | None  # (B, ...) observations after the last step; None in a dream, which has none
     last_value: Tensor  # (B,) value there
     episodes: list[tuple[int, Episode]]  # environment steps since the rollout's start, and the episode
 
 
 class Collector(Protocol):
     """Gives rollouts of the present policy."""
+
+    @property
+    def num_envs(self) -> int:
+        """Environments that act side by side."""
 
     def collect(self, steps: int) -> Rollout:
         """Act for `steps` steps in every environment."""
@@ -47,70 +53,101 @@ class Collector(Protocol):
 
 
 class LocalCollector:
-    """Acts in vector environments of this machine."""
+    """Acts in a simulator of this machine: environments, or a dream."""
 
-    def __init__(self, envs: VectorEnvs, model: WorldModel, keep_obs: bool) -> None:
-        self.envs, self.model, self.keep_obs = envs, model, keep_obs
+    def __init__(
+        self, simulator: Simulator, model: AgentModel, keep_obs: bool = False, generator: Generator | None = None
+    ) -> None:
+        """Collect with `model`.
+
+        Args:
+            simulator: what is acted in.
+            model: acts, and is asked for values.
+            keep_obs: whether rollouts hold the observations; never those of a dream.
+            generator: draws the actions.
+        """
+        self.simulator, self.model, self.keep_obs, self.generator = simulator, model, keep_obs, generator
+        self.policy = ControllerPolicy(model.controller)
         self.device = model.device  # asking the model walks all its parameters: once, not every step
-        self._obs: Tensor | None = None  # (B, ...) the present observations
-        self._memory: State = {}
-        self._h = torch.empty(0)
+        self._obs: Tensor | None = None  # (B, ...) the present observations; None before the first, and in a dream
+        self._belief: Belief | None = None
         self._is_first = torch.empty(0)
-        self._none = torch.zeros(envs.num_envs, dtype=torch.bool, device=self.device)
+        self._none = torch.zeros(simulator.num_envs, dtype=torch.bool, device=self.device)
+
+    @property
+    def num_envs(self) -> int:
+        """Environments that act side by side."""
+        return self.simulator.num_envs
 
     def collect(self, steps: int) -> Rollout:
         """See `Collector`. Every row is an executed step: environments reset within the step, none is inserted."""
-        if self._obs is None:
-            self._begin()
-        assert self._obs is not None
-        buffer = RolloutBuffer(steps, self.envs.num_envs, self.keep_obs)
-        start = {name: value.clone() for name, value in self._memory.items()}
+        buffer = RolloutBuffer(steps, self.num_envs, self.keep_obs)
         episodes: list[tuple[int, Episode]] = []
         with torch.inference_mode():
+            belief = self._present()
+            start = {name: value.clone() for name, value in belief.memory.items()}
             for t in range(1, steps + 1):
-                episodes += [(t * self.envs.num_envs, episode) for episode in self._step(buffer)]
+                episodes += [(t * self.num_envs, episode) for episode in self._step(buffer)]
             self._evaluate(buffer)
-            last_value = self.model.controller.value(self.model.vision.encode(self._obs), self._h)
-        return Rollout(buffer, start, _normal(self._obs), _normal(last_value), episodes)
+            belief = self._present()
+            last_value = self.model.controller.value(belief.z, belief.h)
+        next_obs = _normal(self._obs) if self._obs is not None else None
+        return Rollout(buffer, start, next_obs, _normal(last_value), episodes)
 
-    def _begin(self) -> None:
-        memory, envs = self.model.memory, self.envs.num_envs
-        self._obs = self._to_device(self.envs.reset())
-        self._memory = memory.initial_state(envs)
-        self._h = memory.initial_hidden(envs).to(self.device)
-        self._is_first = torch.ones(envs, dtype=torch.bool, device=self.device)
+    def _present(self) -> Belief:
+        """What is believed now; the first call begins the episodes."""
+        if self._belief is None:
+            obs = self.simulator.reset()
+            self._obs = None if isinstance(obs, Belief) else self._to_device(obs)
+            self._belief = self.model.begin(obs if self._obs is None else self._obs)
+            self._is_first = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        return self._belief
+
+    def _step(self, buffer: RolloutBuffer) -> list[Episode]:
+        """One decision and one step in every environment."""
+        belief, obs = self._present(), self._obs
+        raw, action = self.policy.draw(belief, self.generator)
+        step = self.simulator.step(for_simulator(self.simulator, action))
+        buffer.put(
+            z=belief.z,
+            h=belief.h,
+            raw=raw,
+            action=action,
+            is_first=self._is_first,
+            reward=step.reward,
+            shaping=step.shaping,
+            obs=obs,
+        )
+        over = step.terminated | step.truncated if step.final_obs else None
+        ended = self._to_device(over) if over is not None else None
+        self._belief, finals = self._observe(belief, action, step, ended)
+        if ended is None:
+            self._is_first = self._none
+        else:
+            buffer.end(step.terminated, step.truncated, step.ruled, finals)
+            self._is_first = ended
+        return step.episodes
+
+    def _observe(
+        self, belief: Belief, action: Tensor, step: Step, ended: Tensor | None
+    ) -> tuple[Belief, dict[int, float]]:
+        """What is believed after a step, and the values of the last observations of truncated episodes."""
+        cut = [i for i in step.final_obs if step.truncated[i] and not step.terminated[i]]
+        if isinstance(step.obs, Belief):
+            finals = {i: step.final_obs[i] for i in cut}
+            return step.obs, {i: float(self.model.controller.value(b.z, b.h)) for i, b in finals.items()}
+        self._obs = self._to_device(step.obs)
+        h_live, h, memory = self.model.advance(belief, action, ended)
+        values = self._values(np.stack([step.final_obs[i] for i in cut]), h_live[cut]) if cut else []
+        return Belief(self.model.vision.encode(self._obs), h, memory), dict(zip(cut, values, strict=True))
+
+    def _values(self, obs: np.ndarray, h: Tensor) -> list[float]:
+        """Values of observations (N, ...) with the memory h (N, H) that led there."""
+        return self.model.controller.value(self.model.vision.encode(self._to_device(obs)), h).tolist()
 
     def _to_device(self, array: np.ndarray) -> Tensor:
         """A copy on the model's device: the environments reuse their arrays."""
         return torch.tensor(array, device=self.device)
-
-    def _step(self, buffer: RolloutBuffer) -> list[Episode]:
-        """One decision and one step in every environment."""
-        model, obs = self.model, self._obs
-        assert obs is not None
-        z = model.vision.encode(obs)
-        policy = model.controller.distribution(z, self._h)
-        raw = policy.sample()
-        action = policy.to_env(raw)
-        step = self.envs.step(action.cpu().numpy())
-        buffer.put(z=z, h=self._h, raw=raw, action=action, is_first=self._is_first, reward=step.reward, obs=obs)
-        ended = self._to_device(step.terminated | step.truncated) if step.final_obs else None
-        h_live, self._h, self._memory = model.advance(z, action, self._memory, ended)
-        if ended is None:
-            self._is_first = self._none
-        else:
-            buffer.end(step.terminated, step.truncated, self._final_values(step, h_live))
-            self._is_first = ended
-        self._obs = self._to_device(step.obs)
-        return step.episodes
-
-    def _final_values(self, step: Step, h_live: Tensor) -> dict[int, float]:
-        """Value of the last observation of each truncated episode, with the memory that led there."""
-        cut = [i for i in step.final_obs if step.truncated[i] and not step.terminated[i]]
-        if not cut:
-            return {}
-        z = self.model.vision.encode(self._to_device(np.stack([step.final_obs[i] for i in cut])))
-        return dict(zip(cut, self.model.controller.value(z, h_live[cut]).tolist(), strict=True))
 
     def _evaluate(self, buffer: RolloutBuffer) -> None:
         """Values and log-probabilities of all steps at once: the same weights, a fraction of the calls."""
@@ -125,21 +162,29 @@ class LocalCollector:
 
     @torch.no_grad()
     def refresh(self, rollout: Rollout) -> None:
-        """Replay the rollout through the trained memory, so that the next one starts from its present states."""
-        memory, buffer = self.model.memory, rollout.buffer
-        if memory.hidden_dim == 0:
+        """Replay the rollout through the trained world model, so that the next one starts from its present states."""
+        model, buffer = self.model, rollout.buffer
+        if self._obs is None or self._belief is None:  # a dream's beliefs are its own
             return
-        action = self.model.action_encoding(buffer.action)
-        h, state = memory.sequence(buffer.z, action, buffer.is_first, rollout.start)
-        self._memory = memory.reset(state, self._is_first)
-        self._h = h[-1].masked_fill(self._is_first[:, None], 0.0)
+        h, memory = self._belief.h, self._belief.memory
+        if model.memory.hidden_dim > 0:
+            action = model.action_encoding(buffer.action)
+            hidden, state = model.memory.sequence(buffer.z, action, buffer.is_first, rollout.start)
+            memory = model.memory.reset(state, self._is_first)
+            h = hidden[-1].masked_fill(self._is_first[:, None], 0.0)
+        self._belief = Belief(model.vision.encode(self._obs), h, memory)
 
     def state(self) -> dict[str, Any]:
         """The environments' episodes and the memory's state."""
-        if self._obs is None:  # stopped before the first step
-            self._begin()
-        memory = {name: _normal(value) for name, value in self._memory.items()}
-        return {"envs": self.envs.state(), "memory": memory, "h": _normal(self._h), "starts": _normal(self._is_first)}
+        with torch.inference_mode():  # it may have been stopped before the first step
+            belief = self._present()
+        memory = {name: _normal(value) for name, value in belief.memory.items()}
+        return {
+            "envs": self.simulator.state(),
+            "memory": memory,
+            "h": _normal(belief.h),
+            "starts": _normal(self._is_first),  # as 0.1.0 called it
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Replay the environments to where they stood.
@@ -147,13 +192,19 @@ class LocalCollector:
         Raises:
             UserError: the state is of another number of environments. JobError: an environment does not repeat itself.
         """
-        count = len(state["envs"]["envs"])
-        if count != self.envs.num_envs:
+        count = len(state["starts"])
+        if count != self.num_envs:
             raise UserError(f"the run has {count} environments: resume it with env.batch_size (--batch-size) {count}")
         device = self.device
-        self._obs = self._to_device(self.envs.restore(state["envs"]))
-        self._memory = {name: value.to(device) for name, value in state["memory"].items()}
-        self._h, self._is_first = state["h"].to(device), state["starts"].to(device)
+        obs = self.simulator.restore(state["envs"])
+        self._is_first = state["starts"].to(device)
+        if isinstance(obs, Belief):
+            self._belief = obs
+            return
+        self._obs = self._to_device(obs)
+        memory = {name: value.to(device) for name, value in state["memory"].items()}
+        with torch.inference_mode():
+            self._belief = Belief(self.model.vision.encode(self._obs), state["h"].to(device), memory)
 
 
 def _normal(tensor: Tensor) -> Tensor:

@@ -9,8 +9,10 @@ import gymnasium as gym
 import torch
 
 from ewm_studio.acting.agent import Agent, load_agent
+from ewm_studio.acting.policy import ControllerPolicy
 from ewm_studio.envs.spaces import describe
 from ewm_studio.errors import UserError
+from ewm_studio.models.belief import Belief
 
 
 class Copilot:
@@ -24,7 +26,7 @@ class Copilot:
     def __init__(self, agent: Agent, name: str, greedy: bool = True) -> None:
         self.name = name
         self._agent = agent
-        self._greedy = greedy
+        self._policy = ControllerPolicy(agent.model.controller, greedy)
         self.begin()
 
     @property
@@ -36,7 +38,7 @@ class Copilot:
         """An episode begins."""
         self._state = self._agent.initial_state()
         self.action: Any = None
-        self._z: Any = None
+        self._belief: Belief | None = None
 
     def check(self, observation: gym.Space, action: gym.Space) -> None:
         """Make sure that the model fits the environment that is driven.
@@ -44,7 +46,7 @@ class Copilot:
         Raises:
             UserError: it observes or takes something else.
         """
-        own = self._agent.preprocessor.raw_space, self._agent.world_model.action_space
+        own = self._agent.preprocessor.raw_space, self._agent.model.action_space
         for what, mine, found in zip(("observes", "acts by"), own, (observation, action), strict=True):
             if mine != found:
                 raise UserError(
@@ -55,20 +57,17 @@ class Copilot:
     @torch.inference_mode()
     def look(self, obs: Any) -> None:
         """A decision is due at this raw observation."""
-        model = self._agent.world_model
-        prepared = torch.from_numpy(self._agent.preprocessor(obs)[None].copy()).to(model.device)
-        self._z = model.vision.encode(prepared)
-        self.action = model.controller.act(self._z, self._state.h, self._greedy).action[0].cpu().numpy()
+        prepared = torch.from_numpy(self._agent.preprocessor(obs)[None].copy()).to(self._agent.model.device)
+        self._belief = self._agent.believe(prepared, self._state)
+        self.action = self._policy.act(self._belief)[0].cpu().numpy()
 
     @torch.inference_mode()
     def remember(self, action: Any) -> None:
         """The decision is over: this action was executed, by whomever."""
-        if self._z is None:  # it came along in the middle of a decision
+        if self._belief is None:  # it came along in the middle of a decision
             return
-        model = self._agent.world_model
-        taken = torch.as_tensor(action, device=model.device)[None]
-        _, h, memory = model.advance(self._z, taken, self._state.memory)
-        self._state = type(self._state)(memory, h)
+        taken = torch.as_tensor(action, device=self._belief.z.device)[None]
+        self._state = self._agent.remember(self._belief, taken)
 
 
 def load_copilot(path: Path, name: str, greedy: bool = True) -> Copilot:

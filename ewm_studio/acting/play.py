@@ -15,10 +15,15 @@ import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
 from safetensors.torch import load, save
+from torch import Tensor
 
 from ewm_studio.acting.agent import Agent
 from ewm_studio.envs.carracing.lap import has_laps
-from ewm_studio.envs.factory import make_training_env
+from ewm_studio.acting.episode import Listener, play_episodes
+from ewm_studio.acting.policy import ControllerPolicy
+from ewm_studio.envs.factory import make_prepared_env
+from ewm_studio.envs.simulator import Episode, Simulator, Step
+from ewm_studio.envs.single import SingleEnv
 from ewm_studio.envs.failures import environment_at_work
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.spaces import space_from_json, space_to_json
@@ -26,7 +31,9 @@ from ewm_studio.envs.vector.processes import become_worker, hidden_main, process
 from ewm_studio.envs.vector.sizing import worker_count
 from ewm_studio.errors import JobError
 from ewm_studio.events import JobControl
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import from_description
+from ewm_studio.models.randomness import make_generator
 from ewm_studio.settings import EnvSettings
 from ewm_studio.workspace.replays import Replay
 from ewm_studio.workspace.versions import versions
@@ -83,7 +90,7 @@ class Player:
 
     def __init__(self, agent: Agent, settings: EnvSettings, greedy: bool) -> None:
         self.agent, self.settings, self.greedy = agent, settings, greedy
-        self.env = make_training_env(settings)
+        self.env = make_prepared_env(settings)
 
     def episode(self, seed: int, stopped: Callable[[], bool]) -> Played | None:
         """Play one episode; None where `stopped` says so before its end.
@@ -91,45 +98,84 @@ class Player:
         Raises:
             JobError: the environment failed.
         """
-        agent, settings, env = self.agent, self.settings, self.env
-        torch.manual_seed(seed)
-        with environment_at_work(settings.id):
-            obs, _ = env.reset(seed=seed)
-        state, over, reward, steps = agent.initial_state(), False, 0.0, 0
-        actions, rewards = list[np.ndarray](), list[float]()
-        while not over:
-            if stopped():
-                return None
-            batch = torch.from_numpy(np.array(obs)[None]).to(agent.world_model.device)
-            action, state = agent.act_prepared(batch, state, self.greedy)
-            with environment_at_work(settings.id):
-                obs, gained, terminated, truncated, info = env.step(action[0])
-            actions.append(action[0])
-            rewards.append(float(gained))
-            reward += float(gained)
-            steps += int(info.get("frames", 1))
-            over = terminated or truncated
-        replay = Replay(
-            settings,
-            seed,
-            self.greedy,
-            np.stack(actions),
-            np.array(rewards),
-            steps,
-            bool(terminated),
-            bool(info.get("lap_finished", False)) if has_laps(env) else None,
-            versions(),
-        )
-        return Played(EpisodeScore(seed, reward, steps), replay)
+        simulator = SingleEnv(self.env, self.settings, episodes=1)
+        return play_one(self.agent.model, simulator, self.settings, seed, self.greedy, stopped)
 
     def close(self) -> None:
         """End the environment."""
         self.env.close()
 
 
+def play_one(
+    model: AgentModel,
+    simulator: Simulator,
+    settings: EnvSettings,
+    seed: int,
+    greedy: bool,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Played | None:
+    """Play one episode in any simulator of one; its draws follow from its seed too.
+
+    Args:
+        model: acts.
+        simulator: an environment, or a dream; begun on `seed`.
+        settings: of the environment that it is, or that the model dreams of.
+        seed: of the episode.
+        greedy: the likeliest action, or one drawn.
+        stopped: asked before every step; then None is given.
+
+    Raises:
+        JobError: the environment failed.
+    """
+    keeper = ReplayKeeper(settings, greedy)
+    policy, generator = ControllerPolicy(model.controller, greedy), make_generator(seed, model.device)
+    for _ in play_episodes(
+        simulator, policy, model, [keeper], episodes=1, seed=seed, generator=generator, stopped=stopped
+    ):
+        pass
+    return keeper.played[0] if keeper.played else None
+
+
+class ReplayKeeper(Listener):
+    """Notes what it takes to watch the episodes of one environment again.
+
+    Attributes:
+        played: the episodes that ended, in order.
+    """
+
+    def __init__(self, settings: EnvSettings, greedy: bool) -> None:
+        self.settings, self.greedy = settings, greedy
+        self.played: list[Played] = []
+        self._actions: list[np.ndarray] = []
+        self._rewards: list[float] = []
+
+    def step(self, belief: Any, action: Any, step: Step) -> None:
+        """One decision and what it earned."""
+        taken = action.cpu().numpy() if isinstance(action, Tensor) else np.asarray(action)
+        self._actions.append(np.array(taken[0]))
+        self._rewards.append(float(step.reward[0]) - float(step.shaping[0]))
+        for episode in step.episodes:
+            self._keep(episode)
+
+    def _keep(self, episode: Episode) -> None:
+        replay = Replay(
+            self.settings,
+            episode.seed,
+            self.greedy,
+            np.stack(self._actions),
+            np.array(self._rewards),
+            episode.length,
+            episode.terminated,
+            episode.lap_finished,
+            versions(),
+        )
+        self.played.append(Played(EpisodeScore(episode.seed, sum(self._rewards), episode.length), replay))
+        self._actions, self._rewards = [], []
+
+
 def _processes(agent: Agent, settings: EnvSettings, episodes: int) -> int:
     """How many processes are to play; below 2 this one does."""
-    if settings.workers == "auto" and (episodes < 2 * EPISODES_A_PROCESS or agent.world_model.device.type != "cpu"):
+    if settings.workers == "auto" and (episodes < 2 * EPISODES_A_PROCESS or agent.model.device.type != "cpu"):
         return 0
     return min(worker_count(settings, episodes), episodes)
 
@@ -140,8 +186,8 @@ def _play_in_processes(
     context, spec = process_context(), require_portable_spec(settings.id)
     stop = context.Event()
     # As a model file holds it: PyTorch would hand its tensors over as shared memory.
-    weights = save({name: tensor.cpu().contiguous() for name, tensor in agent.world_model.state_dict().items()})
-    description = {**agent.world_model.describe(), "env": settings.describe()}
+    weights = save({name: tensor.cpu().contiguous() for name, tensor in agent.model.state_dict().items()})
+    description = {**agent.model.describe(), "env": settings.describe()}
     raw_space = space_to_json(agent.preprocessor.raw_space)
     begin = partial(_begin, weights, description, raw_space, greedy, torch.get_num_threads(), spec, stop)
     waiting: deque[Future[Played | None]] = deque()

@@ -5,27 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ewm_studio.models.base import MemoryModel, SequenceBatch, Tag, VisionModel
 from ewm_studio.training.optimize import Averages
 
 
 @torch.no_grad()
-def vision_figures(vision: VisionModel, batches: Iterable[Tensor]) -> dict[str, float]:
+def vision_figures(
+    vision: VisionModel, batches: Iterable[Tensor], generator: Generator | None = None
+) -> dict[str, float]:
     """Held-out losses by name, the squared error a pixel (0 to 1), and the effective rank of the latents.
 
     For a codebook also the share of its codes that these frames use.
 
     Args:
+        vision: the model.
         batches: observations (N, ...) on the model's device.
+        generator: draws what the losses draw.
     """
     averages, latents, usage = Averages(), [], None
     vision.eval()
     for obs in batches:
         z = vision.encode(obs)
         latents.append(z.flatten(1))
-        averages.add({f"vision/held_out_{k}": float(v) for k, v in vision.loss(obs).items()})
+        averages.add({f"vision/held_out_{k}": float(v) for k, v in vision.loss(obs, generator).items()})
         if Tag.RECONSTRUCTS in vision.tags:
             target = obs.float() / 255 if obs.dtype == torch.uint8 else obs
             averages.add({"vision/held_out_mse": float((vision.decode(z) - target).square().mean())})

@@ -144,15 +144,15 @@ def inspect(experiment: Experiment) -> Inspection:
 def _sizes(experiment: Experiment, observation: Any, action: Any) -> tuple[dict[str, str], dict[str, int]]:
     import torch
 
+    from ewm_studio.models.agent_model import AgentModel
     from ewm_studio.models.assembly import choose_parts
     from ewm_studio.models.registry import KINDS as kinds
-    from ewm_studio.models.world_model import WorldModel
 
     parts = choose_parts(experiment, observation, action)
     chosen = {str(kind): part.name for kind, part in parts.items()}
     try:
         with torch.device("meta"):
-            model = WorldModel(parts, observation, action)
+            model = AgentModel(parts, observation, action)
     except UserError:
         raise
     except Exception:  # a component that computes while it is built: its size stays unknown

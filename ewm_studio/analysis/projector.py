@@ -196,4 +196,4 @@ def _watched(name: str, agent: Agent, replay: Replay, progress: Progress) -> Wat
     from ewm_studio.analysis.trace import study
 
     made = study(agent, replay, progress)
-    return Watched(name, replay, made, agent.world_model.vision, panes_of(made), lanes_of(made))
+    return Watched(name, replay, made, agent.model.vision, panes_of(made), lanes_of(made))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +14,17 @@ from PIL import Image
 from torch import Tensor
 
 from ewm_studio.acting.agent import Agent
-from ewm_studio.envs.factory import make_training_env
-from ewm_studio.envs.failures import environment_at_work
+from ewm_studio.acting.episode import Listener, play_episodes
+from ewm_studio.acting.policy import RecordedActions
+from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.prepared import PreparedEnv
+from ewm_studio.envs.simulator import Simulator, Step
+from ewm_studio.envs.single import SingleEnv
 from ewm_studio.envs.spaces import action_names, is_picture
 from ewm_studio.errors import UserError
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.base import Tag
 from ewm_studio.models.pictures import to_pictures
-from ewm_studio.models.world_model import WorldModel
 from ewm_studio.workspace.replays import Replay
 from ewm_studio.workspace.versions import versions
 
@@ -83,9 +88,9 @@ def study(agent: Agent, replay: Replay, progress: Progress | None = None) -> Rep
     progress = progress or ignore
     if replay.frames > MOST_FRAMES:
         raise UserError(f"the episode has {replay.frames:,} frames; at most {MOST_FRAMES:,} can be watched again")
-    scene = _play(agent, replay, lambda share: progress(share * _PLAYING))
+    scene = _play(agent.model, replay, lambda share: progress(share * _PLAYING))
     with torch.inference_mode():
-        return _look(agent.world_model, replay, scene, lambda share: progress(_PLAYING + share * (1 - _PLAYING)))
+        return _look(agent.model, replay, scene, lambda share: progress(_PLAYING + share * (1 - _PLAYING)))
 
 
 def ignore(share: float) -> None:
@@ -103,70 +108,74 @@ class _Scene:
     first: list[int]  # (D,) the frame at which each decision was taken
 
 
-def _play(agent: Agent, replay: Replay, progress: Progress) -> _Scene:
+def _play(model: AgentModel, replay: Replay, progress: Progress) -> _Scene:
     """Make the frames again, one by one.
 
     Raises:
         UserError: as `study`.
     """
-    # Each action is repeated here, because every frame is wanted.
-    env = make_training_env(replay.env.model_copy(update={"action_repeat": 1, "render_mode": "rgb_array"}))
-    assert isinstance(env, PreparedEnv)
-    try:
-        _check_fits(agent.world_model, env, replay)
-        camera = _Camera(env)
-        frames, observed, rewards, first = list[np.ndarray | None](), list[np.ndarray](), list[float](), list[int]()
+    env = make_prepared_env(replay.env.model_copy(update={"render_mode": "rgb_array"}))
+    with contextlib.closing(SingleEnv(env, replay.env, seeds=replay.seed, episodes=1)) as simulator:
+        _check_fits(model, env, replay)
+        scene = _Filmed(replay, progress)
+        actions = RecordedActions(replay.action)
+        for _ in itertools.islice(play_episodes(simulator, actions, listeners=[scene], episodes=1), len(replay.action)):
+            pass
+    return scene.scene(float(env.metadata.get("render_fps") or _DEFAULT_FPS))
 
-        def look(decides: bool) -> None:
-            raw = env.raw()
-            frames.append(camera.take(raw))
-            if decides:
-                observed.append(np.array(env.preprocessor(raw)))
 
-        with environment_at_work(replay.env.id):
-            env.reset_blind(seed=replay.seed)
-            look(True)
-        over = False
-        for number, action in enumerate(replay.action):
-            first.append(len(rewards))
-            gained = 0.0
-            for turn in range(replay.env.action_repeat):
-                with environment_at_work(replay.env.id):
-                    reward, terminated, truncated, _ = env.step_blind(action)
-                    over = terminated or truncated
-                    look(over or turn == replay.env.action_repeat - 1)
-                rewards.append(reward)
-                gained += reward
-                if over:
-                    break
-            _check_same(replay, number, gained, over)
-            progress((number + 1) / len(replay.action))
-    finally:
-        env.close()
-    pictures = [frame for frame in frames if frame is not None]
-    return _Scene(
-        np.stack(pictures) if len(pictures) == len(frames) else None,
-        float(env.metadata.get("render_fps") or _DEFAULT_FPS),
-        np.stack(observed),
-        np.array(rewards, np.float64),
-        first,
-    )
+class _Filmed(Listener):
+    """Notes every frame, and what is observed at every decision; refuses what does not repeat itself."""
+
+    def __init__(self, replay: Replay, progress: Progress) -> None:
+        self._replay, self._progress = replay, progress
+        self._frames, self._observed = list[np.ndarray | None](), list[np.ndarray]()
+        self._rewards, self._first = list[float](), [0]
+
+    def begin(self, simulator: Simulator, obs: Any) -> None:
+        assert isinstance(simulator, SingleEnv)
+        self._camera = _Camera(simulator)
+        simulator.on_frame = self._on_frame
+        self._observed.append(np.array(obs[0]))
+        self._frames.append(self._camera.take())
+
+    def step(self, belief: Any, action: Any, step: Step) -> None:
+        over = bool(step.terminated[0] or step.truncated[0])
+        _check_same(self._replay, len(self._first) - 1, float(step.reward[0]), over)
+        self._observed.append(np.array(step.final_obs[0] if over else step.obs[0]))
+        self._first.append(len(self._rewards))
+        self._progress(len(self._first) / (len(self._replay.action) + 1))
+
+    def _on_frame(self, action: Any, reward: float, over: bool) -> None:
+        self._rewards.append(reward)
+        self._frames.append(self._camera.take())
+
+    def scene(self, fps: float) -> _Scene:
+        """All that was noted."""
+        pictures = [frame for frame in self._frames if frame is not None]
+        return _Scene(
+            np.stack(pictures) if len(pictures) == len(self._frames) else None,
+            fps,
+            np.stack(self._observed),
+            np.array(self._rewards, np.float64),
+            self._first[:-1],
+        )
 
 
 class _Camera:
     """Takes an environment's picture: its own observation, or what it renders, shrunk to a height that is enough."""
 
-    def __init__(self, env: PreparedEnv) -> None:
-        self._env = env
-        self._observes_pictures = is_picture(env.preprocessor.raw_space)
-        self._renders = env.render_mode == "rgb_array"
+    def __init__(self, simulator: SingleEnv) -> None:
+        self._simulator = simulator
+        self._observes_pictures = is_picture(simulator.env.preprocessor.raw_space)
+        self._renders = simulator.env.render_mode == "rgb_array"
 
-    def take(self, raw: Any) -> np.ndarray | None:
-        """The picture uint8 (H, W, 3) that goes with a raw observation; None where there is none."""
+    def take(self) -> np.ndarray | None:
+        """The present picture, uint8 (H, W, 3); None where there is none."""
         if self._observes_pictures:
-            picture = np.asarray(raw)
+            picture = np.asarray(self._simulator.raw())
         else:
-            picture = np.asarray(self._env.render()) if self._renders else np.zeros(0)
+            picture = np.asarray(self._simulator.env.render()) if self._renders else np.zeros(0)
         if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.size == 0:
             return None
         picture = picture[..., None] if picture.ndim == 2 else picture
@@ -178,7 +187,7 @@ class _Camera:
         return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else np.array(picture)
 
 
-def _check_fits(model: WorldModel, env: PreparedEnv, replay: Replay) -> None:
+def _check_fits(model: AgentModel, env: PreparedEnv, replay: Replay) -> None:
     if model.observation_space != env.observation_space or model.action_space != env.action_space:
         raise UserError(f"the model is made for another environment than {replay.env.id} as it was set in this replay")
 
@@ -202,7 +211,7 @@ def _check_same(replay: Replay, number: int, gained: float, over: bool) -> None:
     )
 
 
-def _look(model: WorldModel, replay: Replay, scene: _Scene, progress: Progress) -> ReplayStudy:
+def _look(model: AgentModel, replay: Replay, scene: _Scene, progress: Progress) -> ReplayStudy:
     """What the three models make of a scene."""
     decisions = len(replay.action)
     z = _in_batches(model.vision.encode, torch.from_numpy(scene.observed), model.device)
@@ -239,7 +248,7 @@ def _look(model: WorldModel, replay: Replay, scene: _Scene, progress: Progress) 
     )
 
 
-def _hidden(model: WorldModel, z: Tensor, action: Tensor) -> Tensor:
+def _hidden(model: AgentModel, z: Tensor, action: Tensor) -> Tensor:
     """h (D+1, H) at each of z (D+1, Z), after actions (D, ...)."""
     first = model.memory.initial_hidden(1)
     if model.memory.hidden_dim == 0:
@@ -251,7 +260,7 @@ def _hidden(model: WorldModel, z: Tensor, action: Tensor) -> Tensor:
     return torch.cat([first, h[:, 0]])
 
 
-def _predicted(model: WorldModel, z: Tensor, h: Tensor) -> Tensor | None:
+def _predicted(model: AgentModel, z: Tensor, h: Tensor) -> Tensor | None:
     """What memory expected z (D, Z) to be from the second on; None where it does not predict."""
     if Tag.PREDICTS not in model.memory.tags:
         return None
@@ -267,7 +276,7 @@ def _surprise(z: Tensor, predicted: Tensor | None) -> np.ndarray:
     return np.concatenate([np.zeros(1, np.float32), _array(error)])
 
 
-def _decoded(model: WorldModel, z: Tensor) -> np.ndarray:
+def _decoded(model: AgentModel, z: Tensor) -> np.ndarray:
     """Pictures uint8 (N, h, w, 3) of latents (N, Z)."""
     pieces = [to_pictures(model.vision.decode(piece)) for piece in z.split(BATCH)]
     return _three_channels(np.concatenate(pieces))

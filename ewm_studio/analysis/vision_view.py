@@ -148,8 +148,8 @@ class VisionStudy:
         from ewm_studio.models.pictures import to_pictures
 
         torch.set_num_threads(1)  # the others belong to the job
-        vision, step = agent.world_model.vision, int(agent.metadata.get("checkpoint", {}).get("step", 0))
-        name = agent.world_model.parts["vision"].name
+        vision, step = agent.model.vision, int(agent.metadata.get("checkpoint", {}).get("step", 0))
+        name = agent.model.parts["vision"].name
         shape = vision.observation_space.shape
         if len(shape) != 3:
             return VisionView(name, str(path), step, np.zeros((0, 0, 0, 0), np.uint8), vision=vision)

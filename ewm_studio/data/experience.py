@@ -37,7 +37,7 @@ class Episode:
 
 @dataclass
 class Stretch:
-    """B rows of T steps in a row; `is_first`, `valid` and `mask` mean what they mean in `SequenceBatch`.
+    """B rows of T steps in a row; `is_first`, `valid`, `mask` and `known` mean what they mean in `SequenceBatch`.
 
     A row may hold several episodes one after another. Between two of them lies one step of padding, so that the
     final observation of the earlier one has its place and every transition has its successor.
@@ -50,6 +50,7 @@ class Stretch:
     is_first: NDArray  # (T, B) bool
     valid: NDArray  # (T, B) bool
     mask: NDArray  # (T, B) bool
+    known: NDArray | None = None  # (T, B) bool
 
 
 @dataclass

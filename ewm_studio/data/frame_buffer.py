@@ -1,4 +1,4 @@
-"""The last frames an agent saw, for vision to go on learning from."""
+"""The last frames an agent saw, for vision to go on learning from, and how fast the picture changed in them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ewm_studio.errors import UserError
 from ewm_studio.workspace.tree import load_tree, save_tree
 
 SUFFIX = ".frames"
+EDGES = torch.tensor([0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])  # grey levels of 0 to 255; each level is twice the last
+LEVELS = len(EDGES) + 1
+STRIDE = 2  # every second pixel of every second row tells enough
 
 
-class RecentFrames:
+class FrameBuffer:
     """A ring of the last `capacity` frames on the CPU; a new one takes the place of the oldest.
 
     A run's frames are too many to lie in every checkpoint, so `save` puts them into a file of their own, named by how
@@ -47,16 +50,19 @@ class RecentFrames:
             ring[end - tail : end] = kept[len(kept) - tail :]
             ring[self.capacity - (len(kept) - tail) :] = kept[: len(kept) - tail]
 
-    def sample(self, count: int, even: bool = False) -> Tensor:
-        """Frames (count, ...) drawn with PyTorch's generator; one may come twice.
+    def sample(self, count: int, even: bool = False, generator: Generator | None = None) -> Tensor:
+        """Frames (count, ...) drawn from `generator`; one may come twice.
 
         With `even`, every level that is there is as likely as any other, however many frames are of it.
         """
+        place = generator.device if generator is not None else torch.device("cpu")
         if not even:
-            return self._frames.index_select(0, torch.randint(len(self), (count,)))
+            drawn = torch.randint(len(self), (count,), generator=generator, device=place)
+            return self._frames.index_select(0, drawn.cpu())
         levels = self._levels[: len(self)].long()
         weights = levels.bincount().reciprocal().index_select(0, levels)
-        return self._frames.index_select(0, torch.multinomial(weights, count, replacement=True))
+        drawn = torch.multinomial(weights.to(place), count, replacement=True, generator=generator)
+        return self._frames.index_select(0, drawn.cpu())
 
     def newest(self, count: int) -> Tensor:
         """The last frames (at most count, ...), oldest first."""
@@ -95,3 +101,23 @@ class RecentFrames:
 
     def _path(self, folder: Path) -> Path:
         return folder / f"{self.added}{SUFFIX}"
+
+
+def motion_levels(frames: Tensor, is_first: Tensor) -> Tensor:
+    """The level uint8 (T, B), 0 to `LEVELS` - 1, of the mean change of each picture since the one before.
+
+    An episode's first picture counts like its second; one that has neither before nor after counts as still.
+
+    Args:
+        frames: uint8 (T, B, C, H, W).
+        is_first: (T, B) bool; this picture is the first of an episode.
+    """
+    seen = frames[..., ::STRIDE, ::STRIDE].to(torch.int16)
+    change = (seen[1:] - seen[:-1]).abs().flatten(2).float().mean(2)  # (T - 1, B)
+    still = change.new_zeros(1, frames.shape[1])
+    before, after = torch.cat([still, change]), torch.cat([change, still])
+    is_first = is_first.clone()
+    is_first[0] = True  # what came before is not here
+    follows = torch.cat([~is_first[1:], is_first.new_zeros(1, is_first.shape[1])])
+    motion = torch.where(is_first, torch.where(follows, after, 0.0), before)
+    return torch.bucketize(motion, EDGES).to(torch.uint8)

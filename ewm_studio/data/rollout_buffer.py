@@ -22,9 +22,11 @@ class RolloutBuffer:
         action: the environment's actions (T, B, ...).
         is_first: (T, B) bool; this step is the first of an episode.
         obs: prepared observations (T, B, ...), or None unless `keep_obs`.
-        reward: (T, B).
+        reward: (T, B), with shaping.
+        shaping: (T, B), what the rules of training added to `reward`.
         terminated: (T, B) bool; the episode ended for good with this step.
         truncated: (T, B) bool; the episode was cut after this step.
+        ruled: (T, B) bool; the episode was ended after this step by a rule of training.
         final_value: (T, B) value of the final observation where the episode was truncated, else 0.
         value: (T, B) value estimates of the states acted in, zero until they are written.
         log_prob: (T, B) log-probabilities of `raw`, zero until they are written.
@@ -36,8 +38,10 @@ class RolloutBuffer:
     action: Tensor
     is_first: Tensor
     reward: Tensor
+    shaping: Tensor
     terminated: Tensor
     truncated: Tensor
+    ruled: Tensor
     final_value: Tensor
     value: Tensor
     log_prob: Tensor
@@ -47,37 +51,51 @@ class RolloutBuffer:
         self.obs: Tensor | None = None
         self._rows: dict[str, list[Tensor]] = {name: [] for name in ("z", "h", "raw", "action", "is_first")}
         self._rewards: list[NDArray] = []
+        self._shapings: list[NDArray] = []
         self._ends: dict[str, NDArray] = {
             "terminated": np.zeros((steps, envs), bool),
             "truncated": np.zeros((steps, envs), bool),
+            "ruled": np.zeros((steps, envs), bool),
             "final_value": np.zeros((steps, envs), np.float32),
         }
 
     def put(
-        self, *, z: Tensor, h: Tensor, raw: Tensor, action: Tensor, is_first: Tensor, reward: NDArray, obs: Tensor
+        self,
+        *,
+        z: Tensor,
+        h: Tensor,
+        raw: Tensor,
+        action: Tensor,
+        is_first: Tensor,
+        reward: NDArray,
+        shaping: NDArray,
+        obs: Tensor | None,
     ) -> None:
-        """Add the next step, each row (B, ...). `reward` is copied; `obs` is stored only if they are kept."""
+        """Add the next step, each row (B, ...). Arrays are copied; `obs` is stored only if they are kept."""
         t = len(self._rewards)
         for row, tensor in zip(self._rows.values(), (z, h, raw, action, is_first), strict=True):
             row.append(tensor)
         self._rewards.append(np.array(reward, np.float32))
-        if self.keep_obs:
+        self._shapings.append(np.array(shaping, np.float32))
+        if self.keep_obs and obs is not None:
             if self.obs is None:
                 with torch.inference_mode(False):  # an inference tensor could not be trained on
                     self.obs = torch.empty(self.steps, *obs.shape, dtype=obs.dtype)
             self.obs[t] = obs
 
-    def end(self, terminated: NDArray, truncated: NDArray, final_value: dict[int, float]) -> None:
+    def end(self, terminated: NDArray, truncated: NDArray, ruled: NDArray, final_value: dict[int, float]) -> None:
         """Note which episodes (B,) ended with the step put last.
 
         Args:
             terminated: (B,) bool.
             truncated: (B,) bool.
+            ruled: (B,) bool, ended by a rule of training.
             final_value: by environment, the value of the final observation with the memory that follows the step;
                 read only where an episode was truncated and not terminated.
         """
         t = len(self._rewards) - 1
-        self._ends["terminated"][t], self._ends["truncated"][t] = terminated, truncated
+        for name, flags in (("terminated", terminated), ("truncated", truncated), ("ruled", ruled)):
+            self._ends[name][t] = flags
         for i, value in final_value.items():
             if truncated[i] and not terminated[i]:
                 self._ends["final_value"][t, i] = value
@@ -86,15 +104,26 @@ class RolloutBuffer:
         """Join the rows; everything but the observations goes to `device`."""
         if len(self._rewards) != self.steps:
             raise ValueError(f"{len(self._rewards)} of {self.steps} steps were put")
+        rows_of_numbers = {**self._ends, "reward": np.stack(self._rewards), "shaping": np.stack(self._shapings)}
         with torch.inference_mode(False):
             for name, rows in self._rows.items():
                 setattr(self, name, torch.stack(rows).to(device))
-            for name, array in {**self._ends, "reward": np.stack(self._rewards)}.items():
+            for name, array in rows_of_numbers.items():
                 setattr(self, name, torch.from_numpy(array).to(device))
             self.value, self.log_prob = (torch.zeros(self.steps, self.envs, device=device) for _ in range(2))
-        self._rows, self._rewards = {}, []
+        self._rows, self._rewards, self._shapings = {}, [], []
 
     @property
     def ended(self) -> Tensor:
         """(T, B) bool: an episode ended with this step, either way."""
         return self.terminated | self.truncated
+
+    @property
+    def true_reward(self) -> Tensor:
+        """(T, B) what the environment itself gave, which is what memory learns."""
+        return self.reward - self.shaping
+
+    @property
+    def truly_terminated(self) -> Tensor:
+        """(T, B) bool: the environment itself ended the episode for good with this step."""
+        return self.terminated & ~self.ruled

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-# (raw observation at which it was taken, the action executed, whether it is an episode's first)
-Taken = Callable[[Any, Any, bool], None]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """One decision and what came of it.
+
+    Attributes:
+        obs: the observation at which it was taken, raw or prepared.
+        action: what was executed from there on, as the environment takes it.
+        is_first: it does not follow the decision before: an episode begins, or some between were dropped.
+        reward: the sum of what its frames earned; None where that is not known.
+        terminated: whether it ended the episode for good; of no meaning where the reward is not known.
+    """
+
+    obs: Any
+    action: Any
+    is_first: bool
+    reward: float | None = None
+    terminated: bool = False
+
+
+OnDecision = Callable[[Decision], None]
 
 
 class Decisions:
@@ -17,10 +37,11 @@ class Decisions:
     The action of a group is what a reader of the recording sees: continuous ones averaged, of others the last.
     """
 
-    def __init__(self, repeat: int, taken: Taken) -> None:
+    def __init__(self, repeat: int, tell: OnDecision) -> None:
         self._repeat = repeat
-        self._taken = taken
+        self._tell = tell
         self._actions: list[Any] = []
+        self._reward = 0.0
         self._obs: Any = None
         self._first = True
 
@@ -34,16 +55,17 @@ class Decisions:
         self._actions.clear()
         self._first = True
 
-    def frame(self, obs: Any, action: Any, over: bool) -> None:
-        """One frame: the raw observation before it, the action executed, whether the episode ended with it."""
+    def frame(self, obs: Any, action: Any, reward: float, terminated: bool, truncated: bool) -> None:
+        """One frame: the raw observation before it, the action executed, and what came of it."""
         if self.due:
-            self._obs = obs
+            self._obs, self._reward = obs, 0.0
         self._actions.append(action)
-        if len(self._actions) < self._repeat and not over:
+        self._reward += reward
+        if len(self._actions) < self._repeat and not (terminated or truncated):
             return
         merged = np.asarray(self._actions[-1])
         if merged.dtype.kind == "f":
             merged = np.mean(self._actions, axis=0).astype(merged.dtype)
         self._actions.clear()
-        self._taken(self._obs, merged, self._first)
+        self._tell(Decision(self._obs, merged, self._first, self._reward, terminated))
         self._first = False

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ewm_studio.driving.controls import Controls, KeyMap
-from ewm_studio.driving.decisions import Decisions
+from ewm_studio.driving.decisions import Decisions, OnDecision
 from ewm_studio.driving.recorder import DriveRecorder
 from ewm_studio.driving.schemes import scheme_of, speed_of, steps_per_second
 from ewm_studio.driving.snapshot import Driver, EpisodeKept, EpisodeTakenBack
@@ -22,9 +22,6 @@ from ewm_studio.settings import Experiment
 
 if TYPE_CHECKING:
     from ewm_studio.acting.copilot import Copilot
-
-# (prepared observation, action executed, whether it is an episode's first); once every `env.action_repeat` frames
-OnDecision = Callable[[np.ndarray, Any, bool], None]
 
 
 class Drive:
@@ -80,12 +77,12 @@ class Drive:
     # Who is on board
 
     def tell(self, on_decision: OnDecision | None) -> None:
-        """Have somebody told of every decision from now on, in the terms of `env.action_repeat`; None: nobody."""
+        """Have somebody told of every decision, its observation prepared, once every `env.action_repeat` frames."""
         self._for_listener = None
         if on_decision is not None:
             tell, prepare = on_decision, Preprocessor(self._env.observation_space, self._settings)
             self._for_listener = Decisions(
-                self._settings.action_repeat, lambda obs, action, first: tell(prepare(obs), action, first)
+                self._settings.action_repeat, lambda decision: tell(replace(decision, obs=prepare(decision.obs)))
             )
 
     def seat(self, copilot: Copilot | None) -> None:
@@ -101,7 +98,7 @@ class Drive:
         self.copilot = copilot
         self._for_copilot = None
         if copilot is not None:
-            self._for_copilot = Decisions(copilot.repeat, lambda _, action, __: copilot.remember(action))
+            self._for_copilot = Decisions(copilot.repeat, lambda decision: copilot.remember(decision.action))
 
     def take_over(self) -> None:
         """The person drives from the next step on."""
@@ -172,7 +169,7 @@ class Drive:
             obs, reward, terminated, truncated, _ = self._env.step(action)
         self.over = bool(terminated or truncated)
         for group in self._decisions:
-            group.frame(self._obs, action, self.over)
+            group.frame(self._obs, action, float(reward), bool(terminated), bool(truncated))
         if self.recorder is not None:
             self.recorder.step(action, float(reward), obs, manual=self.driver == "person")
         self._obs, self.action = obs, action

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     # Imported by the session's thread: environments take their time, and whoever starts a session must not wait.
     from ewm_studio.acting.copilot import Copilot
     from ewm_studio.driving.controls import KeyMap, Scheme
-    from ewm_studio.driving.drive import Drive, OnDecision
+    from ewm_studio.driving.decisions import OnDecision
+    from ewm_studio.driving.drive import Drive
     from ewm_studio.driving.gamepad import Gamepad
 
 Told = EpisodeKept | EpisodeTakenBack | UserError  # an error is a wish that was refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.random_policy import RandomPolicy
 from ewm_studio.data.experience import Episode, Experience
 from ewm_studio.data.frames import FrameStore
@@ -17,6 +19,7 @@ from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import Recording, load_experience
 from ewm_studio.envs.probe import Spaces
 from ewm_studio.envs.spaces import describe, space_from_json, space_to_json
+from ewm_studio.envs.simulator import Simulator, Step
 from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Event, JobControl, Message
@@ -28,6 +31,7 @@ from ewm_studio.workspace import Workspace
 
 MIB = 2**20
 ENCODE_BATCH = 512  # frames encoded at once
+RANDOM_SALT = 0xC0FFEE  # keeps random actions apart from other draws of the same seed
 PROGRESS_SECONDS = 0.1  # least time between two progress events
 
 
@@ -117,19 +121,14 @@ def collect_random(
 
     One seed always gives the same experience, also when a run is resumed.
     """
-    envs = make_vector(experiment.env.as_played(), experiment.run.seed)
-    try:
-        rng = np.random.default_rng(np.random.SeedSequence([experiment.run.seed, 0xC0FFEE]))
-        policy = RandomPolicy(envs.action_space, envs.num_envs, rng)
-        experience = Experience(store)
-        meter, ended, steps = Meter("collect", goal, "frames"), None, 0
-        experience.begin(envs.reset())
-        while experience.frame_count < goal and not control.stop_requested:
-            action = policy.act(ended)
-            step = envs.step(action)
+    rng = np.random.default_rng(np.random.SeedSequence([experiment.run.seed, RANDOM_SALT]))
+    gathered = _Gathered(store)
+    with contextlib.closing(make_vector(experiment.env.as_played(), experiment.run.seed)) as envs:
+        meter, steps, experience = Meter("collect", goal, "frames"), 0, gathered.experience
+        policy = RandomPolicy(envs.action_space, rng)
+        enough = lambda: experience.frame_count >= goal or control.stop_requested  # noqa: E731
+        for step in play_episodes(envs, policy, listeners=[gathered], stopped=enough):
             steps += envs.num_envs
-            experience.add(action, step.reward, step.terminated, step.truncated, step.obs, step.final_obs)
-            ended = step.terminated | step.truncated
             for episode in step.episodes:
                 yield EpisodeFinished(steps, episode.reward, episode.length, episode.seed)
             if steps // envs.num_envs % 16 == 0:
@@ -137,8 +136,19 @@ def collect_random(
         experience.finish()
         yield meter.at(min(experience.frame_count, goal))
         return experience
-    finally:
-        envs.close()
+
+
+class _Gathered(Listener):
+    """Puts every step into an experience."""
+
+    def __init__(self, store: FrameStore) -> None:
+        self.experience = Experience(store)
+
+    def begin(self, simulator: Simulator, obs: np.ndarray) -> None:
+        self.experience.begin(obs)
+
+    def step(self, belief: np.ndarray, action: np.ndarray, step: Step) -> None:
+        self.experience.add(action, step.reward, step.terminated, step.truncated, step.obs, step.final_obs)
 
 
 def read_recordings(

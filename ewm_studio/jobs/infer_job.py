@@ -51,7 +51,7 @@ def infer(
         "infer",
         "",
         "",
-        f"{agent.world_model.summary()} on {experiment.env.id}, {'greedy' if settings.greedy else 'sampled'}",
+        f"{agent.model.summary()} on {experiment.env.id}, {'greedy' if settings.greedy else 'sampled'}",
     )
     yield from (Message(line, "warning") for line in env_notes(experiment.env))
     meter, scores, laps = Meter("infer", settings.episodes, "episodes"), list[EpisodeScore](), list[bool | None]()
@@ -143,16 +143,14 @@ def evaluation_writer(experiment: Experiment, agent: Agent, workspace: Workspace
 
     def put_model(target: Path) -> None:
         if start.patch_load_path:  # in no file yet
-            spaces = Spaces(agent.preprocessor.raw_space, agent.preprocessor.space, agent.world_model.action_space)
-            save_model(
-                target, agent.world_model.state_dict(), model_metadata(agent.world_model, experiment, spaces, {})
-            )
+            spaces = Spaces(agent.preprocessor.raw_space, agent.preprocessor.space, agent.model.action_space)
+            save_model(target, agent.model.state_dict(), model_metadata(agent.model, experiment, spaces, {}))
         elif workspace.run_of(source):
             link_model(source, target)
         else:  # whoever owns the file may change it in place
             copy_model(source, target)
 
-    return EvaluationWriter(workspace.replays_folder_of(source), name, agent.world_model.summary(), put_model)
+    return EvaluationWriter(workspace.replays_folder_of(source), name, agent.model.summary(), put_model)
 
 
 def spread(rewards: list[float]) -> dict[str, float | None]:

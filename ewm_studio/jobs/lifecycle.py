@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,12 +18,12 @@ from ewm_studio.errors import UserError
 from ewm_studio.events import Event, Finished, Message, RunStarted
 from ewm_studio.jobs.failures import explained
 from ewm_studio.jobs.setup import build_model, save_path_of
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import load_weights
 from ewm_studio.models.device import choose_device, set_threads
 from ewm_studio.models.registry import broken_components
-from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
-from ewm_studio.training.randomness import seed_everything
+from ewm_studio.training.randomness import Randomness
 from ewm_studio.workspace import Run, Workspace
 from ewm_studio.workspace.models import load_model, save_model
 from ewm_studio.workspace.tree import load_tree
@@ -38,8 +37,8 @@ class Start:
     experiment: Experiment  # `auto` decided, every part named in full, versions noted
     spaces: Spaces
     device: torch.device
-    model: WorldModel  # on the device
-    rng: np.random.Generator
+    model: AgentModel  # on the device
+    randomness: Randomness  # draws on the device
     previous: Run | None  # the run that is resumed
     save_path: Path | None
     notes: list[Message]  # for the log
@@ -64,10 +63,11 @@ def prepare(experiment: Experiment, workspace: Workspace, resume: str | None) ->
         count, sentence = choose_batch_size(experiment.env)
         experiment = experiment.with_values(("env.batch_size", count))
         notes.append(Message(sentence))
-    rng = seed_everything(experiment.run.seed)
-    model, experiment = build_model(experiment, spaces, workspace)
+    randomness = Randomness(experiment.run.seed)
+    model, experiment = build_model(experiment, spaces, workspace, randomness.torch)
+    randomness.move_to(device)
     experiment = experiment.model_copy(update={"versions": versions()})
-    return Start(experiment, spaces, device, model.to(device), rng, previous, save_path, notes)
+    return Start(experiment, spaces, device, model.to(device), randomness, previous, save_path, notes)
 
 
 class Job(Protocol):
@@ -136,7 +136,7 @@ def _open_run(kind: str, start: Start, workspace: Workspace) -> Iterator[Run]:
         raise
 
 
-def restore_latest(run: Run, model: WorldModel, take_up: Callable[[dict[str, Any]], None]) -> Path:
+def restore_latest(run: Run, model: AgentModel, take_up: Callable[[dict[str, Any]], None]) -> Path:
     """Load a run's latest checkpoint: the weights into `model`, the trainer's state into `take_up`; gives its path.
 
     Raises:

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
+from ewm_studio.driving.decisions import Decision
+
 MOST_WAITING = 256  # decisions; pictures of 64 pixels a side are 3 MB then
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decision:
-    """One decision: what was observed, prepared, and the action executed from there on."""
-
-    obs: np.ndarray  # (C, H, W) uint8 or (D,) float32
-    action: np.ndarray  # the environment's
-    is_first: bool  # it does not follow the decision before: an episode starts, or some between were dropped
 
 
 class LiveFeed:
@@ -34,9 +26,9 @@ class LiveFeed:
         self._filled = threading.Condition()
         self.dropped = 0  # decisions so far
 
-    def on_decision(self, obs: np.ndarray, action: Any, is_first: bool) -> None:
-        """Take in a decision as it is made; both arrays are copied."""
-        self.put(Decision(np.array(obs), np.array(action), is_first))
+    def on_decision(self, decision: Decision) -> None:
+        """Take in a decision, its observation prepared, once it is over; both arrays are copied."""
+        self.put(replace(decision, obs=np.array(decision.obs), action=np.array(decision.action)))
 
     def put(self, decision: Decision) -> None:
         """Take in a decision; returns at once."""

@@ -23,12 +23,12 @@ from ewm_studio.jobs.live_feed import Decision, LiveFeed
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.jobs.setup import model_metadata
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.base import Tag
 from ewm_studio.models.pictures import reconstructions, to_pictures
-from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.training.optimize import Averages, trainers_of
-from ewm_studio.training.randomness import random_state
+from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.sequences import to_sequence_batch
 from ewm_studio.workspace import Run, Workspace
 
@@ -47,14 +47,14 @@ def live(
     """Train vision and memory on the decisions that come through `feed`, until asked to stop; then save them as a run.
 
     The run is one of pretraining, and is made when the first decisions are there. Pictures of the latest decision come
-    every `SHOW_SECONDS`: `original`, `reconstruction`, and `prediction`, the frame that memory expects next. What an
-    action earns is not known when it is decided, so that memory's reward is not trained.
+    every `SHOW_SECONDS`: `original`, `reconstruction`, and `prediction`, the frame that memory expects next.
+    Rewards and ends train memory as far as they are known.
 
     Raises:
         UserError: bad input. JobError: a loss that is not finite, or a full disk.
     """
     start = prepare(_beside_a_driver(experiment), workspace, None)
-    job = LiveJob(start.experiment, start.spaces, start.model, start.rng)
+    job = LiveJob(start.experiment, start.spaces, start.model, start.randomness)
     first: list[Decision] = []
     while len(first) < LEAST and not control.stop_requested:
         first += feed.take(WAIT_SECONDS)
@@ -82,6 +82,8 @@ class Driven:
     def __init__(self, store: FrameStore, most: int = 1_000_000) -> None:
         self._store = store
         self._actions: list[np.ndarray] = []
+        self._rewards = np.full(most, np.nan, np.float32)  # NaN where it is not known
+        self._terminated = np.zeros(most, bool)
         self._is_first = np.zeros(most, bool)
         self.most = most  # decisions; what comes after them is only shown
 
@@ -94,7 +96,10 @@ class Driven:
         if not decisions:
             return
         count = len(self)
-        self._is_first[count : count + len(decisions)] = [decision.is_first for decision in decisions]
+        new = slice(count, count + len(decisions))
+        self._is_first[new] = [decision.is_first for decision in decisions]
+        self._rewards[new] = [np.nan if decision.reward is None else decision.reward for decision in decisions]
+        self._terminated[new] = [decision.terminated for decision in decisions]
         self._store.append(np.stack([decision.obs for decision in decisions]))
         self._actions += [decision.action for decision in decisions]
 
@@ -119,20 +124,21 @@ class Driven:
         return Stretch(
             frames=np.arange(at.size).reshape(at.shape),
             action=np.stack([self._actions[i] for i in here.ravel()]).reshape(*here.shape, *self._actions[0].shape),
-            reward=np.zeros(here.shape, np.float32),
-            terminated=np.zeros(here.shape, bool),
+            reward=np.nan_to_num(self._rewards[here]),
+            terminated=self._terminated[here],
             is_first=self._is_first[here],
             valid=~self._is_first[at[1:]],
             mask=np.ones(here.shape, bool),
+            known=~np.isnan(self._rewards[here]),
         )
 
 
 class LiveJob:
     """The state of one run of learning while driving."""
 
-    def __init__(self, experiment: Experiment, spaces: Spaces, model: WorldModel, rng: np.random.Generator) -> None:
-        self.experiment, self.spaces, self.model, self.rng = experiment, spaces, model.eval(), rng
-        self.trainers = trainers_of(model, experiment)
+    def __init__(self, experiment: Experiment, spaces: Spaces, model: AgentModel, randomness: Randomness) -> None:
+        self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
+        self.trainers = trainers_of(model, experiment, randomness.torch)
         self.stopped_by = "stop"
         self.losses: dict[str, float] = {}
         self.frames_seen = self.updates = self._count = 0
@@ -189,19 +195,20 @@ class LiveJob:
         """One step of vision, and every second time one of memory, whose steps look at many more frames."""
         settings, model = self.experiment.world_model, self.model
         if "vision" in self.trainers:
-            frames = self._to_device(driven.frames(self.rng, settings.vision_batch_size))
+            frames = self._to_device(driven.frames(self.randomness.numpy, settings.vision_batch_size))
             model.vision.train()
-            log.add(self.trainers["vision"].step(model.vision.loss(frames)))
+            losses = model.losses(obs=frames, generator=self.randomness.torch)
+            log.add(self.trainers["vision"].step(losses["vision"]))
             model.vision.eval()
             self.frames_seen += len(frames)
         if "memory" in self.trainers and (self.updates % 2 or "vision" not in self.trainers):
-            obs, stretch = driven.stretches(self.rng, settings.memory_batch_size)
+            obs, stretch = driven.stretches(self.randomness.numpy, settings.memory_batch_size)
             with torch.no_grad():
                 latents = model.vision.encode(self._to_device(obs))
             batch = to_sequence_batch(stretch, latents, model.action_encoding)
             model.memory.train()
-            losses = model.memory.loss(batch, model.memory.initial_state(batch.z.shape[1]))
-            log.add(self.trainers["memory"].step(losses))
+            losses = model.losses(sequences=batch, generator=self.randomness.torch)
+            log.add(self.trainers["memory"].step(losses["memory"]))
             model.memory.eval()
             self.frames_seen += int(batch.mask.sum()) if "vision" not in self.trainers else 0
         self.updates += 1
@@ -245,7 +252,7 @@ class LiveJob:
 
     def _save(self, run: Run, driven: Driven) -> CheckpointSaved:
         self._saved, self._count = time.monotonic(), len(driven)
-        state = {"frames_seen": self.frames_seen, "random": random_state(self.rng)}
+        state = {"frames_seen": self.frames_seen, "random": self.randomness.state()}
         tensors, metadata = self.model_file()
         keep = self.experiment.run.keep_checkpoints
         path, best = run.save_checkpoint(self.frames_seen, tensors, metadata, state, None, keep=keep)

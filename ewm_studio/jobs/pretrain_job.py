@@ -32,12 +32,13 @@ from ewm_studio.jobs.lifecycle import conduct, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.jobs.setup import model_metadata
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.base import Losses, SequenceBatch
 from ewm_studio.models.pictures import reconstructions
-from ewm_studio.models.world_model import WorldModel
+from ewm_studio.models.randomness import drawing_from, make_generator
 from ewm_studio.settings import Experiment
 from ewm_studio.training.optimize import Averages, trainers_of
-from ewm_studio.training.randomness import random_state, restore_random_state
+from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.sequences import to_sequence_batch
 from ewm_studio.workspace import Run, Workspace
 
@@ -64,7 +65,7 @@ def pretrain(
     recordings = recordings_to_pretrain_on(experiment, workspace)
     start = prepare(experiment, workspace, resume)
     check_spaces(recordings, start.spaces)
-    job = PretrainJob(start.experiment, start.spaces, start.model, start.rng)
+    job = PretrainJob(start.experiment, start.spaces, start.model, start.randomness)
     yield from conduct("pretrain", start, workspace, job, lambda run: _gather_and_train(run, job, recordings, control))
 
 
@@ -100,17 +101,18 @@ class _Stage(Generic[B]):
 class PretrainJob:
     """State of a pretraining run between two epochs; all of it is saved, so that a resumed run is the same run."""
 
-    def __init__(self, experiment: Experiment, spaces: Spaces, model: WorldModel, rng: np.random.Generator) -> None:
-        self.experiment, self.spaces, self.model, self.rng = experiment, spaces, model.eval(), rng
-        self.trainers = trainers_of(model, experiment)
+    def __init__(self, experiment: Experiment, spaces: Spaces, model: AgentModel, randomness: Randomness) -> None:
+        self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
+        self.trainers = trainers_of(model, experiment, randomness.torch)
         # The baseline that shows what training was worth: the same memory with fresh weights of its own.
-        with torch.random.fork_rng(devices=[]):
+        with drawing_from(make_generator(experiment.run.seed)):
             part = model.parts["memory"]
             fresh: Any = part.cls
             self.untrained = fresh(part.settings, model.vision.latent_dim, model.action_encoding.dim).to(model.device)
         self.epochs_done = dict.fromkeys(self.trainers, 0)
         self.best = dict.fromkeys(self.trainers, float("inf"))  # held-out loss
         self.best_epoch = dict.fromkeys(self.trainers, 0)
+        self.best_weights: dict[str, dict[str, Tensor]] = {}  # of the epoch with the least held-out loss, on the CPU
         self.frames_seen = 0
         self._pass = _Pass()
         self.seconds_before, self._began = 0.0, time.monotonic()
@@ -181,7 +183,7 @@ class PretrainJob:
     def _stages(
         self, run: Run, sink: RunLog, experience: Experience, control: JobControl
     ) -> Generator[Event, None, None]:
-        model, settings = self.model, self.experiment.pretrain
+        model, settings, generator = self.model, self.experiment.pretrain, self.randomness.torch
         skip = self.spaces.settling_frames if settings.skip_start == "auto" else settings.skip_start
         experience = experience.without_starts(-(-skip // self.experiment.env.action_repeat))
         train, held_out = experience.split(settings.held_out, np.random.default_rng(self.experiment.run.seed))
@@ -191,8 +193,8 @@ class PretrainJob:
                 train.frame_count,
                 lambda: self._frames(train),
                 len,
-                model.vision.loss,
-                lambda: vision_figures(model.vision, self._some_frames(held_out)),
+                lambda frames: model.losses(obs=frames, generator=generator)["vision"],
+                lambda: vision_figures(model.vision, self._some_frames(held_out), generator),
             )
             yield from self._train(stage, run, sink, held_out, control)
         if "memory" in self.trainers and not control.stop_requested:
@@ -202,9 +204,9 @@ class PretrainJob:
             stage_ = _Stage[SequenceBatch](
                 "memory",
                 train.step_count,
-                lambda: self._sequences(train, latents, self.rng),
+                lambda: self._sequences(train, latents, self.randomness.numpy),
                 lambda batch: int(batch.mask.sum()),
-                lambda batch: model.memory.loss(batch, model.memory.initial_state(batch.z.shape[1])),
+                lambda batch: model.losses(sequences=batch, generator=generator)["memory"],
                 lambda: memory_figures(
                     model.memory, self.untrained, self._sequences(held_out, latents, np.random.default_rng(0))
                 ),
@@ -241,6 +243,18 @@ class PretrainJob:
                 yield self._pictures(sink, held_out)
             if self.epochs % self.experiment.run.save_freq == 0:
                 yield self._save(run)
+        if not control.stop_requested:
+            yield from self._take_best(name)
+
+    def _take_best(self, name: str) -> Iterator[Event]:
+        """Put back the weights of the epoch with the least held-out loss, where that is not the last one."""
+        weights = self.best_weights.pop(name, None)
+        if weights is not None and self.best_epoch[name] < self.epochs_done[name]:
+            self.trainers[name].component.load_state_dict(weights)
+            self._saved_at = (-1, -1)
+            yield Message(
+                f"{name} is kept as it was after epoch {self.best_epoch[name]}, the best on what was held out"
+            )
 
     def _pass_over(
         self, stage: _Stage[B], meter: Meter, log: Averages, sink: RunLog, held_out: Experience, control: JobControl
@@ -248,8 +262,8 @@ class PretrainJob:
         """One pass over the training part, or the rest of one that was stopped; ends early when asked to stop."""
         trainer, done = self.trainers[stage.name], self._pass
         if done.batches:
-            self.rng.bit_generator.state = done.random  # draws the same order again
-        done.random = dict(self.rng.bit_generator.state)
+            self.randomness.numpy.bit_generator.state = done.random  # draws the same order again
+        done.random = dict(self.randomness.numpy.bit_generator.state)
         for batch in itertools.islice(stage.batches(), done.batches, None):
             log.add(trainer.step(stage.loss(batch)))
             count = stage.count(batch)
@@ -276,6 +290,8 @@ class PretrainJob:
             )
         if loss < self.best[name]:
             self.best[name], self.best_epoch[name] = loss, self.epochs_done[name]
+            weights = self.trainers[name].component.state_dict()
+            self.best_weights[name] = {key: value.detach().cpu().clone() for key, value in weights.items()}
 
     def _to_device(self, frames: np.ndarray) -> Tensor:
         return torch.from_numpy(frames).to(self.model.device)
@@ -283,7 +299,7 @@ class PretrainJob:
     def _frames(self, experience: Experience) -> Iterator[Tensor]:
         """One pass over the frames in random order."""
         size = self.experiment.world_model.vision_batch_size
-        for frames in experience.frame_batches(self.rng, size):
+        for frames in experience.frame_batches(self.randomness.numpy, size):
             yield self._to_device(frames)
 
     def _some_frames(self, experience: Experience) -> Iterator[Tensor]:
@@ -331,12 +347,13 @@ class PretrainJob:
             "epochs_done": self.epochs_done,
             "best": self.best,
             "best_epoch": self.best_epoch,
+            "best_weights": self.best_weights,
             "frames_seen": self.frames_seen,
             "seconds": self.seconds,
             "pass": asdict(self._pass),
             "gathered": self._counts["frames"],
             "optimizers": {name: trainer.state_dict() for name, trainer in self.trainers.items()},
-            "random": random_state(self.rng),
+            "random": self.randomness.state(),
         }
 
     def restore(self, run: Run) -> None:
@@ -351,12 +368,13 @@ class PretrainJob:
     def _take_up(self, state: dict[str, Any]) -> None:
         """Undo `state`."""
         self.epochs_done, self.best, self.best_epoch = state["epochs_done"], state["best"], state["best_epoch"]
+        self.best_weights = state.get("best_weights", {})  # 0.1.0 kept the last weights
         self.frames_seen, self.seconds_before = state["frames_seen"], state["seconds"]
         self._pass = _Pass(**state["pass"])
         self._gathered_before = state.get("gathered")  # states of earlier versions do not say
         for name, trainer in self.trainers.items():
             trainer.load_state_dict(state["optimizers"][name])
-        restore_random_state(state["random"], self.rng)
+        self.randomness.restore(state["random"])
 
     def result(self, run: Run) -> dict[str, Any]:
         """What `--json` prints."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
-import gymnasium as gym
-import numpy as np
-import torch
-
-from ewm_studio.acting.agent import Agent, AgentState
+from ewm_studio.acting.episode import Listener, play_episodes
+from ewm_studio.acting.policy import ControllerPolicy, Policy
 from ewm_studio.acting.random_policy import RandomPolicy
 from ewm_studio.data.recordings import RecordingWriter
-from ewm_studio.envs.factory import env_notes, make_env
-from ewm_studio.envs.failures import environment_at_work
+from ewm_studio.envs.factory import env_notes, make_prepared_env
+from ewm_studio.envs.probe import spaces_of
+from ewm_studio.envs.simulator import Simulator, Step
+from ewm_studio.envs.single import SingleEnv
 from ewm_studio.envs.spaces import space_to_json
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Event, Finished, JobControl, Message, RunStarted
@@ -22,10 +22,10 @@ from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import agent_for, spread
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.settings import Experiment
-from ewm_studio.training.randomness import seed_everything
+from ewm_studio.training.randomness import Randomness
 from ewm_studio.workspace import Workspace
 
-Decide = Callable[[Any, bool], np.ndarray]  # (raw observation, whether it is an episode's first) -> action
+FRAMES_A_NEWS = 256  # between two words about the progress
 
 
 @explains_failures
@@ -44,17 +44,14 @@ def record(
     settings = experiment.env
     if "," in (experiment.pretrain.recording or ""):
         raise UserError(f"--recording {experiment.pretrain.recording}: a recording is written under one name")
-    rng = seed_everything(experiment.run.seed)
+    randomness = Randomness(experiment.run.seed)
     agent = agent_for(experiment, workspace) if experiment.start.load_path else None
-    env = make_env(
-        settings.id,
-        pixels=settings.pixels,
-        fast=settings.fast,
-        render_mode=settings.render_mode,
-        max_episode_steps=settings.max_episode_steps,
-    )
-    try:
-        decide = model_policy(agent, experiment.infer.greedy) if agent else random_policy(env.action_space, rng)
+    policy: Policy = RandomPolicy(spaces_of(settings).action, randomness.numpy)
+    if agent is not None:
+        policy = ControllerPolicy(agent.model.controller, experiment.infer.greedy)
+        randomness.move_to(agent.model.device)
+    env = make_prepared_env(settings)
+    with contextlib.closing(SingleEnv(env, settings, seeds=experiment.run.seed)) as simulator:
         source = "model" if agent else "random"
         name = experiment.pretrain.recording or time.strftime(f"%Y-%m-%d-%H%M%S-{source}")
         writer = RecordingWriter(
@@ -65,71 +62,94 @@ def record(
                 "source": source,
                 "seed": experiment.run.seed,
                 "action_repeat": settings.action_repeat,
-                "observation_space": space_to_json(env.observation_space),
+                "observation_space": space_to_json(env.preprocessor.raw_space),
                 "action_space": space_to_json(env.action_space),
             },
         )
         yield RunStarted("record", name, str(writer.folder), f"{settings.id} by {source} policy")
         yield from (Message(line, "warning") for line in env_notes(settings))
-        yield from _episodes(env, decide, writer, experiment, control)
-    finally:
-        env.close()
+        recorder = EpisodeRecorder(writer, experiment.pretrain.frames)
+        steps = play_episodes(
+            simulator,
+            policy,
+            agent.model if agent else None,
+            [recorder],
+            generator=randomness.torch,
+            stopped=lambda: control.stop_requested or recorder.full,
+        )
+        yield from _record(steps, recorder)
 
 
-def _episodes(
-    env: gym.Env, decide: Decide, writer: RecordingWriter, experiment: Experiment, control: JobControl
-) -> Generator[Event, None, None]:
-    goal, repeat = experiment.pretrain.frames, experiment.env.action_repeat
-    meter, frames, rewards, number = Meter("record", goal, "frames"), 0, list[float](), 0
-    began = time.monotonic()
-    while frames < goal and not control.stop_requested:
-        with environment_at_work(experiment.env.id):
-            obs, _ = env.reset(seed=experiment.run.seed + number)
-        writer.begin(obs)
-        total, length, over, action = 0.0, 0, False, None
-        while not over and frames < goal and not control.stop_requested:
-            if length % repeat == 0:
-                action = decide(obs, length == 0)
-            with environment_at_work(experiment.env.id):
-                obs, reward, terminated, truncated, _ = env.step(action)
-            writer.step(action, float(reward), obs, manual=False)
-            total, length, frames = total + float(reward), length + 1, frames + 1
-            over = terminated or truncated
-            if frames % 256 == 0:
-                yield meter.at(frames)
-        if length == 0:
-            writer.discard()
-            break
-        writer.end(terminated=over and terminated, truncated=not (over and terminated))
-        rewards.append(total)
-        yield EpisodeFinished(frames, total, length, experiment.run.seed + number)
-        number += 1
-    stopped_by = "stop" if frames < goal else "frames"
-    yield Message(f"{frames:,} frames in {len(rewards)} episodes written to {writer.folder}")
-    result = {"recording": str(writer.folder), "frames": frames, "episodes": len(rewards), **spread(rewards)}
+def _record(steps: Iterator[Step], recorder: EpisodeRecorder) -> Generator[Event, None, None]:
+    meter, began, said = Meter("record", recorder.goal, "frames"), time.monotonic(), 0
+    for _ in steps:
+        yield from recorder.take_events()
+        if recorder.frames - said >= FRAMES_A_NEWS:
+            said = recorder.frames
+            yield meter.at(said)
+    recorder.cut()
+    yield from recorder.take_events()
+    frames, rewards, folder = recorder.frames, recorder.rewards, recorder.writer.folder
+    stopped_by = "frames" if recorder.full else "stop"
+    yield Message(f"{frames:,} frames in {len(rewards)} episodes written to {folder}")
+    result = {"recording": str(folder), "frames": frames, "episodes": len(rewards), **spread(rewards)}
     yield Finished(stopped_by, {**result, "seconds": time.monotonic() - began, "stopped_by": stopped_by})
 
 
-def random_policy(space: gym.Space, rng: np.random.Generator) -> Decide:
-    """Decisions of the random policy for one environment."""
-    policy = RandomPolicy(space, 1, rng)
+class EpisodeRecorder(Listener):
+    """Writes every frame of one environment as it is before preparation, until there are enough.
 
-    def decide(_: Any, first: bool) -> np.ndarray:
-        return policy.act(np.array([first]))[0]
+    Attributes:
+        frames: written so far.
+        rewards: of the episodes written so far.
+    """
 
-    return decide
+    def __init__(self, writer: RecordingWriter, goal: int) -> None:
+        self.writer, self.goal = writer, goal
+        self.frames, self.rewards = 0, list[float]()
+        self._total, self._length, self._seed, self._events = 0.0, 0, 0, list[Event]()
 
+    @property
+    def full(self) -> bool:
+        """Whether there are enough frames."""
+        return self.frames >= self.goal
 
-def model_policy(agent: Agent, greedy: bool) -> Decide:
-    """Decisions of a model for one environment."""
-    state: AgentState = agent.initial_state()
+    def begin(self, simulator: Simulator, obs: Any) -> None:
+        """From now on, every frame."""
+        assert isinstance(simulator, SingleEnv)
+        self._simulator = simulator
+        simulator.on_frame = self._on_frame
+        self._begin()
 
-    def decide(obs: Any, first: bool) -> np.ndarray:
-        nonlocal state
-        if first:
-            state = agent.initial_state()
-        prepared = torch.from_numpy(np.array(agent.preprocessor(obs))[None]).to(agent.world_model.device)
-        action, state = agent.act_prepared(prepared, state, greedy)
-        return action[0]
+    def step(self, belief: Any, action: Any, step: Step) -> None:
+        """Write an episode that ended, unless there were enough frames before its end."""
+        for episode in step.episodes:
+            cut = self._length < episode.length
+            self._end(episode.terminated and not cut, episode.seed)
+            self._begin()
 
-    return decide
+    def cut(self) -> None:
+        """Write the episode that is going on, if there is anything of it."""
+        if self._length:
+            self._end(terminated=False, seed=self._simulator.seed)
+        self.writer.discard()
+
+    def take_events(self) -> list[Event]:
+        """What is to be told since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def _on_frame(self, action: Any, reward: float, over: bool) -> None:
+        if self.full:
+            return
+        self.writer.step(action, reward, self._simulator.raw(), manual=False)
+        self._total, self._length, self.frames = self._total + reward, self._length + 1, self.frames + 1
+
+    def _begin(self) -> None:
+        self._total, self._length = 0.0, 0
+        self.writer.begin(self._simulator.raw())
+
+    def _end(self, terminated: bool, seed: int) -> None:
+        self.writer.end(terminated=terminated, truncated=not terminated)
+        self.rewards.append(self._total)
+        self._events.append(EpisodeFinished(self.frames, self._total, self._length, seed))

@@ -6,20 +6,27 @@ import os
 from pathlib import Path
 from typing import Any
 
+from torch import Generator
+
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.probe import Spaces
 from ewm_studio.envs.spaces import describe, space_to_json
 from ewm_studio.errors import UserError
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import choose_parts, from_description, patch
-from ewm_studio.models.world_model import WorldModel
+from ewm_studio.models.randomness import drawing_from
 from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment, StartSettings
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
 from ewm_studio.workspace.versions import versions
 
 
-def build_model(experiment: Experiment, spaces: Spaces, workspace: Workspace) -> tuple[WorldModel, Experiment]:
+def build_model(
+    experiment: Experiment, spaces: Spaces, workspace: Workspace, generator: Generator
+) -> tuple[AgentModel, Experiment]:
     """The model a run starts with: fresh, loaded, or patched; and the experiment that names its parts in full.
+
+    The weights of a fresh one are drawn from `generator`.
 
     Raises:
         UserError: parts do not fit, or a file is damaged, of another kind or of other spaces.
@@ -29,7 +36,8 @@ def build_model(experiment: Experiment, spaces: Spaces, workspace: Workspace) ->
         model = load_for(start.load_path, spaces, experiment.env, workspace, dropout)
     else:
         parts = choose_parts(experiment, spaces.observation, spaces.action)
-        model = WorldModel(parts, spaces.observation, spaces.action)
+        with drawing_from(generator):
+            model = AgentModel(parts, spaces.observation, spaces.action)
     patch_from(start, model, workspace, dropout)
     chosen: dict[str, ComponentChoice] = {
         kind: ComponentChoice(name=part.name, **part.settings.model_dump(mode="json"))
@@ -38,7 +46,7 @@ def build_model(experiment: Experiment, spaces: Spaces, workspace: Workspace) ->
     return model, experiment.model_copy(update=chosen)
 
 
-def patch_from(start: StartSettings, model: WorldModel, workspace: Workspace, dropout: float | None = None) -> None:
+def patch_from(start: StartSettings, model: AgentModel, workspace: Workspace, dropout: float | None = None) -> None:
     """Replace the parts of `model` that `start.patch` names by those of the second model, where one is given.
 
     Raises:
@@ -54,7 +62,7 @@ def patch_from(start: StartSettings, model: WorldModel, workspace: Workspace, dr
 
 def load_for(
     path: str, spaces: Spaces, env: EnvSettings, workspace: Workspace, dropout: float | None = None
-) -> WorldModel:
+) -> AgentModel:
     """A saved model for an environment with these spaces.
 
     Raises:
@@ -76,7 +84,7 @@ def load_for(
 
 
 def model_metadata(
-    model: WorldModel, experiment: Experiment, spaces: Spaces, counters: dict[str, Any]
+    model: AgentModel, experiment: Experiment, spaces: Spaces, counters: dict[str, Any]
 ) -> dict[str, Any]:
     """What a model file says about itself, so that it loads alone."""
     description = model.describe()

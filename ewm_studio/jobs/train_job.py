@@ -15,7 +15,7 @@ from torch import Tensor
 from ewm_studio.acting.collector import LocalCollector, Rollout
 from ewm_studio.data.recordings import Recording
 from ewm_studio.envs.probe import Spaces
-from ewm_studio.envs.vector.base import VectorEnvs
+from ewm_studio.envs.simulator import Simulator
 from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl
 from ewm_studio.jobs.collect import check_spaces, find_recordings
@@ -25,16 +25,13 @@ from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.jobs.setup import model_metadata
 from ewm_studio.jobs.warm_up import WarmUp
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.pictures import reconstructions
-from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
-from ewm_studio.training.adam import Adam
 from ewm_studio.training.cloning import Cloning
-from ewm_studio.training.gae import compute_gae
 from ewm_studio.training.optimize import Averages
-from ewm_studio.training.ppo import PPOBatch, ppo_update, scheduled
-from ewm_studio.training.randomness import random_state, restore_random_state
-from ewm_studio.training.reward_scaler import RewardScaler
+from ewm_studio.training.ppo import PPO
+from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.world_model_trainer import WorldModelTrainer
 from ewm_studio.workspace import Run, Workspace
 
@@ -62,7 +59,7 @@ def train(
     start = prepare(experiment, workspace, resume)
     check_spaces(recordings, start.spaces)
     with contextlib.closing(make_vector(start.experiment.env, start.experiment.run.seed)) as envs:
-        job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.rng, recordings)
+        job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.randomness, recordings)
         yield from conduct("train", start, workspace, job, lambda run: job.run(run, control))
 
 
@@ -73,21 +70,21 @@ class TrainingJob:
         self,
         experiment: Experiment,
         spaces: Spaces,
-        model: WorldModel,
-        envs: VectorEnvs,
-        rng: np.random.Generator,
+        model: AgentModel,
+        envs: Simulator,
+        randomness: Randomness,
         recordings: Sequence[Recording] = (),
     ) -> None:
-        self.experiment, self.spaces, self.model, self.rng = experiment, spaces, model.eval(), rng
-        ppo = experiment.ppo
-        self.optimizer = Adam(model.controller, ppo.lr, eps=1e-5)
-        self.world_model = WorldModelTrainer(model, experiment.world_model)
+        self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
+        ppo, generator = experiment.ppo, randomness.torch
+        self.learner = PPO(model.controller, ppo, envs.num_envs, generator)
+        self.world_model = WorldModelTrainer(model, experiment.world_model, generator)
         self.trains_world_model = experiment.world_model.train and not self.world_model.idle
-        self.collector = LocalCollector(envs, model, self.trains_world_model and self.world_model.vision.trainable)
+        keeps_obs = self.trains_world_model and self.world_model.vision.trainable
+        self.collector = LocalCollector(envs, model, keeps_obs, generator)
         self.envs = envs
-        self.scaler = RewardScaler(envs.num_envs, ppo.gamma) if ppo.scale_reward else None
-        cloning = Cloning(model.controller, ppo, self.scaler)
-        self.warm_up = WarmUp(experiment, spaces, self.world_model, cloning, recordings)
+        cloning = Cloning(model.controller, ppo, self.learner.scaler, generator)
+        self.warm_up = WarmUp(experiment, spaces, model, self.world_model, cloning, recordings)
         self.env_steps = self.episodes = self.epochs = 0
         self.seconds_before = 0.0  # spent by earlier parts of a resumed run
         self.recent: deque[float] = deque(maxlen=LAST)
@@ -146,9 +143,9 @@ class TrainingJob:
         settings, log = self.experiment.run, Averages()
         meter = Meter("train", self.experiment.train.total_steps, "steps", self.env_steps)
         while not (stop := self._reason_to_stop(control)):
-            rollout = self.collector.collect(self._rollout_steps())
+            rollout, values = self._update()
             yield from self._note_episodes(run, rollout)
-            log.add(self._update(rollout))
+            log.add(values)
             self.epochs += 1
             self._note_best()
             yield meter.at(self.env_steps)
@@ -192,42 +189,24 @@ class TrainingJob:
             yield EpisodeFinished(step, episode.reward, episode.length, episode.seed)
         self.env_steps += rollout.buffer.reward.numel()
 
-    def _update(self, rollout: Rollout) -> dict[str, float]:
-        """One PPO update on the cached latents and hidden states, then the world model on the same experience."""
-        settings, buffer = self.experiment.ppo, rollout.buffer
-        ended = buffer.terminated | buffer.truncated
-        reward = self.scaler(buffer.reward, ended) if self.scaler else buffer.reward
-        advantage, returns = compute_gae(
-            reward,
-            buffer.value,
-            rollout.last_value,
-            buffer.terminated,
-            buffer.truncated,
-            buffer.final_value,
-            settings.gamma,
-            settings.gae_lambda,
-        )
-        batch = PPOBatch(
-            *(
-                t.flatten(0, 1)
-                for t in (buffer.z, buffer.h, buffer.raw, buffer.log_prob, buffer.value, advantage, returns)
-            )
-        )
-        self.model.controller.train()
-        left = self._share_left(buffer.reward.numel())
-        values = ppo_update(self.model.controller, self.optimizer, batch, scheduled(settings, left))
-        self.model.controller.eval()
-        self.model.controller.observe(batch.z, batch.h)
+    def _update(self) -> tuple[Rollout, dict[str, float]]:
+        """One update of the controller, then the world model on the same experience."""
+        left = self._share_left()
+        self.learner.steps = self._rollout_steps()
+        values = self.learner.update(self.collector, left)
+        rollout = self.learner.rollout
+        assert rollout is not None
         if self.trains_world_model:
-            values |= self.world_model.train_on(buffer, rollout.next_obs, rollout.start, left)
+            assert rollout.next_obs is not None
+            values |= self.world_model.train_on(rollout.buffer, rollout.next_obs, rollout.start, left)
             self.collector.refresh(rollout)
-        return values
+        return rollout, values
 
-    def _share_left(self, steps: int) -> float:
-        """How much of the run was to come, 1 to 0, before the `steps` just taken."""
+    def _share_left(self) -> float:
+        """How much of the run is to come, 1 to 0."""
         settings, ends = self.experiment.train, [0.0]
         if settings.total_steps is not None:
-            ends.append((self.env_steps - steps) / settings.total_steps)
+            ends.append(self.env_steps / settings.total_steps)
         if settings.epochs is not None:
             ends.append(self.epochs / settings.epochs)
         return 1.0 - min(max(ends), 1.0)
@@ -257,6 +236,7 @@ class TrainingJob:
         if len(self.spaces.observation.shape) != 3 or now - self._pictures_at < PICTURE_SECONDS:
             return None
         self._pictures_at = now
+        assert rollout.next_obs is not None
         return reconstructions(self.model.vision, rollout.next_obs[:PICTURES])
 
     def _counters(self) -> dict[str, int]:
@@ -293,13 +273,12 @@ class TrainingJob:
             "seconds": self.seconds,
             "recent": list(self.recent),
             "recent_lengths": list(self.recent_lengths),
-            "optimizer": self.optimizer.state_dict(),
+            **self.learner.state(),
             "world_model": self.world_model.state_dict(),
             "frames": self.world_model.frames.added if self.world_model.frames else 0,
             "warm_up": self.warm_up.state(),
-            "scaler": self.scaler.state() if self.scaler else None,
             "collector": self.collector.state(),
-            "random": random_state(self.rng),
+            "random": self.randomness.state(),
         }
 
     def restore(self, run: Run) -> None:
@@ -317,15 +296,13 @@ class TrainingJob:
         self.best_mean, self.seconds_before = state["best_mean"], state["seconds"]
         self.recent.extend(state["recent"])
         self.recent_lengths.extend(state["recent_lengths"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.learner.restore(state)
         self.world_model.load_state_dict(state["world_model"])
         self.warm_up.restore(state["warm_up"])
         if self.world_model.frames is not None:
             self.world_model.frames.load(folder / FRAMES, state["frames"])
-        if self.scaler and state["scaler"]:
-            self.scaler.restore(state["scaler"])
         self.collector.restore(state["collector"])
-        restore_random_state(state["random"], self.rng)
+        self.randomness.restore(state["random"])
 
     def result(self, run: Run) -> dict[str, Any]:
         """What `--json` prints."""

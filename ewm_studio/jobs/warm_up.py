@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from ewm_studio.data.experience import Episode, Experience
-from ewm_studio.data.frame_buffer import RecentFrames
+from ewm_studio.data.frame_buffer import FrameBuffer, motion_levels
 from ewm_studio.data.frames import FrameStore
-from ewm_studio.data.motion import motion_levels
 from ewm_studio.data.recordings import Recording
 from ewm_studio.envs.probe import Spaces
 from ewm_studio.events import EpisodeFinished, Event, Images, JobControl, Message
 from ewm_studio.jobs.collect import collect_random, encode_all, frame_store, read_recordings
 from ewm_studio.jobs.meter import Meter
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.base import SequenceBatch
 from ewm_studio.models.pictures import reconstructions
 from ewm_studio.settings import Experiment
@@ -54,11 +54,13 @@ class WarmUp:
         self,
         experiment: Experiment,
         spaces: Spaces,
+        model: AgentModel,
         trainer: WorldModelTrainer,
         cloning: Cloning,
         recordings: Sequence[Recording],
     ) -> None:
-        self.experiment, self.spaces, self.trainer, self.cloning = experiment, spaces, trainer, cloning
+        self.experiment, self.spaces, self.model = experiment, spaces, model
+        self.trainer, self.cloning = trainer, cloning
         self.recordings = recordings
         settings, trains = experiment.warm_up, experiment.world_model.train
         wanted = {
@@ -104,14 +106,14 @@ class WarmUp:
 
     def state(self) -> dict[str, Any]:
         """Where it stands, for an exact resume."""
-        cloning = self.cloning.state_dict() if "clone" in self.left else None
+        cloning = self.cloning.state() if "clone" in self.left else None
         return {"left": list(self.left), "done": dict(self.done), "cloning": cloning}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Undo `state`."""
         self.left, self.done = state["left"], state["done"]
         if state["cloning"] is not None:
-            self.cloning.load_state_dict(state["cloning"])
+            self.cloning.restore(state["cloning"])
 
     def _gather(
         self, store: FrameStore, control: JobControl
@@ -165,7 +167,7 @@ class WarmUp:
             if control.stop_requested:
                 model.memory.eval()
                 return
-            losses.add(trainer.step(model.memory.loss(batch, model.memory.initial_state(batch.z.shape[1]))))
+            losses.add(trainer.step(model.losses(sequences=batch, generator=self.trainer.generator)["memory"]))
             self.done["memory"] += 1
             yield meter.at(steps)
         model.memory.eval()
@@ -181,13 +183,13 @@ class WarmUp:
 
     def _clone(self, recorded: list[Episode], latents: Tensor, control: JobControl) -> Generator[Event, None, None]:
         """The controller on what the recorded driver did."""
-        shown = demonstration(self.trainer.model, recorded, latents, self.experiment.ppo.gamma)
+        shown = demonstration(self.model, recorded, latents, self.experiment.ppo.gamma)
         updates = self.experiment.warm_up.clone_epochs * -(-len(shown.z) // self.experiment.ppo.batch_size)
         meter, losses = Meter("clone", updates, "minibatches", self.done["clone"]), Averages()
         if not self.done["clone"]:
             self.cloning.begin(shown)
         while self.done["clone"] < updates and not control.stop_requested:
-            losses.add(self.cloning.step(shown))
+            losses.add(self.cloning.update(shown))
             self.done["clone"] += 1
             yield meter.at(self.done["clone"])
         if self.done["clone"] >= updates:
@@ -198,7 +200,7 @@ class WarmUp:
             )
 
 
-def _fill(frames: RecentFrames, experience: Experience, seed: int, with_levels: bool) -> None:
+def _fill(frames: FrameBuffer, experience: Experience, seed: int, with_levels: bool) -> None:
     """Put frames into the ring in random order, so that the agent's replace the episodes evenly."""
     store = experience.store
     levels = torch.zeros(len(store), dtype=torch.uint8)

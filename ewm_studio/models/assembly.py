@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from ewm_studio.envs.spaces import space_from_json
 from ewm_studio.errors import UserError
+from ewm_studio.models.agent_model import AgentModel
+from ewm_studio.models.randomness import drawing_from, make_generator
 from ewm_studio.models.registry import KINDS, Kind, Part, choose
-from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment
 
 LETTERS: dict[str, Kind] = {"v": "vision", "m": "memory", "c": "controller"}
@@ -40,7 +41,7 @@ def _with_dropout(part: Part, dropout: float | None) -> Part:
 
 def from_description(
     tensors: dict[str, Tensor], metadata: dict[str, Any], source: str, dropout: float | None = None
-) -> tuple[WorldModel, EnvSettings]:
+) -> tuple[AgentModel, EnvSettings]:
     """The world model that a model file describes, with its weights, and the environment it was made for.
 
     Args:
@@ -70,7 +71,8 @@ def from_description(
         }
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
-    model = WorldModel(parts, observation_space, action_space)
+    with drawing_from(make_generator(0)):  # only to be written over
+        model = AgentModel(parts, observation_space, action_space)
     load_weights(model, tensors, source)
     return model, env
 
@@ -95,7 +97,7 @@ def load_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> 
     module.load_state_dict(tensors)
 
 
-def patch(model: WorldModel, donor: WorldModel, letters: str, source: str) -> list[Kind]:
+def patch(model: AgentModel, donor: AgentModel, letters: str, source: str) -> list[Kind]:
     """Replace parts of `model` (any of the letters v, m, c) by those of `donor`; returns the kinds replaced.
 
     Raises:

@@ -11,14 +11,13 @@ gives h_{t+1}, from which `predict` predicts z_{t+1}, the reward and the end. h_
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeVar
 
 import gymnasium as gym
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from ewm_studio.errors import UserError
 from ewm_studio.settings import ComponentSettings
@@ -36,7 +35,6 @@ class Tag(StrEnum):
     PREDICTS = "predicts"  # memory: `predict` is there
     DISCRETE = "discrete"  # controller: Discrete, MultiDiscrete and MultiBinary actions
     CONTINUOUS = "continuous"  # controller: Box actions
-    STOCHASTIC = "stochastic"  # draws random numbers
 
 
 S = TypeVar("S", bound=ComponentSettings)
@@ -53,7 +51,7 @@ class Component(nn.Module, ABC, Generic[S]):
         super().__init__()
         self.settings = settings
 
-    def after_update(self) -> None:
+    def after_update(self, generator: Generator | None = None) -> None:
         """Called after each optimiser step on this component's loss: moving averages, revived codes."""
 
 
@@ -79,8 +77,8 @@ class VisionModel(Component[S]):
         raise TypeError(f"{type(self).__name__} does not reconstruct")
 
     @abstractmethod
-    def loss(self, obs: Tensor) -> Losses:
-        """Named scalar losses on observations (B, ...); empty where there is nothing to train."""
+    def loss(self, obs: Tensor, generator: Generator | None = None) -> Losses:
+        """Named scalar losses on observations (B, ...), drawing from `generator`; empty where nothing is trained."""
 
     def diagnostics(self, obs: Tensor) -> dict[str, Any]:
         """What the vision viewer shows beyond pictures: numpy arrays by name; no gradients, no state changes."""
@@ -103,6 +101,7 @@ class SequenceBatch:
     is_first: Tensor  # (T, B) bool
     valid: Tensor  # (T, B) bool: z[t + 1] is the successor
     mask: Tensor  # (T, B) bool: step t is real, not padding
+    known: Tensor | None = None  # (T, B) bool: what step t earned and whether it ended the episode is known; None: all
 
 
 class Prediction(ABC):
@@ -117,12 +116,23 @@ class Prediction(ABC):
         """Expected next latent (..., Z)."""
 
     @abstractmethod
-    def sample(self, temperature: float = 1.0) -> Tensor:
+    def sample(self, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
         """A next latent (..., Z) drawn at this temperature."""
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density (...) of a next latent (..., Z)."""
+
+
+@dataclass
+class Imagined:
+    """One imagined step of B episodes."""
+
+    z: Tensor  # (B, Z) the next latent
+    h: Tensor  # (B, H) that includes this step
+    state: State  # the memory's next state
+    reward: Tensor  # (B,) expected
+    end: Tensor  # (B,) probability that the episode terminated with it
 
 
 class MemoryModel(Component[S]):
@@ -150,11 +160,13 @@ class MemoryModel(Component[S]):
         return tensor.device if tensor is not None else torch.device("cpu")
 
     @abstractmethod
-    def step(self, z: Tensor, action: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, z: Tensor, action: Tensor, state: State, generator: Generator | None = None) -> tuple[Tensor, State]:
         """One step: z (B, Z), action (B, A), state -> h (B, H) that includes this step, and the new state."""
 
     @abstractmethod
-    def sequence(self, z: Tensor, action: Tensor, is_first: Tensor, state: State) -> tuple[Tensor, State]:
+    def sequence(
+        self, z: Tensor, action: Tensor, is_first: Tensor, state: State, generator: Generator | None = None
+    ) -> tuple[Tensor, State]:
         """Many steps: z (T, B, Z), action (T, B, A), is_first (T, B) bool -> h (T, B, H) and the last state.
 
         Exactly what `step` gives one by one with the state reset wherever `is_first` is true; h[t] is the
@@ -173,8 +185,25 @@ class MemoryModel(Component[S]):
         """What follows, from h (..., H). Only with `Tag.PREDICTS`."""
         raise TypeError(f"{type(self).__name__} does not predict")
 
+    def imagine(
+        self, z: Tensor, action: Tensor, state: State, temperature: float = 1.0, generator: Generator | None = None
+    ) -> Imagined:
+        """What would follow (z (B, Z), action (B, A)) in `state`. Only with `Tag.PREDICTS`.
+
+        Args:
+            z: latents.
+            action: encoded actions.
+            state: the memory's.
+            temperature: of the draw of the next latent; 0 takes the likeliest.
+            generator: draws it.
+        """
+        h, state = self.step(z, action, state, generator)
+        predicted = self.predict(h)
+        following = predicted.sample(temperature, generator)
+        return Imagined(following, h, state, predicted.reward, predicted.end_logit.sigmoid())
+
     @abstractmethod
-    def loss(self, batch: SequenceBatch, state: State) -> Losses:
+    def loss(self, batch: SequenceBatch, state: State, generator: Generator | None = None) -> Losses:
         """Named scalar losses, through the whole sequence from `state`; empty where nothing is trained."""
 
 
@@ -186,7 +215,7 @@ class ActionDistribution(ABC):
     """
 
     @abstractmethod
-    def sample(self) -> Tensor:
+    def sample(self, generator: Generator | None = None) -> Tensor:
         """Raw actions (B, R), one draw each."""
 
     @abstractmethod
@@ -248,13 +277,8 @@ class Controller(Component[S]):
         and learning from them the policy must be the same, or the first ratio is not 1.
         """
 
-    def act(self, z: Tensor, h: Tensor, greedy: bool = False) -> Act:
+    def act(self, z: Tensor, h: Tensor, greedy: bool = False, generator: Generator | None = None) -> Act:
         """Pick actions: the likeliest ones when greedy, otherwise one draw each."""
         policy = self.distribution(z, h)
-        raw = policy.mode() if greedy else policy.sample()
+        raw = policy.mode() if greedy else policy.sample(generator)
         return Act(raw, policy.to_env(raw), policy.log_prob(raw))
-
-
-def total(losses: Mapping[str, Tensor]) -> Tensor:
-    """The loss that is minimised."""
-    return losses["total"]

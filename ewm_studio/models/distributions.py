@@ -2,8 +2,7 @@
 
 `torch.distributions` checks and broadcasts for several times longer than the arithmetic takes, and a policy is
 asked at every step of every environment. Shapes: B samples, D dimensions of a Box, K parts of a discrete action,
-N choices of a part, R raw action size (K or D). Draws come from PyTorch's global generator
-and carry no gradient.
+N choices of a part, R raw action size (K or D). Draws carry no gradient.
 
 Distributions are made from network outputs by the heads in `heads.py`, which also turn raw actions into the
 environment's (`to_env`).
@@ -16,10 +15,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from ewm_studio.models.base import ActionDistribution
+from ewm_studio.models.randomness import normal_like, uniform_like
 
 ToEnv = Callable[[Tensor], Tensor]
 
@@ -52,10 +52,10 @@ class MultiCategorical(_Raw):
         super().__init__(to_env)
         self.log_probs = logits.log_softmax(-1)
 
-    def sample(self) -> Tensor:
+    def sample(self, generator: Generator | None = None) -> Tensor:
         """Indices (B, K), by the Gumbel-max trick: a third of the time of `torch.multinomial`."""
         # In this form a uniform draw of exactly 0 gives -inf noise and is never chosen, so no guard is needed.
-        noise = torch.rand_like(self.log_probs).log_().neg_().log_()
+        noise = uniform_like(self.log_probs, generator).log_().neg_().log_()
         return (self.log_probs - noise).argmax(-1)
 
     def mode(self) -> Tensor:
@@ -79,9 +79,9 @@ class MultiBernoulli(_Raw):
         super().__init__(to_env)
         self.logits = logits
 
-    def sample(self) -> Tensor:
+    def sample(self, generator: Generator | None = None) -> Tensor:
         """Zeros and ones (B, K)."""
-        return (torch.rand_like(self.logits) < self.logits.sigmoid()).to(self.logits.dtype)
+        return (uniform_like(self.logits, generator) < self.logits.sigmoid()).to(self.logits.dtype)
 
     def mode(self) -> Tensor:
         """The likelier of 0 and 1, (B, K)."""
@@ -105,10 +105,10 @@ class DiagonalGaussian(_Raw):
         self.mean = mean
         self.log_std = log_std
 
-    def sample(self) -> Tensor:
+    def sample(self, generator: Generator | None = None) -> Tensor:
         """One draw (B, D)."""
         mean = self.mean.detach()
-        return torch.addcmul(mean, self.log_std.detach().exp(), torch.randn_like(mean))
+        return torch.addcmul(mean, self.log_std.detach().exp(), normal_like(mean, generator))
 
     def mode(self) -> Tensor:
         """The mean (B, D)."""
@@ -171,13 +171,13 @@ class Beta(_Raw):
         alpha, beta = (self.excess + 1).chunk(2, -1)
         return alpha, beta
 
-    def sample(self) -> Tensor:
+    def sample(self, generator: Generator | None = None) -> Tensor:
         """One draw (B, D) as the ratio of two Gamma draws."""
         concentration = self.excess.detach() + 1
         if concentration.device.type == "mps":  # has no Gamma sampler
-            gamma = torch._standard_gamma(concentration.cpu()).to(concentration.device)
+            gamma = torch._standard_gamma(concentration.cpu(), generator=None).to(concentration.device)
         else:
-            gamma = torch._standard_gamma(concentration)
+            gamma = torch._standard_gamma(concentration, generator=generator)
         first, second = gamma.chunk(2, -1)
         return (first / (first + second)).clamp(_BETA_EDGE, 1 - _BETA_EDGE)
 

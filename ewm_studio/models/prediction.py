@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ewm_studio.models.base import Losses, MemoryModel, Prediction, SequenceBatch, State, Tag
+from ewm_studio.models.randomness import dropout, normal_like
 from ewm_studio.settings import ComponentSettings, setting
 
 CLAMP = 10.0  # normalized latents beyond this many deviations are cut off
@@ -93,7 +94,7 @@ class ResidualPrediction(Prediction):
         """Expected residual (..., Z), in units of `scale`."""
 
     @abstractmethod
-    def residual_sample(self, temperature: float) -> Tensor:
+    def residual_sample(self, temperature: float, generator: Generator | None) -> Tensor:
         """A residual (..., Z) drawn at this temperature, in units of `scale`."""
 
     @abstractmethod
@@ -105,7 +106,7 @@ class ResidualPrediction(Prediction):
         """Expected next latent (..., Z)."""
         return self.base + self.scale * self.residual_mean
 
-    def sample(self, temperature: float = 1.0) -> Tensor:
+    def sample(self, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
         """A next latent (..., Z); temperature 0 gives the likeliest, 1 the model's own spread.
 
         Raises:
@@ -113,7 +114,7 @@ class ResidualPrediction(Prediction):
         """
         if temperature < 0:
             raise ValueError(f"temperature must be at least 0 (found {temperature})")
-        return self.base + self.scale * self.residual_sample(temperature)
+        return self.base + self.scale * self.residual_sample(temperature, generator)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density (...) of a next latent (..., Z), in nats."""
@@ -132,9 +133,9 @@ class GaussianPrediction(ResidualPrediction):
         """Expected residual (..., Z)."""
         return self.mu
 
-    def residual_sample(self, temperature: float) -> Tensor:
+    def residual_sample(self, temperature: float, generator: Generator | None) -> Tensor:
         """A residual (..., Z); the deviation is scaled by the root of the temperature."""
-        return self.mu + self.log_std.exp() * math.sqrt(temperature) * torch.randn_like(self.mu)
+        return self.mu + self.log_std.exp() * math.sqrt(temperature) * normal_like(self.mu, generator)
 
     def nll(self, residual: Tensor) -> Tensor:
         """Gaussian negative log-density (..., Z)."""
@@ -152,7 +153,7 @@ class PointPrediction(ResidualPrediction):
         """The predicted residual (..., Z)."""
         return self.mu
 
-    def residual_sample(self, temperature: float) -> Tensor:
+    def residual_sample(self, temperature: float, generator: Generator | None) -> Tensor:
         """The predicted residual (..., Z), at every temperature."""
         return self.mu
 
@@ -174,15 +175,15 @@ class MixturePrediction(ResidualPrediction):
         """Expected residual (..., Z)."""
         return (self.logits.softmax(-1) * self.mu).sum(-1)
 
-    def residual_sample(self, temperature: float) -> Tensor:
+    def residual_sample(self, temperature: float, generator: Generator | None) -> Tensor:
         """A residual (..., Z): mixture logits divided by the temperature, noise scaled by its root."""
         if temperature == 0:
             index = self.logits.argmax(-1, keepdim=True)
         else:
             weights = (self.logits / temperature).softmax(-1)
-            index = weights.flatten(0, -2).multinomial(1).view(*weights.shape[:-1], 1)
+            index = weights.flatten(0, -2).multinomial(1, generator=generator).view(*weights.shape[:-1], 1)
         mu, std = self.mu.gather(-1, index).squeeze(-1), self.log_std.gather(-1, index).squeeze(-1).exp()
-        return mu + std * math.sqrt(temperature) * torch.randn_like(mu)
+        return mu + std * math.sqrt(temperature) * normal_like(mu, generator)
 
     def nll(self, residual: Tensor) -> Tensor:
         """Negative log-density (..., Z) of the mixture."""
@@ -281,7 +282,7 @@ class PredictiveMemory(MemoryModel[PS]):
             self.residual_head(h), reward, self.end_head(h).squeeze(-1), base, self.residual_scale.scale
         )
 
-    def loss(self, batch: SequenceBatch, state: State) -> Losses:
+    def loss(self, batch: SequenceBatch, state: State, generator: Generator | None = None) -> Losses:
         """Losses through the whole stretch from `state`.
 
         Returns:
@@ -291,11 +292,12 @@ class PredictiveMemory(MemoryModel[PS]):
         """
         batch, state = _own(batch), {name: _plain(value) for name, value in state.items()}
         z, following, action, reward = _without_padding(batch)
+        known = batch.mask if batch.known is None else batch.mask & batch.known
         if self.training:
-            self._update_scales(z, following, reward, batch)
-        h, _ = self.sequence(z, action, batch.is_first, state)
+            self._update_scales(z, following, reward, batch, known)
+        h, _ = self.sequence(z, action, batch.is_first, state, generator)
         features, latent = h.split([self.features, self.latent_dim], dim=-1)
-        h = torch.cat([F.dropout(features, self.settings.dropout, self.training), latent], dim=-1)
+        h = torch.cat([dropout(features, self.settings.dropout, self.training, generator), latent], dim=-1)
         predicted = self.predict(h)
         # From the latents themselves, not from h: exact, and not cut off.
         nll = predicted.nll((following - z) / self.residual_scale.scale).mean(-1)
@@ -305,15 +307,15 @@ class PredictiveMemory(MemoryModel[PS]):
         )
         losses = {
             "prediction": _mean(nll, batch.valid),
-            "reward": _mean(0.5 * wrong_reward.square(), batch.mask),
-            "end": _mean(wrong_end, batch.mask),
+            "reward": _mean(0.5 * wrong_reward.square(), known),
+            "end": _mean(wrong_end, known),
         }
         return {"total": losses["prediction"] + losses["reward"] + losses["end"], **losses}
 
-    def _update_scales(self, z: Tensor, following: Tensor, reward: Tensor, batch: SequenceBatch) -> None:
+    def _update_scales(self, z: Tensor, following: Tensor, reward: Tensor, batch: SequenceBatch, known: Tensor) -> None:
         self.latent_scale.update(z[batch.mask])
         self.residual_scale.update((following - z)[batch.valid])
-        self.reward_scale.update(reward[batch.mask].unsqueeze(-1))
+        self.reward_scale.update(reward[known].unsqueeze(-1))
 
 
 def _plain(value: Tensor) -> Tensor:
@@ -322,7 +324,8 @@ def _plain(value: Tensor) -> Tensor:
 
 
 def _own(batch: SequenceBatch) -> SequenceBatch:
-    return SequenceBatch(**{name: _plain(value) for name, value in vars(batch).items()})
+    tensors: dict[str, Any] = {n: _plain(value) for n, value in vars(batch).items() if value is not None}
+    return SequenceBatch(**tensors)
 
 
 def _without_padding(batch: SequenceBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Adam (Kingma & Ba 2015) over PyTorch's functional form.
+"""Adam (Kingma & Ba 2015) over PyTorch's fused kernel, which takes no step where the gradients are not finite.
 
 `torch.optim.Adam` computes the same, but its first use imports the compiler (`torch._dynamo`), which nothing here needs
 and which takes longer than training CartPole's first thousands of steps.
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 
-class Adam:
+class FusedAdam:
     """Adam in its fused form for the trainable parameters of a module.
 
     Attributes:

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ewm_studio.data.experience import Episode
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.base import Controller
-from ewm_studio.models.world_model import WorldModel
+from ewm_studio.models.randomness import integers
 from ewm_studio.settings import PPOSettings
-from ewm_studio.training.adam import Adam
+from ewm_studio.training.adam import FusedAdam
 from ewm_studio.training.finite import check_finite
 from ewm_studio.training.optimize import as_floats
 from ewm_studio.training.reward_scaler import RewardScaler
@@ -32,7 +33,7 @@ class Demonstration:
 
 
 @torch.no_grad()
-def demonstration(model: WorldModel, episodes: Sequence[Episode], latents: Tensor, gamma: float) -> Demonstration:
+def demonstration(model: AgentModel, episodes: Sequence[Episode], latents: Tensor, gamma: float) -> Demonstration:
     """What `model` sees in recorded episodes.
 
     Args:
@@ -42,7 +43,7 @@ def demonstration(model: WorldModel, episodes: Sequence[Episode], latents: Tenso
         gamma: discount of the returns.
     """
     scaler, memory = RewardScaler(1, gamma), model.memory
-    z, h, raw, rewards = [], [], [], []
+    z, h, raw = [], [], []
     for episode in episodes:
         seen = latents[torch.from_numpy(episode.frames[:-1]).to(latents.device)]  # (T, Z)
         action = torch.from_numpy(episode.action).to(latents.device)
@@ -54,8 +55,10 @@ def demonstration(model: WorldModel, episodes: Sequence[Episode], latents: Tenso
         raw.append(model.controller.to_raw(action))
         ended = torch.zeros(len(episode), 1, dtype=torch.bool)
         ended[-1] = True
-        rewards.append(scaler(torch.from_numpy(episode.reward).unsqueeze(1), ended))
-    returns = np.concatenate([_discounted(reward[:, 0].numpy(), gamma) for reward in rewards])
+        scaler.take_in(torch.from_numpy(episode.reward).unsqueeze(1), ended)
+    # Scaled once all was seen: else the same reward would be worth less in every later episode.
+    rewards = [scaler.scale(torch.from_numpy(episode.reward)).numpy() for episode in episodes]
+    returns = np.concatenate([_discounted(reward, gamma) for reward in rewards])
     return Demonstration(
         torch.cat(z), torch.cat(h), torch.cat(raw), torch.from_numpy(returns).to(latents.device), scaler
     )
@@ -71,12 +74,25 @@ def _discounted(reward: np.ndarray, gamma: float) -> np.ndarray:
 
 
 class Cloning:
-    """Trains a controller on a demonstration: the likelihood of the recorded actions, and the value of the states."""
+    """A `Learner` from a demonstration: the likelihood of the recorded actions, and the value of the states."""
 
-    def __init__(self, controller: Controller, settings: PPOSettings, scaler: RewardScaler | None) -> None:
-        """`scaler` is that of the run, which takes over the demonstration's scale with it."""
-        self.controller, self.settings, self.scaler = controller, settings, scaler
-        self.optimizer = Adam(controller, settings.lr, eps=1e-5)
+    def __init__(
+        self,
+        controller: Controller,
+        settings: PPOSettings,
+        scaler: RewardScaler | None,
+        generator: Generator | None = None,
+    ) -> None:
+        """Clone into `controller`.
+
+        Args:
+            controller: copies the driver.
+            settings: sizes and rates.
+            scaler: that of the run, which takes over the demonstration's scale with it.
+            generator: draws the minibatches.
+        """
+        self.controller, self.settings, self.scaler, self.generator = controller, settings, scaler, generator
+        self.optimizer = FusedAdam(controller, settings.lr, eps=1e-5)
 
     def begin(self, shown: Demonstration) -> None:
         """Take in what the inputs and the rewards look like."""
@@ -84,13 +100,14 @@ class Cloning:
         if self.scaler is not None:
             self.scaler.adopt(shown.scaler)
 
-    def step(self, shown: Demonstration) -> dict[str, float]:
-        """One minibatch of `ppo.batch_size` draws; its losses.
+    def update(self, experience: Demonstration, left: float = 1.0) -> dict[str, float]:
+        """One minibatch of `ppo.batch_size` draws, whatever is `left` of the run; its losses.
 
         Raises:
             JobError: a loss is not finite.
         """
-        index = torch.randint(len(shown.z), (self.settings.batch_size,)).to(shown.z.device)
+        shown = experience
+        index = integers(len(shown.z), self.settings.batch_size, self.generator).to(shown.z.device)
         z, h = shown.z[index], shown.h[index]
         self.controller.train()
         policy_loss = -self.controller.distribution(z, h).log_prob(shown.raw[index]).mean()
@@ -102,16 +119,16 @@ class Cloning:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step(self.optimizer.clip(self.settings.max_grad_norm))
-        self.controller.after_update()
+        self.controller.after_update(self.generator)
         self.controller.eval()
         values = as_floats({name: figure.detach() for name, figure in figures.items()})
         check_finite(values)
         return values
 
-    def state_dict(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """The optimiser's state."""
         return self.optimizer.state_dict()
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Undo `state`."""
         self.optimizer.load_state_dict(state)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ewm_studio.errors import UserError
-from ewm_studio.models.base import Component, Losses, total
+from ewm_studio.models.base import Component, Losses
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment, WorldModelSettings
-from ewm_studio.training.adam import Adam
+from ewm_studio.training.adam import FusedAdam
 from ewm_studio.training.finite import check_finite
 
 DEFAULT_LR = 1e-3
@@ -20,13 +20,17 @@ DEFAULT_LR = 1e-3
 class ComponentTrainer:
     """Trains vision or memory by the component's own loss."""
 
-    def __init__(self, component: Component, name: str, settings: WorldModelSettings) -> None:
+    def __init__(
+        self, component: Component, name: str, settings: WorldModelSettings, generator: Generator | None = None
+    ) -> None:
+        """Train `component`, whose figures go under `name`; what its after-work draws comes from `generator`."""
+        self.generator = generator
         self.component = component
         self.name = name
         self.max_grad_norm = settings.max_grad_norm
         self.trainable = any(p.requires_grad for p in component.parameters())
         self.lr: float = settings.lr if settings.lr is not None else getattr(component.settings, "lr", DEFAULT_LR)
-        self.optimizer = Adam(component, self.lr) if self.trainable else None
+        self.optimizer = FusedAdam(component, self.lr) if self.trainable else None
 
     def slow_to(self, share: float) -> None:
         """Make the next steps with this share of the learning rate."""
@@ -42,14 +46,14 @@ class ComponentTrainer:
         figures = {f"{self.name}/{name}": value.detach() for name, value in losses.items()}
         if self.optimizer is not None:
             self.optimizer.zero_grad()
-            total(losses).backward()
+            losses["total"].backward()
             norm = self.optimizer.clip(self.max_grad_norm)
             self.optimizer.step(norm)
             figures[f"{self.name}/grad_norm"] = norm
         values = as_floats(figures)
         check_finite(values)
         if self.optimizer is not None:
-            self.component.after_update()
+            self.component.after_update(self.generator)
         return values
 
     def state_dict(self) -> dict[str, Any]:
@@ -62,7 +66,9 @@ class ComponentTrainer:
             self.optimizer.load_state_dict(state)
 
 
-def trainers_of(model: WorldModel, experiment: Experiment) -> dict[str, ComponentTrainer]:
+def trainers_of(
+    model: WorldModel, experiment: Experiment, generator: Generator | None = None
+) -> dict[str, ComponentTrainer]:
     """A trainer for each of vision and memory that `pretrain.vision` and `pretrain.memory` ask for and that can learn.
 
     With neither asked for, both are.
@@ -73,8 +79,8 @@ def trainers_of(model: WorldModel, experiment: Experiment) -> dict[str, Componen
     settings = experiment.pretrain
     both = not (settings.vision or settings.memory)
     trainers = {
-        "vision": ComponentTrainer(model.vision, "vision", experiment.world_model),
-        "memory": ComponentTrainer(model.memory, "memory", experiment.world_model),
+        "vision": ComponentTrainer(model.vision, "vision", experiment.world_model, generator),
+        "memory": ComponentTrainer(model.memory, "memory", experiment.world_model, generator),
     }
     chosen = {name: t for name, t in trainers.items() if t.trainable and (both or getattr(settings, name))}
     if not chosen:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
+from ewm_studio.acting.collector import Collector, Rollout
 from ewm_studio.models.base import Controller
+from ewm_studio.models.randomness import permutation
 from ewm_studio.settings import PPOSettings
-from ewm_studio.training.adam import Adam
+from ewm_studio.training.adam import FusedAdam
 from ewm_studio.training.finite import check_finite
+from ewm_studio.training.gae import compute_gae
+from ewm_studio.training.reward_scaler import RewardScaler
 
 KL_SLACK = 1.5  # an update ends early at this many times target_kl
 FIGURES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
@@ -42,7 +47,79 @@ def scheduled(settings: PPOSettings, left: float) -> PPOSettings:
     )
 
 
-def ppo_update(controller: Controller, optimizer: Adam, batch: PPOBatch, settings: PPOSettings) -> dict[str, float]:
+class PPO:
+    """A `Learner` of a controller from rollouts.
+
+    Attributes:
+        steps: of the next rollout, in every environment.
+        rollout: the last one.
+        scaler: of the rewards; None where they are not scaled.
+    """
+
+    def __init__(
+        self, controller: Controller, settings: PPOSettings, envs: int, generator: Generator | None = None
+    ) -> None:
+        """Teach `controller`.
+
+        Args:
+            controller: what learns.
+            settings: of the whole run.
+            envs: environments that a rollout is of.
+            generator: draws the minibatches.
+        """
+        self.controller, self.settings, self.generator = controller, settings, generator
+        self.optimizer = FusedAdam(controller, settings.lr, eps=1e-5)
+        self.scaler = RewardScaler(envs, settings.gamma) if settings.scale_reward else None
+        self.steps = settings.rollout_steps
+        self.rollout: Rollout | None = None
+
+    def update(self, experience: Collector, left: float) -> dict[str, float]:
+        """Act for a rollout and learn from it; see `Learner`."""
+        self.rollout = experience.collect(self.steps)
+        batch = self._batch(self.rollout)
+        self.controller.train()
+        values = ppo_update(self.controller, self.optimizer, batch, scheduled(self.settings, left), self.generator)
+        self.controller.eval()
+        self.controller.observe(batch.z, batch.h)
+        return values
+
+    def _batch(self, rollout: Rollout) -> PPOBatch:
+        buffer, settings = rollout.buffer, self.settings
+        reward = self.scaler(buffer.reward, buffer.ended) if self.scaler else buffer.reward
+        advantage, returns = compute_gae(
+            reward,
+            buffer.value,
+            rollout.last_value,
+            buffer.terminated,
+            buffer.truncated,
+            buffer.final_value,
+            settings.gamma,
+            settings.gae_lambda,
+        )
+        columns = (buffer.z, buffer.h, buffer.raw, buffer.log_prob, buffer.value, advantage, returns)
+        return PPOBatch(*(column.flatten(0, 1) for column in columns))
+
+    def state(self) -> dict[str, Any]:
+        """For an exact resume."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state() if self.scaler else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Undo `state`."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler and state["scaler"]:
+            self.scaler.restore(state["scaler"])
+
+
+def ppo_update(
+    controller: Controller,
+    optimizer: FusedAdam,
+    batch: PPOBatch,
+    settings: PPOSettings,
+    generator: Generator | None = None,
+) -> dict[str, float]:
     """Train the controller on one rollout, by settings `scheduled` for it; gives the figures people expect of PPO.
 
     The ratio of the very first minibatch is exactly 1, since log-probabilities are those of the stored draws under
@@ -59,7 +136,7 @@ def ppo_update(controller: Controller, optimizer: Adam, batch: PPOBatch, setting
     first_error, stopped = float("nan"), False
     for _ in range(settings.epochs):
         begin = len(rows)
-        for index in torch.randperm(samples).to(batch.z.device).tensor_split(minibatches):
+        for index in permutation(samples, generator).to(batch.z.device).tensor_split(minibatches):
             losses, ratio = ppo_losses(controller, batch, index, settings)
             if not rows:
                 first_error = float((ratio.detach() - 1).abs().max())
@@ -70,7 +147,7 @@ def ppo_update(controller: Controller, optimizer: Adam, batch: PPOBatch, setting
             losses["total"].backward()
             norm = optimizer.clip(settings.max_grad_norm)
             optimizer.step(norm)
-            controller.after_update()
+            controller.after_update(generator)
             figures = {**losses, "grad_norm": norm}
             rows.append(torch.stack([figures[name].detach() for name in FIGURES]))
         _check_rows(rows[begin:])

@@ -24,15 +24,23 @@ class RewardScaler:
         self.count, self.mean, self.m2 = 0.0, 0.0, 0.0
 
     def __call__(self, reward: Tensor, ended: Tensor) -> Tensor:
-        """Scaled rewards (T, B) for rewards (T, B) and episode ends (T, B)."""
+        """Take in rewards (T, B) and episode ends (T, B), and give the rewards scaled."""
+        self.take_in(reward, ended)
+        return self.scale(reward)
+
+    def scale(self, reward: Tensor) -> Tensor:
+        """Rewards (...) over the deviation of the returns taken in so far."""
+        deviation = math.sqrt(self.m2 / self.count + 1e-8)
+        return (reward / deviation).clamp(-self.CLIP, self.CLIP)
+
+    def take_in(self, reward: Tensor, ended: Tensor) -> None:
+        """See how far the returns of rewards (T, B) deviate, given where episodes end (T, B)."""
         seen = []
         for row, over in zip(reward.cpu().numpy(), ended.cpu().numpy(), strict=True):
             self.returns = self.returns * self.gamma + row
             seen.append(self.returns)
             self.returns = np.where(over, 0.0, self.returns)
         self._update(np.stack(seen))
-        deviation = math.sqrt(self.m2 / self.count + 1e-8)
-        return (reward / deviation).clamp(-self.CLIP, self.CLIP)
 
     def _update(self, values: np.ndarray) -> None:
         """Chan's parallel update of mean and variance."""

@@ -35,6 +35,7 @@ def to_sequence_batch(stretch: Stretch, latents: Tensor, encode_action: Callable
         is_first=tensor(stretch.is_first),
         valid=tensor(stretch.valid),
         mask=tensor(stretch.mask),
+        known=tensor(stretch.known) if stretch.known is not None else None,
     )
 
 
@@ -48,4 +49,5 @@ def stretch(batch: SequenceBatch, part: slice, index: Tensor) -> SequenceBatch:
         is_first=batch.is_first[part, index],
         valid=batch.valid[part, index],
         mask=batch.mask[part, index],
+        known=batch.known[part, index] if batch.known is not None else None,
     )

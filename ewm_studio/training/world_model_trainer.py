@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from ewm_studio.data.frame_buffer import RecentFrames
-from ewm_studio.data.motion import motion_levels
+from ewm_studio.data.frame_buffer import FrameBuffer, motion_levels
 from ewm_studio.data.rollout_buffer import RolloutBuffer
 from ewm_studio.models.base import SequenceBatch, State
+from ewm_studio.models.randomness import permutation
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import WorldModelSettings
 from ewm_studio.training.optimize import Averages, ComponentTrainer
@@ -26,12 +26,12 @@ class WorldModelTrainer:
         frames: the agent's last frames, where V trains on draws from them instead.
     """
 
-    def __init__(self, model: WorldModel, settings: WorldModelSettings) -> None:
-        self.model = model
-        self.settings = settings
-        self.vision = ComponentTrainer(model.vision, "vision", settings)
-        self.memory = ComponentTrainer(model.memory, "memory", settings)
-        self.frames: RecentFrames | None = None
+    def __init__(self, model: WorldModel, settings: WorldModelSettings, generator: Generator | None = None) -> None:
+        """Train `model`; everything drawn comes from `generator`."""
+        self.model, self.settings, self.generator = model, settings, generator
+        self.vision = ComponentTrainer(model.vision, "vision", settings, generator)
+        self.memory = ComponentTrainer(model.memory, "memory", settings, generator)
+        self.frames: FrameBuffer | None = None
         if settings.train and settings.frame_buffer and self.vision.trainable:
             self.frames = self.new_frames(settings.frame_buffer)
 
@@ -40,10 +40,10 @@ class WorldModelTrainer:
         """Whether neither component has anything to train."""
         return not (self.vision.trainable or self.memory.trainable)
 
-    def new_frames(self, capacity: int) -> RecentFrames:
+    def new_frames(self, capacity: int) -> FrameBuffer:
         """An empty ring for so many of the environment's frames."""
         space = self.model.observation_space
-        return RecentFrames(capacity, space.shape, torch.from_numpy(space.low).dtype)
+        return FrameBuffer(capacity, space.shape, torch.from_numpy(space.low).dtype)
 
     def train_on(self, rollout: RolloutBuffer, next_obs: Tensor, start: State, left: float) -> dict[str, float]:
         """Train by passes or, with `frames`, V by draws; a memory that is trained finds the latents computed anew.
@@ -86,30 +86,33 @@ class WorldModelTrainer:
         """Train vision for `world_model.epochs` passes over frames (N, ...)."""
         self.model.vision.train()
         for _ in range(self.settings.epochs):
-            order = torch.randperm(frames.shape[0])
+            order = permutation(frames.shape[0], self.generator).cpu()
             # Batches of nearly one size: one frame left over would have no statistics to train on.
             for index in order.tensor_split(-(-len(order) // self.settings.vision_batch_size)):
                 averages.add(self._vision_step(frames[index]))
         self.model.vision.eval()
 
-    def train_on_draws(self, frames: RecentFrames, updates: int, averages: Averages) -> None:
+    def train_on_draws(self, frames: FrameBuffer, updates: int, averages: Averages) -> None:
         """Train vision on that many minibatches drawn from `frames`."""
         self.model.vision.train()
         for _ in range(updates):
-            averages.add(self._vision_step(frames.sample(self.settings.vision_batch_size, self.settings.balance)))
+            drawn = frames.sample(self.settings.vision_batch_size, self.settings.balance, self.generator)
+            averages.add(self._vision_step(drawn))
         self.model.vision.eval()
 
     def _vision_step(self, frames: Tensor) -> dict[str, float]:
-        return self.vision.step(self.model.vision.loss(frames.to(self.model.device)))
+        losses = self.model.losses(obs=frames.to(self.model.device), generator=self.generator)
+        return self.vision.step(losses["vision"])
 
     def _train_memory(self, rollout: RolloutBuffer, next_z: Tensor, start: State, averages: Averages) -> None:
         memory, length = self.model.memory, self.settings.sequence_length
         z = torch.cat([rollout.z, next_z[None]])  # (T + 1, B, Z)
         action = self.model.action_encoding(rollout.action)
         steps, envs = rollout.reward.shape
-        ended = rollout.terminated | rollout.truncated
         ones = torch.ones(steps, envs, dtype=torch.bool, device=z.device)
-        whole = SequenceBatch(z, action, rollout.reward, rollout.terminated, rollout.is_first, ~ended, ones)
+        whole = SequenceBatch(
+            z, action, rollout.true_reward, rollout.truly_terminated, rollout.is_first, ~rollout.ended, ones
+        )
         for _ in range(self.settings.epochs):
             pieces: list[tuple[slice, State]] = []
             state = start
@@ -120,11 +123,14 @@ class WorldModelTrainer:
                     if part.stop < steps:
                         _, state = memory.sequence(z[part], action[part], rollout.is_first[part], state)
             memory.train()
-            for number in torch.randperm(len(pieces)).tolist():
+            for number in permutation(len(pieces), self.generator).tolist():
                 part, state = pieces[number]
-                for index in torch.randperm(envs).to(z.device).split(self.settings.memory_batch_size):
+                for index in permutation(envs, self.generator).to(z.device).split(self.settings.memory_batch_size):
                     rows = {name: value[index] for name, value in state.items()}
-                    averages.add(self.memory.step(memory.loss(stretch(whole, part, index), rows)))
+                    losses = self.model.losses(
+                        sequences=stretch(whole, part, index), state=rows, generator=self.generator
+                    )
+                    averages.add(self.memory.step(losses["memory"]))
             memory.eval()
 
     def state_dict(self) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from ewm_studio.events import EpisodeFinished, JobControl
 from ewm_studio.jobs import infer, train
 from ewm_studio.jobs.infer_job import spread
 from ewm_studio.jobs.setup import preprocessor_of
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import choose_parts
-from ewm_studio.models.world_model import WorldModel
 from ewm_studio.workspace import Workspace
 from tests.support.jobs import experiment, finish
 
@@ -30,7 +30,7 @@ def workspace(tmp_path):
 def fresh_agent(settings) -> Agent:
     spaces = spaces_of(settings.env)
     torch.manual_seed(0)
-    model = WorldModel(choose_parts(settings, spaces.observation, spaces.action), spaces.observation, spaces.action)
+    model = AgentModel(choose_parts(settings, spaces.observation, spaces.action), spaces.observation, spaces.action)
     return Agent(model, preprocessor_of(spaces, settings.env), settings.env, {})
 
 

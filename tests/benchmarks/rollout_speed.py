@@ -18,13 +18,13 @@ import torch
 from ewm_studio.acting.collector import LocalCollector
 from ewm_studio.envs.probe import spaces_of
 from ewm_studio.envs.vector.make import make_vector
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import choose_parts
-from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 
 
 @torch.inference_mode()
-def bare(envs: object, model: WorldModel, steps: int) -> float:
+def bare(envs: object, model: AgentModel, steps: int) -> float:
     """Seconds of the parts alone."""
     obs = envs.reset()
     memory, h = model.memory.initial_state(envs.num_envs), model.memory.initial_hidden(envs.num_envs)
@@ -54,7 +54,7 @@ def main() -> None:
         )
         spaces = spaces_of(experiment.env)
         parts = choose_parts(experiment, spaces.observation, spaces.action)
-        model = WorldModel(parts, spaces.observation, spaces.action).eval()
+        model = AgentModel(parts, spaces.observation, spaces.action).eval()
         envs = make_vector(experiment.env, 0)
         try:
             ratios, speeds = [], []

@@ -5,8 +5,7 @@ import itertools
 import pytest
 import torch
 
-from ewm_studio.data.frame_buffer import RecentFrames
-from ewm_studio.data.motion import motion_levels
+from ewm_studio.data.frame_buffer import FrameBuffer, motion_levels
 from ewm_studio.errors import UserError
 
 
@@ -15,8 +14,8 @@ def numbered(first: int, last: int) -> torch.Tensor:
     return torch.arange(first, last, dtype=torch.uint8).unsqueeze(1).expand(-1, 2)
 
 
-def ring(capacity: int = 5) -> RecentFrames:
-    return RecentFrames(capacity, (2,), torch.uint8)
+def ring(capacity: int = 5) -> FrameBuffer:
+    return FrameBuffer(capacity, (2,), torch.uint8)
 
 
 @pytest.mark.parametrize("cuts", [(0, 3, 7, 8), (0, 4, 8), (0, 8), (0, 5, 8), (0, 1, 2, 3, 4, 5, 6, 7, 8)])
@@ -38,7 +37,7 @@ def test_a_ring_that_is_not_full_gives_what_it_has():
 
 
 def test_an_even_draw_gives_every_level_the_same_share():
-    frames = RecentFrames(1000, (2,), torch.uint8)
+    frames = FrameBuffer(1000, (2,), torch.uint8)
     kinds = torch.tensor([0] * 900 + [3] * 90 + [7] * 10, dtype=torch.uint8)
     frames.add(kinds.unsqueeze(1).expand(-1, 2), kinds)
     drawn = frames.sample(6000, even=True)[:, 0]

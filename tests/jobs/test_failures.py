@@ -16,7 +16,7 @@ from ewm_studio.jobs import infer, pretrain, record, train
 from ewm_studio.models import registry
 from ewm_studio.models.memory.lstm import LSTMMemory
 from ewm_studio.settings.paths import COMPONENTS, SECTIONS, check_value
-from ewm_studio.training.adam import Adam
+from ewm_studio.training.adam import FusedAdam
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
 from tests.support.jobs import experiment, finish
@@ -180,7 +180,7 @@ def test_patience_waits_for_the_first_episode(workspace):
 def test_a_step_with_gradients_that_are_not_finite_changes_nothing():
     torch.manual_seed(0)
     module = torch.nn.Linear(3, 2)
-    optimizer = Adam(module, 0.1)
+    optimizer = FusedAdam(module, 0.1)
     for bad in (False, True, False):
         before = [p.detach().clone() for p in module.parameters()]
         moments = [m.clone() for m in (*optimizer._means, *optimizer._squares, *optimizer._steps)]

@@ -13,9 +13,9 @@ from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import EpisodeFinished, Finished, JobControl, Message, Metrics, Progress, RunStarted
 from ewm_studio.jobs import infer, pretrain, train
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import choose_parts
 from ewm_studio.models.registry import components
-from ewm_studio.models.world_model import WorldModel
 from ewm_studio.training.reward_scaler import RewardScaler
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
@@ -243,7 +243,7 @@ def test_pretraining_repeats_and_resumes(tmp_path):
 def collect(settings, steps):
     spaces = spaces_of(settings.env)
     torch.manual_seed(0)
-    model = WorldModel(choose_parts(settings, spaces.observation, spaces.action), spaces.observation, spaces.action)
+    model = AgentModel(choose_parts(settings, spaces.observation, spaces.action), spaces.observation, spaces.action)
     envs = make_vector(settings.env, 0)
     try:
         collector = LocalCollector(envs, model.eval(), keep_obs=True)

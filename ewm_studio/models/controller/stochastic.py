@@ -31,7 +31,7 @@ class StochasticController(ActorCritic[StochasticSettings]):
     """
 
     Settings = StochasticSettings
-    tags: ClassVar[frozenset[Tag]] = frozenset({Tag.DISCRETE, Tag.CONTINUOUS, Tag.STOCHASTIC})
+    tags: ClassVar[frozenset[Tag]] = frozenset({Tag.DISCRETE, Tag.CONTINUOUS})
     summary = "One hidden layer; the spread of the actions depends on the situation."
 
     def __init__(self, settings: StochasticSettings, latent_dim: int, hidden_dim: int, action_space: gym.Space) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ewm_studio.models.base import Losses, MemoryModel, SequenceBatch, State
 from ewm_studio.settings import ComponentSettings, setting
@@ -40,12 +40,14 @@ class History(MemoryModel[HistorySettings]):
         """Zeros."""
         return {"recent": self.none.repeat(batch, 1, 1)}
 
-    def step(self, z: Tensor, action: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, z: Tensor, action: Tensor, state: State, generator: Generator | None = None) -> tuple[Tensor, State]:
         """One step: z (B, Z), action (B, A) -> h (B, K * (Z + A)), and the new state."""
         recent = torch.cat([state["recent"][:, 1:], torch.cat([z, action], dim=-1).unsqueeze(1)], dim=1)
         return recent.flatten(1), {"recent": recent}
 
-    def sequence(self, z: Tensor, action: Tensor, is_first: Tensor, state: State) -> tuple[Tensor, State]:
+    def sequence(
+        self, z: Tensor, action: Tensor, is_first: Tensor, state: State, generator: Generator | None = None
+    ) -> tuple[Tensor, State]:
         """Many steps: z (T, B, Z), action (T, B, A), is_first (T, B) -> h (T, B, K * (Z + A)), last state."""
         steps = self.settings.steps
         every = torch.cat([state["recent"].transpose(0, 1), torch.cat([z, action], dim=-1)])  # (K + T, B, Z + A)
@@ -56,6 +58,6 @@ class History(MemoryModel[HistorySettings]):
         recent = torch.where(same.unsqueeze(-1), recent, 0.0)
         return recent.flatten(2), {"recent": recent[-1].clone()}
 
-    def loss(self, batch: SequenceBatch, state: State) -> Losses:
+    def loss(self, batch: SequenceBatch, state: State, generator: Generator | None = None) -> Losses:
         """Nothing to train."""
         return {}

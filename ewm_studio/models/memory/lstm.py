@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ewm_studio.models.base import State
@@ -40,14 +40,16 @@ class RecurrentMemory(PredictiveMemory[RS]):
         widths = {"h": self.features, "c": self.features, "previous": self.latent_dim, "seen": 1}
         return {name: torch.zeros(batch, width, device=self.device) for name, width in widths.items()}
 
-    def step(self, z: Tensor, action: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, z: Tensor, action: Tensor, state: State, generator: Generator | None = None) -> tuple[Tensor, State]:
         """One step: z (B, Z), action (B, A) -> h (B, H) = [LSTM output, normalized z], and the new state."""
         latent, inputs = self.observe(z, action, state["previous"], state["seen"])
         # The fused cell: `nn.LSTM` on one step costs two to four times as much.
         hidden, cell = torch._VF.lstm_cell(inputs, (state["h"], state["c"]), *self.lstm.all_weights[0])
         return torch.cat([hidden, latent], dim=-1), self._state(hidden, cell, z)
 
-    def sequence(self, z: Tensor, action: Tensor, is_first: Tensor, state: State) -> tuple[Tensor, State]:
+    def sequence(
+        self, z: Tensor, action: Tensor, is_first: Tensor, state: State, generator: Generator | None = None
+    ) -> tuple[Tensor, State]:
         """Many steps: z (T, B, Z), action (T, B, A), is_first (T, B) -> h (T, B, H) and the last state.
 
         Resets inside cost little: every stretch between two resets becomes a sequence of its own in one packed

@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ewm_studio.models.base import Tag
 from ewm_studio.models.memory.lstm import RecurrentMemory
 from ewm_studio.models.prediction import MixturePrediction, PredictiveSettings, bounded_log_std
 from ewm_studio.settings import setting
@@ -25,7 +24,6 @@ class MDNRNN(RecurrentMemory[MDNRNNSettings]):
     """M that predicts the next latent by a mixture of Gaussians for every dimension."""
 
     Settings = MDNRNNSettings
-    tags = frozenset({Tag.PREDICTS, Tag.STOCHASTIC})
     summary = "LSTM with a mixture density head, after World Models: predicts several futures."
 
     def __init__(self, settings: MDNRNNSettings, latent_dim: int, action_dim: int) -> None:

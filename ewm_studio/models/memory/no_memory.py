@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ewm_studio.models.base import Losses, MemoryModel, SequenceBatch, State
 from ewm_studio.settings import ComponentSettings
@@ -23,11 +23,13 @@ class NoMemory(MemoryModel[NoMemorySettings]):
         """An empty state."""
         return {}
 
-    def step(self, z: Tensor, action: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, z: Tensor, action: Tensor, state: State, generator: Generator | None = None) -> tuple[Tensor, State]:
         """An empty h (B, 0) and an empty state."""
         return z.new_zeros(z.shape[0], 0), {}
 
-    def sequence(self, z: Tensor, action: Tensor, is_first: Tensor, state: State) -> tuple[Tensor, State]:
+    def sequence(
+        self, z: Tensor, action: Tensor, is_first: Tensor, state: State, generator: Generator | None = None
+    ) -> tuple[Tensor, State]:
         """An empty h (T, B, 0) and an empty state."""
         return z.new_zeros(*z.shape[:2], 0), {}
 
@@ -35,6 +37,6 @@ class NoMemory(MemoryModel[NoMemorySettings]):
         """Nothing to reset."""
         return state
 
-    def loss(self, batch: SequenceBatch, state: State) -> Losses:
+    def loss(self, batch: SequenceBatch, state: State, generator: Generator | None = None) -> Losses:
         """Nothing to train."""
         return {}

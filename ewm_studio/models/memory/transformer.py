@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ewm_studio.errors import UserError
 from ewm_studio.models.base import State
 from ewm_studio.models.prediction import GaussianPrediction, PredictiveMemory, PredictiveSettings, bounded_log_std
+from ewm_studio.models.randomness import dropout
 from ewm_studio.settings import setting
 
 CHUNK = 256  # steps attended to at once; bounds the memory that long sequences need
@@ -45,16 +46,16 @@ class Block(nn.Module):
         slopes = 2.0 ** (1 - torch.arange(heads, dtype=torch.float32))
         self.age_bias = nn.Parameter(slopes[:, None] * torch.arange(-window, 1))  # (heads, W + 1), oldest first
 
-    def forward(self, x: Tensor, context: Tensor, bias: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, bias: Tensor, generator: Generator | None = None) -> Tensor:
         """Queries x (B, T, D) over context (B, S, D), with bias (B, heads, T, S), -inf where not visible."""
         normed = self.attention_norm(context)
         own = normed[:, -x.shape[1] :]  # the context ends with x itself
         q, k, v = (self._split(layer(n)) for layer, n in ((self.query, own), (self.key, normed), (self.value, normed)))
         attended = F.scaled_dot_product_attention(q, k, v, bias).transpose(1, 2).flatten(2)
-        x = x + F.dropout(self.out(attended), self.dropout, self.training)
-        return x + F.dropout(self.mlp(self.mlp_norm(x)), self.dropout, self.training)
+        x = x + self._dropped(self.out(attended), generator)
+        return x + self._dropped(self.mlp(self.mlp_norm(x)), generator)
 
-    def step(self, context: Tensor, hidden_from: Tensor) -> Tensor:
+    def step(self, context: Tensor, hidden_from: Tensor, generator: Generator | None = None) -> Tensor:
         """`forward` for the last step alone: context (B, W + 1, D), hidden_from (B, 1, W + 1) -> (B, D).
 
         The query is carried through the keys' weights, and the mean through the values', so that neither keys nor
@@ -69,8 +70,11 @@ class Block(nn.Module):
         found = torch.bmm(weights, normed).transpose(0, 1)  # (heads, B, D)
         values = torch.bmm(found, self.value.weight.view(heads, -1, dim).transpose(1, 2))  # (heads, B, D / heads)
         attended = values.transpose(0, 1).reshape(-1, dim) + self.value.bias
-        x = context[:, -1] + F.dropout(self.out(attended), self.dropout, self.training)
-        return x + F.dropout(self.mlp(self.mlp_norm(x)), self.dropout, self.training)
+        x = context[:, -1] + self._dropped(self.out(attended), generator)
+        return x + self._dropped(self.mlp(self.mlp_norm(x)), generator)
+
+    def _dropped(self, x: Tensor, generator: Generator | None) -> Tensor:
+        return dropout(x, self.dropout, self.training, generator)
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, S, D) -> (B, heads, S, D / heads)."""
@@ -112,7 +116,7 @@ class TemporalTransformer(PredictiveMemory[TransformerSettings]):
             "previous": torch.zeros(batch, self.latent_dim, device=self.device),
         }
 
-    def step(self, z: Tensor, action: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, z: Tensor, action: Tensor, state: State, generator: Generator | None = None) -> tuple[Tensor, State]:
         """One step: z (B, Z), action (B, A) -> h (B, H) = [transformer output, normalized z], and the new state."""
         latent, inputs = self.observe(z, action, state["previous"], state["valid"][:, -1:])
         x = self.embed(inputs)  # (B, D)
@@ -121,25 +125,27 @@ class TemporalTransformer(PredictiveMemory[TransformerSettings]):
         contexts = []
         for block, past in zip(self._layers, state["cache"].unbind(1), strict=True):
             contexts.append(torch.cat([past, x.unsqueeze(1)], dim=1))
-            x = block.step(contexts[-1], hidden_from)
+            x = block.step(contexts[-1], hidden_from, generator)
         cache = torch.stack([context[:, 1:] for context in contexts], dim=1).detach()
         h = torch.cat([self.norm(x), latent], dim=-1)
         return h, {"cache": cache, "valid": valid[:, 1:], "previous": z}
 
-    def sequence(self, z: Tensor, action: Tensor, is_first: Tensor, state: State) -> tuple[Tensor, State]:
+    def sequence(
+        self, z: Tensor, action: Tensor, is_first: Tensor, state: State, generator: Generator | None = None
+    ) -> tuple[Tensor, State]:
         """Many steps: z (T, B, Z), action (T, B, A), is_first (T, B) -> h (T, B, H) and the last state."""
         latent, inputs = self.observe_sequence(z, action, is_first, state["previous"], state["valid"][:, -1:])
         x = self.embed(inputs).transpose(0, 1)  # (B, T, D)
         cache, valid = state["cache"].unbind(1), state["valid"]
         outputs = []
         for part, begins in zip(x.split(CHUNK, dim=1), is_first.T.split(CHUNK, dim=1), strict=True):
-            out, cache, valid = self._attend(part, begins, cache, valid)
+            out, cache, valid = self._attend(part, begins, cache, valid, generator)
             outputs.append(out)
         h = torch.cat([self.norm(torch.cat(outputs, dim=1)).transpose(0, 1), latent], dim=-1)
         return h, {"cache": torch.stack(list(cache), dim=1).detach(), "valid": valid, "previous": z[-1]}
 
     def _attend(
-        self, x: Tensor, is_first: Tensor, cache: tuple[Tensor, ...], valid: Tensor
+        self, x: Tensor, is_first: Tensor, cache: tuple[Tensor, ...], valid: Tensor, generator: Generator | None
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """All blocks over x (B, T, D) behind each layer's cache (B, W, D); outputs, new caches, their validity."""
         steps, window = x.shape[1], self.window
@@ -158,7 +164,7 @@ class TemporalTransformer(PredictiveMemory[TransformerSettings]):
         for block, past in zip(self._layers, cache, strict=True):
             context = torch.cat([past, x], dim=1)
             caches.append(torch.where(kept.unsqueeze(-1), context[:, -window:], 0.0))
-            x = block(x, context, block.age_bias[:, index] + hidden_from)
+            x = block(x, context, block.age_bias[:, index] + hidden_from, generator)
         return x, tuple(caches), kept
 
     def residual(

@@ -6,10 +6,11 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from ewm_studio.models.base import Losses, Tag, VisionModel
 from ewm_studio.models.layers import halvings, pad_to_multiple, picture_shape, squared_error, to_unit
+from ewm_studio.models.randomness import normal_like
 from ewm_studio.settings import ComponentSettings, setting
 
 GRID = 4  # cells along the shorter side of the last feature map
@@ -52,7 +53,7 @@ class ConvVAE(VisionModel[ConvVAESettings]):
     """
 
     Settings = ConvVAESettings
-    tags = frozenset({Tag.IMAGE, Tag.RECONSTRUCTS, Tag.STOCHASTIC})
+    tags = frozenset({Tag.IMAGE, Tag.RECONSTRUCTS})
     summary = "Variational autoencoder of World Models: a small Gaussian latent, sharp enough to drive by."
 
     def __init__(self, settings: ConvVAESettings, observation_space: gym.spaces.Box) -> None:
@@ -96,14 +97,14 @@ class ConvVAE(VisionModel[ConvVAESettings]):
         cells = self.from_latent(z).unflatten(1, self.cells).contiguous(memory_format=torch.channels_last)
         return torch.sigmoid(self.decoder(cells)[..., : self.height, : self.width])
 
-    def loss(self, obs: Tensor) -> Losses:
+    def loss(self, obs: Tensor, generator: Generator | None = None) -> Losses:
         """Summed squared error of a sample's reconstruction plus max(KL, free nats), means over the batch.
 
         `kl` is the divergence before the free nats; `mse` the squared error of one pixel, in 0 to 1.
         """
         pictures = to_unit(obs)
         mean, log_variance = self.posterior(obs)
-        z = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        z = mean + normal_like(mean, generator) * (0.5 * log_variance).exp()
         error = squared_error(self.decode(z), pictures).mean()
         kl = divergence(mean, log_variance).sum(1)  # (B,)
         charged = kl.clamp_min(self.settings.kl_free * self.latent_dim).mean()

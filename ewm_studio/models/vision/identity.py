@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gymnasium as gym
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ewm_studio.errors import UserError
 from ewm_studio.models.base import Losses, Tag, VisionModel
@@ -47,6 +47,6 @@ class Identity(VisionModel[IdentitySettings]):
         """Observations (B, Z) of latents (B, Z)."""
         return z
 
-    def loss(self, obs: Tensor) -> Losses:
+    def loss(self, obs: Tensor, generator: Generator | None = None) -> Losses:
         """Empty: there is nothing to train."""
         return {}

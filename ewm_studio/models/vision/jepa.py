@@ -9,11 +9,12 @@ from typing import Any
 import gymnasium as gym
 import torch
 from pydantic import model_validator
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ewm_studio.models.base import Losses, Tag, VisionModel
 from ewm_studio.models.layers import TransformerBlock, grid_positions, pad_to_multiple, picture_shape, to_unit
+from ewm_studio.models.randomness import integers, uniform
 from ewm_studio.settings import ComponentSettings, setting
 
 BLOCKS = 4  # hidden blocks to predict
@@ -109,7 +110,7 @@ class JEPA(VisionModel[JEPASettings]):
     """
 
     Settings = JEPASettings
-    tags = frozenset({Tag.IMAGE, Tag.STOCHASTIC})
+    tags = frozenset({Tag.IMAGE})
     summary = "Predicts features of hidden parts of the picture; no reconstruction, no time lost on pixels."
 
     def __init__(self, settings: JEPASettings, observation_space: gym.spaces.Box) -> None:
@@ -134,12 +135,12 @@ class JEPA(VisionModel[JEPASettings]):
         """Latent (B, Z) of pictures (B, C, H, W)."""
         return self.project(self.features(obs).flatten(1))
 
-    def loss(self, obs: Tensor) -> Losses:
+    def loss(self, obs: Tensor, generator: Generator | None = None) -> Losses:
         """Prediction of hidden features, spread of the features, and the projection to z.
 
         `std` is the mean deviation of z's numbers over the batch: near zero, it has collapsed.
         """
-        keep, blocks = (index.to(obs.device) for index in draw_masks(self.rows, self.columns))
+        keep, blocks = (index.to(obs.device) for index in draw_masks(self.rows, self.columns, generator))
         with torch.no_grad():
             features = self.features(obs)  # (B, N, F)
         context = self.encoder(pad_to_multiple(to_unit(obs), self.patch), keep)
@@ -160,7 +161,7 @@ class JEPA(VisionModel[JEPASettings]):
         }
 
     @torch.no_grad()
-    def after_update(self) -> None:
+    def after_update(self, generator: Generator | None = None) -> None:
         """Move the target a little towards the encoder."""
         for slow, fast in zip(self.target.parameters(), self.encoder.parameters(), strict=True):
             slow.lerp_(fast, 1 - self.settings.ema)
@@ -183,7 +184,7 @@ def decorrelation(x: Tensor) -> Tensor:
     return (covariance.square().sum() - covariance.diagonal().square().sum()) / x.shape[1]
 
 
-def draw_masks(rows: int, columns: int) -> tuple[Tensor, Tensor]:
+def draw_masks(rows: int, columns: int, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
     """Indices of the context's patches (N,) and of the 4 hidden blocks' patches (4, M); they never overlap.
 
     One draw serves a whole batch: all pictures then have equally many tokens, and nothing is padded.
@@ -191,25 +192,32 @@ def draw_masks(rows: int, columns: int) -> tuple[Tensor, Tensor]:
     index = torch.arange(rows * columns).view(rows, columns)
     least = max(1, rows * columns // 8)  # context patches below which there is too little to predict from
     while True:
-        height, width = _block_size(rows, columns, BLOCK_SCALE, BLOCK_ASPECT)
-        blocks = torch.stack([_place(index, height, width) for _ in range(BLOCKS)])
+        height, width = _block_size(rows, columns, BLOCK_SCALE, BLOCK_ASPECT, generator)
+        blocks = torch.stack([_place(index, height, width, generator) for _ in range(BLOCKS)])
         seen = torch.zeros(rows * columns, dtype=torch.bool)
-        seen[_place(index, *_block_size(rows, columns, CONTEXT_SCALE, (1.0, 1.0)))] = True
+        context = _block_size(rows, columns, CONTEXT_SCALE, (1.0, 1.0), generator)
+        seen[_place(index, *context, generator)] = True
         seen[blocks.flatten()] = False
         if int(seen.sum()) >= least:
             return seen.nonzero().flatten(), blocks
 
 
-def _block_size(rows: int, columns: int, scale: tuple[float, float], aspect: tuple[float, float]) -> tuple[int, int]:
+def _block_size(
+    rows: int,
+    columns: int,
+    scale: tuple[float, float],
+    aspect: tuple[float, float],
+    generator: Generator | None,
+) -> tuple[int, int]:
     """Height and width, in patches, of a block with a random share of the grid and a random shape."""
-    share = scale[0] + (scale[1] - scale[0]) * torch.rand(()).item()
-    ratio = aspect[0] + (aspect[1] - aspect[0]) * torch.rand(()).item()
+    share = scale[0] + (scale[1] - scale[0]) * uniform(generator)
+    ratio = aspect[0] + (aspect[1] - aspect[0]) * uniform(generator)
     height, width = math.sqrt(share * ratio) * rows, math.sqrt(share / ratio) * columns
     return min(rows, max(1, round(height))), min(columns, max(1, round(width)))
 
 
-def _place(index: Tensor, height: int, width: int) -> Tensor:
+def _place(index: Tensor, height: int, width: int, generator: Generator | None) -> Tensor:
     """Patch indices (height * width,) of a block at a random place in the grid `index` (rows, columns)."""
-    top = int(torch.randint(index.shape[0] - height + 1, ()))
-    left = int(torch.randint(index.shape[1] - width + 1, ()))
+    top = int(integers(index.shape[0] - height + 1, 1, generator))
+    left = int(integers(index.shape[1] - width + 1, 1, generator))
     return index[top : top + height, left : left + width].flatten()

@@ -6,11 +6,12 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ewm_studio.models.base import Losses, Tag, VisionModel
 from ewm_studio.models.layers import ResidualBlock, halvings, pad_to_multiple, picture_shape, squared_error, to_unit
+from ewm_studio.models.randomness import integers
 from ewm_studio.settings import ComponentSettings, setting
 
 
@@ -47,7 +48,7 @@ class VQ_VAE(VisionModel[VQVAESettings]):
     """
 
     Settings = VQVAESettings
-    tags = frozenset({Tag.IMAGE, Tag.RECONSTRUCTS, Tag.STOCHASTIC})
+    tags = frozenset({Tag.IMAGE, Tag.RECONSTRUCTS})
     summary = "Vector-quantised autoencoder: a grid of discrete codes, the sharpest pictures."
 
     codebook: Tensor  # (K, D)
@@ -119,7 +120,7 @@ class VQ_VAE(VisionModel[VQVAESettings]):
         """Pictures (B, C, H, W) of vectors (B, H', W', D)."""
         return torch.sigmoid(self.decoder(vectors.permute(0, 3, 1, 2))[..., : self.height, : self.width])
 
-    def loss(self, obs: Tensor) -> Losses:
+    def loss(self, obs: Tensor, generator: Generator | None = None) -> Losses:
         """Summed squared error plus the commitment of the encoder to its codes, means over the batch.
 
         `mse` is the squared error of one pixel, in 0 to 1; `perplexity` the number of codes in even use.
@@ -143,7 +144,7 @@ class VQ_VAE(VisionModel[VQVAESettings]):
         }
 
     @torch.no_grad()
-    def after_update(self) -> None:
+    def after_update(self, generator: Generator | None = None) -> None:
         """Move the codebook towards what the encoder gave since the last update, and revive dead codes."""
         if not self._gathered:
             return
@@ -157,9 +158,9 @@ class VQ_VAE(VisionModel[VQVAESettings]):
         everything = self.code_use.sum()
         smoothed = (self.code_use + epsilon) / (everything + self.settings.codes * epsilon) * everything
         self.codebook.copy_(self.code_sum / smoothed[:, None])
-        self._revive(vectors)
+        self._revive(vectors, generator)
 
-    def _revive(self, vectors: Tensor) -> None:
+    def _revive(self, vectors: Tensor, generator: Generator | None) -> None:
         """Put random encoder outputs (of N, D) in the place of codes that hardly any vector takes.
 
         The averages begin at zero, so the first update gives most codes their first place this way too. A
@@ -167,7 +168,7 @@ class VQ_VAE(VisionModel[VQVAESettings]):
         """
         mean_use = self.code_use.mean()
         dead = self.code_use < self.settings.dead_below * mean_use
-        picks = torch.randint(len(vectors), (len(dead),)).to(vectors.device)
+        picks = integers(len(vectors), len(dead), generator).to(vectors.device)
         self.codebook[dead] = vectors[picks[dead]]
         self.code_use[dead] = mean_use
         self.code_sum[dead] = vectors[picks[dead]] * mean_use

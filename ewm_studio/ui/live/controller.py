@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
 from PySide6.QtCore import QObject, Signal
 
+from ewm_studio.driving.decisions import Decision
 from ewm_studio.events import CheckpointSaved, Event, Images, Metrics, RunStarted
 from ewm_studio.jobs.failure import Failure
 from ewm_studio.jobs.live_feed import LiveFeed
@@ -17,8 +14,6 @@ from ewm_studio.settings import Experiment
 from ewm_studio.ui.jobs.runner import JobRunner
 from ewm_studio.ui.live.panel import LivePanel
 from ewm_studio.workspace import Workspace
-
-OnDecision = Callable[[np.ndarray, Any, bool], None]
 
 
 class LiveController(QObject):
@@ -42,11 +37,11 @@ class LiveController(QObject):
         """Whether the job goes on."""
         return self._jobs.running
 
-    def on_decision(self, obs: np.ndarray, action: Any, starts: bool) -> None:
+    def on_decision(self, decision: Decision) -> None:
         """A decision that was driven, from any thread; forgotten where nobody learns."""
         feed = self._feed
         if feed is not None:
-            feed.on_decision(obs, action, starts)
+            feed.on_decision(decision)
 
     def begin_driving(self, experiment: Experiment, workspace: Workspace) -> None:
         """Somebody drives from now on."""
