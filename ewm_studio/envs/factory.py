@@ -15,7 +15,8 @@ from gymnasium.wrappers import HumanRendering
 from ewm_studio.envs import register
 from ewm_studio.envs.carracing.known import unknown_source
 from ewm_studio.envs.carracing.lap import has_laps
-from ewm_studio.envs.prepared import PreparedEnv, RenderedObservation
+from ewm_studio.envs.prepared import PreparedEnv
+from ewm_studio.envs.rendering import RenderedObservation
 from ewm_studio.envs.spaces import describe
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.settings import EnvSettings

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -12,7 +11,8 @@ import numpy as np
 from ewm_studio.envs.box2d import renew_world
 from ewm_studio.envs.carracing.lap import Lap, has_laps
 from ewm_studio.envs.preprocess import Preprocessor
-from ewm_studio.errors import UserError
+from ewm_studio.envs.rendering import Window, as_rgb, picture_space, rendered
+from ewm_studio.envs.spaces import is_picture
 from ewm_studio.settings import EnvSettings
 
 
@@ -22,40 +22,47 @@ class PreparedEnv(gym.Wrapper):
     Rewards are summed over the repeats, which end early with the episode; `info["frames"]` is their number. With
     `settings.pixels` the observation is the rendered picture of `env`, shown on the screen with `window`. An
     environment that draws its own observation on request (the fast CarRacing: attribute `draw`, method `frame()`)
-    draws only what is observed. Box2D worlds are made anew for every episode.
+    draws only what is observed, and nothing twice. Box2D worlds are made anew for every episode.
 
     With `training`, episodes also end as `settings.idle_limit` and `settings.round_end` say, and rewards are less
     `settings.skip_penalty`.
 
     Attributes:
-        shaping: what training has added to the present episode's rewards.
+        has_rules: whether there is such a rule.
+        shaping: what rules have added to the reward of the last step; below zero for a penalty.
+        ruled: whether the last step ended the episode by a rule, and not by the environment.
+        outcome: what `step_blind` last returned.
         history_free: whether the present episode depends on its seed and actions alone, as far as Box2D goes.
     """
 
     def __init__(self, env: gym.Env, settings: EnvSettings, window: bool = False, training: bool = False) -> None:
         super().__init__(env)
         # An environment that renders for its observer cannot open its own window as well.
-        self._window = _Window(env.metadata.get("render_fps") or 30) if window and settings.pixels else None
+        self._window = Window(env.metadata.get("render_fps") or 30) if window and settings.pixels else None
         self.repeat = settings.action_repeat
         self.idle_limit = settings.idle_limit if training else None
         self.idle_terminates = settings.idle_terminates
         self.round_end, self.skip_penalty = settings.round_end, settings.skip_penalty
-        self.shaping = 0.0
         follows = training and (self.round_end != "played" or self.skip_penalty > 0) and has_laps(env)
         self._lap = Lap(env) if follows else None
         self._idle = 0  # frames since the last reward above zero
+        self.has_rules = self.idle_limit is not None or self._lap is not None
+        self.shaping, self.ruled = 0.0, False
+        self.outcome: tuple[float, bool, bool, dict[str, Any]] = (0.0, False, False, {})
         self.pixels = settings.pixels
         self.history_free = True
         self._raw: Any = None
+        self._undrawn = False  # whether `_raw` is still to be drawn, where it is drawn on request
         base: Any = env.unwrapped
         # Whoever draws on request is told not to draw of itself.
         self._draws = hasattr(base, "draw") and hasattr(base, "frame")
         if self._draws:
             base.draw = False
         raw_space = picture_space(env) if self.pixels else env.observation_space
+        self._observes_picture = is_picture(raw_space)
         self.preprocessor = Preprocessor(raw_space, settings)
         self.observation_space = self.preprocessor.space
-        if not (self.pixels or self._draws or self.repeat > 1 or self.idle_limit or self._lap):
+        if not (self.pixels or self._draws or self.repeat > 1 or self.has_rules):
             self.step = self._plain_step()  # type: ignore[method-assign, assignment]
 
     def _plain_step(self) -> Callable[[Any], tuple[np.ndarray, float, bool, bool, dict[str, Any]]]:
@@ -63,8 +70,8 @@ class PreparedEnv(gym.Wrapper):
         step, prepare = self.env.step, self.preprocessor.prepare
 
         def plain(action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-            obs, reward, terminated, truncated, info = step(action)
-            return prepare(obs), float(reward), terminated, truncated, info
+            self._raw, reward, terminated, truncated, info = step(action)
+            return prepare(self._raw), float(reward), terminated, truncated, info
 
         return plain
 
@@ -83,21 +90,38 @@ class PreparedEnv(gym.Wrapper):
     def reset_blind(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
         """`reset` without observing."""
         self.history_free = renew_world(self.env)
-        self._idle, self.shaping = 0, 0.0
+        self._idle, self.shaping, self.ruled = 0, 0.0, False
         self._raw, info = self.env.reset(seed=seed, options=options)
+        self._undrawn = self.pixels or self._draws
         if self._lap is not None:
             self._lap.begin()
         return info
 
     def step_blind(self, action: Any) -> tuple[float, bool, bool, dict[str, Any]]:
         """`step` without observing."""
-        step = self.env.step
-        self._raw, reward, terminated, truncated, info = step(action)
-        total, frames = float(reward), 1
-        while frames < self.repeat and not (terminated or truncated):
-            self._raw, reward, terminated, truncated, info = step(action)
-            total += float(reward)
-            frames += 1
+        for _ in self.frames(action):
+            pass
+        return self.outcome
+
+    def frames(self, action: Any) -> Iterator[tuple[float, bool]]:
+        """`step_blind` frame by frame: each one's reward, unshaped, and whether the episode is over with it.
+
+        With the last comes `outcome`. Who asks between two frames finds the environment as the first of them left it.
+        """
+        total, frames, over = 0.0, 0, False
+        while not over and frames < self.repeat:
+            self._raw, reward, terminated, truncated, info = self.env.step(action)
+            self._undrawn = self.pixels or self._draws
+            gained = float(reward)
+            total, frames = total + gained if frames else gained, frames + 1
+            over = bool(terminated or truncated)
+            if over or frames == self.repeat:
+                over = self._conclude(total, frames, terminated, truncated, info)
+            yield gained, over
+
+    def _conclude(self, total: float, frames: int, terminated: bool, truncated: bool, info: dict[str, Any]) -> bool:
+        """Make the `outcome` of a decision from that of its frames, by the rules; whether the episode is over."""
+        over = terminated or truncated
         if self.repeat > 1:
             info = {**info, "frames": frames}
         if self.idle_limit is not None:
@@ -105,12 +129,13 @@ class PreparedEnv(gym.Wrapper):
             if self._idle >= self.idle_limit:
                 terminated, truncated = terminated or self.idle_terminates, True
         if self._lap is not None:
-            penalty = self.skip_penalty * self._lap.skipped()
-            total -= penalty
-            self.shaping -= penalty
+            self.shaping = -self.skip_penalty * self._lap.skipped()
+            total += self.shaping
             if self.round_end != "played" and (self._lap.round or info.get("lap_finished")):
                 terminated, truncated = self.round_end == "final", self.round_end == "cut"
-        return total, bool(terminated), bool(truncated), info
+        self.outcome = total, bool(terminated), bool(truncated), info
+        self.ruled = not over and (self.outcome[1] or self.outcome[2])
+        return self.outcome[1] or self.outcome[2]
 
     def close(self) -> None:
         """End the environment."""
@@ -123,71 +148,24 @@ class PreparedEnv(gym.Wrapper):
         return self.preprocessor(self.raw())
 
     def raw(self) -> Any:
-        """The present observation before it is prepared; drawn now where it is a picture drawn on request."""
+        """The present observation before it is prepared; drawn now, and once, where it is drawn on request."""
+        if self._undrawn:
+            self._raw, self._undrawn = self._drawn(), False
+        return self._raw
+
+    def picture(self) -> np.ndarray:
+        """The picture of the present moment, uint8 (H, W, 3): the raw observation if it is one, else what is rendered.
+
+        Raises:
+            UserError: the environment draws none.
+        """
+        return as_rgb(self.raw(), self.env) if self._observes_picture else rendered(self.env)
+
+    def _drawn(self) -> Any:
         if self.pixels:
             picture: Any = self.env.render()
             if self._window is not None:
                 self._window.show(picture)
             return picture
-        if self._draws:
-            base: Any = self.env.unwrapped
-            return base.frame()
-        return self._raw
-
-
-class _Window:
-    """Shows the pictures that an environment is observed by, at its own pace."""
-
-    def __init__(self, fps: float) -> None:
-        self._fps = fps
-        self._shown = 0.0
-
-    def show(self, picture: np.ndarray) -> None:
-        """Show one picture (H, W, 3), after waiting for its time."""
-        import pygame
-
-        pygame.display.init()
-        size = (picture.shape[1], picture.shape[0])
-        screen = pygame.display.get_surface()
-        if screen is None or screen.get_size() != size:
-            screen = pygame.display.set_mode(size)
-        pygame.event.pump()
-        pygame.surfarray.blit_array(screen, picture.transpose(1, 0, 2))
-        time.sleep(max(self._shown + 1 / self._fps - time.monotonic(), 0.0))
-        self._shown = time.monotonic()
-        pygame.display.flip()
-
-    def close(self) -> None:
-        """Take the window away."""
-        import pygame
-
-        pygame.display.quit()
-
-
-class RenderedObservation(gym.ObservationWrapper):
-    """The observation is the rendered picture, uint8 (H, W, 3)."""
-
-    def __init__(self, env: gym.Env) -> None:
-        super().__init__(env)
-        self.observation_space = picture_space(env)
-
-    def observation(self, observation: Any) -> np.ndarray:
-        """The present picture; the environment's own observation is dropped."""
-        return np.asarray(self.env.render())
-
-
-def picture_space(env: gym.Env) -> gym.spaces.Box:
-    """The space of `env`'s rendered pictures, found by drawing one.
-
-    Raises:
-        UserError: what it renders is no RGB picture.
-    """
-    name = env.spec.id if env.spec else str(env)
-    try:
-        env.reset(seed=0)  # seeded, since what a reset leaves behind must not be random
-        picture: Any = env.render()
-    except Exception as error:
-        raise UserError(f"env.pixels: {name} cannot be rendered: {type(error).__name__}: {error}") from error
-    if not (isinstance(picture, np.ndarray) and picture.ndim == 3 and picture.shape[2] == 3):
-        raise UserError(f"env.pixels: {name} renders no RGB picture, so it cannot be observed by its picture")
-    return gym.spaces.Box(0, 255, picture.shape, np.uint8)
+        base: Any = self.env.unwrapped
+        return base.frame()

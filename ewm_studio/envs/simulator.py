@@ -41,7 +41,7 @@ class Step:
     Attributes:
         obs: (B, ...) observations; where an episode ended, the first one of the next episode.
         reward: (B,) float32, what a learner is paid: the environment's reward summed over the repeats of the action,
-            and `shaping`.
+            and `shaping`. Both are float64 of a `SingleEnv`.
         terminated: (B,) bool.
         truncated: (B,) bool.
         shaping: (B,) float32, what the rules of training added to `reward`; the environment itself gave the rest.

@@ -15,6 +15,11 @@ def has_laps(env: gym.Env) -> bool:
     return type(env.unwrapped).__module__ in _WITH_LAPS
 
 
+def lap_finished(info: dict[str, Any]) -> bool:
+    """Whether every tile was visited, by the `info` of the last step of an episode with laps."""
+    return bool(info.get("lap_finished", False))
+
+
 class Lap:
     """Follows the car round the track by the tiles it touches, and tells which it left out.
 

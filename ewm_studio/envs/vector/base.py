@@ -33,10 +33,10 @@ class VectorEnvs(Simulator):
     def __init__(self, num_envs: int, observation_space: gym.spaces.Box, action_space: gym.Space) -> None:
         self.num_envs, self.observation_space, self.action_space = num_envs, observation_space, action_space
         self.obs = np.zeros((num_envs, *observation_space.shape), observation_space.dtype)
-        self.reward = np.zeros(num_envs, np.float32)
+        self.reward: np.ndarray = np.zeros(num_envs, np.float32)
         self.terminated = np.zeros(num_envs, np.bool_)
         self.truncated = np.zeros(num_envs, np.bool_)
-        self.shaping = np.zeros(num_envs, np.float32)
+        self.shaping: np.ndarray = np.zeros(num_envs, np.float32)
         self.ruled = np.zeros(num_envs, np.bool_)
         # Actions since the oldest running episode began: what `state` hands out. `_begun[i]` counts from the
         # first step of all, `_log_start` is the number of the step that the log begins with.
@@ -44,12 +44,13 @@ class VectorEnvs(Simulator):
         self._log_start = 0
         self._numbers = [0] * num_envs
         self._begun = [0] * num_envs
+        self._seed: int | None = None  # given to `reset`; None: the one that they were made with
 
     def reset(self, seed: int | None = None) -> np.ndarray:
-        """Start the first episode of every environment; observations (B, ...)."""
+        """Start the first episode of every environment, of this seed or the run's; observations (B, ...)."""
         self._forget()
-        self._numbers = [0] * self.num_envs
-        self._reset()
+        self._numbers, self._seed = [0] * self.num_envs, seed
+        self._reset(seed)
         return self.obs
 
     def step(self, actions: np.ndarray) -> Step:
@@ -62,11 +63,8 @@ class VectorEnvs(Simulator):
         final_obs, episodes = self._step(actions)
         log = self._log
         log.append(actions)
-        if episodes:
-            now = self._log_start + len(log)
-            for episode in episodes:
-                self._numbers[episode.env] += 1
-                self._begun[episode.env] = now
+        for episode in episodes:
+            self._follow(episode.env)
         if len(log) % _LOG_BLOCK == 0:
             oldest = min(self._begun)
             del log[: oldest - self._log_start]
@@ -78,7 +76,8 @@ class VectorEnvs(Simulator):
     def state(self) -> dict[str, Any]:
         """Where every environment stands: numbers, strings, lists, dictionaries and arrays only.
 
-        Of each: the number of its episode, the actions (T, ...) since that began, and a hash of its observation.
+        Of each: the number of its episode, the actions (T, ...) since that began, and a hash of its observation; and
+        the seed, where one was given to `reset`.
         """
         envs = []
         for i in range(self.num_envs):
@@ -86,7 +85,7 @@ class VectorEnvs(Simulator):
             shape = self.action_space.shape or ()
             actions = np.array(rows, self.action_space.dtype).reshape(len(rows), *shape)
             envs.append({"episode": self._numbers[i], "actions": actions, "obs": obs_hash(self.obs[i])})
-        return {"envs": envs}
+        return {"envs": envs} if self._seed is None else {"envs": envs, "seed": self._seed}
 
     def restore(self, state: dict[str, Any]) -> np.ndarray:
         """Continue exactly where `state` was taken, by replaying each environment's episode; observations (B, ...).
@@ -100,7 +99,8 @@ class VectorEnvs(Simulator):
             raise JobError(f"the saved state is of {len(envs)} environments, the run has {self.num_envs}")
         numbers = [int(env["episode"]) for env in envs]
         actions = [np.asarray(env["actions"], self.action_space.dtype) for env in envs]
-        self._restore(numbers, actions)
+        seed = None if state.get("seed") is None else int(state["seed"])
+        self._restore(numbers, actions, seed)
         for i, env in enumerate(envs):
             if obs_hash(self.obs[i]) != env["obs"]:
                 raise JobError(
@@ -109,7 +109,7 @@ class VectorEnvs(Simulator):
                     "changed)"
                 )
         self._forget()
-        self._numbers = numbers
+        self._numbers, self._seed = numbers, seed
         longest = max((len(rows) for rows in actions), default=0)
         self._begun = [longest - len(rows) for rows in actions]
         for t in range(longest):
@@ -127,17 +127,22 @@ class VectorEnvs(Simulator):
     def _forget(self) -> None:
         self._log, self._log_start, self._begun = [], 0, [0] * self.num_envs
 
+    def _follow(self, i: int) -> None:
+        """Note that the next episode of environment `i` has begun."""
+        self._numbers[i] += 1
+        self._begun[i] = self._log_start + len(self._log)
+
     @abstractmethod
-    def _reset(self) -> None:
-        """Start everything, filling `obs`."""
+    def _reset(self, seed: int | None) -> None:
+        """Start everything, of this seed or of that which it was made with, filling `obs`."""
 
     @abstractmethod
     def _step(self, actions: np.ndarray) -> tuple[dict[int, np.ndarray], list[Episode]]:
         """Step everything, filling the buffers."""
 
     @abstractmethod
-    def _restore(self, numbers: list[int], actions: list[np.ndarray]) -> None:
-        """Replay everything, filling `obs`."""
+    def _restore(self, numbers: list[int], actions: list[np.ndarray], seed: int | None) -> None:
+        """Replay everything, filling `obs`; the seed is as for `_reset`."""
 
 
 def obs_hash(obs: np.ndarray) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from ewm_studio.envs.carracing.lap import has_laps, lap_finished
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.envs.simulator import Episode
@@ -48,7 +49,8 @@ class EnvGroup:
     """
 
     def __init__(self, settings: EnvSettings, seed: int, indices: Sequence[int], window: bool = False) -> None:
-        self.settings, self.seed, self.indices = settings, seed, list(indices)
+        self.settings, self.indices = settings, list(indices)
+        self._made_with = self._seed = seed
         self._window = window
         self._envs: list[PreparedEnv] = [self._make(i) for i in range(len(self.indices))]
         self.observation_space: gym.spaces.Box = self._envs[0].preprocessor.space
@@ -59,13 +61,25 @@ class EnvGroup:
         count = len(self.indices)
         self._numbers, self._seeds = [0] * count, [0] * count
         self._returns, self._lengths = [0.0] * count, [0] * count
+        self._laps = has_laps(self._envs[0])
+        self._rules, self._shaped = self._envs[0].has_rules, [0.0] * count
 
-    def write_to(self, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> None:
-        """Where `reset`, `step` and `restore` write: (B, ...), (B,) float32, (B,) bool, (B,) bool."""
+    def write_to(
+        self,
+        obs: np.ndarray,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        shaping: np.ndarray,
+        ruled: np.ndarray,
+    ) -> None:
+        """Where `reset`, `step` and `restore` write, as `Step` has it; without rules nothing to the last two, zeros."""
         self._obs, self._reward, self._terminated, self._truncated = obs, reward, terminated, truncated
+        self._shaping, self._ruled = shaping, ruled
 
-    def reset(self) -> None:
-        """Start the first episode of each."""
+    def reset(self, seed: int | None = None) -> None:
+        """Start the first episode of each, of this seed or of the one they were made with."""
+        self._seed = self._made_with if seed is None else seed
         for i in range(len(self._envs)):
             self._numbers[i] = 0
             self._begin(i)
@@ -78,7 +92,7 @@ class EnvGroup:
         """
         finals: dict[int, np.ndarray] = {}
         episodes: list[Episode] = []
-        obs_out, returns, lengths = self._obs, self._returns, self._lengths
+        obs_out, returns, lengths, rules = self._obs, self._returns, self._lengths, self._rules
         # Python's own ints are what a Discrete space checks fastest.
         each = actions.tolist() if self._discrete else actions
         rewards, terminations, truncations = [], [], []
@@ -91,10 +105,11 @@ class EnvGroup:
                 truncations.append(truncated)
                 returns[i] += reward
                 lengths[i] += info["frames"] if self._repeats else 1
+                if rules:
+                    self._note_rules(i)
                 if terminated or truncated:
-                    env = self.indices[i]
-                    finals[env] = np.array(obs)
-                    episodes.append(Episode(env, returns[i] - self._envs[i].shaping, lengths[i], self._seeds[i]))
+                    finals[self.indices[i]] = np.array(obs)
+                    episodes.append(self._episode(i, terminated, info))
                     self._numbers[i] += 1
                     self._begin(i)
                 else:
@@ -108,16 +123,48 @@ class EnvGroup:
         self._truncated[:] = truncations
         return finals, episodes
 
-    def restore(self, numbers: Sequence[int], actions: Sequence[np.ndarray]) -> None:
-        """Replay each environment's episode: its number, and its actions (T, ...) so far."""
+    def restore(self, numbers: Sequence[int], actions: Sequence[np.ndarray], seed: int | None = None) -> None:
+        """Replay each environment's episode: its number, and its actions (T, ...) so far; the seed as `reset`'s."""
+        self._seed = self._made_with if seed is None else seed
         for i in range(len(self._envs)):
             self._numbers[i] = numbers[i]
             self._begin(i, actions[i])
+
+    def picture(self, i: int) -> np.ndarray:
+        """The picture of environment `i` of these as it is now, uint8 (H, W, 3).
+
+        Raises:
+            UserError: it draws none.
+            JobError: it raised.
+        """
+        try:
+            return self._envs[i].picture()
+        except UserError:
+            raise
+        except Exception as error:
+            raise self._failure(i, error) from error
 
     def close(self) -> None:
         """End the environments."""
         for env in self._envs:
             env.close()
+
+    def _note_rules(self, i: int) -> None:
+        """What the rules made of the last step of environment `i`."""
+        env = self._envs[i]
+        self._shaping[i], self._ruled[i] = env.shaping, env.ruled
+        self._shaped[i] += env.shaping
+
+    def _episode(self, i: int, terminated: bool, info: dict[str, Any]) -> Episode:
+        """The record of the episode of environment `i` that ends with this step."""
+        return Episode(
+            env=self.indices[i],
+            reward=self._returns[i] - self._shaped[i],
+            length=self._lengths[i],
+            seed=self._seeds[i],
+            terminated=bool(terminated),
+            lap_finished=lap_finished(info) if self._laps else None,
+        )
 
     def _make(self, i: int) -> PreparedEnv:
         shown = self._window and self.indices[i] == 0
@@ -132,8 +179,8 @@ class EnvGroup:
 
     def _begin(self, i: int, actions: np.ndarray | None = None) -> None:
         """Start the present episode of environment `i`, and lead it through actions (T, ...), without drawing."""
-        self._seeds[i] = episode_seed(self.seed, self.indices[i], self._numbers[i])
-        self._returns[i], self._lengths[i] = 0.0, 0
+        self._seeds[i] = episode_seed(self._seed, self.indices[i], self._numbers[i])
+        self._returns[i], self._lengths[i], self._shaped[i] = 0.0, 0, 0.0
         try:
             env = self._envs[i]
             env.reset_blind(seed=self._seeds[i])
@@ -145,6 +192,7 @@ class EnvGroup:
                 reward, _, _, info = env.step_blind(action)
                 self._returns[i] += reward
                 self._lengths[i] += info["frames"] if self._repeats else 1
+                self._shaped[i] += env.shaping
             self._obs[i] = env.observe()
         except Exception as error:
             raise self._failure(i, error) from error

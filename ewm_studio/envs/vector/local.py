@@ -16,16 +16,25 @@ class LocalVectorEnvs(VectorEnvs):
     def __init__(self, settings: EnvSettings, seed: int, num_envs: int) -> None:
         self._group = EnvGroup(settings, seed, range(num_envs), window=settings.render_mode == "human")
         super().__init__(num_envs, self._group.observation_space, self._group.action_space)
-        self._group.write_to(self.obs, self.reward, self.terminated, self.truncated)
+        self._group.write_to(self.obs, self.reward, self.terminated, self.truncated, self.shaping, self.ruled)
 
-    def _reset(self) -> None:
-        self._group.reset()
+    def render(self, i: int = 0) -> np.ndarray:
+        """The picture of environment `i` as it is now, uint8 (H, W, 3).
+
+        Raises:
+            UserError: it draws none.
+            JobError: it failed.
+        """
+        return self._group.picture(i)
+
+    def _reset(self, seed: int | None) -> None:
+        self._group.reset(seed)
 
     def _step(self, actions: np.ndarray) -> tuple[dict[int, np.ndarray], list[Episode]]:
         return self._group.step(actions)
 
-    def _restore(self, numbers: list[int], actions: list[np.ndarray]) -> None:
-        self._group.restore(numbers, actions)
+    def _restore(self, numbers: list[int], actions: list[np.ndarray], seed: int | None) -> None:
+        self._group.restore(numbers, actions, seed)
 
     def close(self) -> None:
         """End the environments."""

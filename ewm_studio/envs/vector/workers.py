@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -27,7 +28,8 @@ from ewm_studio.settings import EnvSettings
 
 ANSWER_SECONDS = 60.0  # a worker that is silent for longer is taken for dead
 REPLAY_SECONDS = 0.05  # added for each step to replay
-_FIELDS = ("obs", "reward", "terminated", "truncated", "actions")
+_RESULTS = ("obs", "reward", "terminated", "truncated", "shaping", "ruled")  # in the order of `EnvGroup.write_to`
+_FIELDS = (*_RESULTS, "actions")
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class _Layout:
         """The layout for these spaces."""
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_FIELDS, (num_envs,))
         shapes |= {"obs": (num_envs, *(observation.shape or ())), "actions": (num_envs, *(action.shape or ()))}
-        dtypes = {"obs": str(observation.dtype), "reward": "float32", "terminated": "bool", "truncated": "bool"}
-        dtypes["actions"] = str(action.dtype)
+        dtypes = dict.fromkeys(_FIELDS, "bool") | dict.fromkeys(("reward", "shaping"), "float32")
+        dtypes |= {"obs": str(observation.dtype), "actions": str(action.dtype)}
         offsets, end = {}, 0
         for name in _FIELDS:
             offsets[name] = end
@@ -80,9 +82,9 @@ class WorkerVectorEnvs(VectorEnvs):
         context = process_context()
         memory = context.RawArray("b", layout.size)
         arrays = layout.arrays(memory)
-        self.obs, self.reward = arrays["obs"], arrays["reward"]
-        self.terminated, self.truncated = arrays["terminated"], arrays["truncated"]
-        self._actions = arrays["actions"]
+        self.obs, self.reward, self.terminated, self.truncated, self.shaping, self.ruled, self._actions = (
+            arrays[name] for name in _FIELDS
+        )
         try:
             with hidden_main():
                 for indices in np.array_split(np.arange(num_envs), workers):
@@ -94,36 +96,50 @@ class WorkerVectorEnvs(VectorEnvs):
             self.close()
             raise
 
-    def _reset(self) -> None:
-        self._ask(("reset",))
+    def render(self, i: int = 0) -> np.ndarray:
+        """The picture of environment `i` as it is now, uint8 (H, W, 3).
+
+        Raises:
+            UserError: it draws none.
+            JobError: it failed, or its worker did.
+        """
+        (answer,) = self._ask(lambda worker: ("picture", worker.indices.index(i)) if i in worker.indices else None)
+        if isinstance(answer, str):
+            raise UserError(answer)
+        picture: np.ndarray = answer
+        return picture
+
+    def _reset(self, seed: int | None) -> None:
+        self._ask(lambda _: ("reset", seed))
 
     def _step(self, actions: np.ndarray) -> tuple[dict[int, np.ndarray], list[Episode]]:
         self._actions[...] = actions
         finals: dict[int, np.ndarray] = {}
         episodes: list[Episode] = []
-        for answer in self._ask(("step",)):
+        for answer in self._ask(lambda _: ("step",)):
             if answer is not None:
                 finals.update(answer[0])
                 episodes += answer[1]
         return finals, episodes
 
-    def _restore(self, numbers: list[int], actions: list[np.ndarray]) -> None:
+    def _restore(self, numbers: list[int], actions: list[np.ndarray], seed: int | None) -> None:
         limit = ANSWER_SECONDS + REPLAY_SECONDS * sum(len(rows) for rows in actions)
-        for worker in self._workers:
-            mine = worker.indices
-            worker.send(("restore", [numbers[i] for i in mine], [actions[i] for i in mine]), self._id)
-        self._collect(limit)
 
-    def _ask(self, request: tuple[Any, ...]) -> list[Any]:
+        def request(worker: _Worker) -> tuple[Any, ...]:
+            mine = worker.indices
+            return "restore", [numbers[i] for i in mine], [actions[i] for i in mine], seed
+
+        self._ask(request, limit)
+
+    def _ask(self, request_of: Callable[[_Worker], tuple[Any, ...] | None], limit: float | None = None) -> list[Any]:
+        """The answers to a request to each worker, within `limit` seconds; None: that worker is not asked."""
         if not self._workers:
             raise JobError("the environments are closed")
-        for worker in self._workers:
-            worker.send(request, self._id)
-        return self._collect(ANSWER_SECONDS)
-
-    def _collect(self, limit: float) -> list[Any]:
+        asked = [(worker, request) for worker in self._workers if (request := request_of(worker)) is not None]
         try:
-            return [worker.answer(limit, self._id) for worker in self._workers]
+            for worker, request in asked:
+                worker.send(request, self._id)
+            return [worker.answer(limit or ANSWER_SECONDS, self._id) for worker, _ in asked]
         except BaseException:
             self.close()  # the others may be in the middle of a step: nothing sensible can follow
             raise
@@ -242,16 +258,24 @@ def _answer_all(
     group = EnvGroup(settings.model_copy(update={"render_mode": "rgb_array"}), seed, indices)
     mine = slice(indices[0], indices[-1] + 1)
     arrays = {name: array[mine] for name, array in layout.arrays(memory).items()}
-    group.write_to(*(arrays[name] for name in _FIELDS[:4]))
+    group.write_to(*(arrays[name] for name in _RESULTS))
     pipe.send(("ready", None))
     while True:
         request = pipe.recv()
         if request[0] == "step":
             finals, episodes = group.step(arrays["actions"].copy())
             pipe.send(("done", (finals, episodes) if episodes else None))
-        elif request[0] == "reset":
-            group.reset()
-            pipe.send(("done", None))
+        elif request[0] == "picture":
+            pipe.send(("done", _picture(group, request[1])))
         else:
-            group.restore(request[1], request[2])
+            begin = group.reset if request[0] == "reset" else group.restore
+            begin(*request[1:])
             pipe.send(("done", None))
+
+
+def _picture(group: EnvGroup, i: int) -> np.ndarray | str:
+    """The picture of environment `i` of the group; if it draws none, the line that says so."""
+    try:
+        return group.picture(i)
+    except UserError as refusal:
+        return str(refusal)

@@ -73,22 +73,23 @@ def driven() -> dict[str, Any]:
     env.reset_blind(seed=SEED)
     base: Any = env.unwrapped
     base.road[LEFT_OUT].userData = None
-    actions, rewards, over = [], [], False
+    actions, rewards, shaping, over = [], [], [], False
     while not over:
         actions.append(drive(env))
         reward, terminated, truncated, _ = env.step_blind(actions[-1])
         rewards.append(reward)
+        shaping.append(env.shaping)
         over = terminated or truncated
     found = {
         "actions": actions, "rewards": rewards, "terminated": terminated, "truncated": truncated,
-        "shaping": env.shaping, "tiles": len(base.road),
+        "shaping": sum(shaping), "ruled": env.ruled, "tiles": len(base.road),
     }  # fmt: skip
     env.close()
     return found
 
 
 def test_a_round_with_a_tile_left_out_is_cut_at_its_end_and_costs_the_penalty(driven):
-    assert (driven["terminated"], driven["truncated"]) == (False, True)
+    assert (driven["terminated"], driven["truncated"], driven["ruled"]) == (False, True, True)
     assert len(driven["rewards"]) < 900  # the time was not up
     assert driven["shaping"] == -PENALTY
     unshaped = sum(driven["rewards"]) - driven["shaping"]
@@ -111,7 +112,7 @@ def test_played_such_a_lap_goes_on_and_nothing_is_taken_away(driven):
 
 
 def test_a_finished_lap_ends_training_as_a_time_limit_and_play_for_good(driven):
-    ends = {}
+    ends, ruled = {}, []
     for training in (True, False):
         env = make_prepared_env(TRAINED, window=False, training=training)
         env.reset_blind(seed=SEED)
@@ -119,7 +120,9 @@ def test_a_finished_lap_ends_training_as_a_time_limit_and_play_for_good(driven):
             _, terminated, truncated, info = env.step_blind(action)
         ends[training] = terminated, truncated
         assert info["lap_finished"]
+        ruled.append(env.ruled)
         env.close()
+    assert not any(ruled)  # the environment itself had ended it
     assert ends == {True: (False, True), False: (True, False)}
 
 
@@ -153,15 +156,20 @@ def test_what_the_end_of_a_round_is_is_a_setting(driven, end, ends):
 def test_an_episodes_reward_is_told_without_the_penalty(driven):
     group = EnvGroup(TRAINED, 0, [0])
     shape = (1, *group.observation_space.shape)
-    rewards = np.zeros(1, np.float32)
-    group.write_to(np.zeros(shape, np.uint8), rewards, np.zeros(1, bool), np.zeros(1, bool))
+    rewards, shaping = np.zeros(1, np.float32), np.zeros(1, np.float32)
+    flags = [np.zeros(1, bool) for _ in range(3)]
+    group.write_to(np.zeros(shape, np.uint8), rewards, flags[0], flags[1], shaping, flags[2])
     group.reset()
     base: Any = group._envs[0].unwrapped
     base.road[5].userData = None  # passed within the first second
-    total, episodes = 0.0, []
+    total, added, episodes = 0.0, 0.0, []
     while not episodes:
+        assert not flags[2].any()
         _, episodes = group.step(drive(group._envs[0])[None])
-        total += float(rewards[0])
+        total, added = total + float(rewards[0]), added + float(shaping[0])
     (episode,) = episodes
+    assert added == -PENALTY
     assert episode.reward == pytest.approx(total + PENALTY, abs=0.01)
+    assert flags[2].all()
+    assert (episode.terminated, episode.lap_finished) == (False, False)
     group.close()
