@@ -124,7 +124,7 @@ class LocalCollector:
         if ended is None:
             self._is_first = self._none
         else:
-            buffer.end(step.terminated, step.truncated, step.ruled, finals)
+            buffer.end(step.terminated, step.truncated, step.env_terminated, finals)
             self._is_first = ended
         return step.episodes
 

@@ -18,14 +18,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ewm_studio.acting.agent import Agent
-from ewm_studio.envs.carracing.lap import has_laps
 from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.policy import ControllerPolicy
 from ewm_studio.envs.factory import make_prepared_env
+from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.simulator import Episode, Simulator, Step
 from ewm_studio.envs.single import SingleEnv
-from ewm_studio.envs.failures import environment_at_work
-from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.spaces import space_from_json, space_to_json
 from ewm_studio.envs.vector.processes import become_worker, hidden_main, process_context, require_portable_spec
 from ewm_studio.envs.vector.sizing import worker_count

@@ -196,33 +196,23 @@ def random_frames(settings: EnvSettings, count: int = SAMPLE) -> np.ndarray:
     Raises:
         UserError: the environment cannot be made.
     """
+    from ewm_studio.acting.episode import play_episodes
     from ewm_studio.acting.random_policy import RandomPolicy
     from ewm_studio.envs.factory import make_prepared_env, settling_frames
+    from ewm_studio.envs.single import SingleEnv
 
-    env = make_prepared_env(settings.model_copy(update={"render_mode": None}), window=False)
-    end = time.monotonic() + SAMPLE_SECONDS
-    frames: list[np.ndarray] = []
-    try:
-        policy = RandomPolicy(env.action_space, 1, np.random.default_rng(7))
-        skip = -(-settling_frames(env) // settings.action_repeat)
-        for seed in range(1, count + 1):
-            env.reset_blind(seed=seed)
-            ended, step = False, 0
-            while not ended and len(frames) < count and time.monotonic() < end:
-                if step >= skip and (step - skip) % STRIDE == 0:
-                    frames.append(env.observe())
-                _, ended = _advance(env, policy)
-                step += 1
-            if len(frames) >= count or time.monotonic() >= end:
-                break
-    finally:
-        env.close()
+    settings = settings.model_copy(update={"render_mode": None})
+    env = make_prepared_env(settings, window=False)
+    end, frames = time.monotonic() + SAMPLE_SECONDS, list[np.ndarray]()
+    skip, at = -(-settling_frames(env) // settings.action_repeat), 0  # decisions since the episode began
+    enough = lambda: len(frames) >= count or time.monotonic() >= end  # noqa: E731
+    with contextlib.closing(SingleEnv(env, settings, seeds=1)) as simulator:
+        policy = RandomPolicy(env.action_space, np.random.default_rng(7))
+        for step in play_episodes(simulator, policy, stopped=enough):
+            at = 0 if step.episodes else at + 1
+            if at >= skip and (at - skip) % STRIDE == 0:
+                frames.append(step.obs[0].copy())
     return np.stack(frames)
-
-
-def _advance(env: Any, policy: Any) -> tuple[float, bool]:
-    reward, terminated, truncated, _ = env.step_blind(policy.act()[0])
-    return reward, terminated or truncated
 
 
 def _look(vision: VisionModel[Any], shown: Tensor, sample: Tensor) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class RolloutBuffer:
         shaping: (T, B), what the rules of training added to `reward`.
         terminated: (T, B) bool; the episode ended for good with this step.
         truncated: (T, B) bool; the episode was cut after this step.
-        ruled: (T, B) bool; the episode was ended after this step by a rule of training.
+        env_terminated: (T, B) bool; the environment itself ended the episode for good with this step.
         final_value: (T, B) value of the final observation where the episode was truncated, else 0.
         value: (T, B) value estimates of the states acted in, zero until they are written.
         log_prob: (T, B) log-probabilities of `raw`, zero until they are written.
@@ -41,7 +41,7 @@ class RolloutBuffer:
     shaping: Tensor
     terminated: Tensor
     truncated: Tensor
-    ruled: Tensor
+    env_terminated: Tensor
     final_value: Tensor
     value: Tensor
     log_prob: Tensor
@@ -55,7 +55,7 @@ class RolloutBuffer:
         self._ends: dict[str, NDArray] = {
             "terminated": np.zeros((steps, envs), bool),
             "truncated": np.zeros((steps, envs), bool),
-            "ruled": np.zeros((steps, envs), bool),
+            "env_terminated": np.zeros((steps, envs), bool),
             "final_value": np.zeros((steps, envs), np.float32),
         }
 
@@ -83,18 +83,20 @@ class RolloutBuffer:
                     self.obs = torch.empty(self.steps, *obs.shape, dtype=obs.dtype)
             self.obs[t] = obs
 
-    def end(self, terminated: NDArray, truncated: NDArray, ruled: NDArray, final_value: dict[int, float]) -> None:
+    def end(
+        self, terminated: NDArray, truncated: NDArray, env_terminated: NDArray, final_value: dict[int, float]
+    ) -> None:
         """Note which episodes (B,) ended with the step put last.
 
         Args:
             terminated: (B,) bool.
             truncated: (B,) bool.
-            ruled: (B,) bool, ended by a rule of training.
+            env_terminated: (B,) bool, the environment itself ended it for good.
             final_value: by environment, the value of the final observation with the memory that follows the step;
                 read only where an episode was truncated and not terminated.
         """
         t = len(self._rewards) - 1
-        for name, flags in (("terminated", terminated), ("truncated", truncated), ("ruled", ruled)):
+        for name, flags in (("terminated", terminated), ("truncated", truncated), ("env_terminated", env_terminated)):
             self._ends[name][t] = flags
         for i, value in final_value.items():
             if truncated[i] and not terminated[i]:
@@ -122,8 +124,3 @@ class RolloutBuffer:
     def true_reward(self) -> Tensor:
         """(T, B) what the environment itself gave, which is what memory learns."""
         return self.reward - self.shaping
-
-    @property
-    def truly_terminated(self) -> Tensor:
-        """(T, B) bool: the environment itself ended the episode for good with this step."""
-        return self.terminated & ~self.ruled

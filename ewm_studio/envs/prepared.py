@@ -30,7 +30,7 @@ class PreparedEnv(gym.Wrapper):
     Attributes:
         has_rules: whether there is such a rule.
         shaping: what rules have added to the reward of the last step; below zero for a penalty.
-        ruled: whether the last step ended the episode by a rule, and not by the environment.
+        env_terminated: whether the environment itself ended the episode for good with the last step, before any rule.
         outcome: what `step_blind` last returned.
         history_free: whether the present episode depends on its seed and actions alone, as far as Box2D goes.
     """
@@ -47,7 +47,7 @@ class PreparedEnv(gym.Wrapper):
         self._lap = Lap(env) if follows else None
         self._idle = 0  # frames since the last reward above zero
         self.has_rules = self.idle_limit is not None or self._lap is not None
-        self.shaping, self.ruled = 0.0, False
+        self.shaping, self.env_terminated = 0.0, False
         self.outcome: tuple[float, bool, bool, dict[str, Any]] = (0.0, False, False, {})
         self.pixels = settings.pixels
         self.history_free = True
@@ -90,7 +90,7 @@ class PreparedEnv(gym.Wrapper):
     def reset_blind(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
         """`reset` without observing."""
         self.history_free = renew_world(self.env)
-        self._idle, self.shaping, self.ruled = 0, 0.0, False
+        self._idle, self.shaping, self.env_terminated = 0, 0.0, False
         self._raw, info = self.env.reset(seed=seed, options=options)
         self._undrawn = self.pixels or self._draws
         if self._lap is not None:
@@ -121,7 +121,7 @@ class PreparedEnv(gym.Wrapper):
 
     def _conclude(self, total: float, frames: int, terminated: bool, truncated: bool, info: dict[str, Any]) -> bool:
         """Make the `outcome` of a decision from that of its frames, by the rules; whether the episode is over."""
-        over = terminated or truncated
+        self.env_terminated = bool(terminated)
         if self.repeat > 1:
             info = {**info, "frames": frames}
         if self.idle_limit is not None:
@@ -134,7 +134,6 @@ class PreparedEnv(gym.Wrapper):
             if self.round_end != "played" and (self._lap.round or info.get("lap_finished")):
                 terminated, truncated = self.round_end == "final", self.round_end == "cut"
         self.outcome = total, bool(terminated), bool(truncated), info
-        self.ruled = not over and (self.outcome[1] or self.outcome[2])
         return self.outcome[1] or self.outcome[2]
 
     def close(self) -> None:

@@ -45,7 +45,8 @@ class Step:
         terminated: (B,) bool.
         truncated: (B,) bool.
         shaping: (B,) float32, what the rules of training added to `reward`; the environment itself gave the rest.
-        ruled: (B,) bool, the episode ended by a rule of training (idle, end of a round), not by the environment.
+        env_terminated: (B,) bool, the environment itself ended the episode for good, whatever the rules of training
+            made of it: what memory learns as an end.
         final_obs: the last observation of each episode that ended, by environment.
         episodes: the episodes that ended.
     """
@@ -55,7 +56,7 @@ class Step:
     terminated: np.ndarray
     truncated: np.ndarray
     shaping: np.ndarray
-    ruled: np.ndarray
+    env_terminated: np.ndarray
     final_obs: dict[int, Any] = field(default_factory=dict)
     episodes: list[Episode] = field(default_factory=list)
 

@@ -60,6 +60,11 @@ class SingleEnv(VectorEnvs):
         """Begin the first episode; of `seed`, from which seeds then count up, or of the seeds it was made with."""
         return super().reset(self._first if seed is None else seed)
 
+    @property
+    def seed(self) -> int:
+        """What the present episode was begun with."""
+        return self._present_seed
+
     def raw(self) -> Any:
         """The present observation before it is prepared, as it is after the last frame."""
         with environment_at_work(self._id):
@@ -88,7 +93,7 @@ class SingleEnv(VectorEnvs):
         self._act(actions.tolist()[0] if self._discrete else actions[0])
         total, terminated, truncated, info = self.env.outcome
         self.reward[0], self.terminated[0], self.truncated[0] = total, terminated, truncated
-        self.shaping[0], self.ruled[0] = self.env.shaping, self.env.ruled
+        self.shaping[0], self.env_terminated[0] = self.env.shaping, self.env.env_terminated
         self._count(total, info)
         self._observe()
         return self._end(terminated, info) if terminated or truncated else ({}, [])

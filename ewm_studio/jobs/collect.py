@@ -18,8 +18,8 @@ from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import Recording, load_experience
 from ewm_studio.envs.probe import Spaces
-from ewm_studio.envs.spaces import describe, space_from_json, space_to_json
 from ewm_studio.envs.simulator import Simulator, Step
+from ewm_studio.envs.spaces import describe, space_from_json, space_to_json
 from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Event, JobControl, Message

@@ -28,8 +28,9 @@ def driven_first(experiment: Experiment, workspace: Workspace, control: JobContr
     check_display(_WITHOUT)
     from ewm_studio.envs.probe import spaces_of
     from ewm_studio.jobs.setup import build_model
+    from ewm_studio.models.randomness import make_generator
 
-    build_model(experiment, spaces_of(experiment.env), workspace)
+    build_model(experiment, spaces_of(experiment.env), workspace, make_generator(experiment.run.seed))
     try:
         from ewm_studio.ui.window.drive_window import drive_alone
     except ImportError as error:

@@ -41,7 +41,7 @@ def test_its_episodes_are_those_of_the_prepared_environment(settings: EnvSetting
         total, frames, over = total + float(reward), frames + info.get("frames", 1), terminated or truncated
         assert (step.reward[0], step.terminated[0], step.truncated[0]) == (reward, terminated, truncated)  # all bits
         assert not step.shaping.any()
-        assert not step.ruled.any()
+        assert step.env_terminated[0] == terminated
         if over:
             np.testing.assert_array_equal(step.final_obs[0], obs)
             (episode,) = step.episodes
@@ -144,7 +144,8 @@ def test_a_frame_that_ends_an_episode_by_a_rule_is_told_as_its_last() -> None:
     envs.reset()
     steps = [envs.step(np.zeros((1, 1), np.float32)) for _ in range(2)]
     assert told == [False] * 5 + [True]
-    assert steps[-1].ruled.all()
+    assert steps[-1].truncated.all()
+    assert not steps[-1].env_terminated.any()
     assert envs.over
 
 
@@ -272,7 +273,7 @@ def test_rewards_of_training_are_told_apart_here_too() -> None:
         base.road[number].road_visited = True
         base.tile_visited_count += 1
     first = envs.step(np.zeros((1, 3), np.float32))
-    assert (first.shaping[0], first.ruled[0]) == (-10.0, False)
+    assert (first.shaping[0], first.env_terminated[0]) == (-10.0, False)
     total = float(first.reward[0])
     for _ in range(2):
         step = envs.step(np.zeros((1, 3), np.float32))

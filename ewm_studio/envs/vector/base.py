@@ -37,7 +37,7 @@ class VectorEnvs(Simulator):
         self.terminated = np.zeros(num_envs, np.bool_)
         self.truncated = np.zeros(num_envs, np.bool_)
         self.shaping: np.ndarray = np.zeros(num_envs, np.float32)
-        self.ruled = np.zeros(num_envs, np.bool_)
+        self.env_terminated = np.zeros(num_envs, np.bool_)
         # Actions since the oldest running episode began: what `state` hands out. `_begun[i]` counts from the
         # first step of all, `_log_start` is the number of the step that the log begins with.
         self._log: list[np.ndarray] = []
@@ -70,7 +70,14 @@ class VectorEnvs(Simulator):
             del log[: oldest - self._log_start]
             self._log_start = oldest
         return Step(
-            self.obs, self.reward, self.terminated, self.truncated, self.shaping, self.ruled, final_obs, episodes
+            self.obs,
+            self.reward,
+            self.terminated,
+            self.truncated,
+            self.shaping,
+            self.env_terminated,
+            final_obs,
+            episodes,
         )
 
     def state(self) -> dict[str, Any]:

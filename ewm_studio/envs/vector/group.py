@@ -71,11 +71,11 @@ class EnvGroup:
         terminated: np.ndarray,
         truncated: np.ndarray,
         shaping: np.ndarray,
-        ruled: np.ndarray,
+        env_terminated: np.ndarray,
     ) -> None:
-        """Where `reset`, `step` and `restore` write, as `Step` has it; without rules nothing to the last two, zeros."""
+        """Where `reset`, `step` and `restore` write, as `Step` has it; without rules `shaping` is left as it is."""
         self._obs, self._reward, self._terminated, self._truncated = obs, reward, terminated, truncated
-        self._shaping, self._ruled = shaping, ruled
+        self._shaping, self._env_terminated = shaping, env_terminated
 
     def reset(self, seed: int | None = None) -> None:
         """Start the first episode of each, of this seed or of the one they were made with."""
@@ -120,6 +120,8 @@ class EnvGroup:
             raise self._failure(i, error) from error
         self._reward[:] = rewards
         self._terminated[:] = terminations
+        if not rules:
+            self._env_terminated[:] = terminations
         self._truncated[:] = truncations
         return finals, episodes
 
@@ -152,7 +154,7 @@ class EnvGroup:
     def _note_rules(self, i: int) -> None:
         """What the rules made of the last step of environment `i`."""
         env = self._envs[i]
-        self._shaping[i], self._ruled[i] = env.shaping, env.ruled
+        self._shaping[i], self._env_terminated[i] = env.shaping, env.env_terminated
         self._shaped[i] += env.shaping
 
     def _episode(self, i: int, terminated: bool, info: dict[str, Any]) -> Episode:

@@ -16,7 +16,7 @@ class LocalVectorEnvs(VectorEnvs):
     def __init__(self, settings: EnvSettings, seed: int, num_envs: int) -> None:
         self._group = EnvGroup(settings, seed, range(num_envs), window=settings.render_mode == "human")
         super().__init__(num_envs, self._group.observation_space, self._group.action_space)
-        self._group.write_to(self.obs, self.reward, self.terminated, self.truncated, self.shaping, self.ruled)
+        self._group.write_to(self.obs, self.reward, self.terminated, self.truncated, self.shaping, self.env_terminated)
 
     def render(self, i: int = 0) -> np.ndarray:
         """The picture of environment `i` as it is now, uint8 (H, W, 3).

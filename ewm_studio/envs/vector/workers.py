@@ -28,7 +28,14 @@ from ewm_studio.settings import EnvSettings
 
 ANSWER_SECONDS = 60.0  # a worker that is silent for longer is taken for dead
 REPLAY_SECONDS = 0.05  # added for each step to replay
-_RESULTS = ("obs", "reward", "terminated", "truncated", "shaping", "ruled")  # in the order of `EnvGroup.write_to`
+_RESULTS = (
+    "obs",
+    "reward",
+    "terminated",
+    "truncated",
+    "shaping",
+    "env_terminated",
+)  # in the order of `EnvGroup.write_to`
 _FIELDS = (*_RESULTS, "actions")
 
 
@@ -82,7 +89,7 @@ class WorkerVectorEnvs(VectorEnvs):
         context = process_context()
         memory = context.RawArray("b", layout.size)
         arrays = layout.arrays(memory)
-        self.obs, self.reward, self.terminated, self.truncated, self.shaping, self.ruled, self._actions = (
+        self.obs, self.reward, self.terminated, self.truncated, self.shaping, self.env_terminated, self._actions = (
             arrays[name] for name in _FIELDS
         )
         try:

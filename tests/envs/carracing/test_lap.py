@@ -82,14 +82,14 @@ def driven() -> dict[str, Any]:
         over = terminated or truncated
     found = {
         "actions": actions, "rewards": rewards, "terminated": terminated, "truncated": truncated,
-        "shaping": sum(shaping), "ruled": env.ruled, "tiles": len(base.road),
+        "shaping": sum(shaping), "env_terminated": env.env_terminated, "tiles": len(base.road),
     }  # fmt: skip
     env.close()
     return found
 
 
 def test_a_round_with_a_tile_left_out_is_cut_at_its_end_and_costs_the_penalty(driven):
-    assert (driven["terminated"], driven["truncated"], driven["ruled"]) == (False, True, True)
+    assert (driven["terminated"], driven["truncated"], driven["env_terminated"]) == (False, True, False)
     assert len(driven["rewards"]) < 900  # the time was not up
     assert driven["shaping"] == -PENALTY
     unshaped = sum(driven["rewards"]) - driven["shaping"]
@@ -112,7 +112,7 @@ def test_played_such_a_lap_goes_on_and_nothing_is_taken_away(driven):
 
 
 def test_a_finished_lap_ends_training_as_a_time_limit_and_play_for_good(driven):
-    ends, ruled = {}, []
+    ends, own = {}, []
     for training in (True, False):
         env = make_prepared_env(TRAINED, window=False, training=training)
         env.reset_blind(seed=SEED)
@@ -120,9 +120,9 @@ def test_a_finished_lap_ends_training_as_a_time_limit_and_play_for_good(driven):
             _, terminated, truncated, info = env.step_blind(action)
         ends[training] = terminated, truncated
         assert info["lap_finished"]
-        ruled.append(env.ruled)
+        own.append(env.env_terminated)
         env.close()
-    assert not any(ruled)  # the environment itself had ended it
+    assert all(own)  # the environment itself had ended it
     assert ends == {True: (False, True), False: (True, False)}
 
 

@@ -77,7 +77,7 @@ def test_penalties_and_ends_of_training_are_told_apart(hand: list[Drawn], worker
                 over = t == len(one.actions) - 1
                 assert step.shaping[i] == one.shaping[t]
                 assert step.reward[i] == np.float32(one.rewards[t] + one.shaping[t])
-                assert (step.terminated[i], step.truncated[i], step.ruled[i]) == (over and final, over, over)
+                assert (step.terminated[i], step.truncated[i], step.env_terminated[i]) == (over and final, over, False)
                 if over:
                     (episode,) = [e for e in step.episodes if e.env == i]
                     assert episode.reward == pytest.approx(sum(one.rewards))
@@ -91,11 +91,11 @@ def test_penalties_and_ends_of_training_are_told_apart(hand: list[Drawn], worker
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_end_of_the_environments_own_is_not_a_rules(workers: int) -> None:
+def test_neither_a_time_limit_nor_a_rule_is_an_end_for_good(workers: int) -> None:
     """Pendulum's time limit and the idle limit in the same step; and CartPole, where no rule acts."""
     own = EnvSettings(id="Pendulum-v1", batch_size=2, workers=workers, max_episode_steps=6, idle_limit=6)
     cut = own.model_copy(update={"idle_limit": 4})
-    for settings, period, by_rule in ((own, 6, False), (cut, 4, True)):
+    for settings, period in ((own, 6), (cut, 4)):
         envs = make_vector(settings, 0)
         envs.reset()
         try:
@@ -103,7 +103,7 @@ def test_an_end_of_the_environments_own_is_not_a_rules(workers: int) -> None:
                 step = envs.step(np.zeros((2, 1), np.float32))
                 over = t % period == 0
                 assert (step.truncated == over).all()
-                assert (step.ruled == (over and by_rule)).all()
+                assert not step.env_terminated.any()
                 assert not step.shaping.any()
         finally:
             envs.close()
@@ -117,7 +117,7 @@ def test_a_plain_environment_ends_by_itself_and_nothing_is_added() -> None:
         step = envs.step(np.ones(2, np.int64))
         ends += len(step.episodes)
         assert all(episode.terminated and episode.lap_finished is None for episode in step.episodes)
-        assert not step.ruled.any()
+        assert (step.env_terminated == step.terminated).all()
         assert not step.shaping.any()
     assert ends > 4
 
@@ -132,7 +132,7 @@ def test_restored_the_reward_of_an_episode_is_still_without_its_own_shaping(hand
     again.restore(envs.state())
     for action in one.actions[at:]:
         step = again.step(action[None])
-    assert step.ruled.all()
+    assert not step.env_terminated.any()
     assert step.episodes[0].reward == pytest.approx(sum(one.rewards))
     total, step = 0.0, again.step(np.zeros((1, 3), np.float32))
     while not step.episodes:
