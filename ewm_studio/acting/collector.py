@@ -84,7 +84,7 @@ class LocalCollector:
         buffer = RolloutBuffer(steps, self.num_envs, self.keep_obs)
         episodes: list[tuple[int, Episode]] = []
         with torch.inference_mode():
-            belief = self._present()
+            belief = self._belief = self._seen_anew(self._present())
             start = {name: value.clone() for name, value in belief.memory.items()}
             for t in range(1, steps + 1):
                 episodes += [(t * self.num_envs, episode) for episode in self._step(buffer)]
@@ -102,6 +102,12 @@ class LocalCollector:
             self._belief = self.model.begin(obs if self._obs is None else self._obs)
             self._is_first = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         return self._belief
+
+    def _seen_anew(self, belief: Belief) -> Belief:
+        """The belief with the present observations as vision sees them now; it may have learned since."""
+        if self._obs is None:
+            return belief
+        return Belief(self.model.vision.encode(self._obs), belief.h, belief.memory)
 
     def _step(self, buffer: RolloutBuffer) -> list[Episode]:
         """One decision and one step in every environment."""
@@ -162,17 +168,14 @@ class LocalCollector:
 
     @torch.no_grad()
     def refresh(self, rollout: Rollout) -> None:
-        """Replay the rollout through the trained world model, so that the next one starts from its present states."""
-        model, buffer = self.model, rollout.buffer
-        if self._obs is None or self._belief is None:  # a dream's beliefs are its own
+        """Replay the rollout through the trained memory, so that the next one starts from its present states."""
+        memory, buffer = self.model.memory, rollout.buffer
+        if memory.hidden_dim == 0 or self._obs is None or self._belief is None:  # a dream's beliefs are its own
             return
-        h, memory = self._belief.h, self._belief.memory
-        if model.memory.hidden_dim > 0:
-            action = model.action_encoding(buffer.action)
-            hidden, state = model.memory.sequence(buffer.z, action, buffer.is_first, rollout.start)
-            memory = model.memory.reset(state, self._is_first)
-            h = hidden[-1].masked_fill(self._is_first[:, None], 0.0)
-        self._belief = Belief(model.vision.encode(self._obs), h, memory)
+        action = self.model.action_encoding(buffer.action)
+        hidden, state = memory.sequence(buffer.z, action, buffer.is_first, rollout.start)
+        h = hidden[-1].masked_fill(self._is_first[:, None], 0.0)
+        self._belief = Belief(self._belief.z, h, memory.reset(state, self._is_first))
 
     def state(self) -> dict[str, Any]:
         """The environments' episodes and the memory's state."""

@@ -50,7 +50,7 @@ class Stretch:
     is_first: NDArray  # (T, B) bool
     valid: NDArray  # (T, B) bool
     mask: NDArray  # (T, B) bool
-    known: NDArray | None = None  # (T, B) bool
+    known: NDArray  # (T, B) bool
 
 
 @dataclass
@@ -265,6 +265,7 @@ class Experience:
             is_first=slots.is_first[at],
             valid=real.copy(),
             mask=real,
+            known=real,
         )
 
     @cached_property

@@ -101,7 +101,7 @@ class SequenceBatch:
     is_first: Tensor  # (T, B) bool
     valid: Tensor  # (T, B) bool: z[t + 1] is the successor
     mask: Tensor  # (T, B) bool: step t is real, not padding
-    known: Tensor | None = None  # (T, B) bool: what step t earned and whether it ended the episode is known; None: all
+    known: Tensor  # (T, B) bool: what step t earned and whether it ended the episode is known
 
 
 class Prediction(ABC):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -292,7 +292,7 @@ class PredictiveMemory(MemoryModel[PS]):
         """
         batch, state = _own(batch), {name: _plain(value) for name, value in state.items()}
         z, following, action, reward = _without_padding(batch)
-        known = batch.mask if batch.known is None else batch.mask & batch.known
+        known = batch.mask & batch.known
         if self.training:
             self._update_scales(z, following, reward, batch, known)
         h, _ = self.sequence(z, action, batch.is_first, state, generator)
@@ -324,8 +324,7 @@ def _plain(value: Tensor) -> Tensor:
 
 
 def _own(batch: SequenceBatch) -> SequenceBatch:
-    tensors: dict[str, Any] = {n: _plain(value) for n, value in vars(batch).items() if value is not None}
-    return SequenceBatch(**tensors)
+    return SequenceBatch(**{name: _plain(value) for name, value in vars(batch).items()})
 
 
 def _without_padding(batch: SequenceBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:

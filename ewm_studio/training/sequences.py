@@ -35,7 +35,7 @@ def to_sequence_batch(stretch: Stretch, latents: Tensor, encode_action: Callable
         is_first=tensor(stretch.is_first),
         valid=tensor(stretch.valid),
         mask=tensor(stretch.mask),
-        known=tensor(stretch.known) if stretch.known is not None else None,
+        known=tensor(stretch.known),
     )
 
 
@@ -49,5 +49,5 @@ def stretch(batch: SequenceBatch, part: slice, index: Tensor) -> SequenceBatch:
         is_first=batch.is_first[part, index],
         valid=batch.valid[part, index],
         mask=batch.mask[part, index],
-        known=batch.known[part, index] if batch.known is not None else None,
+        known=batch.known[part, index],
     )

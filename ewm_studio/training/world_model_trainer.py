@@ -111,7 +111,7 @@ class WorldModelTrainer:
         steps, envs = rollout.reward.shape
         ones = torch.ones(steps, envs, dtype=torch.bool, device=z.device)
         whole = SequenceBatch(
-            z, action, rollout.true_reward, rollout.env_terminated, rollout.is_first, ~rollout.ended, ones
+            z, action, rollout.true_reward, rollout.env_terminated, rollout.is_first, ~rollout.ended, ones, ones
         )
         for _ in range(self.settings.epochs):
             pieces: list[tuple[slice, State]] = []

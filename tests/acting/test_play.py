@@ -84,7 +84,7 @@ def test_what_goes_wrong_in_a_process_is_one_clear_line(action, said):
     settings = experiment(env={"id": TROUBLE, "workers": 2})
     agent = fresh_agent(settings)
     with torch.no_grad():
-        agent.world_model.controller.policy.layers[-1].bias[action] = 100.0
+        agent.model.controller.policy.layers[-1].bias[action] = 100.0
     with pytest.raises(JobError, match=said) as error:
         list(play(agent, settings.env, 0, 4, True, JobControl()))
     assert "\n" not in str(error.value)
@@ -94,7 +94,7 @@ def test_stopping_does_not_wait_for_an_episode_that_has_no_end():
     settings = experiment(env={"id": TROUBLE, "workers": 2})
     agent, control = fresh_agent(settings), JobControl()
     with torch.no_grad():
-        agent.world_model.controller.policy.layers[-1].bias[0] = 100.0  # the harmless action, for ever
+        agent.model.controller.policy.layers[-1].bias[0] = 100.0  # the harmless action, for ever
     threading.Timer(1.0, control.stop).start()
     assert list(play(agent, settings.env, 0, 4, True, control)) == []
 
@@ -103,14 +103,14 @@ def test_stopping_does_not_wait_for_an_episode_that_has_no_end():
 def test_a_lap_is_finished_when_the_environment_says_so(finished):
     settings = experiment(env={"id": "CarRacing-v3", "image_size": 16, "max_episode_steps": 30})
     player = Player(fresh_agent(settings), settings.env, greedy=True)
-    plain = player.env.reset
+    plain = player.env.reset_blind
 
     def reset(**given):
         made = plain(**given)
         player.env.unwrapped.new_lap = finished  # as if the last tile had just been visited
         return made
 
-    player.env.reset = reset
+    player.env.reset_blind = reset
     played = player.episode(3, lambda: False)
     player.close()
     assert played.replay.lap_finished is finished

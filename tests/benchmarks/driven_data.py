@@ -105,7 +105,7 @@ def trained_on(workspace: Workspace, frames: int, epochs: int, recording: str | 
 @torch.no_grad()
 def errors(agent: Agent, pictures: np.ndarray) -> np.ndarray:
     """Mean squared error (N,) of each picture's reconstruction."""
-    vision, found = agent.world_model.vision, []
+    vision, found = agent.model.vision, []
     for begin in range(0, len(pictures), 256):
         obs = agent.prepare(pictures[begin : begin + 256])
         apart = vision.decode(vision.encode(obs)) - obs.float() / 255

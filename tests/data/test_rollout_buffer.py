@@ -124,6 +124,7 @@ def put(buffer: RolloutBuffer, t: int, obs: Tensor | None = None) -> None:
         raw=torch.ones(envs, 2),
         action=torch.full((envs,), t, dtype=torch.int64),
         reward=np.full(envs, t, np.float32),
+        shaping=np.full(envs, -0.5, np.float32),
         is_first=torch.zeros(envs, dtype=torch.bool),
         obs=torch.zeros(envs, 3) if obs is None else obs,
     )
@@ -150,20 +151,22 @@ def test_rewards_are_copied():
     for t in range(2):
         reward[0] = t + 1
         row = torch.zeros(1, 1)
-        buffer.put(z=row, h=row, raw=row, action=row, is_first=row.bool(), reward=reward, obs=row)
+        buffer.put(z=row, h=row, raw=row, action=row, is_first=row.bool(), reward=reward, shaping=reward, obs=row)
     buffer.finish("cpu")
-    assert buffer.reward.flatten().tolist() == [1, 2]
+    assert buffer.reward.flatten().tolist() == buffer.shaping.flatten().tolist() == [1, 2]
 
 
 def test_buffer_notes_ends_and_bootstrap_values():
     buffer = RolloutBuffer(2, 3)
     put(buffer, 0)
     put(buffer, 1)
-    ends = np.array([True, False, False]), np.array([True, True, False])
+    ends = np.array([True, False, False]), np.array([True, True, False]), np.array([False, True, False])
     buffer.end(*ends, {0: 5.0, 1: 6.0, 2: float("nan")})
     buffer.finish("cpu")
     assert buffer.ended.tolist() == [[False] * 3, [True, True, False]]
     assert buffer.final_value[1].tolist() == [0.0, 6.0, 0.0]
+    assert buffer.env_terminated.tolist() == [[False] * 3, [False, True, False]]
+    assert buffer.true_reward.tolist() == [[0.5] * 3, [1.5] * 3]
     assert buffer.obs is None
 
 
@@ -179,7 +182,7 @@ def test_what_is_filled_in_inference_mode_can_be_trained_on():
         buffer = RolloutBuffer(2, 2, keep_obs=True)
         for t in range(2):
             put(buffer, t)
-        buffer.end(np.array([False, True]), np.array([False, False]), {})
+        buffer.end(np.array([False, True]), np.array([False, False]), np.array([False, True]), {})
         buffer.finish("cpu")
         buffer.value[0] = torch.ones(2)
     assert not any(v.is_inference() for v in vars(buffer).values() if isinstance(v, Tensor))

@@ -152,12 +152,20 @@ def test_a_recording_of_another_environment_is_refused(drive, tmp_path):
 
 def test_decisions_merge_frames_as_a_reader_of_the_recording_does():
     told = []
-    group = Decisions(3, lambda obs, action, first: told.append((obs, action.tolist(), first)))
+    group = Decisions(3, lambda d: told.append((d.obs, d.action.tolist(), d.is_first, d.reward, d.terminated)))
     for episode in range(2):
         group.begin()
         for t in range(5):
-            group.frame(f"{episode}-{t}", np.array([t], np.float32), over=t == 4)
-    assert told == [("0-0", [1], True), ("0-3", [3.5], False), ("1-0", [1], True), ("1-3", [3.5], False)]
+            ends = t == 4
+            group.frame(
+                f"{episode}-{t}", np.array([t], np.float32), float(t), ends and episode == 0, ends and episode == 1
+            )
+    assert told == [
+        ("0-0", [1], True, 3.0, False),
+        ("0-3", [3.5], False, 7.0, True),
+        ("1-0", [1], True, 3.0, False),
+        ("1-3", [3.5], False, 7.0, False),
+    ]
 
 
 def test_a_late_step_is_caught_up_with_and_a_long_rest_is_not():
@@ -361,7 +369,7 @@ def test_what_cannot_be_driven_ends_the_session_with_the_reason(session):
 def test_decisions_are_told_with_prepared_observations(session):
     told = []
     one = session("CarRacing-v3")
-    one.tell(lambda obs, action, first: told.append((obs.shape, action.shape, first)))
+    one.tell(lambda d: told.append((d.obs.shape, d.action.shape, d.is_first)))
     one.press("up")
     wait_for(lambda: len(told) > 3)
     assert told[:3] == [((3, 64, 64), (3,), True), ((3, 64, 64), (3,), False), ((3, 64, 64), (3,), False)]

@@ -60,7 +60,7 @@ def test_lack_of_memory_or_disk_is_one_line(workspace, monkeypatch, error, wante
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("ewm_studio.jobs.train_job.ppo_update", fail)
+    monkeypatch.setattr("ewm_studio.training.ppo.ppo_update", fail)
     monkeypatch.setattr("ewm_studio.jobs.pretrain_job.vision_figures", fail)
     monkeypatch.setattr("ewm_studio.jobs.pretrain_job.memory_figures", fail)
     with pytest.raises(JobError) as caught:
@@ -226,9 +226,9 @@ def test_the_loss_that_broke_is_named_and_the_weights_stay_finite(workspace, mon
 def test_a_world_model_gradient_that_is_not_finite_stops_the_run(workspace, monkeypatch):
     plain, calls, seen = LSTMMemory.loss, 0, []
 
-    def broken(self, batch, state):
+    def broken(self, batch, state, generator=None):
         nonlocal calls
-        losses = plain(self, batch, state)
+        losses = plain(self, batch, state, generator)
         calls += self.training
         seen.append(self)
         bad = self.training and calls == 5

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from ewm_studio.data.frames import FrameStore
+from ewm_studio.driving.decisions import Decision
 from ewm_studio.envs.factory import make_env
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.events import CheckpointSaved, Finished, Images, JobControl, Metrics, RunStarted
 from ewm_studio.jobs import live
-from ewm_studio.jobs.live_feed import Decision, LiveFeed
+from ewm_studio.jobs.live_feed import LiveFeed
 from ewm_studio.jobs.live_job import Driven
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
@@ -31,7 +32,7 @@ def numbers(decisions):
 def test_a_full_feed_drops_the_oldest_and_marks_the_gap():
     feed = LiveFeed(most=4)
     for number in range(7):
-        feed.on_decision(np.array([number], np.float32), number, number == 0)
+        feed.on_decision(Decision(np.array([number], np.float32), number, number == 0))
     taken = feed.take(0)
     assert numbers(taken) == [3, 4, 5, 6]
     assert [d.is_first for d in taken] == [True, False, False, False]
@@ -41,7 +42,7 @@ def test_a_full_feed_drops_the_oldest_and_marks_the_gap():
 
 def test_a_feed_copies_what_environments_reuse_and_wakes_who_waits():
     feed, obs = LiveFeed(), np.zeros(1, np.float32)
-    threading.Timer(0.05, feed.on_decision, (obs, 0, True)).start()
+    threading.Timer(0.05, feed.on_decision, (Decision(obs, 0, True),)).start()
     (taken,) = feed.take(30)
     obs[0] = 5
     assert taken.obs[0] == 0
@@ -87,8 +88,8 @@ def scripted_driving(settings, feed, control, steps):
     obs, _ = env.reset(seed=0)
     for t in range(steps):
         action = env.action_space.sample()
-        feed.on_decision(prepare(obs), action, t == 0)
-        obs, *_ = env.step(action)
+        before, (obs, reward, terminated, *_) = prepare(obs), env.step(action)
+        feed.on_decision(Decision(before, action, t == 0, float(reward), terminated))
     env.close()
 
 
@@ -140,7 +141,7 @@ def test_numbers_are_learned_too_and_only_what_is_asked_for(tmp_path):
     feed, control, workspace = LiveFeed(), JobControl(), Workspace(tmp_path)
     rng = np.random.default_rng(0)
     for t in range(64):
-        feed.on_decision(rng.normal(size=4).astype(np.float32), t % 2, t == 0)
+        feed.on_decision(Decision(rng.normal(size=4).astype(np.float32), t % 2, t == 0, 1.0))
     names = set()
     for event in live(settings, workspace, control, feed):
         assert not isinstance(event, Images)

@@ -292,9 +292,9 @@ def test_a_truncated_episode_bootstraps_from_its_last_observation():
 def test_bootstrapping_does_not_advance_the_memory():
     """The next rollout goes on from the same state whether or not a value was asked for in between."""
     _, collector, rollout = collect(experiment(memory={"name": "LSTMMemory"}), 5)
-    before = {k: v.clone() for k, v in collector._memory.items()}
+    before = collector.state()["memory"]
     collector.refresh(rollout)
-    assert all(torch.allclose(before[k], v, atol=1e-5) for k, v in collector._memory.items())
+    assert all(torch.allclose(before[k], v, atol=1e-5) for k, v in collector.state()["memory"].items())
 
 
 def test_reward_scaler_divides_by_the_deviation_of_the_discounted_return():
@@ -425,7 +425,7 @@ def test_infer_equals_a_loop_over_the_stock_environment(workspace):
                         break
             assert total == pytest.approx(episode["reward"], abs=1e-3)
         z = agent.encode(obs[None])
-        assert z.shape == (1, agent.world_model.vision.latent_dim)
+        assert z.shape == (1, agent.model.vision.latent_dim)
         assert len(agent.decode(z)) == 1
         env.close()
 

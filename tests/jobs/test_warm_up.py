@@ -130,7 +130,7 @@ def test_a_controller_begins_as_good_as_the_driver_that_it_copies(pole):
 def test_a_demonstration_is_what_the_agent_would_have_seen(pole, tmp_path, memory):
     asked = experiment(memory={"name": memory}, train={"epochs": 1})
     agent = load_agent(finish(train(asked, pole))["checkpoint"])
-    model, spaces = agent.world_model.eval(), spaces_of(asked.env)
+    model, spaces = agent.model.eval(), spaces_of(asked.env)
     with frame_store(asked, spaces, tmp_path) as store:
         reading = read_recordings(find_recordings("shown", asked, pole), spaces, asked, store)
         episodes = returned(reading)[:2]
@@ -150,7 +150,7 @@ def test_a_demonstration_is_what_the_agent_would_have_seen(pole, tmp_path, memor
 
 def test_returns_are_discounted_sums_of_scaled_rewards(pole, tmp_path):
     asked = experiment(train={"epochs": 1})
-    model, spaces = load_agent(finish(train(asked, pole))["checkpoint"]).world_model, spaces_of(asked.env)
+    model, spaces = load_agent(finish(train(asked, pole))["checkpoint"]).model, spaces_of(asked.env)
     with frame_store(asked, spaces, tmp_path) as store:
         episode = returned(read_recordings(find_recordings("shown", asked, pole), spaces, asked, store))[0]
         shown = demonstration(model, [episode], returned(encode_all(store, model, JobControl())), 0.9)

@@ -64,6 +64,7 @@ def make_batch(steps: int = 20, batch: int = 4, seed: int = 1, restart: float = 
         is_first=is_first,
         valid=valid,
         mask=torch.ones(steps, batch, dtype=torch.bool),
+        known=torch.ones(steps, batch, dtype=torch.bool),
     )
 
 
@@ -551,7 +552,7 @@ def oscillators(steps: int, batch: int, seed: int) -> tuple[SequenceBatch, Tenso
     is_first[0] = True
     full = torch.ones_like(is_first)
     z = torch.stack(positions)
-    return SequenceBatch(z, actions, z[1:, :, 0], torch.zeros_like(is_first), is_first, full, full), torch.stack(
+    return SequenceBatch(z, actions, z[1:, :, 0], torch.zeros_like(is_first), is_first, full, full, full), torch.stack(
         velocities
     )
 
@@ -639,7 +640,7 @@ def test_a_wide_latent_does_not_drown_reward_and_end():
     action = torch.rand(steps, batch, 2, generator=g) * 2 - 1
     never, always = torch.zeros(steps, batch, dtype=torch.bool), torch.ones(steps, batch, dtype=torch.bool)
     z = torch.randn(steps + 1, batch, 512, generator=g)
-    b = SequenceBatch(z, action, action[..., 0], action[..., 1] > 0.5, never, always, always)
+    b = SequenceBatch(z, action, action[..., 0], action[..., 1] > 0.5, never, always, always, always)
     memory = make("MDNRNN", 512, 2, mixtures=2)
     fit(memory, b, 60, lr=1e-2)
     with torch.no_grad():

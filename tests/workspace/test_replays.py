@@ -13,6 +13,7 @@ from ewm_studio.analysis.trace import study
 from ewm_studio.errors import UserError
 from ewm_studio.events import EvaluationKept, Message
 from ewm_studio.jobs import infer, train
+from ewm_studio.models.belief import Belief
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import read_metadata
 from ewm_studio.workspace.replays import load_replay
@@ -99,8 +100,8 @@ def test_a_model_of_no_run_and_a_patched_one_are_kept_in_the_workspace(played, t
     assert newest.folder.parent == first.folder.parent == tmp_path / "other" / "replays"
     assert first.run == ""
     model.unlink()
-    weights = load_agent(first.model_file()).world_model.state_dict()
-    again = load_agent(newest.model_file()).world_model.state_dict()
+    weights = load_agent(first.model_file()).model.state_dict()
+    again = load_agent(newest.model_file()).model.state_dict()
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     assert "with c of" in newest.model.name
     elsewhere.close()
@@ -200,8 +201,8 @@ def test_a_study_has_the_shapes_it_promises(played, env):
     assert made.decision_of.shape == (frames + 1,)
     repeat = replay.env.action_repeat
     assert made.decision_of.tolist() == [i // repeat for i in range(frames)] + [decisions]
-    assert made.z.shape == (decisions + 1, agent.world_model.vision.latent_dim)
-    assert made.h.shape == (decisions + 1, agent.world_model.memory.hidden_dim)
+    assert made.z.shape == (decisions + 1, agent.model.vision.latent_dim)
+    assert made.h.shape == (decisions + 1, agent.model.memory.hidden_dim)
     assert made.value.shape == made.entropy.shape == (decisions,)
     assert made.surprise.shape == (decisions + 1,)
     assert made.surprise[0] == 0
@@ -236,7 +237,7 @@ def test_frames_are_those_of_the_stock_environment(played):
 def test_latents_and_hidden_states_are_those_the_agent_acted_on(played, env):
     agent, replay = replay_of(played, env)
     made = study(agent, replay)
-    state, model = agent.initial_state(), agent.world_model
+    state, model = agent.initial_state(), agent.model
     settings = replay.env.model_copy(update={"render_mode": "rgb_array"})
     from ewm_studio.envs.factory import make_training_env
 
@@ -249,12 +250,13 @@ def test_latents_and_hidden_states_are_those_the_agent_acted_on(played, env):
             assert np.allclose(made.h[number], state.h[0], atol=1e-4)
             assert np.allclose(made.value[number], model.controller.value(z, state.h), atol=1e-4)
             if number:
-                foretold = model.memory.predict(state.h).mean
-                error = (foretold - z).square().sum() / made.z.var(0).sum()
+                predicted = model.memory.predict(state.h).mean
+                error = (predicted - z).square().sum() / made.z.var(0).sum()
                 assert made.surprise[number] == pytest.approx(error.item(), rel=1e-3)
-            action, state = agent.act_prepared(torch.from_numpy(np.array(obs)[None]), state)
-            assert np.array_equal(action[0], replay.action[number])
-            obs, *_ = player.step(action[0])
+            action = model.controller.act(z, state.h, greedy=True).action
+            state = agent.remember(Belief(z, state.h, state.memory), action)
+            assert np.array_equal(action[0].numpy(), replay.action[number])
+            obs, *_ = player.step(action[0].numpy())
         player.close()
 
 

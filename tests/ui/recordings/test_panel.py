@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication
 
 from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import RecordingWriter
+from ewm_studio.driving.decisions import Decision
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.background import Background
 from ewm_studio.ui.kit.dialogs import TextQuestion
@@ -253,7 +254,7 @@ def test_what_is_driven_is_learned_from_in_another_less_urgent_process(qtbot, le
         memory={"name": "LSTMMemory", "hidden_dim": 8}, world_model={"vision_batch_size": 16},
     )  # fmt: skip
     workspace, control = Workspace(tmp_path), learning.controller
-    control.on_decision(np.zeros((3, 32, 32), np.uint8), np.zeros(3, np.float32), True)  # nobody learns yet
+    control.on_decision(Decision(np.zeros((3, 32, 32), np.uint8), np.zeros(3, np.float32), True))  # nobody learns yet
     control.begin_driving(settings, workspace)
     assert not control.running
     qtbot.mouseClick(learning.switch, LEFT)
@@ -261,7 +262,7 @@ def test_what_is_driven_is_learned_from_in_another_less_urgent_process(qtbot, le
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (200, 3, 32, 32), dtype=np.uint8)
     for number, picture in enumerate(pictures):
-        control.on_decision(picture, np.zeros(3, np.float32), number == 0)
+        control.on_decision(Decision(picture, np.zeros(3, np.float32), number == 0))
     shown = learning.pictures
     qtbot.waitUntil(lambda: all(p.array is not None for p in shown.values()), timeout=WAIT)
     assert shown["reconstruction"].array.shape == shown["prediction"].array.shape == (32, 32, 3)

@@ -104,10 +104,10 @@ def test_figures_are_those_of_the_model(trained, study):
     agent = load_agent(path)
     shown = torch.from_numpy(view.frames.transpose(0, 3, 1, 2).copy())
     sample = torch.cat([shown, torch.from_numpy(random_frames(agent.env))])
-    assert np.allclose(view.kl, agent.world_model.vision.diagnostics(sample)["kl"], atol=1e-5)
+    assert np.allclose(view.kl, agent.model.vision.diagnostics(sample)["kl"], atol=1e-5)
     assert np.all(np.diff(view.kl[view.turnable.order]) <= 0)
     with torch.no_grad():
-        assert np.allclose(view.latents, agent.world_model.vision.encode(shown).numpy(), atol=1e-5)
+        assert np.allclose(view.latents, agent.model.vision.encode(shown).numpy(), atol=1e-5)
     for z, picture in zip(view.latents, view.reconstruction, strict=True):
         assert np.abs(view.turnable.decode(z).astype(int) - picture).max() <= 1  # rounding, one picture or many
     assert np.abs(view.latents).max() <= view.reach
