@@ -32,7 +32,7 @@ Decide = Callable[[Any, bool], np.ndarray]  # (raw observation, whether it is an
 def record(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None
 ) -> Generator[Event, None, None]:
-    """Record `pretrain.frames` frames of stock observations; every finished episode is on disk at once.
+    """Record `data.frames` frames of stock observations; every finished episode is on disk at once.
 
     With `start.load_path` the model acts, otherwise the random policy. Every frame is recorded with the action
     applied at it; `env.action_repeat` holds each decision for that many frames. The last episode is cut at the end.
@@ -42,8 +42,8 @@ def record(
     """
     control = control or JobControl()
     settings = experiment.env
-    if "," in (experiment.pretrain.recording or ""):
-        raise UserError(f"--recording {experiment.pretrain.recording}: a recording is written under one name")
+    if "," in (experiment.data.recording or ""):
+        raise UserError(f"--recording {experiment.data.recording}: a recording is written under one name")
     rng = seed_everything(experiment.run.seed)
     agent = agent_for(experiment, workspace) if experiment.start.load_path else None
     env = make_env(
@@ -56,7 +56,7 @@ def record(
     try:
         decide = model_policy(agent, experiment.infer.greedy) if agent else random_policy(env.action_space, rng)
         source = "model" if agent else "random"
-        name = experiment.pretrain.recording or time.strftime(f"%Y-%m-%d-%H%M%S-{source}")
+        name = experiment.data.recording or time.strftime(f"%Y-%m-%d-%H%M%S-{source}")
         writer = RecordingWriter(
             workspace.recordings_folder / name,
             {
@@ -79,7 +79,7 @@ def record(
 def _episodes(
     env: gym.Env, decide: Decide, writer: RecordingWriter, experiment: Experiment, control: JobControl
 ) -> Generator[Event, None, None]:
-    goal, repeat = experiment.pretrain.frames, experiment.env.action_repeat
+    goal, repeat = experiment.data.frames, experiment.env.action_repeat
     meter, frames, rewards, number = Meter("record", goal, "frames"), 0, list[float](), 0
     began = time.monotonic()
     while frames < goal and not control.stop_requested:

@@ -80,7 +80,7 @@ def test_components_are_chosen_with_their_own_settings(type_in, home):
         *["", "save", "", "quit"],  # controller stays
     )
     assert "no 'conv' here; did you mean ConvVAE" in out
-    assert "vision ConvVAE: latent_dim should be greater than or equal to 1 (found 0)" in out
+    assert "vision.latent_dim: should be greater than or equal to 1 (found 0)" in out
     experiment = saved(home)
     assert (experiment.vision.name, experiment.vision.given) == ("ConvVAE", {"latent_dim": 16})
     assert (experiment.memory.name, experiment.controller.name) == ("MDNRNN", "auto")

@@ -9,8 +9,8 @@ from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QScrollArea, QVBoxLayout
 from ewm_studio import formatting as format
 from ewm_studio.analysis.inspection import Catalog, EnvironmentInfo, Inspection
 from ewm_studio.settings.document import ExperimentDocument
+from ewm_studio.settings.experiment import SECTIONS
 from ewm_studio.settings.fields import fields_of
-from ewm_studio.settings.paths import SECTIONS
 from ewm_studio.ui.experiment.component_card import ComponentCard
 from ewm_studio.ui.experiment.environment_picker import EnvironmentCard
 from ewm_studio.ui.experiment.sections import Section
@@ -24,6 +24,7 @@ GROUPS = {
     "world_model": "World model",
     "warm_up": "Before the first rollout",
     "pretrain": "Pretraining",
+    "data": "Data",
     "infer": "Evaluation",
     "run": "Seed, device, saving",
     "start": "Start from a model",
