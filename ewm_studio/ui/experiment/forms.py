@@ -250,8 +250,10 @@ def _stepped(value: float, direction: int, field: Field) -> float:
 
 
 def _tip(field: Field) -> str:
-    """Tooltip: what it does, and how the command line sets it."""
-    return f"<p>{_escape(field.help)}</p><p><code>{_escape(field.option)}</code></p>"
+    """Tooltip: what it does, what it may be, and how the command line sets it."""
+    facts = " ".join(filter(None, (field.bounds, field.unit))) if field.bounds else ""
+    lines = [_escape(field.help), _escape(facts), f"<code>{_escape(field.option)}</code>"]
+    return "".join(f"<p>{line}</p>" for line in lines if line)
 
 
 def _escape(text: str) -> str:
