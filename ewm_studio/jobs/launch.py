@@ -87,7 +87,9 @@ def model_values(workspace: Workspace, name: str) -> Values:
     metadata = read_metadata(path)
     try:
         env = EnvSettings.model_validate(metadata["env"]).of_model()
-        parts = {k: {"name": str(metadata["parts"][k]["name"]), **metadata["parts"][k]["settings"]} for k in COMPONENTS}
+        parts: Values = {
+            k: {"name": str(metadata["parts"][k]["name"]), **metadata["parts"][k]["settings"]} for k in COMPONENTS
+        }
     except ValidationError as error:
         raise UserError(explain(error, str(path))) from None
     except (KeyError, TypeError, AttributeError) as error:

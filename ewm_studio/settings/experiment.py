@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,6 +21,9 @@ from ewm_studio.settings.learning import (
     WorldModelSettings,
 )
 from ewm_studio.settings.running import EnvSettings, InferSettings, RunSettings, StartSettings
+
+ComponentKind = Literal["vision", "memory", "controller"]
+COMPONENTS: tuple[ComponentKind, ...] = get_args(ComponentKind)
 
 
 class ComponentChoice(BaseModel):
@@ -119,7 +122,6 @@ SECTIONS: dict[str, type[BaseModel]] = {
     for name, info in Experiment.model_fields.items()
     if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
 }
-COMPONENTS: tuple[str, ...] = tuple(name for name, model in SECTIONS.items() if issubclass(model, ComponentChoice))
 # Where a setting stood in earlier versions, and where it stands now: pretrain.frames, data.frames.
 MOVED: dict[str, str] = {
     declared(info)["moved"]: f"{section}.{name}"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from rich.markup import escape
 
 from ewm_studio.errors import UserError
 from ewm_studio.settings.document import ExperimentDocument
-from ewm_studio.settings.experiment import COMPONENTS, SECTIONS
+from ewm_studio.settings.experiment import COMPONENTS, SECTIONS, ComponentKind
 from ewm_studio.settings.fields import Field, fields_of
 from ewm_studio.terminal.prompt import BACK, Prompt, as_text, pick
-
-if TYPE_CHECKING:
-    from ewm_studio.models.registry import Kind
 
 
 class Editor:
@@ -49,14 +46,13 @@ class Editor:
                 or that it takes no such setting.
         """
         section, _, name = path.partition(".")
-        if section in COMPONENTS:
-            value = self._fit_for_component(section, name, value)
+        kind = _kind(section)
+        if kind is not None:
+            value = self._fit_for_component(kind, name, value)
         self.document.set(path, value)
         self.prompt.say(f"[green]{escape(path)} = {escape(as_text(value))}[/]")
-        if section in COMPONENTS and self.document.experiment.start.load_path:
-            self.prompt.say(
-                f"[yellow]a loaded model brings its own {section}; empty start.load_path to use this one[/]"
-            )
+        if kind is not None and self.document.experiment.start.load_path:
+            self.prompt.say(f"[yellow]a loaded model brings its own {kind}; empty start.load_path to use this one[/]")
 
     def _about(self, section: str) -> str:
         if section in COMPONENTS:
@@ -65,8 +61,9 @@ class Editor:
 
     def _section(self, word: str) -> None:
         name = pick(word, list(SECTIONS))
-        if name in COMPONENTS:
-            self._component(name)
+        kind = _kind(name)
+        if kind is not None:
+            self._component(kind)
         else:
             self._fields(name, fields_of(name, SECTIONS[name]))
 
@@ -94,11 +91,11 @@ class Editor:
     def _take(self, field: Field, text: str) -> None:
         self.assign(field.path, field.parse(text, field.path))
 
-    def _component(self, kind: str) -> None:
+    def _component(self, kind: ComponentKind) -> None:
         """Choose a component of one kind and edit its own settings."""
         from ewm_studio.models import registry
 
-        known = registry.components(cast("Kind", kind))
+        known = registry.components(kind)
         names = ["auto", *known]
         for number, name in enumerate(names, 1):
             text = known[name].summary if name in known else "whatever fits the environment"
@@ -108,19 +105,24 @@ class Editor:
                 break
         name = self.chosen(kind)
         if name != "auto":
-            self._fields(name, fields_of(kind, registry.component(cast("Kind", kind), name).Settings))
+            self._fields(name, fields_of(kind, registry.component(kind, name).Settings))
 
     def _choose(self, kind: str, word: str, names: list[str]) -> None:
         self.assign(f"{kind}.name", pick(word, names))
 
-    def _fit_for_component(self, kind: str, name: str, value: Any) -> Any:
+    def _fit_for_component(self, kind: ComponentKind, name: str, value: Any) -> Any:
         """A component's name as it is written, or a value that the chosen component takes beside its others."""
         from ewm_studio.models import registry
 
         if name == "name":
-            return value if value == "auto" else registry.component(cast("Kind", kind), value).__name__
+            return value if value == "auto" else registry.component(kind, value).__name__
         choice = getattr(self.document.experiment, kind)
         if choice.name == "auto":
             raise UserError(f"{kind} is auto and has no settings of its own; choose a component first")
-        cls = registry.component(cast("Kind", kind), choice.name)
-        return getattr(registry.check_settings(cast("Kind", kind), cls, {**choice.given, name: value}), name)
+        cls = registry.component(kind, choice.name)
+        return getattr(registry.check_settings(kind, cls, {**choice.given, name: value}), name)
+
+
+def _kind(section: str) -> ComponentKind | None:
+    """The kind of component that a section chooses; None for any other section."""
+    return next((kind for kind in COMPONENTS if kind == section), None)
