@@ -67,6 +67,14 @@ def test_steps_that_are_missing_are_applied_in_order(old, monkeypatch):
     Workspace(old).close()  # nothing is applied twice
 
 
+def test_a_step_may_make_a_table_anew_without_losing_what_hangs_on_it(old, monkeypatch):
+    before = contents(old)
+    anew = "CREATE TABLE again AS SELECT * FROM runs; DROP TABLE runs; ALTER TABLE again RENAME TO runs;"
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, anew))
+    Workspace(old).close()
+    assert contents(old) == before  # rows of metrics go with their run only where it is deleted
+
+
 def test_a_new_workspace_is_like_one_that_grew(old, tmp_path, monkeypatch):
     monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, NEXT))
     Workspace(old).close()
