@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,7 +168,7 @@ def _spaces(settings: EnvSettings) -> tuple[Any, Any]:
     """Observation space as prepared, and action space; remembered, since making CarRacing takes a while."""
     from ewm_studio.envs.factory import make_prepared_env
 
-    key = settings.model_dump_json(exclude={"batch_size", "workers", "render_mode", "action_repeat"})
+    key = json.dumps({**settings.of_model(), "action_repeat": 1})
     if key not in _known_spaces:
         env = make_prepared_env(settings.model_copy(update={"render_mode": "rgb_array"}), window=False)
         try:

@@ -7,6 +7,7 @@ no number from its global random generator.
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from dataclasses import dataclass, field
@@ -175,7 +176,7 @@ class VisionStudy:
 
     def _sample(self, env: EnvSettings, shape: tuple[int, ...]) -> np.ndarray:
         """Frames uint8 (N, C, H, W) of short random episodes; none where the environment gives none like these."""
-        key = env.model_dump_json(exclude={"batch_size", "workers", "render_mode"})
+        key = json.dumps(env.of_model())
         if key != self._sampled[0]:
             found = np.zeros((0, *shape), np.uint8)
             with contextlib.suppress(Exception):  # an environment that is gone or broken: the frames at hand must do

@@ -107,7 +107,7 @@ class FrameStore:
         except OSError as error:
             raise JobError(
                 f"{self.folder}: observations cannot be written ({error.strerror}); free some space, collect fewer "
-                "frames (pretrain.frames) or keep more in memory (pretrain.memory_limit)"
+                "frames (data.frames) or keep more in memory (data.memory_limit)"
             ) from error
 
     def read(self, indices: Any) -> NDArray:

@@ -60,7 +60,7 @@ class Drive:
             raise
         self.controls = Controls(self._env.action_space, self.usual.with_keys(keys or {}))
         self._step_seconds = 1 / steps_per_second(self._env)
-        delay = experiment.pretrain.manual_mode_delay
+        delay = experiment.data.manual_mode_delay
         self.period = self._step_seconds if delay is None else max(delay, 0.001)
         self.step_limit = settings.max_episode_steps or (self._env.spec.max_episode_steps if self._env.spec else None)
         self.recorder: DriveRecorder | None = None

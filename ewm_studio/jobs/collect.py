@@ -38,25 +38,25 @@ PROGRESS_SECONDS = 0.1  # least time between two progress events
 def frame_store(experiment: Experiment, spaces: Spaces, folder: Path) -> FrameStore:
     """An empty store for prepared observations, in memory up to the limit and on disk beyond it."""
     space = spaces.observation
-    return FrameStore(space.shape, space.dtype, experiment.pretrain.memory_limit * MIB, folder)
+    return FrameStore(space.shape, space.dtype, experiment.data.memory_limit * MIB, folder)
 
 
 def recordings_to_pretrain_on(experiment: Experiment, workspace: Workspace) -> list[Recording]:
-    """The recordings that `pretrain.recording` names; none to collect afresh.
+    """The recordings that `data.recording` names; none to collect afresh.
 
     Raises:
         UserError: as `find_recordings`; driving is asked for without one, or a share of random frames beside nothing.
     """
-    settings = experiment.pretrain
+    settings = experiment.data
     if settings.recording is None:
-        if settings.mode == "manual":
+        if experiment.pretrain.mode == "manual":
             raise UserError(
                 "pretrain.mode is manual: name what was driven with --recording NAME (ewm-studio record makes one "
                 "without driving)"
             )
         if settings.random_share:
             raise UserError(
-                "pretrain.random_share mixes random frames into recordings: name some with --recording NAME,NAME; "
+                "data.random_share mixes random frames into recordings: name some with --recording NAME,NAME; "
                 "without one all frames are random"
             )
         return []
@@ -98,15 +98,15 @@ def check_spaces(recordings: Sequence[Recording], spaces: Spaces) -> None:
 def gather(
     recordings: Sequence[Recording], experiment: Experiment, spaces: Spaces, store: FrameStore, control: JobControl
 ) -> Generator[Event, None, Experience]:
-    """What is trained on: random frames, or recordings with `pretrain.random_share` of random frames among them.
+    """What is trained on: random frames, or recordings with `data.random_share` of random frames among them.
 
     Raises:
         UserError: no episode of a recording can be read.
     """
     if not recordings:
-        return (yield from collect_random(experiment, experiment.pretrain.frames, store, control))
+        return (yield from collect_random(experiment, experiment.data.frames, store, control))
     episodes = yield from read_recordings(recordings, spaces, experiment, store)
-    share = experiment.pretrain.random_share
+    share = experiment.data.random_share
     frames = round(sum(len(episode.frames) for episode in episodes) * share / (1 - share))
     if frames > 1 and not control.stop_requested:  # one step has two
         episodes += (yield from collect_random(experiment, frames, store, control)).episodes

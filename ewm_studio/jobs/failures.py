@@ -20,7 +20,7 @@ _NO_GPU_MEMORY = (
 )
 _NO_MEMORY = (
     "out of memory; the last checkpoint stands. Lower env.batch_size (--batch-size), ppo.rollout_steps "
-    "(--rollout-steps), ppo.batch_size (--ppo-batch-size), pretrain.frames (--frames), pretrain.memory_limit or the "
+    "(--rollout-steps), ppo.batch_size (--ppo-batch-size), data.frames (--frames), data.memory_limit or the "
     "sizes of the components"
 )
 

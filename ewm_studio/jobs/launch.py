@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ewm_studio.errors import UserError
-from ewm_studio.settings import EnvSettings, Experiment, explain, read_toml
-from ewm_studio.settings.paths import COMPONENTS, check_value, setting_at
+from ewm_studio.settings import EnvSettings, Experiment, explain, read_settings
+from ewm_studio.settings.experiment import COMPONENTS, present_path
+from ewm_studio.settings.layers import Values, over, with_model
+from ewm_studio.settings.paths import check_value
 
 if TYPE_CHECKING:
     from ewm_studio.workspace import Workspace
-
-# How many environments run, and whether they are shown, is no part of what a model was made for.
-_NOT_THE_MODELS = ("batch_size", "workers", "render_mode")
-
-Values = dict[str, Any]  # section -> field -> value
 
 
 @dataclass(frozen=True)
@@ -55,9 +52,9 @@ def build_experiment(
     Raises:
         UserError: a source cannot be read, or a setting is unknown or out of range; names the source.
     """
-    given = {path: check_value(path, value) for path, value in (overrides or {}).items()}
+    given = {present_path(path): check_value(path, value) for path, value in (overrides or {}).items()}
     single = _nested(given)
-    from_file: Values = {} if config is None else read_toml(Path(config))
+    from_file: Values = {} if config is None else read_settings(Path(config))
     source = "settings" if config is None else str(config)
     load_path = _given(single, "start", "load_path", _given(from_file, "start", "load_path", None))
     base: Values = {}
@@ -68,13 +65,13 @@ def build_experiment(
                 "--resume goes on with the run's own model and --load-path starts a new run: give one of them"
             )
         path = workspace.run(resume).folder / "experiment.toml"
-        base = read_toml(path)
+        base = read_settings(path)
         source = str(path) if config is None else source
     elif load_path:
-        base = model = model_values(workspace, str(load_path))
-    values = _over(_over(base, from_file), single)
-    notes = _overrule(values, model) if model else []
+        model = model_values(workspace, str(load_path))
+    values = with_model(base, model, from_file, single)
     values.pop("versions", None)
+    notes = _overruled(over(from_file, single), model)
     return Launch(Experiment.from_dict(values, source), notes)
 
 
@@ -89,9 +86,10 @@ def model_values(workspace: Workspace, name: str) -> Values:
     path = workspace.resolve_model(name)
     metadata = read_metadata(path)
     try:
-        described = EnvSettings.model_validate(metadata["env"]).describe()
-        env = {name: value for name, value in described.items() if name not in _NOT_THE_MODELS}
-        parts = {k: {"name": str(metadata["parts"][k]["name"]), **metadata["parts"][k]["settings"]} for k in COMPONENTS}
+        env = EnvSettings.model_validate(metadata["env"]).of_model()
+        parts: Values = {
+            k: {"name": str(metadata["parts"][k]["name"]), **metadata["parts"][k]["settings"]} for k in COMPONENTS
+        }
     except ValidationError as error:
         raise UserError(explain(error, str(path))) from None
     except (KeyError, TypeError, AttributeError) as error:
@@ -107,32 +105,17 @@ def _given(values: Values, section: str, name: str, otherwise: Any) -> Any:
 def _nested(flat: Mapping[str, Any]) -> Values:
     nested: Values = {}
     for path, value in flat.items():
-        section, name, _ = setting_at(path)
+        section, _, name = path.partition(".")
         nested.setdefault(section, {})[name] = value
     return nested
 
 
-def _over(lower: Values, upper: Values) -> Values:
-    """`upper` laid over `lower`. Another component's name drops the settings that belonged to the old one."""
-    merged = {section: dict(group) if isinstance(group, dict) else group for section, group in lower.items()}
-    for section, group in upper.items():
-        below = merged.get(section)
-        if not isinstance(group, dict) or not isinstance(below, dict):
-            merged[section] = dict(group) if isinstance(group, dict) else group
-            continue
-        if section in COMPONENTS and str(group.get("name", below.get("name"))) != str(below.get("name")):
-            below = {}
-        merged[section] = {**below, **group}
-    return merged
-
-
-def _overrule(values: Values, model: Values) -> list[str]:
-    """Put the loaded model's components in place of the chosen ones; says which choices that overrules."""
+def _overruled(chosen: Values, model: Values) -> list[str]:
+    """Says which chosen components have to give way to a loaded model's."""
     notes = []
-    for kind in COMPONENTS:
-        chosen, own = values.get(kind), model[kind]
-        name = chosen.get("name") if isinstance(chosen, dict) else None
-        if isinstance(name, str) and name not in ("auto", own["name"]):
-            notes.append(f"{kind} {name} is not used: the loaded model brings its own, {own['name']}")
-        values[kind] = dict(own)
+    for kind in [kind for kind in COMPONENTS if kind in model]:
+        group, own = chosen.get(kind), model[kind]["name"]
+        name = group.get("name") if isinstance(group, dict) else None
+        if isinstance(name, str) and name not in ("auto", own):
+            notes.append(f"{kind} {name} is not used: the loaded model brings its own, {own}")
     return notes

@@ -133,7 +133,7 @@ class PretrainJob:
     @property
     def stages(self) -> tuple[str, ...]:
         """What is to come, in order."""
-        settings = self.experiment.pretrain
+        settings = self.experiment.data
         collects = settings.recording is None or settings.random_share > 0
         encodes = ("encode",) if "memory" in self.trainers else ()
         return (
@@ -183,7 +183,7 @@ class PretrainJob:
     def _stages(
         self, run: Run, sink: RunLog, experience: Experience, control: JobControl
     ) -> Generator[Event, None, None]:
-        model, settings, generator = self.model, self.experiment.pretrain, self.randomness.torch
+        model, settings, generator = self.model, self.experiment.data, self.randomness.torch
         skip = self.spaces.settling_frames if settings.skip_start == "auto" else settings.skip_start
         experience = experience.without_starts(-(-skip // self.experiment.env.action_repeat))
         train, held_out = experience.split(settings.held_out, np.random.default_rng(self.experiment.run.seed))

@@ -32,7 +32,7 @@ FRAMES_A_NEWS = 256  # between two words about the progress
 def record(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None
 ) -> Generator[Event, None, None]:
-    """Record `pretrain.frames` frames of stock observations; every finished episode is on disk at once.
+    """Record `data.frames` frames of stock observations; every finished episode is on disk at once.
 
     With `start.load_path` the model acts, otherwise the random policy. Every frame is recorded with the action
     applied at it; `env.action_repeat` holds each decision for that many frames. The last episode is cut at the end.
@@ -42,8 +42,8 @@ def record(
     """
     control = control or JobControl()
     settings = experiment.env
-    if "," in (experiment.pretrain.recording or ""):
-        raise UserError(f"--recording {experiment.pretrain.recording}: a recording is written under one name")
+    if "," in (experiment.data.recording or ""):
+        raise UserError(f"--recording {experiment.data.recording}: a recording is written under one name")
     randomness = Randomness(experiment.run.seed)
     agent = agent_for(experiment, workspace) if experiment.start.load_path else None
     policy: Policy = RandomPolicy(spaces_of(settings).action, randomness.numpy)
@@ -53,7 +53,7 @@ def record(
     env = make_prepared_env(settings)
     with contextlib.closing(SingleEnv(env, settings, seeds=experiment.run.seed)) as simulator:
         source = "model" if agent else "random"
-        name = experiment.pretrain.recording or time.strftime(f"%Y-%m-%d-%H%M%S-{source}")
+        name = experiment.data.recording or time.strftime(f"%Y-%m-%d-%H%M%S-{source}")
         writer = RecordingWriter(
             workspace.recordings_folder / name,
             {
@@ -68,7 +68,7 @@ def record(
         )
         yield RunStarted("record", name, str(writer.folder), f"{settings.id} by {source} policy")
         yield from (Message(line, "warning") for line in env_notes(settings))
-        recorder = EpisodeRecorder(writer, experiment.pretrain.frames)
+        recorder = EpisodeRecorder(writer, experiment.data.frames)
         steps = play_episodes(
             simulator,
             policy,

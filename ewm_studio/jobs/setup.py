@@ -15,7 +15,8 @@ from ewm_studio.errors import UserError
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import choose_parts, from_description, patch
 from ewm_studio.models.randomness import drawing_from
-from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment, StartSettings
+from ewm_studio.settings import EnvSettings, Experiment, StartSettings
+from ewm_studio.settings.layers import Values, with_model
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
 from ewm_studio.workspace.versions import versions
@@ -39,11 +40,8 @@ def build_model(
         with drawing_from(generator):
             model = AgentModel(parts, spaces.observation, spaces.action)
     patch_from(start, model, workspace, dropout)
-    chosen: dict[str, ComponentChoice] = {
-        kind: ComponentChoice(name=part.name, **part.settings.model_dump(mode="json"))
-        for kind, part in model.parts.items()
-    }
-    return model, experiment.model_copy(update=chosen)
+    own: Values = {k: {"name": part.name, **part.settings.model_dump(mode="json")} for k, part in model.parts.items()}
+    return model, Experiment.from_dict(with_model(experiment.model_dump(mode="json"), own))
 
 
 def patch_from(start: StartSettings, model: AgentModel, workspace: Workspace, dropout: float | None = None) -> None:

@@ -5,8 +5,9 @@ declarations. A component's own settings stand beside the component (`models/*/`
 chosen: `ComponentChoice` holds its name and whatever settings were given, and the registry checks them.
 """
 
+from ewm_studio.settings.data import DataSettings
 from ewm_studio.settings.declare import EVERY, ComponentSettings, declared, setting
-from ewm_studio.settings.experiment import ComponentChoice, Experiment, explain, read_toml
+from ewm_studio.settings.experiment import ComponentChoice, Experiment, explain, read_settings
 from ewm_studio.settings.learning import (
     PPOSettings,
     PretrainSettings,
@@ -20,6 +21,7 @@ __all__ = [
     "EVERY",
     "ComponentChoice",
     "ComponentSettings",
+    "DataSettings",
     "EnvSettings",
     "Experiment",
     "InferSettings",
@@ -32,6 +34,6 @@ __all__ = [
     "WorldModelSettings",
     "declared",
     "explain",
-    "read_toml",
+    "read_settings",
     "setting",
 ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from functools import cache
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
+
+from ewm_studio.settings.annotation import shape_of
 
 Command = Literal["train", "pretrain", "infer", "record"]
 EVERY: tuple[Command, ...] = ("train", "pretrain", "infer", "record")
@@ -20,6 +23,8 @@ def setting(
     commands: tuple[Command, ...] = EVERY,
     advanced: bool = False,
     training_only: bool = False,
+    of_model: bool = True,
+    moved: str = "",
     **constraints: Any,
 ) -> Any:
     """One declared setting.
@@ -32,6 +37,9 @@ def setting(
         commands: the commands on which the flag has a meaning.
         advanced: shown only on request.
         training_only: without meaning where a model is played, hence no part of a model's description.
+        of_model: of the environment: whether a model brings it along. What says only how many environments run, or
+            whether they are shown, stays as chosen.
+        moved: where it stood in earlier versions, as `section.field`; there it is still read, never written.
         constraints: pydantic's `ge`, `gt`, `le`, `lt`, ...
     """
     extra: dict[str, Any] = {
@@ -40,6 +48,8 @@ def setting(
         "commands": list(commands),
         "advanced": advanced,
         "training_only": training_only,
+        "of_model": of_model and not training_only,
+        "moved": moved,
     }
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 
@@ -60,8 +70,14 @@ class Settings(BaseModel):
         """TOML has no null: an empty string stands for it wherever a setting may be empty."""
         if not isinstance(values, dict):
             return values
-        optional = {n for n, f in cls.model_fields.items() if type(None) in get_args(f.annotation)}
+        optional = _optional(cls)
         return {name: None if value == "" and name in optional else value for name, value in values.items()}
+
+
+@cache
+def _optional(model: type[BaseModel]) -> frozenset[str]:
+    """The settings of a group that may be empty."""
+    return frozenset(name for name, info in model.model_fields.items() if shape_of(info).optional)
 
 
 class ComponentSettings(Settings):

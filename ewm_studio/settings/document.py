@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from ewm_studio.errors import UserError
-from ewm_studio.settings import ComponentChoice, Experiment, declared
+from ewm_studio.settings.experiment import COMPONENTS, ComponentChoice, Experiment, present_path
 from ewm_studio.settings.fields import Field
-from ewm_studio.settings.paths import COMPONENTS, SECTIONS
+from ewm_studio.settings.layers import Values, with_model
+from ewm_studio.settings.paths import all_fields
 
 Listener = Callable[[str], None]
 
@@ -62,6 +63,7 @@ class ExperimentDocument:
         Raises:
             UserError: the experiment would not be a valid one; nothing was changed.
         """
+        path = present_path(path)
         section, _, name = path.partition(".")
         if section in COMPONENTS and name == "name":
             if getattr(self._experiment, section).name == value:
@@ -94,6 +96,19 @@ class ExperimentDocument:
         """Change many settings at once; the file stays the same one."""
         self._experiment = experiment.model_copy(update={"versions": {}})
         self._tell("")
+
+    def start_from(self, name: str, model: Values) -> None:
+        """Start from a saved model; what it brings takes the place of what was chosen, everything else stays.
+
+        Args:
+            name: the model, as `start.load_path` names it.
+            model: the sections it brings.
+
+        Raises:
+            UserError: they are none of this version; nothing was changed.
+        """
+        start = {"start": {"load_path": name}}
+        self.edit(Experiment.from_dict(with_model(self._experiment.model_dump(mode="json"), model, start)))
 
     def draft(self) -> str:
         """Everything as text, for `restore_draft`."""
@@ -137,15 +152,12 @@ class ExperimentDocument:
     def command_line(self, job: str = "train") -> str:
         """The command that runs this experiment from a terminal."""
         words = ["ewm-studio", job]
-        for section, model in SECTIONS.items():
-            group = getattr(self._experiment, section)
-            if isinstance(group, ComponentChoice):
-                words += _component_words(section, group)
-                continue
-            for name, info in model.model_fields.items():
-                value = getattr(group, name)
-                if value != info.get_default(call_default_factory=True):
-                    words += _words(f"{section}.{name}", declared(info), value, job)
+        for field in all_fields().values():
+            if self.is_changed(field):
+                words += _words(field, self.value(field), job)
+            if field.section in COMPONENTS:
+                for name, value in getattr(self._experiment, field.section).given.items():
+                    words += ["--set", f"{field.section}.{name}={_literal(value)}"]
         return shlex.join(words)
 
     def _tell(self, path: str) -> None:
@@ -153,18 +165,11 @@ class ExperimentDocument:
             listener(path)
 
 
-def _component_words(kind: str, choice: ComponentChoice) -> list[str]:
-    words = [] if choice.name == "auto" else [f"--{kind}", choice.name]
-    for name, value in choice.given.items():
-        words += ["--set", f"{kind}.{name}={_literal(value)}"]
-    return words
-
-
-def _words(path: str, extra: dict[str, Any], value: Any, job: str) -> list[str]:
-    flag, commands = str(extra.get("flag", "")), extra.get("commands", [])
-    if not flag or not isinstance(commands, list) or job not in commands or isinstance(value, bool) or value is None:
-        return ["--set", f"{path}={_literal(value)}"]
-    return [f"--{flag}", str(value)]
+def _words(field: Field, value: Any, job: str) -> list[str]:
+    """How a command line sets a field."""
+    if not field.flag or job not in field.commands or isinstance(value, bool) or value is None:
+        return ["--set", f"{field.path}={_literal(value)}"]
+    return [f"--{field.flag}", str(value)]
 
 
 def _literal(value: Any) -> str:

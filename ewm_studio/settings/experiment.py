@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from ewm_studio.errors import UserError, nearest
-from ewm_studio.settings.declare import Settings
+from ewm_studio.settings.data import DataSettings
+from ewm_studio.settings.declare import Settings, declared, setting
 from ewm_studio.settings.learning import (
     PPOSettings,
     PretrainSettings,
@@ -20,13 +22,21 @@ from ewm_studio.settings.learning import (
 )
 from ewm_studio.settings.running import EnvSettings, InferSettings, RunSettings, StartSettings
 
+ComponentKind = Literal["vision", "memory", "controller"]
+COMPONENTS: tuple[ComponentKind, ...] = get_args(ComponentKind)
+
 
 class ComponentChoice(BaseModel):
     """A component by name and the settings given for it; the registry checks them against the component."""
 
     model_config = ConfigDict(extra="allow", validate_assignment=True)
 
-    name: str = Field("auto", description="Name of the component; auto picks one that fits.")
+    name: str = setting(
+        "auto",
+        "Name of the component; auto picks one that fits.",
+        flag="{section}",
+        commands=("train", "pretrain"),  # where a model is made; elsewhere a loaded one brings its own
+    )
 
     @property
     def given(self) -> dict[str, Any]:
@@ -46,12 +56,19 @@ class Experiment(Settings):
     world_model: WorldModelSettings = Field(default_factory=WorldModelSettings)
     warm_up: WarmUpSettings = Field(default_factory=WarmUpSettings)
     pretrain: PretrainSettings = Field(default_factory=PretrainSettings)
+    data: DataSettings = Field(default_factory=DataSettings)
     infer: InferSettings = Field(default_factory=InferSettings)
     start: StartSettings = Field(default_factory=StartSettings)
     run: RunSettings = Field(default_factory=RunSettings)
     versions: dict[str, str] = Field(
         default_factory=dict, description="What the run was made with; written, never read."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _at_present_places(cls, values: Any) -> Any:
+        """What earlier versions wrote elsewhere is read as if it stood where it belongs now."""
+        return at_present_places(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> Self:
@@ -81,7 +98,7 @@ class Experiment(Settings):
             UserError: the file is missing, is no TOML, or holds a bad setting.
         """
         path = Path(path)
-        return cls.from_dict(read_toml(path), source=str(path))
+        return cls.from_dict(read_settings(path), source=str(path))
 
     def to_toml(self) -> str:
         """All settings as TOML, which has no null: an empty setting is an empty string, read back as None."""
@@ -90,7 +107,8 @@ class Experiment(Settings):
     def with_values(self, *overrides: tuple[str, Any], source: str = "settings") -> Experiment:
         """A copy with `section.field` paths set to new values, checked as a whole."""
         values = self.model_dump(mode="json")
-        for path, value in overrides:
+        for given, value in overrides:
+            path = present_path(given)
             section, _, field = path.partition(".")
             if not field or "." in field or section not in values or section == "versions":
                 known = [f"{s}.{f}" for s, group in values.items() if isinstance(group, dict) for f in group]
@@ -99,8 +117,45 @@ class Experiment(Settings):
         return Experiment.from_dict(values, source)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Parse a TOML file; a missing or damaged one is a `UserError`."""
+SECTIONS: dict[str, type[BaseModel]] = {
+    name: info.annotation
+    for name, info in Experiment.model_fields.items()
+    if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+}
+# Where a setting stood in earlier versions, and where it stands now: pretrain.frames, data.frames.
+MOVED: dict[str, str] = {
+    declared(info)["moved"]: f"{section}.{name}"
+    for section, model in SECTIONS.items()
+    for name, info in model.model_fields.items()
+    if declared(info).get("moved")
+}
+
+
+def present_path(path: str) -> str:
+    """The path of a setting that may be called by one it had in an earlier version."""
+    return MOVED.get(path, path)
+
+
+def at_present_places(values: dict[str, Any]) -> dict[str, Any]:
+    """Nested values, section by section, with every setting where it stands now.
+
+    What is given at both places holds as it stands at the present one. The values given are not changed.
+    """
+    placed = {section: dict(group) if isinstance(group, dict) else group for section, group in values.items()}
+    for old, new in MOVED.items():
+        (section, name), (present, field) = old.split("."), new.split(".")
+        group, target = placed.get(section), placed.get(present, {})
+        if isinstance(group, dict) and name in group and isinstance(target, dict):
+            placed[present] = {field: group.pop(name), **target}
+    return placed
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The nested values of a settings file, each where it stands now; they are not checked.
+
+    Raises:
+        UserError: the file is missing or no TOML.
+    """
     try:
         values = tomllib.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
@@ -109,24 +164,29 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a TOML file ({error})") from None
-    return values
+    return at_present_places(values)
 
 
 def explain(error: ValidationError, source: str) -> str:
     """The first of pydantic's complaints as one line: what, where, what to do."""
     first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"] if not _is_union_branch(part))
+    where = _place(first)
     if first["type"] == "extra_forbidden":
         known = _known_fields(error.title, first["loc"])
         return f"{source}: no setting '{where}'; {nearest(where, known)}"
-    messages = {
-        e["msg"]
-        for e in error.errors(include_url=False)
-        if ".".join(str(p) for p in e["loc"] if not _is_union_branch(p)) == where
-    }
-    text = " or ".join(sorted(m.removeprefix("Value error, ") for m in messages)).replace("Input should", "should")
     found = "" if not where else f" (found {first['input']!r:.80})"
-    return f"{source}: {where + ' ' if where else ''}{text}{found}"
+    return f"{source}: {where + ' ' if where else ''}{reason_of(error)}{found}"
+
+
+def reason_of(error: ValidationError) -> str:
+    """What is wrong where pydantic first complains, without the place: "should be greater than 0"."""
+    errors = error.errors(include_url=False)
+    messages = {e["msg"].removeprefix("Value error, ") for e in errors if _place(e) == _place(errors[0])}
+    return " or ".join(sorted(messages)).replace("Input should", "should")
+
+
+def _place(complaint: ErrorDetails) -> str:
+    return ".".join(str(part) for part in complaint["loc"] if not _is_union_branch(part))
 
 
 def _is_union_branch(part: str | int) -> bool:

@@ -1,20 +1,26 @@
-"""Settings as fields of a form: label, kind, unit, range and help, read from their declarations."""
+"""Settings as fields: what a declaration says, read once for flags, `--set`, the menu, forms and files.
+
+A `Field` knows the setting's type, range, unit, choices and help, reads what a person types, and checks a value.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import re
+import tomllib
 from dataclasses import dataclass
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ewm_studio import formatting as format
 from ewm_studio.errors import UserError
-from ewm_studio.settings import declared, explain
+from ewm_studio.settings.annotation import Bound, Shape, shape_of
+from ewm_studio.settings.declare import declared
+from ewm_studio.settings.experiment import reason_of
 
-Kind = Literal["switch", "integer", "number", "choice", "text"]
+ValueKind = Literal["switch", "integer", "number", "choice", "text"]
 
 _LABELS = {
     "lr": "Learning rate",
@@ -44,27 +50,33 @@ _LABELS = {
     "id": "Environment",
 }
 _SECTION_LABELS = {"env.batch_size": "Environments", "world_model.train": "Train with PPO"}
+_METAVARS: dict[ValueKind, str] = {"integer": "N", "number": "X", "text": "TEXT"}
+# 250,000 and 250 000, but not 0,125.
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([,\s]\d{3})+(\.\d+)?")
 
 
 @dataclass(frozen=True)
 class Field:
-    """One row of a form."""
+    """One declared setting."""
 
     path: str  # "ppo.lr"
     label: str
-    kind: Kind
+    kind: ValueKind
     default: Any
     help: str
+    model: type[BaseModel]  # the group it is declared in, which checks it
     unit: str = ""
     flag: str = ""
+    commands: tuple[str, ...] = ()  # on which the flag has a meaning
     advanced: bool = False
+    training_only: bool = False
+    of_model: bool = True
     optional: bool = False  # may be empty
     auto: bool = False  # may be "auto" beside a number
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()  # words, "auto" among them
     empty: str = ""  # what an empty field means: "no limit"
-    low: float | None = None
-    high: float | None = None
-    model: type[BaseModel] | None = None
+    low: Bound | None = None
+    high: Bound | None = None
 
     @property
     def section(self) -> str:
@@ -81,8 +93,21 @@ class Field:
         """How the command line sets it."""
         return f"--{self.flag}" if self.flag else f"--set {self.path}=..."
 
+    @property
+    def metavar(self) -> str:
+        """What stands for its value in `--help`: N, X, TEXT, NAME of a component, or the words to choose from."""
+        kind = ["NAME"] if self.name == "name" else [_METAVARS[self.kind]] if self.kind in _METAVARS else []
+        return "|".join([*kind, *self.choices])
+
+    @property
+    def bounds(self) -> str:
+        """The range a number must lie in, as a person writes it: "> 0, <= 1"."""
+        low = [f">{'' if self.low.open else '='} {self.low.value}"] if self.low else []
+        high = [f"<{'' if self.high.open else '='} {self.high.value}"] if self.high else []
+        return ", ".join(low + high)
+
     def to_text(self, value: Any) -> str:
-        """A value as it is shown in the field."""
+        """A value as a form shows it; `parse` reads it back."""
         if value is None:
             return ""
         if self.kind == "integer" and isinstance(value, int):
@@ -91,50 +116,47 @@ class Field:
             return format.setting_float(value)
         return str(value)
 
-    def parse(self, text: str) -> Any:
+    def parse(self, text: str, source: str = "") -> Any:
         """The value a person means by a text, checked.
 
+        An empty text, or `none` where the setting is no text, empties a setting that may be empty.
+
         Raises:
-            UserError: it is none, or out of range; the line says what would be right.
+            UserError: it is none, or out of range; see `check`.
         """
-        text = text.strip()
-        if not text and self.optional:
+        text = _unquoted(text.strip())
+        if self.optional and (not text or (self.kind != "text" and text.casefold() == "none")):
             return None
-        if self.kind == "text":
-            return self.check(text)
         if self.auto and text.casefold() == "auto":
             return "auto"
-        return self.check(self._number(text))
+        return self.check(self._number(text, source) if self.kind in ("integer", "number") else text, source)
 
-    def check(self, value: Any) -> Any:
+    def check(self, value: Any, source: str = "") -> Any:
         """The value as the setting holds it.
 
         Raises:
-            UserError: it is of the wrong type or out of range.
+            UserError: it is of the wrong type or out of range. The line begins with `source` and says what was
+                found; without a source it is the reason alone, for a place that shows both already.
         """
-        if self.model is None:
-            return value
         holder = self.model()
         try:
             setattr(holder, self.name, value)
         except ValidationError as error:
-            line = explain(error, "").removeprefix(": ").removeprefix(f"{self.name} ")
-            line = re.sub(r" \(found .*\)$", "", line)
-            raise UserError(line[:1].upper() + line[1:]) from None
+            raise _refusal(reason_of(error), source, f"found {value!r:.80}") from None
         return getattr(holder, self.name)
 
-    def _number(self, text: str) -> int | float:
-        plain = re.sub(r"(?<=\d)[,_\s](?=\d{3}(\D|$))", "", text)
+    def _number(self, text: str, source: str) -> int | float:
+        plain = re.sub(r"[,\s]", "", text) if _GROUPED.fullmatch(text) else text
+        with contextlib.suppress(ValueError):
+            return int(plain)
         try:
             value = float(plain)
         except ValueError:
             other = " or auto" if self.auto else ", or nothing" if self.optional else ""
-            raise UserError(f"Should be a number{other}") from None
-        if self.kind == "integer":
-            if not value.is_integer():
-                raise UserError("Should be a whole number")
-            return int(value)
-        return value
+            raise _refusal(f"should be a number{other}", source, f"unable to parse {text!r:.80}") from None
+        if self.kind == "integer" and not value.is_integer():
+            raise _refusal("should be a whole number", source, f"found {text:.80}")
+        return int(value) if self.kind == "integer" else value
 
 
 def fields_of(section: str, model: type[BaseModel]) -> list[Field]:
@@ -143,19 +165,8 @@ def fields_of(section: str, model: type[BaseModel]) -> list[Field]:
 
 
 def _field(section: str, name: str, info: FieldInfo, model: type[BaseModel]) -> Field:
-    path = f"{section}.{name}"
-    extra = declared(info)
-    kinds, choices = _alternatives(info.annotation)
-    low, high = _range(info)
-    kind: Kind = "text"
-    if bool in kinds:
-        kind = "switch"
-    elif int in kinds:
-        kind = "integer"
-    elif float in kinds:
-        kind = "number"
-    elif choices:
-        kind = "choice"
+    path, extra, shape = f"{section}.{name}", declared(info), shape_of(info)
+    kind = _kind(shape)
     meaning = re.search(r"empty: ([^.;(]+)", info.description or "")
     return Field(
         path=path,
@@ -163,43 +174,42 @@ def _field(section: str, name: str, info: FieldInfo, model: type[BaseModel]) -> 
         kind=kind,
         default=info.get_default(call_default_factory=True),
         help=info.description or "",
-        unit=str(extra.get("unit", "")),
-        flag=str(extra.get("flag", "")),
-        advanced=bool(extra.get("advanced", False)),
-        optional=NoneType in kinds,
-        auto=kind in ("integer", "number") and "auto" in choices,
-        choices=tuple(choices),
-        empty=_short(meaning.group(1).strip()) if meaning else "default",
-        low=low,
-        high=high,
         model=model,
+        unit=extra.get("unit", ""),
+        flag=extra.get("flag", "").replace("{section}", section),
+        commands=tuple(extra.get("commands", ())),
+        advanced=extra.get("advanced", False),
+        training_only=extra.get("training_only", False),
+        of_model=extra.get("of_model", True),
+        optional=shape.optional,
+        auto=kind in ("integer", "number") and "auto" in shape.words,
+        choices=shape.words,
+        empty=_short(meaning.group(1).strip()) if meaning else "default",
+        low=shape.low,
+        high=shape.high,
     )
+
+
+def _kind(shape: Shape) -> ValueKind:
+    kinds: dict[Any, ValueKind] = {bool: "switch", int: "integer", float: "number"}
+    of_type = next((kind for type_, kind in kinds.items() if type_ in shape.types), None)
+    return of_type or ("choice" if shape.words and not shape.types else "text")
 
 
 def _short(meaning: str) -> str:
     return meaning if len(meaning) <= 14 else "default"
 
 
-def _alternatives(annotation: Any) -> tuple[set[Any], list[str]]:
-    """The plain types of an annotation, and the words of its literals."""
-    if get_origin(annotation) is Literal:
-        return set(), [str(word) for word in get_args(annotation)]
-    parts = get_args(annotation)
-    if not parts or isinstance(annotation, type):
-        return {annotation}, []
-    kinds: set[Any] = set()
-    choices: list[str] = []
-    for part in parts:
-        if part is NoneType or isinstance(part, type) or get_origin(part) is not None:
-            found, words = _alternatives(part)
-            kinds |= found
-            choices += words
-    return kinds, choices
+def _unquoted(text: str) -> str:
+    """The content of a TOML string; any other text as it is."""
+    if text[:1] not in ("'", '"'):
+        return text
+    try:
+        values = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return values["value"] if set(values) == {"value"} and isinstance(values["value"], str) else text
 
 
-def _range(info: FieldInfo) -> tuple[float | None, float | None]:
-    low = high = None
-    for limit in info.metadata:
-        low = getattr(limit, "ge", getattr(limit, "gt", low))
-        high = getattr(limit, "le", getattr(limit, "lt", high))
-    return low, high
+def _refusal(reason: str, source: str, found: str) -> UserError:
+    return UserError(f"{source}: {reason} ({found})" if source else reason[:1].upper() + reason[1:])

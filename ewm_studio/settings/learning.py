@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from ewm_studio.settings.declare import Settings, setting
 
@@ -247,39 +245,6 @@ class PretrainSettings(Settings):
         flag="pretrain-mode",
         commands=("pretrain",),
     )
-    manual_mode_delay: float | None = setting(
-        None,
-        "Seconds between two steps while you drive; empty: the environment's own pace.",
-        unit="s",
-        flag="manual-mode-delay",
-        commands=("pretrain",),
-        ge=0,
-        le=10,
-    )
-    recording: str | None = setting(
-        None,
-        "Recordings to train on, set apart by commas (names in the workspace, or a folder); of record, the one to "
-        "write. Empty: collect afresh.",
-        flag="recording",
-        commands=("pretrain", "record"),
-    )
-    random_share: float = setting(
-        0.0,
-        "Share of all frames that is collected at random, beside the recordings that are trained on.",
-        flag="random-share",
-        commands=("pretrain",),
-        ge=0,
-        lt=1,
-    )
-    frames: int = setting(
-        10_000,
-        "Frames to collect.",
-        unit="frames",
-        flag="frames",
-        commands=("pretrain", "record"),
-        ge=16,
-        le=100_000_000,
-    )
     epochs: int = setting(
         10,
         "Passes over the data, for vision and for memory each.",
@@ -298,12 +263,3 @@ class PretrainSettings(Settings):
         ge=1,
         le=1_000_000_000,
     )
-    skip_start: Annotated[int, Field(ge=0, le=100_000)] | Literal["auto"] = setting(
-        "auto",
-        "Frames at the start of every episode that are left out; auto leaves out what an environment says is no part "
-        "of its task (the 50 frames in which CarRacing zooms in).",
-        unit="frames",
-        advanced=True,
-    )
-    held_out: float = setting(0.1, "Share of the episodes kept aside to measure on.", ge=0.01, le=0.5)
-    memory_limit: int = setting(512, "Frames beyond this go to disk.", unit="MiB", ge=1, le=1_000_000, advanced=True)

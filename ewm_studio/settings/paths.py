@@ -3,79 +3,55 @@
 from __future__ import annotations
 
 import tomllib
-from types import NoneType
-from typing import Any, get_args
-
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from functools import cache
+from typing import Any
 
 from ewm_studio.errors import UserError, nearest
-from ewm_studio.settings import ComponentChoice, Experiment, explain
-
-SECTIONS: dict[str, type[BaseModel]] = {
-    name: info.annotation
-    for name, info in Experiment.model_fields.items()
-    if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
-}
-COMPONENTS: tuple[str, ...] = tuple(name for name, model in SECTIONS.items() if issubclass(model, ComponentChoice))
+from ewm_studio.settings.experiment import COMPONENTS, SECTIONS, present_path
+from ewm_studio.settings.fields import Field, fields_of
 
 
-def setting_at(path: str, source: str = "settings") -> tuple[str, str, FieldInfo | None]:
-    """Section, field and declaration at `section.field`; a component's own setting has no declaration here.
+@cache
+def all_fields() -> dict[str, Field]:
+    """Every declared setting by its path, in the order of declaration; a component's own are not among them."""
+    return {field.path: field for section, model in SECTIONS.items() for field in fields_of(section, model)}
+
+
+def field_at(path: str, source: str = "settings") -> Field | None:
+    """The setting at `section.field`, or where it stood in an earlier version; None for a component's own.
 
     Raises:
         UserError: there is no such setting; names the nearest.
     """
+    field = all_fields().get(present_path(path))
     section, _, name = path.partition(".")
-    if section in COMPONENTS and name and "." not in name:
-        return section, name, SECTIONS[section].model_fields.get(name)
-    if section in SECTIONS and name in SECTIONS[section].model_fields:
-        return section, name, SECTIONS[section].model_fields[name]
-    known = [f"{s}.{f}" for s, group in SECTIONS.items() for f in group.model_fields]
-    raise UserError(f"{source}: no setting '{path}'; {nearest(path, known)}")
+    if field is None and not (section in COMPONENTS and name and "." not in name):
+        raise UserError(f"{source}: no setting '{path}'; {nearest(path, list(all_fields()))}")
+    return field
 
 
-def check_value(path: str, value: Any, source: str | None = None) -> Any:
-    """A value as the setting at `path` holds it.
+def check_value(path: str, value: Any, source: str = "") -> Any:
+    """A value as the setting at `path` holds it; a component's own is checked once its component is known.
 
     Raises:
-        UserError: the value is of the wrong type or out of range; the line begins with `source`.
+        UserError: the value is of the wrong type or out of range; the line begins with `source`, or the path.
     """
-    source = source or path
-    section, name, info = setting_at(path, source)
-    if info is None:
-        return value
-    holder = SECTIONS[section]()
-    try:
-        setattr(holder, name, value)
-    except ValidationError as error:
-        line = explain(error, source)
-        raise UserError(line.replace(f"{source}: {name} ", f"{source}: ", 1)) from None
-    return getattr(holder, name)
+    field = field_at(path, source or path)
+    return value if field is None else field.check(value, source or path)
 
 
-def read_value(path: str, text: str, source: str | None = None) -> Any:
-    """A value typed by a person: a TOML literal where it is one, the text itself otherwise.
-
-    An empty text, or `none` where the setting is no text, empties a setting that may be empty.
+def read_value(path: str, text: str, source: str = "") -> Any:
+    """A value typed by a person; a component's own setting is a TOML literal where it is one, else the text itself.
 
     Raises:
         UserError: see `check_value`.
     """
-    info = setting_at(path, source or path)[2]
-    value = _literal(text)
-    if info is not None:
-        kinds = _kinds(info.annotation)
-        if NoneType in kinds and (text == "" or (str not in kinds and text.lower() == "none")):
-            return None
-        # A file may be called 12, and `true` is no number.
-        misread = str in kinds or (isinstance(value, bool) and bool not in kinds)
-        value = text if misread and not isinstance(value, str) else value
-    return check_value(path, value, source)
+    field = field_at(path, source or path)
+    return _literal(text) if field is None else field.parse(text, source or path)
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """`section.field=value` as a path and a checked value.
+    """`section.field=value` as a path, the present one, and a checked value.
 
     Raises:
         UserError: it has another form, or see `check_value`.
@@ -84,7 +60,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     path = path.strip()
     if not equals or "." not in path:
         raise UserError(f"--set wants section.field=value, such as ppo.lr=0.001 (found {text!r:.80})")
-    return path, read_value(path, value.strip(), f"--set {path}")
+    return present_path(path), read_value(path, value.strip(), f"--set {path}")
 
 
 def _literal(text: str) -> Any:
@@ -93,11 +69,3 @@ def _literal(text: str) -> Any:
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):
         return text
     return values["value"] if set(values) == {"value"} else text
-
-
-def _kinds(annotation: Any) -> set[Any]:
-    """The types a union is made of; Annotated ones by what they annotate."""
-    parts = get_args(annotation)
-    if not parts:
-        return {annotation}
-    return {kind for part in parts for kind in ({part} if part is NoneType else _kinds(part))}

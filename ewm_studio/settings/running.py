@@ -95,15 +95,20 @@ class EnvSettings(Settings):
         unit="environments",
         flag="batch-size",
         commands=("train", "pretrain", "record"),
+        of_model=False,
     )
     workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = setting(
         "auto",
         "Processes the environments are spread over; 0 runs them inside this one; auto decides by what a step costs.",
         unit="processes",
         advanced=True,
+        of_model=False,
     )
     render_mode: Literal["human", "rgb_array"] = setting(
-        "rgb_array", "human opens the environment's own window; rgb_array shows nothing.", flag="render-mode"
+        "rgb_array",
+        "human opens the environment's own window; rgb_array shows nothing.",
+        flag="render-mode",
+        of_model=False,
     )
 
     def as_played(self) -> Self:
@@ -112,8 +117,15 @@ class EnvSettings(Settings):
 
     def describe(self) -> dict[str, Any]:
         """What a file says of the environment that its model or episode is of: all but what holds in training only."""
-        training_only = {name for name, info in type(self).model_fields.items() if declared(info)["training_only"]}
-        return self.model_dump(mode="json", exclude=training_only)
+        return self.model_dump(mode="json", exclude=self._declared("training_only", True))
+
+    def of_model(self) -> dict[str, Any]:
+        """What a model brings along: the environment that it sees and acts in, however many run."""
+        return self.model_dump(mode="json", exclude=self._declared("of_model", False))
+
+    @classmethod
+    def _declared(cls, fact: str, value: bool) -> set[str]:
+        return {name for name, info in cls.model_fields.items() if declared(info)[fact] is value}
 
 
 class RunSettings(Settings):

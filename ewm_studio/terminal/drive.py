@@ -23,7 +23,7 @@ def driven_first(experiment: Experiment, workspace: Workspace, control: JobContr
     Raises:
         UserError: there is no screen, parts do not fit, the environment cannot be driven, or nothing was recorded.
     """
-    if experiment.pretrain.mode != "manual" or experiment.pretrain.recording is not None:
+    if experiment.pretrain.mode != "manual" or experiment.data.recording is not None:
         return experiment
     check_display(_WITHOUT)
     from ewm_studio.envs.probe import spaces_of
@@ -36,4 +36,4 @@ def driven_first(experiment: Experiment, workspace: Workspace, control: JobContr
     except ImportError as error:
         raise UserError(f"the window cannot open: {' '.join(str(error).split())}; {_WITHOUT}") from None
     name = drive_alone(experiment, workspace, lambda: control.stop_requested)
-    return experiment.with_values(("pretrain.recording", name))
+    return experiment.with_values(("data.recording", name))

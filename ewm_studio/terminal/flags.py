@@ -3,64 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
-from types import NoneType
-from typing import Any, Literal, NoReturn, get_args, get_origin
-
-from pydantic.fields import FieldInfo
+from typing import Any, NoReturn
 
 from ewm_studio.errors import UserError, nearest
-from ewm_studio.settings import EVERY, declared
-from ewm_studio.settings.paths import COMPONENTS, SECTIONS, parse_assignment, read_value
+from ewm_studio.settings import EVERY
+from ewm_studio.settings.experiment import COMPONENTS
+from ewm_studio.settings.fields import Field
+from ewm_studio.settings.paths import all_fields, parse_assignment
 
 # Words for the opposite of a switch that read better than `--no-`.
 _OPPOSITES = {"greedy": "sample"}
-# A component is chosen where a model is made; elsewhere the loaded model brings its own.
-_COMPONENT_COMMANDS = ("train", "pretrain")
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One setting's flag: its name without dashes, the `section.field` it sets, and where it has a meaning."""
-
-    name: str
-    path: str
-    commands: tuple[str, ...]
-    info: FieldInfo
-    default: Any
-
-    @property
-    def is_switch(self) -> bool:
-        """Whether it takes no value: `--x` and `--no-x`."""
-        return self.info.annotation is bool
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """How it is written, the opposite of a switch last."""
-        if not self.is_switch:
-            return (f"--{self.name}",)
-        opposite = _OPPOSITES.get(self.name, f"no-{self.name}")
-        return f"--{self.name}", f"--{opposite}"
 
 
 @cache
-def declared_flags() -> tuple[Flag, ...]:
-    """Every flag that the settings declare, in their order."""
-    return tuple(_declared())
+def declared_flags() -> tuple[Field, ...]:
+    """Every setting that has a flag, in the order of declaration."""
+    return tuple(field for field in all_fields().values() if field.flag)
 
 
-def _declared() -> Iterator[Flag]:
-    for section, model in SECTIONS.items():
-        if section in COMPONENTS:
-            info = model.model_fields["name"]
-            yield Flag(section, f"{section}.name", _COMPONENT_COMMANDS, info, info.default)
-            continue
-        for name, info in model.model_fields.items():
-            extra = declared(info)
-            if extra.get("flag"):
-                yield Flag(extra["flag"], f"{section}.{name}", tuple(extra["commands"]), info, info.default)
+def options_of(field: Field) -> tuple[str, ...]:
+    """How a setting's flag is written, the opposite of a switch last."""
+    if field.kind != "switch":
+        return (f"--{field.flag}",)
+    return f"--{field.flag}", f"--{_OPPOSITES.get(field.flag, f'no-{field.flag}')}"
 
 
 # Flags that are no settings, and the commands that know them.
@@ -78,18 +45,18 @@ _OTHERS: dict[str, tuple[str, ...]] = {
 
 
 @cache
-def flags_of(command: str) -> tuple[Flag, ...]:
-    """The flags that have a meaning on a command."""
-    return tuple(flag for flag in declared_flags() if command in flag.commands)
+def flags_of(command: str) -> tuple[Field, ...]:
+    """The settings whose flags have a meaning on a command."""
+    return tuple(field for field in declared_flags() if command in field.commands)
 
 
 @cache
 def known_options() -> dict[str, tuple[str, ...]]:
     """Every option of every command, with the commands on which it has a meaning."""
     found: dict[str, list[str]] = {option: list(commands) for option, commands in _OTHERS.items()}
-    for flag in declared_flags():
-        for option in flag.options:
-            found.setdefault(option, []).extend(flag.commands)
+    for field in declared_flags():
+        for option in options_of(field):
+            found.setdefault(option, []).extend(field.commands)
     return {option: tuple(dict.fromkeys(commands)) for option, commands in found.items()}
 
 
@@ -153,18 +120,16 @@ def _is_negative_number(word: str) -> bool:
 class _Value(argparse.Action):
     """Checks a flag's value against its setting and notes it, later ones over earlier ones."""
 
-    def __init__(self, flag: Flag, **options: Any) -> None:
-        super().__init__(nargs=0 if flag.is_switch else None, **options)
-        self.flag = flag
+    def __init__(self, field: Field, **options: Any) -> None:
+        super().__init__(nargs=0 if field.kind == "switch" else None, **options)
+        self.field = field
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
-        if self.flag.is_switch:
-            value: Any = option == self.flag.options[0]
-        else:
-            value = read_value(self.flag.path, str(values), option)
-        _note(namespace, self.flag.path, value)
+        switch = self.field.kind == "switch"
+        value = option == self.option_strings[0] if switch else self.field.parse(str(values), option or "")
+        _note(namespace, self.field.path, value)
 
 
 class _Set(argparse.Action):
@@ -186,17 +151,17 @@ def add_flags(parser: argparse.ArgumentParser, command: str) -> None:
     """Give a command's parser the flags that have a meaning there; the result is `namespace.overrides`."""
     parser.set_defaults(overrides={})
     groups: dict[str, argparse._ArgumentGroup] = {}
-    for flag in flags_of(command):
-        section = "components" if flag.name in COMPONENTS else flag.path.partition(".")[0].replace("_", " ")
+    for field in flags_of(command):
+        section = "components" if field.section in COMPONENTS else field.section.replace("_", " ")
         group = groups.setdefault(section, parser.add_argument_group(section))
         group.add_argument(
-            *flag.options,
+            *options_of(field),
             action=_Value,
-            flag=flag,
+            field=field,
             dest=argparse.SUPPRESS,
             default=argparse.SUPPRESS,
-            metavar=None if flag.is_switch else _metavar(flag),
-            help=_help(flag),
+            metavar=None if field.kind == "switch" else field.metavar,
+            help=_help(field),
         )
 
 
@@ -223,55 +188,10 @@ def add_place(group: argparse._ActionsContainer) -> None:
     group.add_argument("--json", action="store_true", help="Print the result as one JSON object on one line of stdout.")
 
 
-def _metavar(flag: Flag) -> str:
-    if flag.name in COMPONENTS:
-        return "NAME"
-    words: list[str] = []
-    kinds: list[str] = []
-    for kind in _alternatives(flag.info.annotation):
-        if get_origin(kind) is Literal:
-            words.extend(str(value) for value in get_args(kind))
-        elif kind is not NoneType:
-            kinds.append({int: "N", float: "X", str: "TEXT"}.get(kind, "VALUE"))
-    return "|".join([*kinds, *words])
-
-
-def _alternatives(annotation: Any) -> list[Any]:
-    """The members of a union, each without its Annotated wrapping."""
-    if get_origin(annotation) is Literal or not get_args(annotation):
-        return [annotation]
-    if hasattr(annotation, "__metadata__"):
-        return _alternatives(get_args(annotation)[0])
-    return [member for part in get_args(annotation) for member in _alternatives(part)]
-
-
-def _help(flag: Flag) -> str:
-    unit = unit_of(flag.info)
-    if flag.is_switch:
-        facts = f"default: {flag.options[0 if flag.default else 1]}"
+def _help(field: Field) -> str:
+    if field.kind == "switch":
+        facts = f"default: {options_of(field)[0 if field.default else 1]}"
     else:
-        default = "none" if flag.default is None else flag.default
-        facts = f"default: {default}{' ' + unit if unit and flag.default is not None else ''}"
-        facts = "; ".join(filter(None, (bounds_of(flag.info), facts)))
-    return f"{flag.info.description} [{facts}]".replace("%", "%%")
-
-
-def unit_of(info: FieldInfo) -> str:
-    """What a setting's number counts; empty where it counts nothing."""
-    return str(declared(info).get("unit", ""))
-
-
-def bounds_of(info: FieldInfo) -> str:
-    """The range a number must lie in, as a person writes it: "> 0, <= 1"."""
-    metadata = list(info.metadata)
-    for part in get_args(info.annotation):
-        for wrapped in getattr(part, "__metadata__", ()):
-            metadata.extend(getattr(wrapped, "metadata", [wrapped]))
-    signs = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
-    found = [
-        f"{sign} {getattr(constraint, name)}"
-        for name, sign in signs
-        for constraint in metadata
-        if getattr(constraint, name, None) is not None
-    ]
-    return ", ".join(found)
+        default = "none" if field.default is None else f"{field.default} {field.unit}".strip()
+        facts = "; ".join(filter(None, (field.bounds, f"default: {default}")))
+    return f"{field.help} [{facts}]".replace("%", "%%")

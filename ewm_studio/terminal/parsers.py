@@ -71,7 +71,7 @@ def _count(text: str) -> int:
 
 def list_parser(command: str) -> Any:
     """The parser of one of the listing commands."""
-    from ewm_studio.settings.paths import COMPONENTS
+    from ewm_studio.settings.experiment import COMPONENTS
     from ewm_studio.terminal.flags import Parser, add_place
 
     parser = Parser(f"ewm-studio {command}", LISTS[command], _actions() if command == "recordings" else None)

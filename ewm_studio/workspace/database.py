@@ -20,65 +20,12 @@ import numpy as np
 
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.workspace.files import write_error
+from ewm_studio.workspace.migrations import bring_up_to_date
+from ewm_studio.workspace.sql import transaction
 
-APPLICATION_ID = 0x45574D53  # "EWMS"
-VERSION = 1
 BUSY_SECONDS = 30.0
 BLOCK = 1000  # rows of one packed block
 EPISODES = 0  # the tag under which blocks of episodes stand
-
-_SCHEMA = """
-CREATE TABLE runs (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    title TEXT NOT NULL DEFAULT '',
-    note TEXT NOT NULL DEFAULT '',
-    job TEXT NOT NULL,
-    env TEXT NOT NULL,
-    parts TEXT NOT NULL DEFAULT '{}',
-    seed INTEGER NOT NULL DEFAULT 0,
-    state TEXT NOT NULL CHECK (state IN ('running', 'finished', 'stopped', 'failed', 'interrupted')),
-    created REAL NOT NULL,
-    started REAL,
-    finished REAL,
-    steps INTEGER NOT NULL DEFAULT 0,
-    episodes INTEGER NOT NULL DEFAULT 0,
-    epochs INTEGER NOT NULL DEFAULT 0,
-    best_reward REAL,
-    mean_reward REAL,
-    checkpoint TEXT NOT NULL DEFAULT '',
-    error TEXT NOT NULL DEFAULT '',
-    deleted REAL
-);
-CREATE TABLE tags (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE metrics (
-    run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-    tag INTEGER NOT NULL REFERENCES tags(id),
-    n INTEGER NOT NULL,
-    step INTEGER NOT NULL,
-    epoch INTEGER NOT NULL,
-    seconds REAL NOT NULL,
-    value REAL,
-    PRIMARY KEY (run, tag, n)
-) WITHOUT ROWID;
-CREATE TABLE episodes (
-    run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-    n INTEGER NOT NULL,
-    step INTEGER NOT NULL,
-    seconds REAL NOT NULL,
-    reward REAL,
-    length INTEGER NOT NULL,
-    PRIMARY KEY (run, n)
-) WITHOUT ROWID;
-CREATE TABLE blocks (
-    run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-    tag INTEGER NOT NULL,
-    n INTEGER NOT NULL,
-    data BLOB NOT NULL,
-    PRIMARY KEY (run, tag, n)
-);
-INSERT INTO tags (id, name) VALUES (0, 'episodes');
-"""
 
 # One row of metrics or episodes: (step, epoch or length, seconds, value or reward).
 ROW = np.dtype([("step", "<i8"), ("count", "<i8"), ("seconds", "<f8"), ("value", "<f8")])
@@ -123,7 +70,7 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction that writes: all of it lasts, or nothing."""
-        with self._translated(), _transaction(self._connection(), "IMMEDIATE") as connection:
+        with self._translated(), transaction(self._connection(), "IMMEDIATE") as connection:
             yield connection
 
     def append(self, run: int, metrics: dict[str, list[Row]], episodes: list[Row], counters: dict[str, int]) -> None:
@@ -179,7 +126,7 @@ class Database:
             return np.empty(0, ROW)
         table, where, columns = _table(tag)
         connection = self._connection()
-        with self._translated(), _transaction(connection, "DEFERRED"):
+        with self._translated(), transaction(connection, "DEFERRED"):
             blocks = connection.execute(
                 "SELECT data FROM blocks WHERE run = ? AND tag = ? ORDER BY n", (run, tag)
             ).fetchall()
@@ -215,31 +162,13 @@ class Database:
         try:
             if not read_only:
                 _use_wal(connection)
-            connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = NORMAL")
-            self._check(connection)
+            bring_up_to_date(connection, self.path, writable=not read_only)
+            connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             connection.close()
             raise
         return connection
-
-    def _check(self, connection: sqlite3.Connection) -> None:
-        """Make the tables where there are none; refuse what is not ours."""
-        if _pragma(connection, "user_version") == 0:
-            with _transaction(connection, "IMMEDIATE"):  # two processes may both find it empty
-                tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-                if _pragma(connection, "user_version") == 0 and tables == 0:
-                    for statement in _SCHEMA.split(";"):
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    connection.execute(f"PRAGMA user_version = {VERSION}")
-        version = _pragma(connection, "user_version")
-        if _pragma(connection, "application_id") != APPLICATION_ID:
-            raise UserError(f"{self.path}: expected a workspace of EWM Studio, found a database of another program")
-        if version > VERSION:
-            raise UserError(
-                f"{self.path}: expected a workspace of version {VERSION}, found version {version}; update EWM Studio"
-            )
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -305,22 +234,6 @@ def _pack(rows: list[Any]) -> np.ndarray:
 def _tag_id(connection: sqlite3.Connection, name: str) -> int:
     connection.execute("INSERT OR IGNORE INTO tags (name) VALUES (?)", (name,))
     return connection.execute("SELECT id FROM tags WHERE name = ?", (name,)).fetchone()[0]
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    return connection.execute(f"PRAGMA {name}").fetchone()[0]
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[sqlite3.Connection]:
-    connection.execute(f"BEGIN {kind}")
-    try:
-        yield connection
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

@@ -7,7 +7,7 @@ dead one as a heartbeat would.
 from __future__ import annotations
 
 import contextlib
-import os
+import sys
 import time
 from pathlib import Path
 from typing import IO
@@ -63,13 +63,13 @@ class RunLock:
             return False
 
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 
     def _try_lock(file: IO[bytes], exclusive: bool) -> bool:
         file.seek(0)
         with contextlib.suppress(OSError):
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
             return True
         return False
 

@@ -89,7 +89,8 @@ def trained_on(workspace: Workspace, frames: int, epochs: int, recording: str | 
         {
             "env": {"id": ENV},
             "vision": {"name": "ConvVAE"},
-            "pretrain": {"vision": True, "recording": recording, "frames": frames, "epochs": epochs},
+            "pretrain": {"vision": True, "epochs": epochs},
+            "data": {"recording": recording, "frames": frames},
         }
     )
     name, checkpoint = recording or "random", ""

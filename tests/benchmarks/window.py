@@ -35,7 +35,8 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
     "pretrain": {
         "env": {"id": "CarRacing-v3", "action_repeat": 4},
         "vision": {"name": "ConvVAE"},
-        "pretrain": {"vision": True, "frames": FRAMES, "epochs": 100_000, "recording": "random"},
+        "pretrain": {"vision": True, "epochs": 100_000},
+        "data": {"frames": FRAMES, "recording": "random"},
     },
 }
 
@@ -155,7 +156,7 @@ def record_frames(workspace: str) -> None:
     from ewm_studio.settings import Experiment
     from ewm_studio.workspace import Workspace
 
-    values = {**EXPERIMENTS["pretrain"], "pretrain": {"frames": FRAMES, "recording": "random"}}
+    values = {**EXPERIMENTS["pretrain"], "data": {"frames": FRAMES, "recording": "random"}}
     for _ in record(Experiment.from_dict(values), Workspace(Path(workspace))):
         pass
 

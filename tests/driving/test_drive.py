@@ -354,7 +354,7 @@ def test_slow_motion_and_a_delay_set_the_pace(session):
     assert one.snapshot.period == pytest.approx(0.02)
     one.set_speed(0.25)
     wait_for(lambda: one.snapshot.period == pytest.approx(0.08))
-    drive = Drive(experiment("CartPole-v1", pretrain={"manual_mode_delay": 0.5}))
+    drive = Drive(experiment("CartPole-v1", data={"manual_mode_delay": 0.5}))
     assert drive.period == 0.5
     drive.close()
 
@@ -401,7 +401,7 @@ import sys
 from pathlib import Path
 from ewm_studio.settings import Experiment
 from ewm_studio.driving.session import DriveSession
-session = DriveSession(Experiment.from_dict({"pretrain": {"manual_mode_delay": 0.001}}))
+session = DriveSession(Experiment.from_dict({"data": {"manual_mode_delay": 0.001}}))
 session.record(Path(sys.argv[1]))
 session.start()
 finished = 0

@@ -64,7 +64,7 @@ def test_lack_of_memory_or_disk_is_one_line(workspace, monkeypatch, error, wante
     monkeypatch.setattr("ewm_studio.jobs.pretrain_job.vision_figures", fail)
     monkeypatch.setattr("ewm_studio.jobs.pretrain_job.memory_figures", fail)
     with pytest.raises(JobError) as caught:
-        finish(job(experiment(memory={"name": "LSTMMemory"}, pretrain={"frames": 64}), workspace))
+        finish(job(experiment(memory={"name": "LSTMMemory"}, data={"frames": 64}), workspace))
     assert wanted in str(caught.value)
     (info,) = workspace.runs()
     assert (info.state, info.error) == ("failed", str(caught.value))
@@ -124,7 +124,8 @@ def test_pretraining_stops_inside_a_pass_and_goes_on_there(tmp_path, after):
         env={"id": "CartPole-v1", "pixels": True, "image_size": 32, "batch_size": 2},
         vision={"name": "ConvVAE", "channels": 4},
         memory={"name": "MDNRNN", "hidden_dim": 8},
-        pretrain={"frames": 120, "epochs": 2},
+        pretrain={"epochs": 2},
+        data={"frames": 120},
         world_model={"memory_batch_size": 2},
         run={"threads": 1},
     )

@@ -18,7 +18,8 @@ JOBS = {"train": train, "pretrain": pretrain}
 BASE = {
     "memory": {"name": "LSTMMemory", "hidden_dim": 8},
     "train": {"epochs": 4},
-    "pretrain": {"frames": 120, "epochs": 2},
+    "pretrain": {"epochs": 2},
+    "data": {"frames": 120},
     "run": {"threads": 1},
 }
 # Values that must change the weights of a short run.
@@ -45,7 +46,7 @@ ELSEWHERE = {
 
 def chosen(command, **flags):
     """The small experiment with flags of a command set."""
-    paths = {flag.name: flag.path for flag in flags_of(command)}
+    paths = {flag.flag: flag.path for flag in flags_of(command)}
     settings = experiment(**BASE)
     if flags.get("pixels"):
         settings = settings.with_values(("vision.name", "ConvVAE"), ("env.image_size", 16))
@@ -88,7 +89,7 @@ def same(a, b):
 @pytest.mark.parametrize("command", JOBS)
 def test_every_flag_is_shown_to_do_something(command):
     shown = set(TRAIN_WEIGHTS if command == "train" else PRETRAIN_WEIGHTS) | ELSEWHERE
-    assert {flag.name for flag in flags_of(command)} <= shown
+    assert {flag.flag for flag in flags_of(command)} <= shown
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def workspace(tmp_path):
     """With two recordings of CartPole, of 200 and of 100 steps."""
     made = Workspace(tmp_path / "ws")
     for name, frames, seed in (("a", 200, 0), ("b", 100, 50)):
-        settings = experiment(pretrain={"recording": name, "frames": frames}, run={"seed": seed})
+        settings = experiment(data={"recording": name, "frames": frames}, run={"seed": seed})
         finish(record(settings, made))
     yield made
     made.close()
@@ -33,7 +33,8 @@ def workspace(tmp_path):
 def wanted(recording="a,b", share=0.0, **more):
     return experiment(
         memory=MEMORY,
-        pretrain={"recording": recording, "random_share": share, "epochs": 3, "memory": True} | more,
+        pretrain={"epochs": 3, "memory": True} | more,
+        data={"recording": recording, "random_share": share},
         run={"threads": 1},
     )
 
@@ -104,14 +105,14 @@ def test_a_run_whose_recording_grew_says_so_when_resumed(workspace):
             control.stop()
         if isinstance(event, Finished):
             run = event.result["run"]
-    finish(record(experiment(pretrain={"recording": "b", "frames": 50}), workspace))
+    finish(record(experiment(data={"recording": "b", "frames": 50}), workspace))
     said = [e.text for e in pretrain(wanted("b"), workspace, resume=run) if isinstance(e, Message)]
     assert any("not to the same weights" in text for text in said)
 
 
 def test_what_cannot_be_is_one_line_and_nothing_starts(workspace):
-    finish(record(experiment(pretrain={"recording": "shown", "frames": 16}, env={"pixels": True}), workspace))
-    finish(record(experiment(pretrain={"recording": "m", "frames": 16}, env={"id": "MountainCar-v0"}), workspace))
+    finish(record(experiment(data={"recording": "shown", "frames": 16}, env={"pixels": True}), workspace))
+    finish(record(experiment(data={"recording": "m", "frames": 16}, env={"id": "MountainCar-v0"}), workspace))
     cases = {
         "no recording 'c'": wanted("a,c"),
         "recorded on MountainCar-v0": wanted("a,m"),
@@ -124,5 +125,5 @@ def test_what_cannot_be_is_one_line_and_nothing_starts(workspace):
     with pytest.raises(UserError, match=r"random_share should be less than 1"):
         wanted(share=1.0)
     with pytest.raises(UserError, match="one name"):
-        list(record(experiment(pretrain={"recording": "x,y"}), workspace))
+        list(record(experiment(data={"recording": "x,y"}), workspace))
     assert workspace.runs() == []

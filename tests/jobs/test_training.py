@@ -224,7 +224,7 @@ def test_the_number_of_processes_changes_nothing(tmp_path):
 
 
 def test_pretraining_repeats_and_resumes(tmp_path):
-    whole = experiment(memory={"name": "LSTMMemory"}, pretrain={"frames": 400, "epochs": 4})
+    whole = experiment(memory={"name": "LSTMMemory"}, pretrain={"epochs": 4}, data={"frames": 400})
     first, second = (finish(pretrain(whole, Workspace(tmp_path / str(i)))) for i in range(2))
     assert same(weights(first), weights(second))
 
@@ -434,7 +434,8 @@ def test_pretraining_reports_memory_beside_its_baselines(workspace):
     settings = experiment(
         env={"batch_size": 8},
         memory={"name": "LSTMMemory"},
-        pretrain={"frames": 3000, "epochs": 12},
+        pretrain={"epochs": 12},
+        data={"frames": 3000},
         world_model={"memory_batch_size": 8, "sequence_length": 16},
     )
     losses = finish(pretrain(settings, workspace))["losses"]
@@ -445,7 +446,7 @@ def test_pretraining_reports_memory_beside_its_baselines(workspace):
 
 def test_pretrained_model_is_trained_on(workspace):
     chosen = {"memory": {"name": "MDNRNN", "hidden_dim": 32}}
-    first = finish(pretrain(experiment(**chosen, pretrain={"frames": 400, "epochs": 1}), workspace))
+    first = finish(pretrain(experiment(**chosen, pretrain={"epochs": 1}, data={"frames": 400}), workspace))
     result = finish(train(experiment(start={"load_path": first["run"]}, world_model={"train": False}), workspace))
     a, b = weights(first), weights(result)
     assert all(torch.equal(a[k], b[k]) for k in a if k.startswith("memory."))

@@ -37,7 +37,7 @@ def drives(tmp_path_factory):
     """A workspace with a recording of CarRacing, by random actions."""
     workspace = Workspace(tmp_path_factory.mktemp("ws"))
     with contextlib.closing(workspace):
-        made = experiment(**{**DRIVING, "warm_up": {}}, pretrain={"recording": "shown", "frames": 300})
+        made = experiment(**{**DRIVING, "warm_up": {}}, data={"recording": "shown", "frames": 300})
         finish(record(made, workspace))
         yield workspace
 
@@ -104,7 +104,7 @@ def pole(tmp_path_factory):
                 workspace,
             )
         )
-        shown = experiment(start={"load_path": trained["run"]}, pretrain={"recording": "shown", "frames": 2_000})
+        shown = experiment(start={"load_path": trained["run"]}, data={"recording": "shown", "frames": 2_000})
         assert finish(record(shown, workspace))["mean"] > 150
         yield workspace
 

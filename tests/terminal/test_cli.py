@@ -19,8 +19,9 @@ from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import EpisodeFinished, Finished, Message, Progress, RunStarted
 from ewm_studio.jobs.launch import build_experiment
 from ewm_studio.settings import EVERY, Experiment
+from ewm_studio.settings.fields import Field
 from ewm_studio.settings.paths import COMPONENTS, SECTIONS, read_value
-from ewm_studio.terminal.flags import Flag, declared_flags, flags_of, known_options
+from ewm_studio.terminal.flags import declared_flags, flags_of, known_options, options_of
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import save_model
 
@@ -32,7 +33,7 @@ WORDS = {
     "env.render_mode": "human",
     "pretrain.mode": "manual",
 }
-EMPTY_FLOATS = ("world_model.lr", "world_model.dropout", "ppo.clip_range_vf", "pretrain.manual_mode_delay")
+EMPTY_FLOATS = ("world_model.lr", "world_model.dropout", "ppo.clip_range_vf", "data.manual_mode_delay")
 NAMES = {"vision": "Identity", "memory": "LSTMMemory", "controller": "LinearController"}
 
 
@@ -77,20 +78,20 @@ def changes(experiment: Experiment) -> dict[str, Any]:
     return {f"{s}.{f}": v for s, group in mine.items() for f, v in group.items() if default[s].get(f) != v}
 
 
-def other_value(flag: Flag) -> tuple[str, Any]:
+def other_value(flag: Field) -> tuple[str, Any]:
     """A valid value that is not the default, as typed and as held."""
-    if flag.name in NAMES:
-        return NAMES[flag.name], NAMES[flag.name]
+    if flag.flag in NAMES:
+        return NAMES[flag.flag], NAMES[flag.flag]
     if flag.path in WORDS:
         return WORDS[flag.path], WORDS[flag.path]
-    if flag.default is None and str in getattr(flag.info.annotation, "__args__", ()):
+    if flag.kind == "text":
         return "some/thing", "some/thing"
     if isinstance(flag.default, float) or flag.path in EMPTY_FLOATS:
         return "0.125", 0.125
     return "77", 77
 
 
-EVERY_FLAG = [pytest.param(c, f, id=f"{c}-{f.name}") for c in EVERY for f in flags_of(c)]
+EVERY_FLAG = [pytest.param(c, f, id=f"{c}-{f.flag}") for c in EVERY for f in flags_of(c)]
 
 
 @pytest.mark.parametrize(("command", "flag"), EVERY_FLAG)
@@ -100,15 +101,15 @@ def test_flag_changes_its_setting_and_no_other(command, flag, home):
     parser = Parser("ewm-studio", "")
     add_common(parser, command)
     add_flags(parser, command)
-    if flag.is_switch:
-        for option, value in zip(flag.options, (True, False), strict=True):
+    if flag.kind == "switch":
+        for option, value in zip(options_of(flag), (True, False), strict=True):
             overrides = parser.read([option], command).overrides
             assert overrides == {flag.path: value}
             expected = {} if value == flag.default else {flag.path: value}
             assert changes(build_experiment(Workspace(home), overrides=overrides).experiment) == expected
         return
     typed, value = other_value(flag)
-    overrides = parser.read([f"--{flag.name}", typed], command).overrides
+    overrides = parser.read([f"--{flag.flag}", typed], command).overrides
     assert overrides == {flag.path: value}
     if flag.path != "start.load_path":  # a model by this name does not exist
         assert changes(build_experiment(Workspace(home), overrides=overrides).experiment) == {flag.path: value}
@@ -116,7 +117,7 @@ def test_flag_changes_its_setting_and_no_other(command, flag, home):
 
 def test_no_flag_means_two_things_on_one_command():
     for command in EVERY:
-        names = [option for flag in flags_of(command) for option in flag.options]
+        names = [option for flag in flags_of(command) for option in options_of(flag)]
         assert len(names) == len(set(names))
 
 
@@ -299,7 +300,7 @@ def test_bad_numbers_are_refused_in_one_line(path, info, capsys):
         line = refused(capsys, command, "--set", f"{path}={value}")
         assert f"--set {path}: " in line
         if flag is not None:
-            assert f"--{flag.name}" in refused(capsys, command, f"--{flag.name}={value}")
+            assert f"--{flag.flag}" in refused(capsys, command, f"--{flag.flag}={value}")
 
     check()
 
@@ -515,7 +516,7 @@ def test_help_needs_no_heavy_import(command):
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith(f"usage: ewm-studio{' ' + command if command else ''}")
     for flag in flags_of(command):
-        assert f"--{flag.name}" in found.stdout
+        assert f"--{flag.flag}" in found.stdout
 
 
 def test_version():

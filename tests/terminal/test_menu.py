@@ -80,10 +80,27 @@ def test_components_are_chosen_with_their_own_settings(type_in, home):
         *["", "save", "", "quit"],  # controller stays
     )
     assert "no 'conv' here; did you mean ConvVAE" in out
-    assert "vision ConvVAE: latent_dim should be greater than or equal to 1 (found 0)" in out
+    assert "vision.latent_dim: should be greater than or equal to 1 (found 0)" in out
     experiment = saved(home)
     assert (experiment.vision.name, experiment.vision.given) == ("ConvVAE", {"latent_dim": 16})
     assert (experiment.memory.name, experiment.controller.name) == ("MDNRNN", "auto")
+
+
+def test_a_component_takes_no_setting_that_is_not_its_own(type_in, home):
+    out = type_in(
+        *["vision.latent_dim=8", "vision.name=convvae", "vision.latent_dim=8", "vision.latent_size=8"],
+        *["vision.latent_dim=0", "vision.name=ConvVEA", "save", "", "quit"],
+    )
+    assert "vision is auto and has no settings of its own" in out
+    assert "vision ConvVAE has no setting 'latent_size'" in out
+    assert "latent_dim should be greater than or equal to 1" in out
+    assert "no vision component 'ConvVEA'; did you mean ConvVAE" in out
+    assert (saved(home).vision.name, saved(home).vision.given) == ("ConvVAE", {"latent_dim": 8})
+
+
+def test_settings_go_by_the_names_of_earlier_versions_too(type_in, home):
+    assert "data.frames = 50" in type_in("pretrain.frames=50", "save", "", "quit")
+    assert saved(home).data.frames == 50
 
 
 def test_settings_files_are_loaded_and_never_replaced_unasked(type_in, home):

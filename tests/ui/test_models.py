@@ -7,11 +7,7 @@ from hypothesis import strategies as st
 
 from ewm_studio import formatting as format
 from ewm_studio.analysis.history import REWARD, RunHistory, trailing_mean
-from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Metrics
-from ewm_studio.settings import Experiment
-from ewm_studio.settings.document import ExperimentDocument
-from ewm_studio.settings.paths import parse_assignment
 
 
 @pytest.mark.parametrize(
@@ -63,74 +59,3 @@ def test_a_history_grows_and_its_positions_never_fall():
     assert history["a/b"].value.tolist() == [float(n) for n in range(3000)]
     for axis in ("step", "epoch", "seconds"):
         assert (np.diff(history[REWARD].x(axis)) >= 0).all()
-
-
-def test_a_bad_value_changes_nothing_and_tells_nobody():
-    document, heard = ExperimentDocument(), []
-    document.subscribe(heard.append)
-    before = document.experiment
-    with pytest.raises(UserError, match=r"ppo\.lr"):
-        document.set("ppo.lr", -1)
-    assert document.experiment is before
-    assert heard == []
-    document.set("ppo.lr", 0.5)
-    document.set("ppo.lr", 0.5)
-    assert heard == ["ppo.lr"]
-
-
-def test_another_component_drops_the_old_ones_settings():
-    document = ExperimentDocument()
-    document.set("vision.name", "ConvVAE")
-    document.set("vision.latent_dim", 8)
-    assert document.experiment.vision.given == {"latent_dim": 8}
-    document.set("vision.name", "VQ_VAE")
-    assert document.experiment.vision.given == {}
-
-
-def test_save_open_and_drafts(tmp_path):
-    document = ExperimentDocument()
-    document.set("ppo.lr", 0.25)
-    document.set("train.patience", 3)
-    assert document.edited
-    path = tmp_path / "experiment.toml"
-    document.save(path)
-    assert not document.edited
-    assert list(tmp_path.iterdir()) == [path]
-    other = ExperimentDocument()
-    other.open(path)
-    assert other.experiment == document.experiment
-    document.set("ppo.lr", 0.125)
-    third = ExperimentDocument()
-    third.restore_draft(document.draft(), path)
-    assert third.experiment == document.experiment
-    assert third.edited
-    third.restore_draft("{broken", path)
-    assert third.experiment == document.experiment
-
-
-def test_the_command_line_says_the_same():
-    document = ExperimentDocument()
-    for path, value in (
-        ("ppo.lr", 0.02),
-        ("train.epochs", 4),
-        ("train.total_steps", None),
-        ("world_model.train", False),
-        ("vision.name", "ConvVAE"),
-        ("vision.latent_dim", 7),
-        ("env.pixels", True),
-        ("run.tensorboard", True),
-    ):
-        document.set(path, value)
-    import shlex
-
-    from ewm_studio.terminal.flags import Parser, add_common, add_flags
-
-    words = shlex.split(document.command_line())
-    assert words[:2] == ["ewm-studio", "train"]
-    parser = Parser("ewm-studio train", "")
-    add_flags(parser, "train")
-    add_common(parser, "train")
-    parser.parse_args(words[2:])
-    pairs = [parse_assignment(words[i + 1]) for i, word in enumerate(words) if word == "--set"]
-    rebuilt = Experiment(vision={"name": "ConvVAE"}).with_values(("ppo.lr", 0.02), ("train.epochs", 4), *pairs)
-    assert rebuilt == document.experiment

@@ -245,13 +245,15 @@ def _stepped(value: float, direction: int, field: Field) -> float:
     size: float = 10.0 ** floor(log10(abs(value))) if value else 1.0
     if field.kind == "integer":
         return int(value) + direction * (max(1, int(size / 10)) if abs(value) >= 100 else 1)
-    step = size / 10 if field.high is not None and field.high <= 1 and abs(value) > 0.5 else size
+    step = size / 10 if field.high is not None and field.high.value <= 1 and abs(value) > 0.5 else size
     return float(f"{value + direction * step:.12g}") if value else direction * 0.1
 
 
 def _tip(field: Field) -> str:
-    """Tooltip: what it does, and how the command line sets it."""
-    return f"<p>{_escape(field.help)}</p><p><code>{_escape(field.option)}</code></p>"
+    """Tooltip: what it does, what it may be, and how the command line sets it."""
+    facts = " ".join(filter(None, (field.bounds, field.unit))) if field.bounds else ""
+    lines = [_escape(field.help), _escape(facts), f"<code>{_escape(field.option)}</code>"]
+    return "".join(f"<p>{line}</p>" for line in lines if line)
 
 
 def _escape(text: str) -> str:

@@ -9,8 +9,8 @@ from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QScrollArea, QVBoxLayout
 from ewm_studio import formatting as format
 from ewm_studio.analysis.inspection import Catalog, EnvironmentInfo, Inspection
 from ewm_studio.settings.document import ExperimentDocument
+from ewm_studio.settings.experiment import COMPONENTS, SECTIONS
 from ewm_studio.settings.fields import fields_of
-from ewm_studio.settings.paths import SECTIONS
 from ewm_studio.ui.experiment.component_card import ComponentCard
 from ewm_studio.ui.experiment.environment_picker import EnvironmentCard
 from ewm_studio.ui.experiment.sections import Section
@@ -24,12 +24,12 @@ GROUPS = {
     "world_model": "World model",
     "warm_up": "Before the first rollout",
     "pretrain": "Pretraining",
+    "data": "Data",
     "infer": "Evaluation",
     "run": "Seed, device, saving",
     "start": "Start from a model",
 }
 OPEN = ("train",)
-KINDS = ("vision", "memory", "controller")
 
 
 class ExperimentPanel(QFrame):
@@ -57,7 +57,7 @@ class ExperimentPanel(QFrame):
         self.environment = EnvironmentCard()
         self.environment.chosen.connect(self._on_environment)
         self.strip = Strip()
-        self.cards = {kind: ComponentCard(kind, document) for kind in KINDS}
+        self.cards = {kind: ComponentCard(kind, document) for kind in COMPONENTS}
         self._problem = label("", "error", wrap=True)
         self._problem.hide()
         self._nothing = label("No setting matches.", "secondary")
@@ -115,11 +115,6 @@ class ExperimentPanel(QFrame):
         layout.addLayout(row(self.search, margins=(14, 0, 14, 2)))
         layout.addWidget(self.scroll_area, 1)
 
-    def build_all(self) -> None:
-        """Make the rows of every group now."""
-        for section in self.sections.values():
-            section.build()
-
     def build_in_idle_time(self) -> None:
         """Make the rows of folded groups little by little."""
         self._unbuilt.start(0)
@@ -169,7 +164,7 @@ class ExperimentPanel(QFrame):
         if section in ("", "start"):
             self.start_note.refresh()
         self.environment.show_id(document.experiment.env.id)
-        if section in ("", "env", *KINDS):
+        if section in ("", "env", *COMPONENTS):
             self.inspection_wanted.emit()
 
     def _on_search(self, text: str) -> None:
@@ -205,7 +200,7 @@ class StartNote(QFrame):
     def refresh(self) -> None:
         """Show the document's start."""
         start = self._document.experiment.start
-        parts = [kind for kind in KINDS if kind[0] in (start.patch or "")]
+        parts = [kind for kind in COMPONENTS if kind[0] in (start.patch or "")]
         said = [f"Starts from {start.load_path}"] if start.load_path else []
         if start.patch_load_path and parts:
             said.append(f"{', '.join(parts)} from {start.patch_load_path}")
@@ -239,7 +234,7 @@ class Strip(QWidget):
         font.setBold(True)
         painter.setFont(font)
         middle = self.height() // 2
-        for index, (letter, kind) in enumerate(zip("VMC", KINDS, strict=True)):
+        for index, (letter, kind) in enumerate(zip("VMC", COMPONENTS, strict=True)):
             x = 2 + index * 48
             painter.setPen(color(kind))
             painter.drawText(x, middle + 5, letter)

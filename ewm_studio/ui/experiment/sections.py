@@ -49,9 +49,9 @@ class SettingRows(QWidget):
     def _arrange(self) -> None:
         hidden = 0
         for item in self.rows:
-            quiet = item.field.advanced and not self.more.isChecked() and not self._document.is_changed(item.field)
+            waits = item.field.advanced and not self.more.isChecked() and not self._document.is_changed(item.field)
             hidden += item.field.advanced
-            item.setVisible(item.matches(self._query) if self._query else not quiet)
+            item.setVisible(item.matches(self._query) if self._query else not waits)
         self.more.setVisible(bool(hidden) and not self._query)
         self.more.setText("Less" if self.more.isChecked() else f"Advanced ({hidden})")
 
@@ -79,8 +79,8 @@ class Section(QWidget):
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(0)
         self._layout.addWidget(self.header)
-        self._dress()
-        theme().changed.connect(self._dress)
+        self._show_arrow()
+        theme().changed.connect(self._show_arrow)
         self.header.setChecked(opened)
         self.refresh()
 
@@ -124,7 +124,7 @@ class Section(QWidget):
             self.build()
         if self.rows is not None:
             self.rows.setVisible(opened)
-        self._dress()
+        self._show_arrow()
 
-    def _dress(self) -> None:
+    def _show_arrow(self) -> None:
         self.header.setIcon(icons.icon("chevron-down" if self.header.isChecked() else "chevron-right", "secondary"))

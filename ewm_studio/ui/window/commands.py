@@ -15,9 +15,9 @@ from PySide6.QtWidgets import QFileDialog, QMenu
 from ewm_studio import formatting as format
 from ewm_studio.analysis.history import RunHistory
 from ewm_studio.errors import UserError
+from ewm_studio.jobs.launch import model_values
 from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
-from ewm_studio.settings.paths import COMPONENTS
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.kit.dialogs import Question, ShortcutsDialog, TextQuestion
 from ewm_studio.ui.kit.theme import MODES, theme
@@ -297,12 +297,7 @@ class Commands(QObject):
 
     def _load_model(self, name: str) -> None:
         """Start from a run's model: its environment and parts come with it, everything else stays as it is."""
-        there, here = self._experiment_of(name), self.studio.document.experiment
-        own = {field: getattr(here.env, field) for field in ("batch_size", "workers", "render_mode")}
-        update: dict[str, object] = {"env": there.env.model_copy(update=own)}
-        update |= {kind: getattr(there, kind) for kind in COMPONENTS}
-        update["start"] = here.start.model_copy(update={"load_path": name})
-        self.studio.document.edit(here.model_copy(update=update))
+        self.studio.document.start_from(name, model_values(self.studio.workspace, name))
         self.studio.window.train_page.log.add(f"the next run starts from the best model of {name}")
 
     def _patch(self, kind: str, name: str) -> None:

@@ -33,7 +33,7 @@ class DriveWindow(QMainWindow):
         self.setWindowTitle(f"Drive {experiment.env.id}")
         self.setWindowIcon(QIcon(str(resource("icons", "ewm-studio.svg"))))
         self.setMinimumSize(QSize(720, 560))
-        self._goal = experiment.pretrain.frames
+        self._goal = experiment.data.frames
         self._stop_asked = stop_asked
         self._in_background = Background(lambda error: self.page.say(str(error)), self)
         self.recording = time.strftime("%Y-%m-%d-%H%M%S-manual")
@@ -90,7 +90,7 @@ class DriveWindow(QMainWindow):
 
 
 def drive_alone(experiment: Experiment, workspace: Workspace, stop_asked: Callable[[], bool]) -> str:
-    """Let a person drive until `pretrain.frames` frames are recorded or the window is closed; the recording's name.
+    """Let a person drive until `data.frames` frames are recorded or the window is closed; the recording's name.
 
     Raises:
         UserError: the environment cannot be driven, or nothing was recorded. Whatever else ended the drive.

@@ -129,7 +129,7 @@ def _pretrain_racing(studio: object, out: Path) -> None:
         ("env.batch_size", 2),
         ("vision.name", "ConvVAE"),
         ("memory.name", "MDNRNN"),
-        ("pretrain.frames", RACING_FRAMES),
+        ("data.frames", RACING_FRAMES),
         ("pretrain.epochs", RACING_EPOCHS),
     ):
         studio.document.set(path, value)

@@ -289,8 +289,8 @@ class Studio(QObject):
 
     def _pretrain_on(self, recordings: str, random_share: float) -> None:
         """Pretrain on recordings, with a share of random frames among them."""
-        self.document.set("pretrain.recording", recordings)
-        self.document.set("pretrain.random_share", random_share)
+        self.document.set("data.recording", recordings)
+        self.document.set("data.random_share", random_share)
         self.window.show_page("vision")
         self.start("pretrain")
 

@@ -245,7 +245,7 @@ def test_an_unknown_gymnasium_keeps_its_own_class_and_the_log_says_so(monkeypatc
 def test_a_job_says_that_the_stock_class_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for known, notes in ((carracing_known.KNOWN, 0), ({"another": "0.0.1"}, 1)):
         monkeypatch.setattr(carracing_known, "KNOWN", known)
-        plan = experiment(env={"id": "CarRacing-v3"}, pretrain={"frames": 16, "recording": f"with-{notes}"})
+        plan = experiment(env={"id": "CarRacing-v3"}, data={"frames": 16, "recording": f"with-{notes}"})
         warnings = [e for e in record(plan, Workspace(tmp_path)) if isinstance(e, Message) and e.level == "warning"]
         assert len(warnings) == notes
 

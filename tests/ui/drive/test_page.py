@@ -254,7 +254,7 @@ def test_a_drive_survives_another_page_and_ends_with_the_window(qtbot, at_the_wh
 
 def test_the_page_alone_records_until_there_are_frames_enough(qtbot, tmp_path):
     workspace = Workspace(tmp_path / "ws")
-    made = Experiment.from_dict({"env": {"id": "CarRacing-v3"}, "pretrain": {"frames": 40, "mode": "manual"}})
+    made = Experiment.from_dict({"env": {"id": "CarRacing-v3"}, "pretrain": {"mode": "manual"}, "data": {"frames": 40}})
     window = DriveWindow(made, workspace, lambda: False)
     qtbot.addWidget(window)
     window.show()
@@ -284,7 +284,7 @@ def test_manual_pretraining_drives_first_and_then_trains_on_that(qtbot, tmp_path
     timer.timeout.connect(press)
     timer.start()
     flags = ["--frames", "60", "--epochs", "1", "--memory", "LSTMMemory", "--manual-mode-delay", "0.005", "--json"]
-    small = ["--set", "memory.hidden_dim=8", "--set", "pretrain.held_out=0.5"]
+    small = ["--set", "memory.hidden_dim=8", "--set", "data.held_out=0.5"]
     code = cli.main(["pretrain", "--pretrain-mode", "manual", *flags, *small])
     timer.stop()
     assert code == 0
@@ -293,7 +293,7 @@ def test_manual_pretraining_drives_first_and_then_trains_on_that(qtbot, tmp_path
     assert Recording(folder).step_count == 60
     assert result["env_steps"] >= 60
     run = Experiment.from_toml(tmp_path / "ws" / "runs" / result["run"] / "experiment.toml")
-    assert run.pretrain.recording == folder.name
+    assert run.data.recording == folder.name
 
 
 def test_nothing_recorded_is_nothing_to_pretrain_on(qtbot, tmp_path, monkeypatch, capfd):

@@ -51,7 +51,7 @@ def test_what_is_driven_is_recorded_learned_from_and_pretrained_on(qtbot, racing
     studio.document.set("pretrain.epochs", 1)
     side.pretrain_asked.emit(side.panel.chosen, 0.5)
     qtbot.waitUntil(lambda: studio.jobs.running, timeout=WAIT)
-    assert studio.document.experiment.pretrain.recording == side.panel.chosen
+    assert studio.document.experiment.data.recording == side.panel.chosen
     assert studio.window.page == "vision"
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
     assert [run.state for run in studio.workspace.runs()] == ["finished", "finished"]

@@ -1,27 +1,35 @@
 """Forms made from the settings' declarations alone."""
 
+from html import escape
+
 import pytest
 from PySide6.QtCore import Qt
 
-from ewm_studio.settings.paths import COMPONENTS, SECTIONS
+from ewm_studio.settings.paths import COMPONENTS, SECTIONS, all_fields
 from ewm_studio.ui.experiment.forms import ValueEdit
 from ewm_studio.ui.kit.widgets import Select, Switch
 
 LEFT = Qt.MouseButton.LeftButton
 
 
+def build_all(panel):
+    """Make every row, as time goes by or a group is opened."""
+    for section in panel.sections.values():
+        section.build()
+
+
 @pytest.fixture
 def bare(open_studio):
     """A studio before its components are loaded, every row made."""
     studio = open_studio(begin=False)
-    studio.window.panel.build_all()
+    build_all(studio.window.panel)
     return studio
 
 
 @pytest.fixture
 def panel(studio):
     """The panel with components and every row."""
-    studio.window.panel.build_all()
+    build_all(studio.window.panel)
     return studio.window.panel
 
 
@@ -54,6 +62,21 @@ def test_every_setting_has_a_widget(panel):
         assert row.editor.accessibleName()
         assert row.field.help
         assert row.field.option in row.editor.toolTip()
+
+
+def test_every_row_is_made_from_its_declaration(panel):
+    for row in rows_of(panel).values():
+        field, editor = row.field, row.editor
+        assert field == all_fields().get(field.path, field)
+        assert escape(field.bounds, quote=False) in editor.toolTip()
+        if field.kind == "switch":
+            assert isinstance(editor, Switch)
+        elif field.kind == "choice":
+            assert [editor.itemText(i) for i in range(editor.count())] == list(field.choices)
+        else:
+            assert isinstance(editor, ValueEdit)
+            assert editor.placeholderText() == (field.empty if field.optional else "")
+            assert bool(editor.textMargins().right()) == bool(field.unit) or field.name.endswith("_path")
 
 
 def test_every_component_shows_all_its_settings(studio, panel, qtbot):
@@ -119,6 +142,8 @@ def test_an_optional_value_is_emptied(qtbot, bare):
         ("ppo.gamma", "1.5", "less than or equal to 1"),
         ("ppo.epochs", "2.5", "whole number"),
         ("env.batch_size", "many", "number or auto"),
+        ("env.batch_size", "5000", "less than or equal to 4096"),
+        ("env.idle_limit", "0", "greater than or equal to 1"),
         ("run.device", "tpu", "match"),
         ("train.total_steps", "", "needs an end"),
     ],

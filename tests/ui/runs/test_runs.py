@@ -195,10 +195,13 @@ def test_loading_a_model_takes_its_parts_and_leaves_the_rest(qtbot, trained):
     page, (run,) = studio.window.runs_page, studio.workspace.runs()
     studio.document.replace(Experiment())
     studio.document.set("env.id", "Acrobot-v1")
+    studio.document.set("env.batch_size", 3)
+    studio.document.set("env.idle_limit", 50)
     studio.document.set("ppo.lr", 0.02)
     page.choose(run.name)
     qtbot.mouseClick(page._buttons["load"], LEFT)
     now = studio.document.experiment
+    assert (now.env.batch_size, now.env.idle_limit) == (3, 50)  # as on the command line
     assert (now.env.id, now.controller.given["hidden_size"], now.ppo.lr) == ("CartPole-v1", 24, 0.02)
     assert now.start.load_path == run.name
     note = studio.window.panel.start_note

@@ -33,7 +33,8 @@ def trained(tmp_path_factory):
                 "env": RACING,
                 "vision": {"name": name, **own},
                 "memory": {"name": "NoMemory"},
-                "pretrain": {"frames": 300, "epochs": 3, "vision": True, "skip_start": 0},
+                "pretrain": {"epochs": 3, "vision": True},
+                "data": {"frames": 300, "skip_start": 0},
                 "world_model": {"vision_batch_size": 32},
             }
         )
@@ -323,7 +324,7 @@ def test_pretraining_in_the_window_ends_with_sliders(qtbot, open_studio):
         ("env.batch_size", 1),
         ("vision.name", "ConvVAE"),
         ("memory.name", "NoMemory"),
-        ("pretrain.frames", 300),
+        ("data.frames", 300),
         ("pretrain.epochs", 2),
     ):
         studio.document.set(path, value)

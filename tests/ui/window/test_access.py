@@ -45,7 +45,8 @@ def interactive(root):
 def whole(open_studio):
     """A studio with every form and plot made."""
     studio = open_studio(begin=False)
-    studio.window.panel.build_all()
+    for section in studio.window.panel.sections.values():
+        section.build()
     assert studio.window.train_page.cards
     assert studio.window.vision_page.plots
     return studio

@@ -165,7 +165,7 @@ def test_nothing_breaks_under_random_clicks_and_keys(qtbot, harmless, events, mo
     for n in range(events):
         if n % 100 == 0 and not studio.jobs.running:
             studio.document.set("train.total_steps", 20_000)
-            studio.document.set("pretrain.frames", 300)
+            studio.document.set("data.frames", 300)
             studio.start("train")
         monkey.act()
         if n % 10 == 0:

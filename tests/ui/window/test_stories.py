@@ -102,7 +102,7 @@ def test_carracing_is_pretrained_then_trained_paused_resumed_and_stopped(qtbot, 
     window = studio.window
     pick_environment(qtbot, studio, "carracing-v3")
     pick_component(qtbot, studio, "vision", "ConvVAE")
-    for path, value in (("pretrain.frames", 1500), ("pretrain.epochs", 6), ("env.action_repeat", 4)):
+    for path, value in (("data.frames", 1500), ("pretrain.epochs", 6), ("env.action_repeat", 4)):
         set_number(qtbot, studio, path, value)
     window.show_page("vision")
     qtbot.mouseClick(window.vision_page.empty.action, LEFT)

@@ -1,0 +1,39 @@
+"""Sources of settings laid over each other: defaults, a model, a file, single values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ewm_studio.settings.experiment import COMPONENTS
+
+Values = dict[str, Any]  # section -> field -> value; a section of components may hold settings of the component's own
+
+
+def over(lower: Values, upper: Values) -> Values:
+    """`upper` laid over `lower`. Another component's name drops the settings that belonged to the old one."""
+    merged = {section: dict(group) if isinstance(group, dict) else group for section, group in lower.items()}
+    for section, group in upper.items():
+        below = merged.get(section)
+        if not isinstance(group, dict) or not isinstance(below, dict):
+            merged[section] = dict(group) if isinstance(group, dict) else group
+            continue
+        if section in COMPONENTS and str(group.get("name", below.get("name"))) != str(below.get("name")):
+            below = {}
+        merged[section] = {**below, **group}
+    return merged
+
+
+def with_model(chosen: Values, model: Values, *later: Values) -> Values:
+    """Chosen settings with those that a model brings laid over them, and later choices over both.
+
+    A model's components are what it is made of: they hold whatever was chosen, before or after.
+
+    Args:
+        chosen: what holds where the model says nothing.
+        model: the sections a model brings: its components, and the environment it was made for.
+        later: what was chosen for this model, the last winning.
+    """
+    merged = over(chosen, model)
+    for values in later:
+        merged = over(merged, values)
+    return merged | {kind: dict(model[kind]) for kind in COMPONENTS if kind in model}
