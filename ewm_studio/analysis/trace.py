@@ -6,7 +6,7 @@ import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,12 +18,13 @@ from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.policy import RecordedActions
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.prepared import PreparedEnv
-from ewm_studio.envs.simulator import Simulator, Step
+from ewm_studio.envs.simulator import Simulator, Step, Watchable
 from ewm_studio.envs.single import SingleEnv
-from ewm_studio.envs.spaces import action_names, is_picture
+from ewm_studio.envs.spaces import action_names
 from ewm_studio.errors import UserError
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.base import Tag
+from ewm_studio.models.belief import Belief
 from ewm_studio.models.pictures import to_pictures
 from ewm_studio.workspace.replays import Replay
 from ewm_studio.workspace.versions import versions
@@ -74,13 +75,16 @@ class ReplayStudy:
     surprise: np.ndarray
 
 
-def study(agent: Agent, replay: Replay, progress: Progress | None = None) -> ReplayStudy:
+def study(
+    agent: Agent, replay: Replay, progress: Progress | None = None, simulator: Simulator | None = None
+) -> ReplayStudy:
     """Play a replay's actions again and look at every decision through an agent, on the device it is on.
 
     Args:
         agent: the one that played it, or any other that observes and acts alike.
         replay: the episode.
         progress: told the share that is done.
+        simulator: where it was played, such as a dream; None makes the replay's environment.
 
     Raises:
         UserError: the environment cannot be made, does not repeat itself, or the agent is made for another.
@@ -88,7 +92,11 @@ def study(agent: Agent, replay: Replay, progress: Progress | None = None) -> Rep
     progress = progress or ignore
     if replay.frames > MOST_FRAMES:
         raise UserError(f"the episode has {replay.frames:,} frames; at most {MOST_FRAMES:,} can be watched again")
-    scene = _play(agent.model, replay, lambda share: progress(share * _PLAYING))
+    told = lambda share: progress(share * _PLAYING)  # noqa: E731
+    if simulator is None:
+        scene = _play_environment(agent.model, replay, told)
+    else:
+        scene = _play(simulator, _DEFAULT_FPS / agent.action_repeat, agent.model, replay, told)
     with torch.inference_mode():
         return _look(agent.model, replay, scene, lambda share: progress(_PLAYING + share * (1 - _PLAYING)))
 
@@ -106,45 +114,60 @@ class _Scene:
     observed: np.ndarray  # (D+1, C, h, w) uint8 or (D+1, N) float32, prepared
     reward: np.ndarray  # float64 (F,)
     first: list[int]  # (D,) the frame at which each decision was taken
+    z: Tensor | None  # (D+1, Z) of a dream; None where vision is to look
 
 
-def _play(model: AgentModel, replay: Replay, progress: Progress) -> _Scene:
+def _play_environment(model: AgentModel, replay: Replay, progress: Progress) -> _Scene:
+    """`_play` in the environment that the replay is of."""
+    env = make_prepared_env(replay.env.model_copy(update={"render_mode": "rgb_array"}))
+    with contextlib.closing(SingleEnv(env, replay.env, seeds=replay.seed, episodes=1)) as simulator:
+        _check_fits(model, env, replay)
+        return _play(simulator, float(env.metadata.get("render_fps") or _DEFAULT_FPS), model, replay, progress)
+
+
+def _play(simulator: Simulator, fps: float, model: AgentModel, replay: Replay, progress: Progress) -> _Scene:
     """Make the frames again, one by one.
 
     Raises:
         UserError: as `study`.
     """
-    env = make_prepared_env(replay.env.model_copy(update={"render_mode": "rgb_array"}))
-    with contextlib.closing(SingleEnv(env, replay.env, seeds=replay.seed, episodes=1)) as simulator:
-        _check_fits(model, env, replay)
-        scene = _Filmed(replay, progress)
-        actions = RecordedActions(replay.action)
-        for _ in itertools.islice(play_episodes(simulator, actions, listeners=[scene], episodes=1), len(replay.action)):
-            pass
-    return scene.scene(float(env.metadata.get("render_fps") or _DEFAULT_FPS))
+    scene = _Filmed(model, replay, progress)
+    steps = play_episodes(simulator, RecordedActions(replay.action), listeners=[scene], episodes=1, seed=replay.seed)
+    for _ in itertools.islice(steps, len(replay.action)):
+        pass
+    return scene.scene(fps)
 
 
 class _Filmed(Listener):
     """Notes every frame, and what is observed at every decision; refuses what does not repeat itself."""
 
-    def __init__(self, replay: Replay, progress: Progress) -> None:
-        self._replay, self._progress = replay, progress
+    def __init__(self, model: AgentModel, replay: Replay, progress: Progress) -> None:
+        self._model, self._replay, self._progress = model, replay, progress
+        self._z: list[Tensor] = []  # of a dream, whose observations are beliefs
         self._frames, self._observed = list[np.ndarray | None](), list[np.ndarray]()
         self._rewards, self._first = list[float](), [0]
 
     def begin(self, simulator: Simulator, obs: Any) -> None:
-        assert isinstance(simulator, SingleEnv)
         self._camera = _Camera(simulator)
-        simulator.on_frame = self._on_frame
-        self._observed.append(np.array(obs[0]))
+        cast("Watchable", simulator).on_frame = self._on_frame
+        self._observe(obs if isinstance(obs, Belief) else obs[0])
         self._frames.append(self._camera.take())
 
     def step(self, belief: Any, action: Any, step: Step) -> None:
         over = bool(step.terminated[0] or step.truncated[0])
         _check_same(self._replay, len(self._first) - 1, float(step.reward[0]), over)
-        self._observed.append(np.array(step.final_obs[0] if over else step.obs[0]))
+        following = step.obs if isinstance(step.obs, Belief) else step.obs[0]
+        self._observe(step.final_obs[0] if over else following)
         self._first.append(len(self._rewards))
         self._progress(len(self._first) / (len(self._replay.action) + 1))
+
+    def _observe(self, obs: Any) -> None:
+        if isinstance(obs, Belief):
+            self._z.append(obs.z)
+            with torch.inference_mode():
+                seen = self._model.decode(obs)[0]
+            obs = ((seen * 255).round().to(torch.uint8) if seen.dim() == 3 else seen).cpu().numpy()
+        self._observed.append(np.array(obs))
 
     def _on_frame(self, action: Any, reward: float, over: bool) -> None:
         self._rewards.append(reward)
@@ -159,32 +182,33 @@ class _Filmed(Listener):
             np.stack(self._observed),
             np.array(self._rewards, np.float64),
             self._first[:-1],
+            torch.cat(self._z) if self._z else None,
         )
 
 
 class _Camera:
     """Takes an environment's picture: its own observation, or what it renders, shrunk to a height that is enough."""
 
-    def __init__(self, simulator: SingleEnv) -> None:
+    def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        self._observes_pictures = is_picture(simulator.env.preprocessor.raw_space)
-        self._renders = simulator.env.render_mode == "rgb_array"
+        self._observes_pictures = len(simulator.observation_space.shape) == 3
+        self._draws = True
 
     def take(self) -> np.ndarray | None:
         """The present picture, uint8 (H, W, 3); None where there is none."""
-        if self._observes_pictures:
-            picture = np.asarray(self._simulator.raw())
-        else:
-            picture = np.asarray(self._simulator.env.render()) if self._renders else np.zeros(0)
-        if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.size == 0:
+        if not self._draws:
             return None
-        picture = picture[..., None] if picture.ndim == 2 else picture
+        try:
+            picture = self._simulator.render()
+        except UserError:
+            self._draws = False
+            return None
         height, width = picture.shape[:2]
         if height > RENDERED_HEIGHT and not self._observes_pictures:
             size = (max(1, round(width * RENDERED_HEIGHT / height)), RENDERED_HEIGHT)
             shrunk = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
             picture = np.asarray(shrunk)
-        return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else np.array(picture)
+        return picture
 
 
 def _check_fits(model: AgentModel, env: PreparedEnv, replay: Replay) -> None:
@@ -214,7 +238,9 @@ def _check_same(replay: Replay, number: int, gained: float, over: bool) -> None:
 def _look(model: AgentModel, replay: Replay, scene: _Scene, progress: Progress) -> ReplayStudy:
     """What the three models make of a scene."""
     decisions = len(replay.action)
-    z = _in_batches(model.vision.encode, torch.from_numpy(scene.observed), model.device)
+    z = scene.z
+    if z is None:
+        z = _in_batches(model.vision.encode, torch.from_numpy(scene.observed), model.device)
     action = torch.as_tensor(replay.action, device=model.device)
     h = _hidden(model, z, action)
     policy = model.controller.distribution(z[:-1], h[:-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -59,6 +59,26 @@ class Step:
     env_terminated: np.ndarray
     final_obs: dict[int, Any] = field(default_factory=dict)
     episodes: list[Episode] = field(default_factory=list)
+
+
+class Watchable(Protocol):
+    """What can be watched frame by frame besides: a simulator of one episode.
+
+    Attributes:
+        on_frame: told of every frame inside a decision.
+    """
+
+    on_frame: OnFrame | None
+
+    @property
+    def seed(self) -> int:
+        """What the present episode was begun with."""
+
+    def raw(self) -> Any:
+        """The present observation before it is prepared, as it is after the last frame."""
+
+    def render(self, i: int = 0) -> np.ndarray:
+        """The picture as it is now, uint8 (H, W, 3)."""
 
 
 class Simulator(ABC):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Generator
+from typing import Any, cast
+
+import torch
 
 from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.policy import ControllerPolicy, Policy
@@ -13,7 +15,7 @@ from ewm_studio.acting.random_policy import RandomPolicy
 from ewm_studio.data.recordings import RecordingWriter
 from ewm_studio.envs.factory import env_notes, make_prepared_env
 from ewm_studio.envs.probe import spaces_of
-from ewm_studio.envs.simulator import Simulator, Step
+from ewm_studio.envs.simulator import Simulator, Step, Watchable
 from ewm_studio.envs.single import SingleEnv
 from ewm_studio.envs.spaces import space_to_json
 from ewm_studio.errors import UserError
@@ -21,6 +23,7 @@ from ewm_studio.events import EpisodeFinished, Event, Finished, JobControl, Mess
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import agent_for, spread
 from ewm_studio.jobs.meter import Meter
+from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.training.randomness import Randomness
 from ewm_studio.workspace import Workspace
@@ -69,18 +72,31 @@ def record(
         yield RunStarted("record", name, str(writer.folder), f"{settings.id} by {source} policy")
         yield from (Message(line, "warning") for line in env_notes(settings))
         recorder = EpisodeRecorder(writer, experiment.data.frames)
-        steps = play_episodes(
-            simulator,
-            policy,
-            agent.model if agent else None,
-            [recorder],
-            generator=randomness.torch,
-            stopped=lambda: control.stop_requested or recorder.full,
-        )
-        yield from _record(steps, recorder)
+        world = agent.model if agent else None
+        yield from record_in(simulator, policy, world, recorder, randomness.torch, control)
 
 
-def _record(steps: Iterator[Step], recorder: EpisodeRecorder) -> Generator[Event, None, None]:
+def record_in(
+    simulator: Simulator,
+    policy: Policy,
+    world: WorldModel | None,
+    recorder: EpisodeRecorder,
+    generator: torch.Generator,
+    control: JobControl,
+) -> Generator[Event, None, None]:
+    """Record what a policy does in any simulator of one episode, an environment or a dream, until there is enough.
+
+    Raises:
+        JobError: the environment failed, or the disk is full.
+    """
+    steps = play_episodes(
+        simulator,
+        policy,
+        world,
+        [recorder],
+        generator=generator,
+        stopped=lambda: control.stop_requested or recorder.full,
+    )
     meter, began, said = Meter("record", recorder.goal, "frames"), time.monotonic(), 0
     for _ in steps:
         yield from recorder.take_events()
@@ -116,9 +132,8 @@ class EpisodeRecorder(Listener):
 
     def begin(self, simulator: Simulator, obs: Any) -> None:
         """From now on, every frame."""
-        assert isinstance(simulator, SingleEnv)
-        self._simulator = simulator
-        simulator.on_frame = self._on_frame
+        self._simulator = cast("Watchable", simulator)
+        self._simulator.on_frame = self._on_frame
         self._begin()
 
     def step(self, belief: Any, action: Any, step: Step) -> None:

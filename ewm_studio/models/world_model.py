@@ -46,10 +46,14 @@ class WorldModel(nn.Module):
         tensor = next(self.parameters(), None)
         return tensor.device if tensor is not None else torch.device("cpu")
 
-    @property
-    def imagines(self) -> bool:
-        """Whether there is anything to dream: a memory that predicts."""
-        return Tag.PREDICTS in self.memory.tags
+    def require_imagination(self) -> None:
+        """Make sure that there is anything to dream: a memory that predicts.
+
+        Raises:
+            UserError: it does not.
+        """
+        if Tag.PREDICTS not in self.memory.tags:
+            raise UserError(f"{type(self.memory).__name__} predicts nothing, so there is nothing to dream in")
 
     # The present
 
@@ -109,8 +113,7 @@ class WorldModel(nn.Module):
         Raises:
             UserError: this memory predicts nothing.
         """
-        if not self.imagines:
-            raise UserError(f"{type(self.memory).__name__} predicts nothing, so there is nothing to dream in")
+        self.require_imagination()
         encoded = self.action_encoding(action)
         dreamt = self.memory.imagine(belief.z, encoded, belief.memory, temperature, generator)
         return Belief(dreamt.z, dreamt.h, dreamt.state), dreamt.reward, dreamt.end

@@ -1,0 +1,1 @@
+"""Dreams: a world model acted in as if it were the environment."""
