@@ -22,7 +22,7 @@ from ewm_studio.envs.factory import make_training_env
 from ewm_studio.envs.failures import environment_at_work
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.spaces import space_from_json, space_to_json
-from ewm_studio.envs.vector.processes import become_worker, hidden_main, process_context, require_portable_spec
+from ewm_studio.envs.vector.processes import become_worker, process_context, require_portable_spec
 from ewm_studio.envs.vector.sizing import worker_count
 from ewm_studio.errors import JobError
 from ewm_studio.events import JobControl
@@ -149,9 +149,8 @@ def _play_in_processes(
     with ProcessPoolExecutor(processes, context, initializer=begin) as pool:
         try:
             for _ in seeds:
-                with hidden_main():  # a process starts where one is lacking
-                    while len(waiting) < 2 * processes and (seed := next(left, None)) is not None:
-                        waiting.append(pool.submit(_episode, seed))
+                while len(waiting) < 2 * processes and (seed := next(left, None)) is not None:
+                    waiting.append(pool.submit(_episode, seed))
                 played = _result(waiting.popleft(), settings, control)
                 if played is None:
                     return

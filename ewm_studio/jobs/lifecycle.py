@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -94,7 +94,7 @@ class Job(Protocol):
 
 
 def conduct(
-    kind: Literal["train", "pretrain"],
+    kind: str,
     start: Start,
     workspace: Workspace,
     job: Job,

@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from ewm_studio.errors import UserError, nearest
+from ewm_studio.jobs.kinds import KINDS, job_kind
 from ewm_studio.settings import EVERY, declared
 from ewm_studio.settings.paths import COMPONENTS, SECTIONS, parse_assignment, read_value
 
@@ -67,7 +68,7 @@ def _declared() -> Iterator[Flag]:
 _OTHERS: dict[str, tuple[str, ...]] = {
     "--config": EVERY,
     "--set": EVERY,
-    "--resume": ("train", "pretrain"),
+    "--resume": tuple(kind.name for kind in KINDS.values() if kind.may_resume),
     "--workspace": (*EVERY, "components", "envs", "runs", "recordings"),
     "--json": (*EVERY, "components", "envs", "runs", "recordings"),
     "--kind": ("components",),
@@ -212,7 +213,7 @@ def add_common(parser: argparse.ArgumentParser, command: str) -> None:
         metavar="SECTION.FIELD=VALUE",
         help="Set any setting, also a component's own: --set vision.latent_dim=64. May be given many times.",
     )
-    if command in _OTHERS["--resume"]:
+    if job_kind(command).may_resume:
         group.add_argument("--resume", metavar="RUN", help="Go on with this run where it was stopped.")
     add_place(group)
 

@@ -14,10 +14,11 @@ from rich.table import Table
 
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.jobs.launch import build_experiment, model_values
+from ewm_studio.jobs.runners.thread import ThreadRunner
 from ewm_studio.settings import ComponentChoice
 from ewm_studio.settings.paths import COMPONENTS, SECTIONS, parse_assignment, read_value
 from ewm_studio.terminal.flags import bounds_of, unit_of
-from ewm_studio.terminal.jobs import run_job
+from ewm_studio.terminal.jobs import asked_for, run_job
 from ewm_studio.terminal.output import summary
 
 if TYPE_CHECKING:
@@ -240,11 +241,8 @@ class Menu:
 
     def job(self, command: str) -> None:
         """Run a job; Ctrl-C ends it after it saved, and the menu goes on."""
-        from ewm_studio.jobs.spec import job_events
-
-        outcome = run_job(
-            lambda control: job_events(command, self.experiment, self.workspace, control), self.workspace.path
-        )
+        job = asked_for(command, self.experiment, self.workspace)
+        outcome = run_job(ThreadRunner(job), self.workspace.path)
         if outcome.result is not None:
             self.say(escape(summary(outcome.result)))
 

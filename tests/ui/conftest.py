@@ -11,7 +11,7 @@ import shiboken6
 from PySide6.QtCore import QEvent, QSettings, QThread, QTimer, QtMsgType
 from PySide6.QtWidgets import QApplication
 
-from ewm_studio.jobs.runners.process import Spares
+from ewm_studio.jobs.runners.process import JobProcesses
 from ewm_studio.ui.window.app import make_app
 from ewm_studio.ui.window.studio import Studio
 from ewm_studio.workspace import Workspace
@@ -52,7 +52,7 @@ def _is_qts_own(widget):
 @pytest.fixture(scope="session")
 def spares():
     """One process waits for all tests: making one takes seconds."""
-    made = Spares()
+    made = JobProcesses()
     yield made
     made.end()
 

@@ -13,8 +13,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from ewm_studio.events import EpisodeFinished, Finished, RunStarted
-from ewm_studio.jobs.runners.process import JobFailed, ProcessJob, Spares
-from ewm_studio.jobs.spec import Job
+from ewm_studio.jobs.failure import JobFailed
+from ewm_studio.jobs.runners.process import JobProcesses, ProcessRunner
+from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.ui.kit.dialogs import FailureDialog, Question
 from ewm_studio.workspace import Workspace
 from tests.support.jobs import experiment
@@ -25,7 +26,7 @@ ENTROPY = "ppo/entropy"
 
 def job(path, **sections):
     """A small job."""
-    return Job("train", str(path), experiment(**sections).model_dump(mode="json"))
+    return JobSpec("train", str(path), experiment(**sections).model_dump(mode="json"))
 
 
 def gone(pid):
@@ -77,7 +78,7 @@ def test_events_are_those_of_the_same_job_here(tmp_path, spares):
 
     from ewm_studio.events import JobControl
 
-    there = [e for batch in ProcessJob(job(tmp_path / "there"), spares).batches() for e in batch]
+    there = [e for batch in ProcessRunner(job(tmp_path / "there"), spares).events() for _, e in batch]
     here = list(job(tmp_path / "here").events(JobControl()))
     assert [type(e) for e in there] == [type(e) for e in here]
     assert plain(there) == plain(here)
@@ -138,16 +139,16 @@ def test_a_crash_tells_where(tmp_path, spares):
 
 def test_bad_input_arrives_as_it_is(tmp_path, spares):
     with pytest.raises(JobFailed) as failed:
-        list(ProcessJob(job(tmp_path, env={"id": "CartPoll-v1"}), spares).batches())
+        list(ProcessRunner(job(tmp_path, env={"id": "CartPoll-v1"}), spares).events())
     assert failed.value.failure.title == "This cannot start"
     assert "CartPole-v1" in failed.value.failure.what
     assert "Traceback" in failed.value.failure.details
 
 
 def test_stop_before_the_process_is_there_still_stops(tmp_path, spares):
-    running = ProcessJob(job(tmp_path, train={"epochs": None, "total_steps": 10**9}), spares)
+    running = ProcessRunner(job(tmp_path, train={"epochs": None, "total_steps": 10**9}), spares)
     running.tell("stop")
-    events = [event for batch in running.batches() for event in batch]
+    events = [event for batch in running.events() for _, event in batch]
     assert events[-1].stopped_by == "stop"
 
 
@@ -162,27 +163,28 @@ def test_closing_during_a_run_leaves_no_process(qtbot, training):
     assert studio.workspace.runs()[0].state == "stopped"
 
 
-def test_spares_end_with_their_owner(qtbot):
-    spares = Spares()
+def test_processes_end_with_their_owner(qtbot):
+    spares = JobProcesses()
     spares.prepare()
-    qtbot.waitUntil(lambda: spares._spare is not None, timeout=WAIT)
-    pid = spares._spare.pid
+    qtbot.waitUntil(lambda: spares._ready is not None, timeout=WAIT)
+    pid = spares._ready.pid
     assert not gone(pid)
     spares.end()
     assert gone(pid)
     spares.prepare()
     time.sleep(0.2)
-    assert spares._spare is None
+    assert spares._ready is None
 
 
 KILLED = """
 import sys, time
-from ewm_studio.jobs.spec import Job
-from ewm_studio.jobs.runners.process import ProcessJob, Spares
+from ewm_studio.jobs.spec import JobSpec
+from ewm_studio.jobs.failure import JobFailed
+from ewm_studio.jobs.runners.process import JobProcesses, ProcessRunner
 from tests.support.jobs import experiment
 long = experiment(train={"epochs": None, "total_steps": 10**9}, env={"workers": 2})
-running = ProcessJob(Job("train", sys.argv[1], long.model_dump(mode="json")), Spares())
-for batch in running.batches():
+running = ProcessRunner(JobSpec("train", sys.argv[1], long.model_dump(mode="json")), JobProcesses())
+for batch in running.events():
     print(running.pid, flush=True)
 """
 
