@@ -34,9 +34,11 @@ def calibrate(experiment, workspace, control):
 
 KIND = JobKind("calibrate", "Calibrate", "calibration:calibrate", "Calibrate a gamepad.")
 '''
-ENTRY = (
-    "[ewm_studio.jobs]\ncalibrate = calibration:KIND\nbroken = calibration:MISSING\nothers = calibration:calibrate\n"
-)
+ENTRIES = """[ewm_studio.jobs]
+calibrate = calibration:KIND
+broken = calibration:MISSING
+others = calibration:calibrate
+"""
 
 
 @pytest.fixture(autouse=True)

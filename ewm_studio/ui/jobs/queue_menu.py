@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.ui.jobs.runner import Queued
 
-_OFFERS = ("pretrain", "train", "infer")
+OFFERED = ("pretrain", "train", "infer")
 
 
 class QueueMenu(QMenu):
@@ -28,7 +28,7 @@ class QueueMenu(QMenu):
     def show_waiting(self, waiting: tuple[Queued, ...]) -> None:
         """List what waits."""
         self.clear()
-        for kind in _OFFERS:
+        for kind in OFFERED:
             action = self.addAction(f"{job_kind(kind).title} after this, with the settings as they are now")
             action.triggered.connect(partial(self._ask, kind))
         if not waiting:

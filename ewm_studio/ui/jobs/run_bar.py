@@ -12,7 +12,6 @@ from ewm_studio.ui.jobs.queue_menu import QueueMenu
 from ewm_studio.ui.jobs.runner import Queued
 from ewm_studio.ui.kit.widgets import Elided, button, column, label, restyle, row
 
-JOBS = ("pretrain", "train", "infer")
 _STAGES = {
     "train": "Training",
     "vision": "Pretraining vision",

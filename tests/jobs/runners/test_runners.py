@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from ewm_studio.jobs.failure import JobFailed, failure_of
 from ewm_studio.jobs.runners.process import JobProcesses, ProcessRunner
 from ewm_studio.jobs.runners.thread import ThreadRunner
 from ewm_studio.jobs.spec import JobSpec
+from ewm_studio.workspace import Workspace
 from tests.support.jobs import experiment
 
 LONG = {"epochs": None, "total_steps": 10**9}
@@ -85,7 +87,7 @@ def test_closing_ends_the_job_in_this_thread():
     assert closed == [True]
 
 
-def test_a_killed_job_is_gone(tmp_path, processes):
+def test_a_killed_job_is_is_gone(tmp_path, processes):
     runner = ProcessRunner(spec(tmp_path, train=LONG), processes)
     events = runner.events()
     next(events)
@@ -94,10 +96,16 @@ def test_a_killed_job_is_gone(tmp_path, processes):
         list(events)
 
 
-def state(pid):
+def stat(pid):
+    """State, parent and more of a process; nothing where there is none."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return "gone"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return []
+
+
+def is_gone(pid):
+    """Whether a process has ended."""
+    return stat(pid)[:1] in ([], ["Z"])
 
 
 @linux
@@ -125,7 +133,7 @@ def test_one_process_imports_and_the_others_are_forked_from_it():
     process.kill()
     process.end(5)
     processes.end()
-    assert state(server) in ("Z", "gone")
+    assert is_gone(server)
 
 
 @linux
@@ -148,7 +156,61 @@ def test_ended_processes_make_no_more():
         time.sleep(0.01)
     pid = processes._ready.pid
     processes.end()
-    assert state(pid) in ("Z", "gone")
+    assert is_gone(pid)
     processes.prepare()
     time.sleep(0.2)
     assert processes._ready is None
+
+
+def test_a_crash_tells_where(tmp_path, processes):
+    child = processes.take()
+    child.tell(spec(tmp_path))
+    batches = child.batches()
+    next(batches)
+    os.kill(child.pid, signal.SIGSEGV)
+    with pytest.raises(JobFailed) as failed:
+        list(batches)
+    child.end(5)
+    assert "signal 11" in failed.value.failure.what
+    assert "Segmentation fault" in failed.value.failure.details
+    assert "child.py" in failed.value.failure.details
+
+
+KILLED = """
+import sys, time
+from ewm_studio.jobs.spec import JobSpec
+from ewm_studio.jobs.failure import JobFailed
+from ewm_studio.jobs.runners.process import JobProcesses, ProcessRunner
+from tests.support.jobs import experiment
+long = experiment(train={"epochs": None, "total_steps": 10**9}, env={"workers": 2})
+running = ProcessRunner(JobSpec("train", sys.argv[1], long.model_dump(mode="json")), JobProcesses())
+for batch in running.events():
+    print(running.pid, flush=True)
+"""
+
+
+@linux
+def test_the_job_saves_and_ends_when_the_window_is_killed(tmp_path):
+    window = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    pid = int(window.stdout.readline())
+    others = [*children(pid), int(stat(pid)[1])]  # workers, their fork server, and what the job was forked from
+    window.kill()
+    window.communicate()
+    end = time.monotonic() + 60
+    while not all(map(is_gone, [pid, *others])) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert len(others) > 2
+    assert [p for p in [pid, *others] if not is_gone(p)] == []
+    (run,) = Workspace(tmp_path).runs()
+    assert run.state == "stopped"
+    assert run.checkpoint
+
+
+def children(pid):
+    """Ids of the processes below one."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # threads come and go
+            for child in (task / "children").read_text().split():
+                found += [int(child), *children(int(child))]
+    return found
