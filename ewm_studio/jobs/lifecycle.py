@@ -58,8 +58,8 @@ def prepare(experiment: Experiment, workspace: Workspace, resume: str | None) ->
     spaces = spaces_of(experiment.env)
     device = choose_device(experiment.run.device)
     save_path = save_path_of(experiment)
-    set_threads(experiment.run.threads, spaces.observation)
-    notes = [Message(line, "warning") for line in [*broken_components(), *env_notes(experiment.env)]]
+    threads = set_threads(experiment.run.threads, spaces.observation)
+    notes = [Message(line, "warning") for line in [*broken_components(), *env_notes(experiment.env), *threads]]
     if experiment.env.batch_size == "auto":
         count, sentence = choose_batch_size(experiment.env)
         experiment = experiment.with_values(("env.batch_size", count))
