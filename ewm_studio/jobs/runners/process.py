@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
@@ -20,8 +19,7 @@ from ewm_studio.jobs.live_feed import LiveFeed
 from ewm_studio.jobs.runners.child import Order, serve
 from ewm_studio.jobs.runners.runner import Command, Events
 from ewm_studio.jobs.spec import JobSpec, new_job_id
-from ewm_studio.processes.context import forking
-from ewm_studio.processes.spawning import Spawning
+from ewm_studio.processes.context import forking_with_torch
 
 END_SECONDS = 5.0  # from a job's last word to the end of its process
 FEED_SECONDS = 0.1  # between two looks at whether a job that is fed is still there
@@ -103,8 +101,7 @@ class JobProcesses:
     """
 
     def __init__(self) -> None:
-        # What torch brings along on macOS does not survive a fork.
-        self._context = forking(*_PRELOAD) if sys.platform == "linux" else Spawning()
+        self._context = forking_with_torch(*_PRELOAD)
         self._lock = threading.Lock()
         self._ready: JobProcess | None = None
         self._ended = False
