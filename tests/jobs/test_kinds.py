@@ -12,7 +12,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.events import Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.failure import JobFailed
 from ewm_studio.jobs.kinds import KINDS, job_kind, job_kinds
-from ewm_studio.jobs.runners.process import JobProcesses, ProcessRunner
+from ewm_studio.jobs.runners.process import ProcessRunner
 from ewm_studio.jobs.runners.thread import ThreadRunner
 from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.settings.declare import EVERY
@@ -52,13 +52,6 @@ def calibration(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(place)
     yield
     sys.modules.pop("calibration", None)
-
-
-@pytest.fixture(scope="module")
-def processes():
-    made = JobProcesses()
-    yield made
-    made.end()
 
 
 def spec(tmp_path, kind="calibrate", **sections):

@@ -23,13 +23,6 @@ LONG = {"epochs": None, "total_steps": 10**9}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="there is no fork server for jobs, or no /proc")
 
 
-@pytest.fixture(scope="module")
-def processes():
-    made = JobProcesses()
-    yield made
-    made.end()
-
-
 def spec(path, **sections):
     return JobSpec("train", str(path), experiment(**sections).model_dump(mode="json"))
 
