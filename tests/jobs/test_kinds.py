@@ -12,7 +12,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.events import Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.failure import JobFailed
 from ewm_studio.jobs.kinds import KINDS, job_kind, job_kinds
-from ewm_studio.jobs.runners.process import ProcessRunner
+from ewm_studio.jobs.runners.process import JobProcesses, ProcessRunner
 from ewm_studio.jobs.runners.thread import ThreadRunner
 from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.settings.declare import EVERY
@@ -69,8 +69,12 @@ def test_a_kind_of_another_package_runs_in_this_thread(tmp_path):
     assert said(ThreadRunner(spec(tmp_path, run={"seed": 2}).events)) == WANTED
 
 
-def test_a_kind_of_another_package_runs_in_a_process(tmp_path, processes):
-    assert said(ProcessRunner(spec(tmp_path, run={"seed": 2}), processes)) == WANTED
+def test_a_kind_of_another_package_runs_in_a_process(tmp_path):
+    processes = JobProcesses()  # what waits already was started before the package was there
+    try:
+        assert said(ProcessRunner(spec(tmp_path, run={"seed": 2}), processes)) == WANTED
+    finally:
+        processes.end()
 
 
 def test_a_kind_of_another_package_is_a_command(tmp_path, monkeypatch, capfd):

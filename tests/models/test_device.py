@@ -1,26 +1,29 @@
 """How many threads PyTorch computes with, and for how long."""
 
+import os
+import re
 import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box
 
 from ewm_studio.machine import cores
-from ewm_studio.models.device import threads
+from ewm_studio.models.device import set_threads, threads
 
+PICTURES, NUMBERS = Box(0, 255, (3, 8, 8)), Box(0, 1, (4,))
 CODE = """
-{first}
-{second}
+import torch
+import ewm_studio
 from gymnasium.spaces import Box
 from ewm_studio.models.device import set_threads
-pictures, numbers = Box(0, 255, (3, 8, 8)), Box(0, 1, (4,))
-for setting, space in (("auto", pictures), (2, pictures), ("auto", numbers)):
-    notes = set_threads(setting, space)
-    print(torch.get_num_threads(), len(notes), any("imported before" in note for note in notes))
+(note,) = set_threads("auto", Box(0, 255, (3, 8, 8)))
+print(torch.get_num_threads(), note)
 """
-TORCH, STUDIO = "import torch", "import ewm_studio"
+SPINNING = "import sys; sys.modules['torch'] = sys; from ewm_studio.machine import THREADS_SPIN as s; print(s)"
 
 
 @pytest.fixture(autouse=True)
@@ -32,28 +35,31 @@ def several():
     torch.set_num_threads(before)
 
 
-def chosen(first, second, **environ):
-    code = CODE.format(first=first, second=second)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ)
+def said(code, **more):
+    environ = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ | more)
     assert done.returncode == 0, done.stderr
-    return [line.split() for line in done.stdout.splitlines()]
-
-
-@pytest.fixture
-def environ(monkeypatch):
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    import os
-
-    return dict(os.environ)
+    return done.stdout.strip()
 
 
 @pytest.mark.skipif(cores() == 1, reason="there is one core")
-def test_pictures_take_one_thread_where_the_others_would_spin(environ):
-    many = str(cores())
-    assert chosen(STUDIO, TORCH, **environ) == [[many, "0", "False"], ["2", "0", "False"], ["1", "0", "False"]]
-    assert chosen(TORCH, STUDIO, **environ) == [["1", "1", "True"], ["2", "0", "False"], ["1", "0", "False"]]
-    sleeping = {**environ, "OMP_WAIT_POLICY": "PASSIVE"}
-    assert chosen(TORCH, STUDIO, **sleeping)[0] == [many, "0", "False"]
+def test_pictures_take_one_thread_where_the_others_would_spin():
+    assert re.match("1 PyTorch was imported before ewm_studio.*1 thread is used", said(CODE))
+
+
+def test_only_threads_that_were_there_first_and_were_not_told_to_sleep_spin():
+    assert said(SPINNING) == "True"
+    assert said(SPINNING, OMP_WAIT_POLICY="PASSIVE") == "False"
+    assert said(SPINNING.replace("sys.modules['torch'] = sys; ", "")) == "False"
+
+
+AUTO = [("auto", PICTURES, cores()), ("auto", NUMBERS, 1)]
+
+
+@pytest.mark.parametrize(("setting", "space", "count"), [*AUTO, (2, PICTURES, 2), (2, NUMBERS, 2)])
+def test_the_number_of_threads_is_chosen_without_a_word(setting, space, count):
+    assert set_threads(setting, space) == []
+    assert torch.get_num_threads() == count
 
 
 def here_and_in_a_new_thread():
@@ -74,8 +80,6 @@ def test_a_block_has_its_number_and_leaves_none():
 
 
 def test_a_look_through_a_vision_leaves_the_number_of_threads():
-    import numpy as np
-
     from ewm_studio.analysis.vision_view import VisionStudy
     from ewm_studio.resources import resource
 
