@@ -5,12 +5,11 @@ Names resolve when they are first used, so that `import ewm_studio` costs nothin
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
-# PyTorch's threads else wait for each other by spinning; beside any other busy process (environments, the window)
-# that makes two threads several times slower than one. Read when torch is first imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from ewm_studio.machine import let_threads_sleep
+
+let_threads_sleep()
 
 if TYPE_CHECKING:
     from ewm_studio.acting.agent import Agent

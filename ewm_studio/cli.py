@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from ewm_studio.errors import JobError, UserError, nearest
 from ewm_studio.terminal.parsers import (
     CARD,
-    COMMANDS,
-    JOBS,
     LISTS,
     card_parser,
+    commands,
+    is_job,
     job_parser,
     list_parser,
     open_workspace,
@@ -56,12 +56,12 @@ def _dispatch(words: list[str]) -> int:
 
         print(f"ewm-studio {version('ewm-studio')}")
         return 0
-    if words and words[0] in JOBS:
-        return _run_job(words[0], words[1:])
     if words and words[0] in LISTS:
         return _run_list(words[0], words[1:])
     if words and words[0] == CARD:
         return _run_card(words[1:])
+    if words and is_job(words[0]):
+        return _run_job(words[0], words[1:])
     return _open(words)
 
 
@@ -69,12 +69,12 @@ def _open(words: list[str]) -> int:
     """No command: the window, or the menu."""
     from ewm_studio.terminal.flags import Parser
 
-    commands = "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
+    listed = "\n".join(f"  {name:<12}{text}" for name, text in commands().items())
     parser = Parser(
         "ewm-studio",
         "A desktop training studio for world-model agents: vision, memory and controller.\n"
         "Without a command it opens the window.",
-        f"commands:\n{commands}\n\n`ewm-studio COMMAND --help` tells more.",
+        f"commands:\n{listed}\n\n`ewm-studio COMMAND --help` tells more.",
     )
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--ui", action="store_true", help="Open the window (the same as no option).")
@@ -84,7 +84,7 @@ def _open(words: list[str]) -> int:
     parser.add_argument("--version", action="store_true", help="Print the version.")
     word = next((w for w in words if not w.startswith("-")), None)
     if word is not None and words[0] == word:
-        raise UserError(f"no command '{word}'; {nearest(word, list(COMMANDS))}; see ewm-studio --help")
+        raise UserError(f"no command '{word}'; {nearest(word, list(commands()))}; see ewm-studio --help")
     options = parser.read(words)
     if options.version:
         return _dispatch(["--version"])
@@ -104,17 +104,14 @@ def _run_job(command: str, words: list[str]) -> int:
     options = job_parser(command).read(words, command)
 
     from ewm_studio.jobs.launch import build_experiment
-    from ewm_studio.jobs.spec import job_events
-    from ewm_studio.terminal.jobs import run_job
+    from ewm_studio.jobs.runners.thread import ThreadRunner
+    from ewm_studio.terminal.jobs import asked_for, run_job
 
     resume = getattr(options, "resume", None)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         launch = build_experiment(workspace, config=options.config, overrides=options.overrides, resume=resume)
-        outcome = run_job(
-            lambda control: job_events(command, launch.experiment, workspace, control, resume),
-            workspace.path,
-            notes=launch.notes,
-        )
+        runner = ThreadRunner(asked_for(command, launch.experiment, workspace, resume))
+        outcome = run_job(runner, workspace.path, notes=launch.notes)
     return _report(outcome, options.json)
 
 
@@ -133,23 +130,14 @@ def _report(outcome: Outcome, as_json: bool) -> int:
 def _run_card(words: list[str]) -> int:
     options = card_parser().read(words)
 
-    from ewm_studio.jobs import write_card
+    from ewm_studio.jobs.card import write_card
+    from ewm_studio.jobs.runners.thread import ThreadRunner
     from ewm_studio.terminal.jobs import run_job
 
+    chosen = {name: getattr(options, name) for name in ("episodes", "seed", "marks", "limits")}
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
-        outcome = run_job(
-            lambda control: write_card(
-                options.runs,
-                options.out,
-                workspace,
-                control,
-                episodes=options.episodes,
-                seed=options.seed,
-                marks=options.marks,
-                limits=options.limits,
-            ),
-            workspace.path,
-        )
+        job = ThreadRunner(lambda control: write_card(options.runs, options.out, workspace, control, **chosen))
+        outcome = run_job(job, workspace.path)
     return _report(outcome, options.json)
 
 

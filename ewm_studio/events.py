@@ -13,7 +13,7 @@ import numpy as np
 class RunStarted:
     """The first event of a job that makes a run."""
 
-    job: Literal["train", "pretrain", "infer", "record"]
+    job: str  # the kind of job
     run: str  # name in the workspace; empty where no run is made
     folder: str
     summary: str  # "ConvVAE + MDNRNN + LinearController on CarRacing-v3, seed 1, 16 environments, cpu"

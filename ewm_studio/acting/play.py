@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import gymnasium as gym
@@ -25,13 +25,14 @@ from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.simulator import Episode, Simulator, Step
 from ewm_studio.envs.single import SingleEnv
 from ewm_studio.envs.spaces import space_from_json, space_to_json
-from ewm_studio.envs.vector.processes import become_worker, hidden_main, process_context, require_portable_spec
+from ewm_studio.envs.vector.processes import become_worker, require_portable_spec
 from ewm_studio.envs.vector.sizing import worker_count
 from ewm_studio.errors import JobError
 from ewm_studio.events import JobControl
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import from_description
 from ewm_studio.models.randomness import make_generator
+from ewm_studio.processes.context import forking_with_torch
 from ewm_studio.settings import EnvSettings
 from ewm_studio.workspace.replays import Replay
 from ewm_studio.workspace.versions import versions
@@ -181,7 +182,7 @@ def _processes(agent: Agent, settings: EnvSettings, episodes: int) -> int:
 def _play_in_processes(
     processes: int, agent: Agent, settings: EnvSettings, seeds: range, greedy: bool, control: JobControl
 ) -> Iterator[Played]:
-    context, spec = process_context(), require_portable_spec(settings.id)
+    context, spec = _context(), require_portable_spec(settings.id)
     stop = context.Event()
     # As a model file holds it: PyTorch would hand its tensors over as shared memory.
     weights = save({name: tensor.cpu().contiguous() for name, tensor in agent.model.state_dict().items()})
@@ -193,9 +194,8 @@ def _play_in_processes(
     with ProcessPoolExecutor(processes, context, initializer=begin) as pool:
         try:
             for _ in seeds:
-                with hidden_main():  # a process starts where one is lacking
-                    while len(waiting) < 2 * processes and (seed := next(left, None)) is not None:
-                        waiting.append(pool.submit(_episode, seed))
+                while len(waiting) < 2 * processes and (seed := next(left, None)) is not None:
+                    waiting.append(pool.submit(_episode, seed))
                 played = _result(waiting.popleft(), settings, control)
                 if played is None:
                     return
@@ -203,6 +203,11 @@ def _play_in_processes(
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
+
+
+@cache
+def _context() -> Any:
+    return forking_with_torch("ewm_studio.acting.play")
 
 
 def _result(future: Future[Played | None], settings: EnvSettings, control: JobControl) -> Played | None:

@@ -147,8 +147,8 @@ class Projector:
         Raises:
             UserError: the model is damaged, or made for another environment.
         """
+        from ewm_studio.acting.play import play
         from ewm_studio.events import JobControl
-        from ewm_studio.jobs.infer_job import play
 
         with self._lock:
             key = (str(model), f"{model.stat().st_mtime_ns} {replay.env.id} {replay.seed} {replay.greedy}")

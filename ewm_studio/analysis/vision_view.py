@@ -64,10 +64,11 @@ class Turnable:
         """The picture uint8 (H, W, C) of one latent (Z,). May be called in any thread."""
         import torch
 
+        from ewm_studio.models.device import threads
         from ewm_studio.models.pictures import to_pictures
 
         device = next(self.vision.parameters()).device
-        with torch.inference_mode():
+        with threads(1), torch.inference_mode():
             latent = torch.as_tensor(z, dtype=torch.float32, device=device)
             made: np.ndarray = to_pictures(self.vision.decode(latent[None]))[0]
         return made
@@ -146,9 +147,9 @@ class VisionStudy:
     def _view(self, path: Path, agent: Any, frames: np.ndarray | None) -> VisionView:
         import torch
 
+        from ewm_studio.models.device import threads
         from ewm_studio.models.pictures import to_pictures
 
-        torch.set_num_threads(1)  # the others belong to the job
         vision, step = agent.model.vision, int(agent.metadata.get("checkpoint", {}).get("step", 0))
         name = agent.model.parts["vision"].name
         shape = vision.observation_space.shape
@@ -161,7 +162,7 @@ class VisionStudy:
             raise RuntimeError("the environment gave no frames to look at")
         shown = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
         everything = torch.cat([shown, torch.from_numpy(sample)]) if len(sample) else shown
-        with _own_random_numbers(), torch.inference_mode():
+        with threads(1), _own_random_numbers(), torch.inference_mode():  # the other cores belong to the job
             figures = _look(vision, shown, everything)
         return VisionView(name, str(path), step, frames, vision=vision, **figures)
 

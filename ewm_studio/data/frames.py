@@ -8,7 +8,7 @@ import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -48,7 +48,7 @@ class FrameStore:
         self._tail = self._empty(0)  # the chunk that is being filled; allocated with the first frame
         self._in_tail = 0
         self._on_disk = 0  # frames in the file
-        self._file: BinaryIO | None = None
+        self._file: IO[bytes] | None = None
         self._lock = threading.Lock()
         self._closed = False
 

@@ -19,8 +19,18 @@ class Failure:
     details: str
 
 
+class JobFailed(Exception):
+    """A job ended early in another process, or with it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.what)
+        self.failure = failure
+
+
 def failure_of(error: BaseException) -> Failure:
     """An exception as something to show: the engine's own errors are one clear line already."""
+    if isinstance(error, JobFailed):
+        return error.failure
     details = "".join(traceback.format_exception(error))
     if isinstance(error, UserError):
         return Failure("This cannot start", str(error), details)

@@ -12,7 +12,7 @@ from ewm_studio.events import Event
 from ewm_studio.workspace.files import is_full, write_error
 
 P = ParamSpec("P")
-Job = Callable[P, Generator[Event, None, None]]
+JobFunction = Callable[P, Generator[Event, None, None]]
 
 _NO_GPU_MEMORY = (
     "out of GPU memory; the last checkpoint stands. Lower ppo.batch_size (--ppo-batch-size), env.batch_size "
@@ -39,7 +39,7 @@ def explained(error: BaseException) -> BaseException:
     return error
 
 
-def explains_failures(job: Job[P]) -> Job[P]:
+def explains_failures(job: JobFunction[P]) -> JobFunction[P]:
     """Make a job raise what `explained` gives, so that every consumer has one clear line."""
 
     @functools.wraps(job)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -57,8 +57,8 @@ def prepare(experiment: Experiment, workspace: Workspace, resume: str | None) ->
     spaces = spaces_of(experiment.env)
     device = choose_device(experiment.run.device)
     save_path = save_path_of(experiment)
-    set_threads(experiment.run.threads, spaces.observation)
-    notes = [Message(line, "warning") for line in [*broken_components(), *env_notes(experiment.env)]]
+    threads = set_threads(experiment.run.threads, spaces.observation)
+    notes = [Message(line, "warning") for line in [*broken_components(), *env_notes(experiment.env), *threads]]
     if experiment.env.batch_size == "auto":
         count, sentence = choose_batch_size(experiment.env)
         experiment = experiment.with_values(("env.batch_size", count))
@@ -94,7 +94,7 @@ class Job(Protocol):
 
 
 def conduct(
-    kind: Literal["train", "pretrain"],
+    kind: str,
     start: Start,
     workspace: Workspace,
     job: Job,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator
 from typing import Any
@@ -23,6 +22,7 @@ from ewm_studio.jobs.live_feed import Decision, LiveFeed
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.jobs.setup import model_metadata
+from ewm_studio.machine import cores
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.base import Tag
 from ewm_studio.models.pictures import reconstructions, to_pictures
@@ -67,10 +67,9 @@ def live(
 
 def _beside_a_driver(experiment: Experiment) -> Experiment:
     """Settings that leave a core to whoever drives, and measure nothing first."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     values: list[tuple[str, Any]] = []
     if experiment.run.threads == "auto":
-        values.append(("run.threads", max(1, cores - 1)))
+        values.append(("run.threads", max(1, cores() - 1)))
     if experiment.env.batch_size == "auto":
         values.append(("env.batch_size", 1))
     return experiment.with_values(*values)

@@ -1,74 +1,98 @@
-"""A job in words that travel, and the events that come of it."""
+"""A job in words that travel to another thread, process or machine."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+import uuid
+from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from ewm_studio.errors import UserError
+from ewm_studio.events import Event, JobControl
+from ewm_studio.jobs.kinds import job_kind
 
 if TYPE_CHECKING:
-    from ewm_studio.events import Event, JobControl
     from ewm_studio.jobs.live_feed import LiveFeed
     from ewm_studio.settings import Experiment
     from ewm_studio.workspace import Workspace
 
+# Given how it is asked to stop, a generator of events.
+Start = Callable[[JobControl], Generator[Event, None, None]]
 
-def job_events(
-    command: str, experiment: Experiment, workspace: Workspace, control: JobControl, resume: str | None = None
-) -> Generator[Event, None, None]:
-    """A job's events; imports the engine, and torch with it, only now."""
-    from ewm_studio import jobs as training
 
-    if command == "pretrain" and resume is None:
-        from ewm_studio.terminal.drive import driven_first
-
-        experiment = driven_first(experiment, workspace, control)
-    if resume is not None:
-        return getattr(training, command)(experiment, workspace, control, resume=resume)
-    return getattr(training, command)(experiment, workspace, control)
+def new_job_id() -> str:
+    """A name for a job that no other has, under which its events travel."""
+    return uuid.uuid4().hex
 
 
 @dataclass(frozen=True)
-class Job:
-    """A job in words that travel to another process."""
+class JobSpec:
+    """What is to be done, in plain values.
 
-    kind: Literal["train", "pretrain", "infer", "live"]
-    workspace: str  # its folder
-    experiment: dict[str, Any]  # nested settings; unused when a run is resumed
-    resume: str = ""  # the run to go on with
-    model: str = ""  # what `infer` plays: a run or a file
+    Attributes:
+        kind: a name in the table of job kinds.
+        workspace: its folder.
+        experiment: nested settings; empty where a run is resumed with its own.
+        resume: the run to go on with; empty where none is.
+        model: what is to be played by its own settings: a run or a file; empty where the experiment says all.
+    """
+
+    kind: str
+    workspace: str
+    experiment: dict[str, Any] = field(default_factory=dict)
+    resume: str = ""
+    model: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> JobSpec:
+        """What `to_dict` gave, also by way of JSON.
+
+        Raises:
+            UserError: a name or a type is not one of a job's.
+        """
+        kinds = {f.name: dict if f.name == "experiment" else str for f in fields(cls)}
+        wrong = [name for name, value in values.items() if not isinstance(value, kinds.get(name, ()))]
+        if wrong or not {"kind", "workspace"} <= values.keys():
+            raise UserError(f"not a job: {', '.join(wrong) or 'kind or workspace'} is missing or not understood")
+        return cls(**values)
 
     def events(self, control: JobControl, feed: LiveFeed | None = None) -> Generator[Event, None, None]:
-        """Run it here; `feed` brings what is driven to the kind `live`.
+        """Run it here; `feed` brings what is driven to a kind that is fed.
 
         Raises:
             UserError: bad input. JobError: the job could not go on.
         """
-        from ewm_studio import jobs as training
-        from ewm_studio.jobs.launch import build_experiment
         from ewm_studio.jobs.live_feed import LiveFeed
-        from ewm_studio.settings import Experiment
         from ewm_studio.workspace import Workspace
 
+        kind = job_kind(self.kind)
+        if self.resume and not kind.may_resume:
+            raise UserError(f"{self.kind} does not go on with a run")
+        more: dict[str, Any] = {"resume": self.resume} if self.resume else {}
+        if kind.fed:
+            more["feed"] = feed or LiveFeed()
         with contextlib.closing(Workspace(self.workspace)) as workspace:
-            if self.resume:
-                experiment = build_experiment(workspace, resume=self.resume).experiment
-                yield from getattr(training, self.kind)(experiment, workspace, control, self.resume)
-                return
-            experiment = Experiment.from_dict(self.experiment)
-            if self.kind == "live":
-                yield from training.live(experiment, workspace, control, feed or LiveFeed())
-                return
-            if self.kind == "infer":
-                workspace.make()  # what is played in the window is kept, to be watched there
-                experiment = self._as_the_model_was_made(experiment, workspace)
-            yield from getattr(training, self.kind)(experiment, workspace, control)
+            yield from kind.load()(self._settings(workspace), workspace, control, **more)
 
-    def _as_the_model_was_made(self, experiment: Any, workspace: Any) -> Any:
+    def _settings(self, workspace: Workspace) -> Experiment:
+        from ewm_studio.jobs.launch import build_experiment
+        from ewm_studio.settings import Experiment
+
+        if self.resume and not self.experiment:
+            return build_experiment(workspace, resume=self.resume).experiment
+        experiment = Experiment.from_dict(self.experiment)
+        return self._as_the_model_was_made(experiment, workspace) if self.model else experiment
+
+    def _as_the_model_was_made(self, experiment: Experiment, workspace: Workspace) -> Experiment:
         """The settings to play the model in: its own environment, and what was chosen for playing."""
         from ewm_studio.jobs.launch import build_experiment
 
+        workspace.make()  # what is played in the window is kept, to be watched there
         kept: dict[str, Any] = {"infer.episodes": experiment.infer.episodes, "infer.greedy": experiment.infer.greedy}
         kept |= {"run.seed": experiment.run.seed, "run.device": experiment.run.device}
         return build_experiment(workspace, overrides={"start.load_path": self.model, **kept}).experiment

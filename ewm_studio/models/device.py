@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+from collections.abc import Iterator
 
 import gymnasium as gym
 import torch
 
 from ewm_studio.errors import UserError
+from ewm_studio.machine import THREADS_SPIN, cores
+
+_SPINNING = (
+    "PyTorch was imported before ewm_studio, so that its threads would take the cores from the environments while they "
+    "wait: 1 thread is used. Import ewm_studio first, or set OMP_WAIT_POLICY=PASSIVE, or set run.threads"
+)
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,12 +37,35 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def set_threads(setting: int | str, observation: gym.spaces.Box) -> None:
-    """CPU threads for PyTorch: small models lose time on the second thread, pictures gain."""
-    if setting == "auto":
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        threads = threads if len(observation.shape) == 3 else 1
-    else:
-        threads = int(setting)
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
+def set_threads(setting: int | str, observation: gym.spaces.Box) -> list[str]:
+    """CPU threads for PyTorch: small models lose time on the second thread, pictures gain.
+
+    Gives lines for the log, where `auto` means fewer than it could.
+    """
+    count, notes = _thread_count(setting, len(observation.shape) == 3)
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+    return notes
+
+
+def _thread_count(setting: int | str, pictures: bool) -> tuple[int, list[str]]:
+    if setting != "auto":
+        return int(setting), []
+    if not pictures or cores() == 1:
+        return 1, []
+    return (1, [_SPINNING]) if THREADS_SPIN else (cores(), [])
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute with so many CPU threads within the block.
+
+    PyTorch holds the number for each thread of the program apart; one that computes for the first time takes the
+    number that was set last, by whichever. So a thread that must have its own number asks for it here.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

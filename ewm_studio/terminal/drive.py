@@ -5,7 +5,7 @@ from __future__ import annotations
 from ewm_studio.errors import UserError
 from ewm_studio.events import JobControl
 from ewm_studio.settings import Experiment
-from ewm_studio.terminal.window import check_display
+from ewm_studio.ui.window.screen import check_display
 from ewm_studio.workspace import Workspace
 
 _WITHOUT = (

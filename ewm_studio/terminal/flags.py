@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, NoReturn
 
 from ewm_studio.errors import UserError, nearest
+from ewm_studio.jobs.kinds import KINDS, job_kind
 from ewm_studio.settings import EVERY
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.settings.fields import Field
@@ -34,7 +35,7 @@ def options_of(field: Field) -> tuple[str, ...]:
 _OTHERS: dict[str, tuple[str, ...]] = {
     "--config": EVERY,
     "--set": EVERY,
-    "--resume": ("train", "pretrain"),
+    "--resume": tuple(kind.name for kind in KINDS.values() if kind.may_resume),
     "--workspace": (*EVERY, "components", "envs", "runs", "recordings"),
     "--json": (*EVERY, "components", "envs", "runs", "recordings"),
     "--kind": ("components",),
@@ -177,7 +178,7 @@ def add_common(parser: argparse.ArgumentParser, command: str) -> None:
         metavar="SECTION.FIELD=VALUE",
         help="Set any setting, also a component's own: --set vision.latent_dim=64. May be given many times.",
     )
-    if command in _OTHERS["--resume"]:
+    if job_kind(command).may_resume:
         group.add_argument("--resume", metavar="RUN", help="Go on with this run where it was stopped.")
     add_place(group)
 

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -18,8 +18,12 @@ from typing import Any
 
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import Event, Finished, JobControl
+from ewm_studio.jobs.runners.runner import Runner
+from ewm_studio.jobs.spec import JobSpec, Start
+from ewm_studio.settings import Experiment
 from ewm_studio.terminal.output import Tolerant, complain
 from ewm_studio.terminal.progress import View, make_view
+from ewm_studio.workspace import Workspace
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -32,30 +36,40 @@ class Outcome:
     result: dict[str, Any] | None = field(default=None)
 
 
-def run_job(
-    start: Callable[[JobControl], Generator[Event, None, None]], workspace: Path, notes: Sequence[str] = ()
-) -> Outcome:
+def asked_for(command: str, experiment: Experiment, workspace: Workspace, resume: str | None = None) -> Start:
+    """A job as it is asked for here: what `pretrain` is to learn from may be driven first, in a window of its own."""
+
+    def events(control: JobControl) -> Generator[Event, None, None]:
+        settled = experiment
+        if command == "pretrain" and resume is None:
+            from ewm_studio.terminal.drive import driven_first
+
+            settled = driven_first(experiment, workspace, control)
+        job = JobSpec(command, str(workspace.path), settled.model_dump(mode="json"), resume or "")
+        yield from job.events(control)
+
+    return events
+
+
+def run_job(runner: Runner, workspace: Path, notes: Sequence[str] = ()) -> Outcome:
     """Run a job to its end, showing progress on stderr.
 
     The first SIGINT or SIGTERM asks the job to save and end, the second ends it at once.
 
     Args:
-        start: makes the job's generator; imports of its own may happen in it.
+        runner: runs the job.
         workspace: folder of the workspace, whose `logs/` takes the traceback of an unexpected failure.
         notes: lines to show before anything starts.
     """
-    control = JobControl()
     finished: Finished | None = None
     try:
-        with _stdout_to_stderr(), make_view() as view, _signals(control, view):
+        with _stdout_to_stderr(), make_view() as view, _signals(runner, view) as signals:
             for note in notes:
                 view.say(note)
-            # Closed at once when something breaks, so that the job's environments end with it.
-            with contextlib.closing(start(control)) as events:
-                for event in events:
-                    view.show(event)
-                    if isinstance(event, Finished):
-                        finished = event
+            for event in _events(runner):
+                view.show(event)
+                if isinstance(event, Finished):
+                    finished = event
     except UserError as error:
         return Outcome(complain(error, BAD_INPUT))
     except JobError as error:
@@ -65,8 +79,15 @@ def run_job(
     except Exception as error:
         return Outcome(fail(error, workspace))
     result = finished.result if finished is not None else None
-    stopped = control.stop_requested and (finished is None or finished.stopped_by == "stop")
+    stopped = bool(signals) and (finished is None or finished.stopped_by == "stop")
     return Outcome(INTERRUPTED if stopped else DONE, result)
+
+
+def _events(runner: Runner) -> Generator[Event, None, None]:
+    """The events of the one job; closed at once when something breaks, so that the job's environments end with it."""
+    with contextlib.closing(runner.events()) as batches:
+        for batch in batches:
+            yield from (event for _, event in batch)
 
 
 def fail(error: BaseException, workspace: Path | None) -> int:
@@ -92,26 +113,28 @@ def write_log(workspace: Path | None, error: BaseException) -> Path:
 
 
 @contextlib.contextmanager
-def _signals(control: JobControl, view: View) -> Iterator[None]:
-    """The first signal asks the job to stop, the second raises KeyboardInterrupt, the third ends the process."""
+def _signals(runner: Runner, view: View) -> Iterator[list[int]]:
+    """The first signal asks the job to stop, the second raises KeyboardInterrupt, the third ends the process.
+
+    Gives a list that takes their numbers as they come.
+    """
+    seen: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield seen
         return
-    seen = 0
 
     def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > 2:
+        seen.append(number)
+        if len(seen) > 2:
             os._exit(INTERRUPTED)
-        if seen == 2:
+        if len(seen) == 2:
             raise KeyboardInterrupt
-        control.stop()
+        runner.tell("stop")
         view.say("stopping: saving first; once more ends at once")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield seen
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

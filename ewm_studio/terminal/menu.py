@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from ewm_studio.jobs.launch import build_experiment, model_values
+from ewm_studio.jobs.runners.thread import ThreadRunner
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.settings.paths import parse_assignment
 from ewm_studio.terminal.editor import Editor
-from ewm_studio.terminal.jobs import run_job
+from ewm_studio.terminal.jobs import asked_for, run_job
 from ewm_studio.terminal.output import summary
 from ewm_studio.terminal.prompt import BACK, Prompt, pick
 
@@ -124,10 +125,8 @@ class Menu:
 
     def job(self, command: str) -> None:
         """Run a job; Ctrl-C ends it after it saved, and the menu goes on."""
-        from ewm_studio.jobs.spec import job_events
-
-        experiment, workspace = self.document.experiment, self.workspace
-        outcome = run_job(lambda control: job_events(command, experiment, workspace, control), workspace.path)
+        job = asked_for(command, self.document.experiment, self.workspace)
+        outcome = run_job(ThreadRunner(job), self.workspace.path)
         if outcome.result is not None:
             self.prompt.say(escape(summary(outcome.result)))
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ewm_studio.jobs.kinds import KINDS, job_kind, job_kinds
+
 if TYPE_CHECKING:
     from ewm_studio.workspace import Workspace
 
-JOBS = {
-    "train": "Train the controller with PPO, and vision and memory along with it.",
-    "pretrain": "Train vision and memory on random, recorded or driven data, before the controller.",
-    "infer": "Play a saved model and report its rewards.",
-    "record": "Write a recording: of a saved model's play, or of the random policy.",
-}
 LISTS = {
     "components": "List vision, memory and controller components.",
     "envs": "List environments.",
@@ -21,24 +17,27 @@ LISTS = {
     "recordings": "List the workspace's recordings; merge them, export them to Minari and import from it.",
 }
 CARD = "card"
-COMMANDS = {**JOBS, **LISTS, CARD: "Play runs of one preset on unseen episodes and write the best one's card."}
-_EXAMPLES = {
-    "train": "  ewm-studio train --env CartPole-v1 --memory LSTMMemory --seed 1\n"
-    "  ewm-studio train --env CarRacing-v3 --load-path PRETRAINED_RUN --total-steps 500000\n"
-    "  ewm-studio train --resume RUN",
-    "pretrain": "  ewm-studio pretrain --env CarRacing-v3 --vision ConvVAE --memory MDNRNN --frames 10000\n"
-    "  ewm-studio pretrain --env CarRacing-v3 --pretrain-mode manual --frames 5000\n"
-    "  ewm-studio pretrain --env CarRacing-v3 --recording monday,tuesday --random-share 0.3",
-    "infer": "  ewm-studio infer --load-path RUN --episodes 100 --json",
-    "record": "  ewm-studio record --env CarRacing-v3 --recording laps --frames 5000",
-}
+_CARD_HELP = "Play runs of one preset on unseen episodes and write the best one's card."
+
+
+def is_job(word: str) -> bool:
+    """Whether a word is the command of a kind of job."""
+    kind = KINDS.get(word) or (None if word.startswith("-") else job_kinds().get(word))
+    return kind is not None and bool(kind.summary)
+
+
+def commands() -> dict[str, str]:
+    """All commands, each with its line of help."""
+    jobs = {kind.name: kind.summary for kind in job_kinds().values() if kind.summary}
+    return {**jobs, **LISTS, CARD: _CARD_HELP}
 
 
 def job_parser(command: str) -> Any:
     """The parser of one of the jobs."""
     from ewm_studio.terminal.flags import Parser, add_common, add_flags
 
-    parser = Parser(f"ewm-studio {command}", JOBS[command], f"examples:\n{_EXAMPLES[command]}")
+    kind = job_kind(command)
+    parser = Parser(f"ewm-studio {command}", kind.summary, f"examples:\n{kind.examples}" if kind.examples else None)
     add_common(parser, command)
     add_flags(parser, command)
     return parser
@@ -48,7 +47,7 @@ def card_parser() -> Any:
     """The parser of `card`."""
     from ewm_studio.terminal.flags import Parser, add_place
 
-    parser = Parser(f"ewm-studio {CARD}", COMMANDS[CARD])
+    parser = Parser(f"ewm-studio {CARD}", _CARD_HELP)
     parser.add_argument("runs", metavar="RUN", nargs="+", help="Runs of the same settings, each of its own seed.")
     parser.add_argument("--out", metavar="FOLDER", required=True, help="Takes model, settings, card and curve.")
     parser.add_argument("--episodes", type=_count, default=100, help="Episodes each plays in each way (default 100).")

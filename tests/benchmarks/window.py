@@ -81,10 +81,10 @@ class Speed:
 def without_window(kind: str, workspace: str, seconds: float) -> dict[str, Any]:
     """Run the job alone in this process, as the command line does."""
     from ewm_studio.events import JobControl
-    from ewm_studio.jobs.spec import Job
+    from ewm_studio.jobs.spec import JobSpec
 
     control, speed, end = JobControl(), Speed(STAGES[kind], SETTLE_SECONDS), 0.0
-    for event in Job(kind, workspace, EXPERIMENTS[kind]).events(control):  # type: ignore[arg-type]
+    for event in JobSpec(kind, workspace, EXPERIMENTS[kind]).events(control):
         speed.show(event)
         if speed.settled:
             end = end or time.monotonic() + seconds
@@ -98,7 +98,7 @@ def in_window(kind: str, workspace: str, seconds: float, mode: str) -> dict[str,
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from PySide6.QtCore import Qt, QTimer
 
-    from ewm_studio.jobs.spec import Job
+    from ewm_studio.jobs.spec import JobSpec
     from ewm_studio.ui.window.app import make_app
     from ewm_studio.ui.window.screenshots import rest, wait_for
     from ewm_studio.ui.window.studio import Studio
@@ -116,7 +116,7 @@ def in_window(kind: str, workspace: str, seconds: float, mode: str) -> dict[str,
     if mode == "idle":
         rest(int(SETTLE_SECONDS * 1000))
     else:
-        job = Job(kind, workspace, EXPERIMENTS[kind])  # type: ignore[arg-type]
+        job = JobSpec(kind, workspace, EXPERIMENTS[kind])
         studio.submit(kind, job if mode == "process" else job.events)
         wait_for(lambda: speed.settled or not studio.jobs.running, PATIENCE_SECONDS)
     late: list[float] = []

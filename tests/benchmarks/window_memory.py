@@ -33,7 +33,7 @@ def main() -> None:
 def measure(workspace: Path, minutes: float) -> None:
     """Train in a window and print its memory."""
     from ewm_studio.analysis.history import REWARD
-    from ewm_studio.jobs.spec import Job
+    from ewm_studio.jobs.spec import JobSpec
     from ewm_studio.ui.window.app import make_app
     from ewm_studio.ui.window.screenshots import rest, wait_for
     from ewm_studio.ui.window.studio import Studio
@@ -45,7 +45,7 @@ def measure(workspace: Path, minutes: float) -> None:
     studio.window.show()
     studio.begin()
     wait_for(lambda: not studio.busy, PATIENCE_SECONDS)
-    studio.submit("train", Job("train", str(workspace), EXPERIMENTS["train"]))
+    studio.submit("train", JobSpec("train", str(workspace), EXPERIMENTS["train"]))
     wait_for(lambda: len(studio.history["ppo/entropy"]) > 20, PATIENCE_SECONDS)
     began, sizes = time.monotonic(), list[float]()
     while time.monotonic() - began < 60 * minutes:

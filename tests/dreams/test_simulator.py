@@ -167,7 +167,9 @@ def test_ppo_learns_in_a_dream_what_the_dream_pays_for(numbers):
     with drawing_from(make_generator(0)):
         world = Paid(numbers.parts, NUMBERS, numbers.action_space).eval()
     simulator = DreamSimulator(world, world.begin(observed(world, 8)), 8, horizon=15)
-    learner = PPO(numbers.controller, PPOSettings(rollout_steps=32, epochs=10, batch_size=64, lr=3e-3), 8, make_generator(1))
+    learner = PPO(
+        numbers.controller, PPOSettings(rollout_steps=32, epochs=10, batch_size=64, lr=3e-3), 8, make_generator(1)
+    )
     collector = LocalCollector(simulator, numbers, generator=make_generator(1))
     shares = []
     for _ in range(12):

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ewm_studio import cli
-from ewm_studio import jobs as training
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import EpisodeFinished, Finished, Message, Progress, RunStarted
+from ewm_studio.jobs.kinds import JobKind
 from ewm_studio.jobs.launch import build_experiment
 from ewm_studio.settings import EVERY, Experiment
 from ewm_studio.settings.fields import Field
@@ -61,8 +61,7 @@ def seen(monkeypatch) -> list[tuple[str, Experiment, dict[str, Any]]]:
 
         return job
 
-    for command in EVERY:
-        monkeypatch.setitem(vars(training), command, stand_in(command))
+    monkeypatch.setattr(JobKind, "load", lambda kind: stand_in(kind.name))
     return started
 
 
@@ -412,15 +411,15 @@ def failing(error: BaseException):
 
 
 def test_failures_have_their_exit_codes(monkeypatch, capsys, home):
-    monkeypatch.setitem(vars(training), "train", failing(UserError("a bad thing")))
+    monkeypatch.setattr(JobKind, "load", lambda kind: failing(UserError("a bad thing")))
     assert cli.main(["train"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == "ewm-studio: a bad thing"
-    monkeypatch.setitem(vars(training), "train", failing(JobError("loss x\nis NaN")))
+    monkeypatch.setattr(JobKind, "load", lambda kind: failing(JobError("loss x\nis NaN")))
     assert cli.main(["train", "--json"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines()[-1] == "ewm-studio: loss x is NaN"
-    monkeypatch.setitem(vars(training), "train", failing(ZeroDivisionError("by zero")))
+    monkeypatch.setattr(JobKind, "load", lambda kind: failing(ZeroDivisionError("by zero")))
     assert cli.main(["train"]) == 1
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("ewm-studio: ZeroDivisionError: by zero; traceback in ")
@@ -439,7 +438,7 @@ def test_the_first_signal_asks_the_job_to_stop(number, monkeypatch, capsys):
         assert control.stop_requested
         yield Finished("stop", {"saved": True})
 
-    monkeypatch.setitem(vars(training), "train", job)
+    monkeypatch.setattr(JobKind, "load", lambda kind: job)
     assert cli.main(["train", "--json"]) == 130
     out, err = capsys.readouterr()
     assert json.loads(out) == {"saved": True}
@@ -458,7 +457,7 @@ def test_the_second_signal_ends_a_job_at_once_and_closes_it(monkeypatch, capsys)
         finally:
             closed.append(True)
 
-    monkeypatch.setitem(vars(training), "train", job)
+    monkeypatch.setattr(JobKind, "load", lambda kind: job)
     assert cli.main(["train", "--json"]) == 130
     out, err = capsys.readouterr()
     assert (out, closed) == ("", [True])
@@ -471,7 +470,7 @@ def test_a_job_that_was_done_before_it_heard_is_done(monkeypatch, capsys):
         signal.raise_signal(signal.SIGINT)
         yield Finished("total_steps", {})
 
-    monkeypatch.setitem(vars(training), "train", job)
+    monkeypatch.setattr(JobKind, "load", lambda kind: job)
     assert cli.main(["train", "--json"]) == 0
 
 
@@ -502,7 +501,7 @@ def run(*argv: str, env: dict[str, str] | None = None, **options: Any) -> subpro
     )
 
 
-@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
+@pytest.mark.parametrize("command", ["", *cli.commands()])
 def test_help_needs_no_heavy_import(command):
     script = (
         "import sys; from ewm_studio.cli import main; code = main(sys.argv[1:]); "

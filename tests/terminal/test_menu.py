@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from ewm_studio import cli
-from ewm_studio import jobs as training
 from ewm_studio.events import EpisodeFinished, Finished, Progress
+from ewm_studio.jobs.kinds import JobKind
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace.models import save_model
 
@@ -144,8 +144,7 @@ def test_jobs_run_with_the_edited_settings_and_return_to_the_menu(type_in, monke
         raise RuntimeError("boom")
         yield
 
-    monkeypatch.setitem(vars(training), "train", train)
-    monkeypatch.setitem(vars(training), "pretrain", broken)
+    monkeypatch.setattr(JobKind, "load", lambda kind: {"train": train, "pretrain": broken}[kind.name])
     out = type_in("run.seed=3", "train", "pretrain", "ppo.lr=0.5", "train", "quit")
     assert "mean reward  3.25" in out
     assert [(e.run.seed, e.ppo.lr) for e in seen] == [(3, 0.001), (3, 0.5)]
@@ -160,7 +159,7 @@ def test_ctrl_c_ends_the_job_and_not_the_menu(type_in, monkeypatch):
                 break
         yield Finished("stop", {"stopped_after": done})
 
-    monkeypatch.setitem(vars(training), "train", train)
+    monkeypatch.setattr(JobKind, "load", lambda kind: train)
     out = type_in("train", "run.seed=8", "quit")
     assert "stopped after  0" in out
     assert "run.seed = 8" in out

@@ -11,7 +11,6 @@ import shiboken6
 from PySide6.QtCore import QEvent, QSettings, QThread, QTimer, QtMsgType
 from PySide6.QtWidgets import QApplication
 
-from ewm_studio.jobs.runners.process import Spares
 from ewm_studio.ui.window.app import make_app
 from ewm_studio.ui.window.studio import Studio
 from ewm_studio.workspace import Workspace
@@ -49,21 +48,13 @@ def _is_qts_own(widget):
     return type(widget).__name__ in ("QTipLabel", "QComboBoxPrivateContainer")
 
 
-@pytest.fixture(scope="session")
-def spares():
-    """One process waits for all tests: making one takes seconds."""
-    made = Spares()
-    yield made
-    made.end()
-
-
 @pytest.fixture
-def open_studio(qtbot, tmp_path, spares):
+def open_studio(qtbot, tmp_path, processes):
     """Makes a studio on a workspace; all are closed at the end."""
     made = []
 
     def make(workspace=None, begin=True):
-        studio = Studio(Workspace(workspace or tmp_path / "workspace"), spares)
+        studio = Studio(Workspace(workspace or tmp_path / "workspace"), processes)
         made.append(studio)
         studio.restore()
         studio.window.resize(1280, 800)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing as mp
 import os
 import signal
 import sys
 import threading
-import types
-from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from gymnasium.envs.registration import EnvSpec
 
 from ewm_studio.envs.factory import find_spec
 from ewm_studio.errors import UserError
+from ewm_studio.processes.context import forking
 
 
 def become_worker() -> None:
@@ -68,21 +67,7 @@ def require_portable_spec(id: str) -> EnvSpec:
     return spec
 
 
+@cache
 def process_context() -> Any:
-    """How processes are started: by a fork server where there is one, else spawned."""
-    method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
-    context = mp.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload(["ewm_studio.envs.vector.workers"])  # imported once, not once a worker
-    return context
-
-
-@contextlib.contextmanager
-def hidden_main() -> Iterator[None]:
-    """Keep new processes from running the user's script again, as they would to find what it defines."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    """How processes with environments are started: all by one fork server, where there are such."""
+    return forking("ewm_studio.envs.vector.workers")  # imported once, not once a worker

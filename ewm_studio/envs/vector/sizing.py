@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.errors import JobError
+from ewm_studio.machine import cores
 from ewm_studio.settings import EnvSettings
 
 PROCESS_COST = 0.3e-3  # seconds a step from which processes pay for their messages
@@ -25,10 +25,10 @@ def choose_batch_size(settings: EnvSettings) -> tuple[int, str]:
         UserError: the environment cannot be used.
     """
     cost = step_cost(settings)
-    cores = _cores() if cost > PROCESS_COST else 1
-    wanted = 4 * DECISION_COST * cores / cost
+    useful = cores() if cost > PROCESS_COST else 1
+    wanted = 4 * DECISION_COST * useful / cost
     count = next((size for size in BATCH_SIZES if size >= wanted), BATCH_SIZES[-1])
-    return count, f"batch size {count}: a step of {settings.id} takes {cost * 1e3:.3g} ms on {cores} core(s)"
+    return count, f"batch size {count}: a step of {settings.id} takes {cost * 1e3:.3g} ms on {useful} core(s)"
 
 
 def step_cost(settings: EnvSettings) -> float:
@@ -66,14 +66,10 @@ def worker_count(settings: EnvSettings, num_envs: int) -> int:
         return 0
     if settings.workers != "auto":
         return settings.workers
-    if _cores() == 1 or num_envs == 1:
+    if cores() == 1 or num_envs == 1:
         return 0
     from ewm_studio.envs.vector.processes import portable_spec
 
     if portable_spec(settings.id) is None:
         return 0
-    return _cores() if step_cost(settings) > PROCESS_COST else 0
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores() if step_cost(settings) > PROCESS_COST else 0

@@ -22,7 +22,7 @@ from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.simulator import Episode
 from ewm_studio.envs.vector.base import VectorEnvs
 from ewm_studio.envs.vector.group import EnvGroup
-from ewm_studio.envs.vector.processes import become_worker, hidden_main, process_context, require_portable_spec
+from ewm_studio.envs.vector.processes import become_worker, process_context, require_portable_spec
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.settings import EnvSettings
 
@@ -93,10 +93,9 @@ class WorkerVectorEnvs(VectorEnvs):
             arrays[name] for name in _FIELDS
         )
         try:
-            with hidden_main():
-                for indices in np.array_split(np.arange(num_envs), workers):
-                    args = (settings, seed, indices.tolist(), memory, layout, spec)
-                    self._workers.append(_Worker(context, args))
+            for indices in np.array_split(np.arange(num_envs), workers):
+                args = (settings, seed, indices.tolist(), memory, layout, spec)
+                self._workers.append(_Worker(context, args))
             for worker in self._workers:
                 worker.answer(ANSWER_SECONDS, self._id)
         except BaseException:

@@ -11,81 +11,88 @@ import faulthandler
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ewm_studio.events import Event, JobControl
 from ewm_studio.jobs.failure import failure_of
+from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.jobs.live_feed import Decision, LiveFeed
-from ewm_studio.jobs.spec import Job
+from ewm_studio.jobs.runners.runner import Command
+from ewm_studio.jobs.spec import JobSpec
 
 FLUSH_SECONDS = 0.05  # events are sent together, this long after the first of them
 MOST_WAITING = 20_000  # events; with more on their way the job waits for the window
 GRACE_SECONDS = 20.0  # for saving, once the window is gone
 BESIDE_A_DRIVER = 10  # how much less urgent a job is that runs while somebody drives, as `nice` counts
 
-Command = Literal["pause", "resume", "stop"]
+Order = JobSpec | Command | list[Decision]
 
 
-Said = Job | Command | list[Decision]
-
-
-class Desk:
+class OrderReceiver:
     """Takes what the window says, on a thread of its own; when the window is gone, the job saves and all ends."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[JobSpec] = queue.SimpleQueue()
         self._working = False
         self.control = JobControl()
         self.feed = LiveFeed()
-        self.go = threading.Event()
-        self.go.set()
-        threading.Thread(target=self._listen, daemon=True, name="desk").start()
+        self._go = threading.Event()
+        self._go.set()
+        threading.Thread(target=self._listen, daemon=True, name="orders").start()
 
-    def job(self) -> Job:
+    def job(self) -> JobSpec:
         """The job, once the window has one."""
         job = self._jobs.get()
         self._working = True
         return job
 
+    def wait_while_paused(self) -> None:
+        """Return when the job may go on."""
+        self._go.wait()
+
+    def stop(self) -> None:
+        """Have the job save and end; where there is none yet, the process ends."""
+        if not self._working:
+            os._exit(1)
+        self.control.stop()
+        self._go.set()
+
     def _listen(self) -> None:
         with contextlib.suppress(EOFError, OSError):
             while True:
                 self._obey(self._pipe.recv())
-        self._stop()
-        if self._working:
-            time.sleep(GRACE_SECONDS)
+        self.stop()
+        time.sleep(GRACE_SECONDS)
         os._exit(1)
 
-    def _obey(self, said: Said) -> None:
-        if isinstance(said, Job):
-            self._jobs.put(said)
-        elif isinstance(said, list):
-            for decision in said:
+    def _obey(self, order: Order) -> None:
+        if isinstance(order, JobSpec):
+            self._jobs.put(order)
+        elif isinstance(order, list):
+            for decision in order:
                 self.feed.put(decision)
-        elif said == "pause":
-            self.go.clear()
-        elif said == "resume":
-            self.go.set()
+        elif order == "pause":
+            self._go.clear()
+        elif order == "resume":
+            self._go.set()
         else:
-            self._stop()
-
-    def _stop(self) -> None:
-        self.control.stop()
-        self.go.set()
+            self.control.stop()
+            self._go.set()
 
 
-class Outbox:
+class EventSender:
     """Sends events on a thread of its own, many at a time, so that neither the job nor the window is kept busy."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._deliver, daemon=True, name="outbox")
+        self._thread = threading.Thread(target=self._deliver, daemon=True, name="events")
         self._thread.start()
 
     def put(self, event: Event) -> None:
@@ -124,34 +131,34 @@ def serve(pipe: Connection, last_words: str) -> None:
         pipe: to the window.
         last_words: a file for the stack of a crash.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches all; the window decides
-    desk = Desk(pipe)
+    receiver = OrderReceiver(pipe)
+    _obey_signals(receiver)
     with open(Path(last_words), "w") as file:
         faulthandler.enable(file)
-        _import_engine()
-        job = desk.job()
-        outbox = Outbox(pipe)
-        outbox.close(_run(job, desk, outbox))
+        import ewm_studio.jobs.runners.engine  # noqa: F401  now, so that a job given later starts at once
+
+        job = receiver.job()
+        sender = EventSender(pipe)
+        sender.close(_run(job, receiver, sender))
         faulthandler.disable()
 
 
-def _run(job: Job, desk: Desk, outbox: Outbox) -> tuple[str, Any]:
+def _obey_signals(receiver: OrderReceiver) -> None:
+    """Leave Ctrl-C to the window; whatever else asks a process to end has the job saved first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches every process of a terminal
+    # Not in the handler itself, which interrupts the very thread that may hold the locks.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=receiver.stop, daemon=True).start())
+
+
+def _run(job: JobSpec, receiver: OrderReceiver, sender: EventSender) -> tuple[str, Any]:
     """All events of the job; gives the last word."""
-    if job.kind == "live" and hasattr(os, "nice"):
-        os.nice(BESIDE_A_DRIVER)
     try:
-        with contextlib.closing(job.events(desk.control, desk.feed)) as events:
+        if job_kind(job.kind).fed and sys.platform != "win32":
+            os.nice(BESIDE_A_DRIVER)
+        with contextlib.closing(job.events(receiver.control, receiver.feed)) as events:
             for event in events:
-                outbox.put(event)
-                desk.go.wait()
+                sender.put(event)
+                receiver.wait_while_paused()
     except BaseException as error:
         return "failed", failure_of(error)
     return "done", None
-
-
-def _import_engine() -> None:
-    """Import what takes seconds, so that a job given later starts at once."""
-    from ewm_studio import jobs as training
-
-    for job in training.__all__:
-        getattr(training, job)

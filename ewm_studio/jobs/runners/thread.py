@@ -1,63 +1,50 @@
-"""A job in a thread of this process."""
+"""A job in this process."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator
-from typing import Protocol
+from collections.abc import Generator
 
-from ewm_studio.events import Event, JobControl
-from ewm_studio.jobs.runners.child import Command
-
-# Given how it is asked to stop, a generator of events.
-Start = Callable[[JobControl], Generator[Event, None, None]]
+from ewm_studio.events import JobControl
+from ewm_studio.jobs.runners.runner import Command, Events
+from ewm_studio.jobs.spec import Start, new_job_id
 
 
-class Source(Protocol):
-    """Where a job's events come from: its own process, or this one."""
-
-    @property
-    def pid(self) -> int:
-        """The job's own process; 0 where it has none."""
-
-    def batches(self) -> Iterator[list[Event]]:
-        """Run the job and give its events as they come."""
-
-    def tell(self, said: Command) -> None:
-        """Pause, resume or stop; returns at once."""
-
-    def kill(self) -> None:
-        """End it at once, where that can be done."""
-
-
-class ThreadJob:
-    """A generator pulled in the thread that asks for its events."""
+class ThreadRunner:
+    """Runs a job in the thread that asks for its events; there, what interrupts the thread interrupts the job."""
 
     pid = 0
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: Start, job_id: str = "") -> None:
+        """`start` begins the job: the `events` of a `JobSpec`, or anything of its kind."""
         self._start = start
+        self._job_id = job_id or new_job_id()
         self._control = JobControl()
         self._go = threading.Event()
         self._go.set()
 
-    def batches(self) -> Iterator[list[Event]]:
-        """Each event as it comes."""
+    def events(self) -> Generator[Events, None, None]:
+        """Each event as it comes.
+
+        Raises:
+            UserError: bad input. JobError: the job could not go on.
+        """
         events = self._start(self._control)
         try:
             for event in events:
-                yield [event]
-                self._go.wait()
+                yield [(self._job_id, event)]
+                if not self._go.is_set():
+                    self._go.wait()
         finally:
-            events.close()
+            events.close()  # at once, so that the job's environments end with it
 
-    def tell(self, said: Command) -> None:
-        """Pause, resume or stop; returns at once."""
-        if said == "stop":
+    def tell(self, command: Command) -> None:
+        """Pause, resume or stop; returns at once. May be called by a signal's handler to stop what was never paused."""
+        if command == "stop":
             self._control.stop()
-        if said == "pause":
+        if command == "pause":
             self._go.clear()
-        else:
+        elif not self._go.is_set():
             self._go.set()
 
     def kill(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Signal
 
-from ewm_studio.jobs.runners.process import Spares
+from ewm_studio.jobs.runners.process import JobProcesses
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.drive.controller import DriveController
 from ewm_studio.ui.kit.background import Background
@@ -24,7 +24,7 @@ class DriveSide(QObject):
     def __init__(
         self,
         drive: DriveController,
-        spares: Spares,
+        processes: JobProcesses,
         experiment: Callable[[], Experiment],
         workspace: Callable[[], Workspace],
         in_background: Background,
@@ -34,7 +34,7 @@ class DriveSide(QObject):
 
         Args:
             drive: the drive and its page.
-            spares: gives the job that learns its process.
+            processes: gives the job that learns its process.
             experiment: gives the present experiment, whose vision and memory learn.
             workspace: gives the present workspace.
             in_background: runs a function off this thread.
@@ -44,7 +44,7 @@ class DriveSide(QObject):
         self._drive, self._experiment, self._workspace = drive, experiment, workspace
         self.panel = RecordingsPanel()
         self.recordings = RecordingsController(self.panel, workspace(), in_background, self)
-        self.live = LiveController(self.panel.live, spares, self)
+        self.live = LiveController(self.panel.live, processes, self)
         drive.page.set_side(self.panel)
         drive.page.turned_to.connect(self.recordings.refresh)
         drive.page.episode_kept.connect(self.recordings.episode_kept)

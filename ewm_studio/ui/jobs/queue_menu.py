@@ -7,9 +7,10 @@ from functools import partial
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QMenu, QWidget
 
+from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.ui.jobs.runner import Queued
 
-_OFFERS = {"pretrain": "Pretrain", "train": "Train", "infer": "Evaluate"}
+OFFERED = ("pretrain", "train", "infer")
 
 
 class QueueMenu(QMenu):
@@ -27,8 +28,8 @@ class QueueMenu(QMenu):
     def show_waiting(self, waiting: tuple[Queued, ...]) -> None:
         """List what waits."""
         self.clear()
-        for kind, text in _OFFERS.items():
-            action = self.addAction(f"{text} after this, with the settings as they are now")
+        for kind in OFFERED:
+            action = self.addAction(f"{job_kind(kind).title} after this, with the settings as they are now")
             action.triggered.connect(partial(self._ask, kind))
         if not waiting:
             return

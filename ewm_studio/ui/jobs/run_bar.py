@@ -7,11 +7,11 @@ from PySide6.QtWidgets import QFrame, QMenu, QProgressBar, QPushButton, QWidget
 
 from ewm_studio import formatting as format
 from ewm_studio.events import Progress
+from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.ui.jobs.queue_menu import QueueMenu
 from ewm_studio.ui.jobs.runner import Queued
 from ewm_studio.ui.kit.widgets import Elided, button, column, label, restyle, row
 
-JOBS = ("pretrain", "train", "infer")
 _STAGES = {
     "train": "Training",
     "vision": "Pretraining vision",
@@ -39,9 +39,9 @@ class RunBar(QFrame):
         self.setFixedHeight(52)
         self.brand = button("EWM Studio", "brand", "Menu (F10)")
         self.brand.setMenu(menu)
-        self.pretrain = button("Pretrain", "", "Train vision and memory beforehand (Ctrl+P)")
-        self.train = button("Train", "primary", "Train the controller by PPO (Ctrl+R)")
-        self.infer = button("Evaluate", "", "Play the trained model (Ctrl+E)")
+        self.pretrain = button(job_kind("pretrain").title, "", "Train vision and memory beforehand (Ctrl+P)")
+        self.train = button(job_kind("train").title, "primary", "Train the controller by PPO (Ctrl+R)")
+        self.infer = button(job_kind("infer").title, "", "Play the trained model (Ctrl+E)")
         self._paused = False
         self._stages: tuple[str, ...] = ()
         self._jobs: dict[str, QPushButton] = {"pretrain": self.pretrain, "train": self.train, "infer": self.infer}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from ewm_studio.events import Event
 from ewm_studio.jobs.failure import Failure
 from ewm_studio.jobs.live_feed import LiveFeed
-from ewm_studio.jobs.runners.process import ProcessJob, Spares
-from ewm_studio.jobs.runners.thread import Start, ThreadJob
-from ewm_studio.jobs.spec import Job
+from ewm_studio.jobs.runners.process import JobProcesses, ProcessRunner
+from ewm_studio.jobs.runners.runner import Runner
+from ewm_studio.jobs.runners.thread import ThreadRunner
+from ewm_studio.jobs.spec import JobSpec, Start, new_job_id
 from ewm_studio.ui.jobs.thread import JobThread
 
 DRAIN_MILLISECONDS = 60
@@ -22,9 +23,10 @@ class Queued:
     """A job that waits for its turn, or runs."""
 
     kind: str  # train, pretrain, infer, live
-    job: Job | Start
+    job: JobSpec | Start
     words: str = ""  # what it is, for the queue's list
     feed: LiveFeed | None = None  # what is passed on to its process while it runs
+    id: str = field(default_factory=new_job_id)  # that its events come with
 
 
 class JobRunner(QObject):
@@ -37,9 +39,9 @@ class JobRunner(QObject):
     ended = Signal(str, object)  # kind, Failure or None
     queue_changed = Signal()
 
-    def __init__(self, spares: Spares, parent: QObject | None = None) -> None:
+    def __init__(self, processes: JobProcesses, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._spares = spares
+        self._processes = processes
         self._thread: JobThread | None = None
         self._present: Queued | None = None
         self._waiting: list[Queued] = []
@@ -61,7 +63,7 @@ class JobRunner(QObject):
     def resumes(self) -> str:
         """The run that the running job goes on with; empty where it begins one."""
         job = self._present.job if self._present is not None else None
-        return job.resume if isinstance(job, Job) else ""
+        return job.resume if isinstance(job, JobSpec) else ""
 
     @property
     def waiting(self) -> tuple[Queued, ...]:
@@ -73,7 +75,7 @@ class JobRunner(QObject):
         """The running job's own process; 0 where it has none."""
         return self._thread.pid if self._thread is not None else 0
 
-    def submit(self, kind: str, job: Job | Start, words: str = "", feed: LiveFeed | None = None) -> None:
+    def submit(self, kind: str, job: JobSpec | Start, words: str = "", feed: LiveFeed | None = None) -> None:
         """Run a job now, or after the ones before it: in a process of its own, or a function in a thread.
 
         A process is given what comes through `feed`.
@@ -119,16 +121,21 @@ class JobRunner(QObject):
         if not self._waiting:
             return
         self._present = self._waiting.pop(0)
-        job = self._present.job
-        source = ProcessJob(job, self._spares, self._present.feed) if isinstance(job, Job) else ThreadJob(job)
-        self._thread = JobThread(source, self)
+        self._thread = JobThread(self._runner_of(self._present), self)
         self._thread.finished.connect(self._on_finished)
         self.started.emit(self._present.kind)
         self._thread.start()
         self._timer.start()
 
+    def _runner_of(self, queued: Queued) -> Runner:
+        if isinstance(queued.job, JobSpec):
+            return ProcessRunner(queued.job, self._processes, queued.feed, queued.id)
+        return ThreadRunner(queued.job, queued.id)
+
     def _drain(self) -> None:
-        events: list[Event] = self._thread.drain() if self._thread is not None else []
+        if self._thread is None or self._present is None:
+            return
+        events: list[Event] = [event for job, event in self._thread.drain() if job == self._present.id]
         if events:
             self.events.emit(events)
 

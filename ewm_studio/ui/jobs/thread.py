@@ -1,4 +1,4 @@
-"""Jobs off the GUI thread: one thread that pulls a job's events, one for short background work."""
+"""A thread that pulls a job's events."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from PySide6.QtCore import QObject, QThread
 
 from ewm_studio.events import Event
 from ewm_studio.jobs.failure import Failure, failure_of
-from ewm_studio.jobs.runners.process import JobFailed
-from ewm_studio.jobs.runners.thread import Source
+from ewm_studio.jobs.runners.runner import Events, Runner
 
 WAIT_MILLISECONDS = 60_000  # the longest time between two safe points that closing waits for
 
@@ -17,10 +16,10 @@ WAIT_MILLISECONDS = 60_000  # the longest time between two safe points that clos
 class JobThread(QThread):
     """Runs one job to its end. Events wait in a buffer until the GUI drains it, so a fast job floods nothing."""
 
-    def __init__(self, source: Source, parent: QObject | None = None) -> None:
+    def __init__(self, runner: Runner, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._source = source
-        self._events: deque[Event] = deque()
+        self._runner = runner
+        self._events: deque[tuple[str, Event]] = deque()
         self.paused = False
         self.stopping = False
         self.failure: Failure | None = None  # set before `finished` is emitted
@@ -28,21 +27,19 @@ class JobThread(QThread):
     def run(self) -> None:
         """Pull events until there are no more; an exception becomes `failure`."""
         try:
-            for batch in self._source.batches():
+            for batch in self._runner.events():
                 self._events.extend(batch)
-        except JobFailed as error:
-            self.failure = error.failure
         except BaseException as error:
             self.failure = failure_of(error)
 
     @property
     def pid(self) -> int:
         """The job's own process; 0 where it has none."""
-        return self._source.pid
+        return self._runner.pid
 
-    def drain(self) -> list[Event]:
+    def drain(self) -> Events:
         """Everything said since the last call, in order."""
-        events: list[Event] = []
+        events: Events = []
         while self._events:
             events.append(self._events.popleft())
         return events
@@ -50,22 +47,22 @@ class JobThread(QThread):
     def pause(self) -> None:
         """Stop pulling: the job rests at its next event."""
         self.paused = True
-        self._source.tell("pause")
+        self._runner.tell("pause")
 
     def resume(self) -> None:
         """Pull again."""
         self.paused = False
-        self._source.tell("resume")
+        self._runner.tell("resume")
 
     def stop(self) -> None:
         """Ask the job to save and end; returns at once."""
         self.paused, self.stopping = False, True
-        self._source.tell("stop")
+        self._runner.tell("stop")
 
     def end(self) -> bool:
         """Ask the job to stop and wait for it, then end its process; whether it ended."""
         self.stop()
         if self.wait(WAIT_MILLISECONDS):
             return True
-        self._source.kill()
+        self._runner.kill()
         return self.wait(WAIT_MILLISECONDS)

@@ -8,8 +8,8 @@ from ewm_studio.driving.decisions import Decision
 from ewm_studio.events import CheckpointSaved, Event, Images, Metrics, RunStarted
 from ewm_studio.jobs.failure import Failure
 from ewm_studio.jobs.live_feed import LiveFeed
-from ewm_studio.jobs.runners.process import Spares
-from ewm_studio.jobs.spec import Job
+from ewm_studio.jobs.runners.process import JobProcesses
+from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.jobs.runner import JobRunner
 from ewm_studio.ui.live.panel import LivePanel
@@ -21,10 +21,10 @@ class LiveController(QObject):
 
     failed = Signal(Failure)
 
-    def __init__(self, panel: LivePanel, spares: Spares, parent: QObject) -> None:
+    def __init__(self, panel: LivePanel, processes: JobProcesses, parent: QObject) -> None:
         super().__init__(parent)
         self._panel = panel
-        self._jobs = JobRunner(spares, self)
+        self._jobs = JobRunner(processes, self)
         self._jobs.events.connect(self._on_events)
         self._jobs.ended.connect(self._on_ended)
         self._feed: LiveFeed | None = None
@@ -72,7 +72,7 @@ class LiveController(QObject):
         self._feed, self._run = LiveFeed(), ""
         self._panel.begin()
         settings = experiment.model_dump(mode="json")
-        self._jobs.submit("live", Job("live", str(workspace.path.resolve()), settings), feed=self._feed)
+        self._jobs.submit("live", JobSpec("live", str(workspace.path.resolve()), settings), feed=self._feed)
 
     def _stop(self) -> None:
         self._feed = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from ewm_studio import formatting as format
-from ewm_studio.jobs.spec import Job
+from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.widgets import Place
 from ewm_studio.workspace.pretrained import Shipped, shipped_models
@@ -63,7 +63,7 @@ class ShippedController(QObject):
             ("infer.episodes", EPISODES), ("infer.greedy", True), ("run.seed", FIRST_SEED), ("run.device", "auto")
         )
         workspace = str(self._studio.workspace.path.resolve())
-        job = Job("infer", workspace, experiment.model_dump(mode="json"), model=str(model.model))
+        job = JobSpec("infer", workspace, experiment.model_dump(mode="json"), model=str(model.model))
         self._watching = True
         self._studio.submit("infer", job, f"Watch {name}")
 

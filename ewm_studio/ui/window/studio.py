@@ -15,9 +15,9 @@ from ewm_studio.analysis.history import RunHistory
 from ewm_studio.errors import UserError
 from ewm_studio.events import Event
 from ewm_studio.jobs.failure import Failure, failure_of
-from ewm_studio.jobs.runners.process import Spares
-from ewm_studio.jobs.runners.thread import Start
-from ewm_studio.jobs.spec import Job
+from ewm_studio.jobs.kinds import job_kind
+from ewm_studio.jobs.runners.process import JobProcesses
+from ewm_studio.jobs.spec import JobSpec, Start
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.ui.drive.controller import DriveController
@@ -42,27 +42,26 @@ TICK_MILLISECONDS = 50
 WATCH_MILLISECONDS = 2000
 LATENESS_SECONDS = 5.0
 SIDE_SECONDS = 0.5
-_TITLES = {"pretrain": "Pretrain", "train": "Train", "infer": "Evaluate"}
 
 
 class Studio(QObject):
     """One window on one workspace."""
 
-    def __init__(self, workspace: Workspace, spares: Spares | None = None) -> None:
+    def __init__(self, workspace: Workspace, processes: JobProcesses | None = None) -> None:
         """Join a new window to a workspace.
 
         Args:
             workspace: where runs are kept.
-            spares: gives jobs their processes; several studios of one program may share one, which outlives them.
+            processes: gives jobs their processes; several studios of one program may share one, which outlives them.
         """
         super().__init__()
-        self._spares = spares or Spares()
-        self._owns_spares = spares is None
+        self._processes = processes or JobProcesses()
+        self._owns_processes = processes is None
         self.workspace = workspace
         self.document = ExperimentDocument()
         self.window = MainWindow(self.document)
         self.in_background = Background(self.show_failure, self)
-        self.jobs = JobRunner(self._spares, self)
+        self.jobs = JobRunner(self._processes, self)
         self.view = RunView(self.window, self.in_background, self)
         self.fitting = Fitting(self.document, self.window, self.in_background, self)
         self.replays = ReplayController(self.window.replay_page, self.in_background, lambda: self.workspace, self)
@@ -79,7 +78,7 @@ class Studio(QObject):
         self._dressing = DriveDressing(self.drive, self.window, self.jobs)
         self.drive_side = DriveSide(
             self.drive,
-            self._spares,
+            self._processes,
             lambda: self.document.experiment,
             lambda: self.workspace,
             self.in_background,
@@ -144,7 +143,7 @@ class Studio(QObject):
         self._tick.start()
         self._watch.start()
         self.window.panel.build_in_idle_time()
-        self._spares.prepare()
+        self._processes.prepare()
         self.fitting.begin()
 
     @property
@@ -172,7 +171,7 @@ class Studio(QObject):
     def enqueue(self, kind: str) -> None:
         """Run a job with the settings as they are now, after those that were asked for before."""
         experiment, model = self.document.experiment, ""
-        if kind == "infer":
+        if job_kind(kind).plays:
             model = experiment.start.load_path or self._model_to_play()
             if not model:
                 self.show_failure(
@@ -181,9 +180,9 @@ class Studio(QObject):
                 return
         what = model or f"{experiment.env.id}, seed {experiment.run.seed}"
         job = self._job(kind, experiment=experiment.model_dump(mode="json"), model=model)
-        self.submit(kind, job, f"{_TITLES[kind]} {what}")
+        self.submit(kind, job, f"{job_kind(kind).title} {what}")
 
-    def submit(self, kind: str, job: Job | Start, words: str = "") -> None:
+    def submit(self, kind: str, job: JobSpec | Start, words: str = "") -> None:
         """Run a job in a process of its own; or, in a thread, any function that gives a generator of events."""
         self.jobs.submit(kind, job, words)
 
@@ -192,8 +191,8 @@ class Studio(QObject):
         info = self.workspace.info(name)
         self.submit(info.job, self._job(info.job, resume=name), f"Resume {name}")
 
-    def _job(self, kind: Any, experiment: dict[str, Any] | None = None, resume: str = "", model: str = "") -> Job:
-        return Job(kind, str(self.workspace.path.resolve()), experiment or {}, resume, model)
+    def _job(self, kind: Any, experiment: dict[str, Any] | None = None, resume: str = "", model: str = "") -> JobSpec:
+        return JobSpec(kind, str(self.workspace.path.resolve()), experiment or {}, resume, model)
 
     def _model_to_play(self) -> str:
         shown = self.view.run
@@ -207,7 +206,7 @@ class Studio(QObject):
         self._feed.begin(kind)
         if self.jobs.resumes:
             self.view.show_before_resuming(self.workspace, self.jobs.resumes)
-        if kind != "infer" and self.window.page == "runs":
+        if job_kind(kind).makes_run and self.window.page == "runs":
             self.window.show_page("train")
 
     def _on_events(self, events: list[Event]) -> None:
@@ -377,6 +376,6 @@ class Studio(QObject):
         self.drive.end()
         self.drive_side.end()
         self.in_background.end()
-        if self._owns_spares:
-            self._spares.end()
+        if self._owns_processes:
+            self._processes.end()
         self.workspace.close()

@@ -237,13 +237,13 @@ def test_an_empty_workspace_teaches(qtbot, shown, tmp_path):
 
 
 @pytest.fixture
-def learning(qtbot, spares):
+def learning(qtbot, processes):
     """The live panel, and what runs its job."""
     panel, parent = LivePanel(), QObject()
     qtbot.addWidget(panel)
     panel.resize(320, 400)
     panel.show()
-    panel.controller = LiveController(panel, spares, parent)
+    panel.controller = LiveController(panel, processes, parent)
     yield panel
     panel.controller.end()
 

@@ -1,0 +1,23 @@
+"""What this program knows of the machine: its cores, and how PyTorch's threads wait."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# PyTorch's threads wait for each other by spinning, unless this is set when torch is first imported. Beside any other
+# busy process (environments, the window) spinning makes two threads several times slower than one.
+_POLICY = "OMP_WAIT_POLICY"
+THREADS_SPIN = "torch" in sys.modules and _POLICY not in os.environ  # too late: torch was there first
+
+
+def let_threads_sleep() -> None:
+    """Have PyTorch's threads sleep while they wait: here if torch is not imported yet, and in processes that follow."""
+    os.environ.setdefault(_POLICY, "PASSIVE")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,64 @@
+"""Processes that begin with an interpreter of their own.
+
+The standard library has a new process import the script of the old one, to find there what it is sent. What is sent
+here lies in modules, and a script without the usual guard would start all over. So the script is left out, without
+touching anything that another thread sees.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from functools import cache
+from multiprocessing import spawn
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any
+
+
+class SpawnWithoutMain:
+    """The module `multiprocessing.spawn`, but for what a new process is told of the script that runs here."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(spawn, name)
+
+    def get_preparation_data(self, name: str) -> dict[str, Any]:
+        """What the new process is told before it runs."""
+        told = spawn.get_preparation_data(name)
+        return {word: value for word, value in told.items() if not word.startswith("init_main_")}
+
+
+def with_names(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
+    """A function that finds these where its module has others of the same name."""
+    return types.FunctionType(function.__code__, function.__globals__ | names, function.__name__, function.__defaults__)
+
+
+@cache
+def _popen() -> Callable[[Any], Any]:
+    """The standard library's way to spawn a process, without the script."""
+    if sys.platform == "win32":
+        from multiprocessing.popen_spawn_win32 import Popen
+
+        start = "__init__"
+    else:
+        from multiprocessing.popen_spawn_posix import Popen
+
+        start = "_launch"
+    return type("Popen", (Popen,), {start: with_names(getattr(Popen, start), spawn=SpawnWithoutMain())})
+
+
+class SpawnedProcess(SpawnProcess):
+    """A process that begins with nothing imported."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        return _popen()(process_obj)
+
+
+class Spawning(SpawnContext):
+    """A context of the standard library's kind, whose processes are spawned."""
+
+    Process = SpawnedProcess
+
+    def close(self) -> None:
+        """Nothing waits to be ended."""
