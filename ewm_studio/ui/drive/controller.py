@@ -1,4 +1,4 @@
-"""Joins the Drive page to a session: keys and wishes one way, snapshots and episodes the other."""
+"""Joins the Drive page to a session: keys and commands one way, snapshots and episodes the other."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from ewm_studio import formatting as format
+from ewm_studio.driving import commands
 from ewm_studio.driving.session import DriveSession
-from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack, Snapshot
+from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack, ModelOnBoard, Snapshot
 from ewm_studio.errors import UserError
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.drive.keys_dialog import KeysDialog
@@ -75,7 +76,7 @@ class DriveController(QObject):
         self.page, self._experiment, self._workspace, self._busy = page, experiment, workspace, busy
         self._in_background = in_background
         self.session: DriveSession | None = None
-        self._on_decision: OnDecision | None = None
+        self.on_decision: OnDecision | None = None  # told of every decision of the drives that begin
         self._waiting = False  # a snapshot was announced and not looked at yet
         self._env = ""
         self._name = ""  # of the recording
@@ -96,17 +97,17 @@ class DriveController(QObject):
         page.model_chosen.connect(self.choose_model)
         page.recording_named.connect(self._on_named)
         page.keys_asked.connect(self.edit_keys)
-        page.restart_asked.connect(lambda: self._with(lambda session: session.restart()))
-        page.keep_asked.connect(lambda: self._with(lambda session: session.keep()))
-        page.discard_asked.connect(lambda: self._with(lambda session: session.discard()))
-        page.speed_chosen.connect(lambda factor: self._with(lambda session: session.set_speed(factor)))
-        view.key_pressed.connect(lambda key: self._with(lambda session: session.press(key)))
-        view.key_released.connect(lambda key: self._with(lambda session: session.release(key)))
-        view.focus_lost.connect(lambda: self._with(lambda session: session.let_go()))
+        page.restart_asked.connect(lambda: self._ask(commands.Restart()))
+        page.keep_asked.connect(lambda: self._ask(commands.Keep()))
+        page.discard_asked.connect(lambda: self._ask(commands.Discard()))
+        page.speed_chosen.connect(lambda factor: self._ask(commands.SetSpeed(factor)))
+        view.key_pressed.connect(lambda key: self._ask(commands.Press(key)))
+        view.key_released.connect(lambda key: self._ask(commands.Release(key)))
+        view.focus_lost.connect(lambda: self._ask(commands.LetGo()))
 
-    def _with(self, wish: Callable[[DriveSession], None]) -> None:
+    def _ask(self, command: commands.Command) -> None:
         if self.session is not None:
-            wish(self.session)
+            self.session.ask(command)
 
     # Beginning and ending
 
@@ -137,10 +138,9 @@ class DriveController(QObject):
         self.page.show_models(self._models(), self._model)
         self.page.show_starting(self._env)
         self.page.speed.set_value("1")
-        self.session = DriveSession(experiment, _chosen_keys(self._env), self._on_notify, goal)
+        self.session = DriveSession(experiment, _chosen_keys(self._env), self._on_notify, goal, self.on_decision)
         if goal is not None or recording:
-            self.session.record(self.folder)
-        self.session.tell(self._on_decision)
+            self._ask(commands.Record(self.folder))
         self.session.start()
         if self._model:
             self.choose_model(self._model)
@@ -150,7 +150,8 @@ class DriveController(QObject):
 
     def leave(self) -> None:
         """End the drive; what was recorded of the present episode is kept."""
-        self._with(lambda session: session.stop())
+        if self.session is not None:
+            self.session.stop()
 
     def end(self) -> None:
         """End the drive and wait for that: the window closes."""
@@ -161,25 +162,20 @@ class DriveController(QObject):
             self._take_events(session)
             self.session = None
 
-    def tell(self, on_decision: OnDecision | None) -> None:
-        """Have somebody told, in the session's thread, of every decision of this drive and those that follow."""
-        self._on_decision = on_decision
-        self._with(lambda session: session.tell(on_decision))
-
-    # Wishes
+    # Commands
 
     def toggle_pause(self) -> None:
         """Rest, or go on."""
         session = self.session
         if session is not None:
-            (session.pause if session.snapshot.state == "driving" else session.resume)()
+            session.ask(commands.Pause() if session.snapshot.state == "driving" else commands.Resume())
             self.page.view.setFocus()
 
     def toggle_recording(self) -> None:
         """Begin or stop to record."""
         session = self.session
         if session is not None:
-            session.record(None if session.snapshot.recording else self.folder)
+            session.ask(commands.Record(None if session.snapshot.recording else self.folder))
 
     def toggle_model(self) -> None:
         """The model drives, or the person takes over."""
@@ -187,9 +183,9 @@ class DriveController(QObject):
         if session is None:
             return
         if session.snapshot.driver == "model":
-            session.take_over()
+            session.ask(commands.TakeOver())
         elif session.snapshot.copilot:
-            session.hand_over()
+            session.ask(commands.HandOver())
         else:
             self._say("There is no model on board: choose one below, of a run on this environment.")
         self.page.view.setFocus()
@@ -198,11 +194,15 @@ class DriveController(QObject):
         """Take a run's best model along; an empty name leaves it behind."""
         self._model = run
         if not run:
-            self._with(lambda session: session.seat(None))
+            self._ask(commands.DropModel())
+            return
+        try:
+            path = self._workspace().resolve_model(run)
+        except UserError as error:
+            self._on_refused(error, "")
             return
         self._say(f"Loading the model of {run}")
-        path, greedy = self._workspace().resolve_model, self._experiment().infer.greedy
-        self._in_background(lambda: _load(path(run), run, greedy), self._on_model, self._on_no_model)
+        self._ask(commands.LoadModel(path, run, self._experiment().infer.greedy))
 
     def edit_keys(self) -> None:
         """Let the keys of this environment be chosen."""
@@ -216,8 +216,7 @@ class DriveController(QObject):
         store.store().setValue(f"keys/{safe_name(self._env)}", json.dumps(keys))
         session = self.session
         if session is not None and session.scheme is not None:
-            session.set_keys(keys)
-            self.page.show_scheme(session.scheme)
+            session.ask(commands.SetKeys(keys))
 
     def _on_named(self, text: str) -> None:
         name = safe_name(text) if text.strip() else self._name
@@ -226,16 +225,13 @@ class DriveController(QObject):
             self._name = name
             session = self.session
             if session is not None and session.snapshot.recording:
-                session.record(self.folder)
+                session.ask(commands.Record(self.folder))
 
-    def _on_model(self, copilot: Any) -> None:
-        self.page.say("")
-        self._with(lambda session: session.seat(copilot))
-
-    def _on_no_model(self, error: BaseException) -> None:
-        self._model = ""
-        self.page.show_models(self._models(), "")
+    def _on_refused(self, error: UserError, on_board: str) -> None:
+        """A command was refused: the choice of models shows what is on board."""
         self._say(str(error))
+        self._model = on_board
+        self.page.show_models(self._models(), self._model)
 
     def _models(self) -> list[str]:
         return [run.name for run in self._workspace().runs() if run.checkpoint and run.env == self._env]
@@ -283,10 +279,10 @@ class DriveController(QObject):
             elif isinstance(event, EpisodeTakenBack):
                 self.page.episode_taken_back.emit(event.recording, event.path)
                 self._say(f"{Path(event.path).name} of {event.recording} was deleted")
+            elif isinstance(event, ModelOnBoard):
+                self.page.say("")
             else:
-                self._say(str(event))
-                self._model = session.snapshot.copilot
-                self.page.show_models(self._models(), self._model)
+                self._on_refused(event, session.snapshot.copilot)
 
     def _on_over(self, session: DriveSession) -> None:
         session.join()
@@ -329,9 +325,3 @@ def _chosen_keys(env: str) -> KeyMap:
         return {str(move): tuple(map(str, keys)) for move, keys in known.items()}
     except (ValueError, TypeError, AttributeError):
         return {}
-
-
-def _load(path: Path, run: str, greedy: bool) -> Any:
-    from ewm_studio.acting.copilot import load_copilot
-
-    return load_copilot(path, run, greedy)

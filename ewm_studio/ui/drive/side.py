@@ -45,6 +45,7 @@ class DriveSide(QObject):
         self.panel = RecordingsPanel()
         self.recordings = RecordingsController(self.panel, workspace(), in_background, self)
         self.live = LiveController(self.panel.live, spares, self)
+        drive.on_decision = self.live.on_decision
         drive.page.set_side(self.panel)
         drive.page.turned_to.connect(self.recordings.refresh)
         drive.page.episode_kept.connect(self.recordings.episode_kept)
@@ -62,5 +63,4 @@ class DriveSide(QObject):
         self.live.end()
 
     def _on_began(self) -> None:
-        self._drive.tell(self.live.on_decision)
         self.live.begin_driving(self._experiment(), self._workspace())

@@ -97,6 +97,7 @@ def _drive(studio: object, out: Path) -> None:
     from PySide6.QtCore import Qt
     from PySide6.QtTest import QTest
 
+    from ewm_studio.driving.commands import SetSpeed
     from ewm_studio.ui.window.studio import Studio
 
     assert isinstance(studio, Studio)
@@ -112,7 +113,7 @@ def _drive(studio: object, out: Path) -> None:
     QTest.keyPress(page.view, Qt.Key.Key_Up)
     rest(1200)  # the camera comes down
     assert studio.drive.session is not None
-    studio.drive.session.set_speed(0.05)  # so that the car is still on the road when the last picture is taken
+    studio.drive.session.ask(SetSpeed(0.05))  # so that the car is still on the road when the last picture is taken
     rest(5000)  # until something was learned
     _shoot(studio, out, "drive")
     QTest.keyRelease(page.view, Qt.Key.Key_Up)
