@@ -108,7 +108,7 @@ def in_window(kind: str, workspace: str, seconds: float, mode: str) -> dict[str,
     studio.window.resize(1280, 800)
     studio.window.show()
     studio.begin()
-    wait_for(lambda: not studio.busy, PATIENCE_SECONDS)
+    wait_for(lambda: not studio.services.busy, PATIENCE_SECONDS)
     speed = Speed(STAGES[kind], SETTLE_SECONDS)
     studio.jobs.events.connect(lambda events: [speed.show(event) for event in events])
     studio.window.show_page("vision" if kind == "pretrain" else "train")

@@ -71,7 +71,7 @@ def open_studio(qtbot, tmp_path, spares):
         qtbot.waitExposed(studio.window)
         if begin:
             studio.begin()
-            qtbot.waitUntil(lambda: not studio.busy, timeout=WAIT)
+            qtbot.waitUntil(lambda: not studio.services.busy, timeout=WAIT)
         return studio
 
     yield make

@@ -115,11 +115,6 @@ class ExperimentPanel(QFrame):
         layout.addLayout(row(self.search, margins=(14, 0, 14, 2)))
         layout.addWidget(self.scroll_area, 1)
 
-    def build_all(self) -> None:
-        """Make the rows of every group now."""
-        for section in self.sections.values():
-            section.build()
-
     def build_in_idle_time(self) -> None:
         """Make the rows of folded groups little by little."""
         self._unbuilt.start(0)

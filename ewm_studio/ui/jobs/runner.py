@@ -10,7 +10,6 @@ from ewm_studio.events import Event
 from ewm_studio.jobs.failure import Failure
 from ewm_studio.jobs.live_feed import LiveFeed
 from ewm_studio.jobs.runners.process import ProcessJob, Spares
-from ewm_studio.jobs.runners.thread import Start, ThreadJob
 from ewm_studio.jobs.spec import Job
 from ewm_studio.ui.jobs.thread import JobThread
 
@@ -21,8 +20,7 @@ DRAIN_MILLISECONDS = 60
 class Queued:
     """A job that waits for its turn, or runs."""
 
-    kind: str  # train, pretrain, infer, live
-    job: Job | Start
+    job: Job
     words: str = ""  # what it is, for the queue's list
     feed: LiveFeed | None = None  # what is passed on to its process while it runs
 
@@ -55,13 +53,12 @@ class JobRunner(QObject):
     @property
     def kind(self) -> str:
         """The running job's kind."""
-        return self._present.kind if self._present is not None else ""
+        return self._present.job.kind if self._present is not None else ""
 
     @property
     def resumes(self) -> str:
         """The run that the running job goes on with; empty where it begins one."""
-        job = self._present.job if self._present is not None else None
-        return job.resume if isinstance(job, Job) else ""
+        return self._present.job.resume if self._present is not None else ""
 
     @property
     def waiting(self) -> tuple[Queued, ...]:
@@ -73,12 +70,13 @@ class JobRunner(QObject):
         """The running job's own process; 0 where it has none."""
         return self._thread.pid if self._thread is not None else 0
 
-    def submit(self, kind: str, job: Job | Start, words: str = "", feed: LiveFeed | None = None) -> None:
-        """Run a job now, or after the ones before it: in a process of its own, or a function in a thread.
+    def beside(self, parent: QObject) -> JobRunner:
+        """Another one, that takes processes from where this one does."""
+        return JobRunner(self._spares, parent)
 
-        A process is given what comes through `feed`.
-        """
-        self._waiting.append(Queued(kind, job, words, feed))
+    def submit(self, job: Job, words: str = "", feed: LiveFeed | None = None) -> None:
+        """Run a job in a process of its own, now or after the ones before it; the process is given the feed."""
+        self._waiting.append(Queued(job, words, feed))
         if not self.running:
             self._next()
         self.queue_changed.emit()
@@ -120,10 +118,9 @@ class JobRunner(QObject):
             return
         self._present = self._waiting.pop(0)
         job = self._present.job
-        source = ProcessJob(job, self._spares, self._present.feed) if isinstance(job, Job) else ThreadJob(job)
-        self._thread = JobThread(source, self)
+        self._thread = JobThread(ProcessJob(job, self._spares, self._present.feed), self)
         self._thread.finished.connect(self._on_finished)
-        self.started.emit(self._present.kind)
+        self.started.emit(job.kind)
         self._thread.start()
         self._timer.start()
 
@@ -142,6 +139,6 @@ class JobRunner(QObject):
         failure: Failure | None = thread.failure
         self._thread = self._present = None
         thread.deleteLater()
-        self.ended.emit(present.kind, failure)
+        self.ended.emit(present.job.kind, failure)
         self._next()
         self.queue_changed.emit()

@@ -51,7 +51,6 @@ EXPORTS = {
 class ReplayPage(QWidget):
     """Shows one episode of one evaluation; asks for others."""
 
-    turned_to = Signal()  # the page is seen now
     evaluate_asked = Signal()
     evaluation_chosen = Signal(object)  # an Evaluation
     episode_picked = Signal(object)  # a ReplayInfo
@@ -346,10 +345,9 @@ class ReplayPage(QWidget):
         self._make_room()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Tell that the page is seen."""
+        """Make room for what is shown."""
         super().showEvent(event)
         self._make_room()
-        self.turned_to.emit()
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Nobody watches."""

@@ -31,7 +31,6 @@ class VisionInspector(QObject):
         self._wanted = False
         self._looking = False
         self._decoder = SlowDecoder(page.latents, in_background, self._on_not_decoded, self)
-        page.turned_to.connect(self._look)
 
     @property
     def idle(self) -> bool:
@@ -62,9 +61,10 @@ class VisionInspector(QObject):
 
     def _ask(self) -> None:
         self._wanted = True
-        self._look()
+        self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look into what is asked for and not looked into yet, if the page is seen."""
         find = self._find
         if find is None or not self._wanted or self._looking or not self._page.isVisible():
             return
@@ -79,13 +79,13 @@ class VisionInspector(QObject):
                 self._page.say("this run has saved no model yet")
             elif view is not self._page.view:
                 self._page.show_view(view)
-        self._look()
+        self.look()
 
     def _on_failed(self, error: BaseException) -> None:
         self._looking = False
         words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         self._page.say(f"the model cannot be shown: {words}")
-        self._look()
+        self.look()
 
     def _on_not_decoded(self, error: BaseException) -> None:
         self._page.say(f"the latent cannot be decoded: {error}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QResizeEvent, QShowEvent
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 from ewm_studio import formatting as format
@@ -34,7 +34,6 @@ class VisionPage(QWidget):
 
     pretrain_asked = Signal()
     pixels_asked = Signal()
-    turned_to = Signal()  # the page is seen now
 
     def __init__(self, options: PlotOptions) -> None:
         super().__init__()
@@ -135,11 +134,6 @@ class VisionPage(QWidget):
     def empty_shown(self) -> bool:
         """Whether there is nothing to see."""
         return self._stack.currentIndex() == EMPTY
-
-    @property
-    def vector_shown(self) -> bool:
-        """Whether the page says that there are numbers in place of pictures."""
-        return self._stack.currentIndex() == VECTOR
 
     @property
     def frames(self) -> np.ndarray | None:
@@ -349,11 +343,6 @@ class VisionPage(QWidget):
         """Make room anew."""
         super().resizeEvent(event)
         self._make_room()
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Tell that the page is seen."""
-        super().showEvent(event)
-        self.turned_to.emit()
 
 
 def _empty_state() -> EmptyState:

@@ -52,11 +52,11 @@ def open_on(qtbot, tmp_path, open_studio, played):
     def make(kind):
         shutil.copytree(played[0], tmp_path / "copy")
         studio = open_studio(tmp_path / "copy", begin=False)
-        page = studio.window.replay_page
+        page = studio.window.pages["replay"].widget
         studio.window.show_page("replay")
         wait(qtbot, studio)
-        (evaluation,) = studio.workspace.run(played[1][kind]).evaluations()
-        studio.replays.show(evaluation.folder)
+        (evaluation,) = studio.services.workspace.run(played[1][kind]).evaluations()
+        studio.window.pages["replay"].controller.watching.show(evaluation.folder)
         wait(qtbot, studio)
         qtbot.mouseClick(page.views._buttons["latents"], LEFT)
         wait(qtbot, studio)
@@ -67,7 +67,8 @@ def open_on(qtbot, tmp_path, open_studio, played):
 
 
 def wait(qtbot, studio):
-    qtbot.waitUntil(lambda: studio.replays.idle and studio.latents.idle, timeout=WAIT)
+    replay = studio.window.pages["replay"].controller
+    qtbot.waitUntil(lambda: replay.watching.idle and replay.latents.idle, timeout=WAIT)
 
 
 def click(qtbot, widget, at, modifier=NONE):

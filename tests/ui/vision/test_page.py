@@ -63,13 +63,17 @@ def open_on(qtbot, tmp_path, open_studio, trained):
         studio = open_studio(tmp_path / "copy", begin)
         window = studio.window
         window.show_page("runs")
-        window.runs_page.choose(trained[1][name][0])
-        qtbot.mouseClick(window.runs_page._buttons["show"], LEFT)
+        window.pages["runs"].widget.choose(trained[1][name][0])
+        qtbot.mouseClick(window.pages["runs"].widget._buttons["show"], LEFT)
         window.show_page("vision")
-        qtbot.waitUntil(lambda: studio.inspector.idle, timeout=WAIT)
-        return studio, window.vision_page
+        qtbot.waitUntil(lambda: inspector(studio).idle, timeout=WAIT)
+        return studio, window.pages["vision"].widget
 
     return make
+
+
+def inspector(studio):
+    return studio.window.pages["vision"].controller.inspector
 
 
 def drag(qtbot, slider, to):
@@ -199,7 +203,7 @@ def test_a_slow_decoder_works_elsewhere_and_the_last_wish_wins(qtbot, open_on):
     for share in (0.2, 0.9, 0.4, 0.75):
         drag(qtbot, page.latents.sliders[1], share)
         qtbot.wait(1)
-    qtbot.waitUntil(lambda: studio.inspector.idle, timeout=WAIT)
+    qtbot.waitUntil(lambda: inspector(studio).idle, timeout=WAIT)
     assert np.array_equal(page.latents.picture.array, page.view.turnable.decode(page.latents.z))
 
 
@@ -235,10 +239,10 @@ def test_features_stand_as_colors_beside_the_frame(qtbot, open_on):
 
 def test_numbers_are_explained_and_can_be_made_pictures(qtbot, open_on):
     studio, page = open_on("Identity", begin=True)
-    assert page.vector_shown
+    assert page.vector.isVisible()
     qtbot.mouseClick(page.vector.action, LEFT)
-    assert studio.document.experiment.env.pixels
-    qtbot.waitUntil(lambda: not studio.busy, timeout=WAIT)
+    assert studio.services.document.experiment.env.pixels
+    qtbot.waitUntil(lambda: not studio.services.busy, timeout=WAIT)
     assert page.empty_shown
     assert page.empty.action.text() == "Pretrain vision"
 
@@ -246,8 +250,8 @@ def test_numbers_are_explained_and_can_be_made_pictures(qtbot, open_on):
 def test_load_as_model_shows_it(qtbot, open_on, trained):
     studio, page = open_on("Identity")
     studio.window.show_page("runs")
-    studio.window.runs_page.choose(trained[1]["VQ_VAE"][0])
-    qtbot.mouseClick(studio.window.runs_page._buttons["load"], LEFT)
+    studio.window.pages["runs"].widget.choose(trained[1]["VQ_VAE"][0])
+    qtbot.mouseClick(studio.window.pages["runs"].widget._buttons["load"], LEFT)
     studio.window.show_page("vision")
     qtbot.waitUntil(lambda: page.view is not None and page.view.name == "VQ_VAE", timeout=WAIT)
     assert not page.empty_shown
@@ -263,7 +267,7 @@ def play(qtbot, studio, *events):
         yield from events
 
     studio.submit("pretrain", job)
-    qtbot.waitUntil(lambda: not studio.jobs.running and studio.inspector.idle, timeout=WAIT)
+    qtbot.waitUntil(lambda: not studio.jobs.running and inspector(studio).idle, timeout=WAIT)
 
 
 def test_live_frames_are_looked_at_and_the_next_run_may_be_of_another_kind(qtbot, open_on, trained):
@@ -296,7 +300,7 @@ def test_live_frames_are_looked_at_and_the_next_run_may_be_of_another_kind(qtbot
     assert page.latents.isHidden()
     run, path = trained[1]["Identity"]
     play(qtbot, studio, RunStarted("train", run, "", ""), CheckpointSaved(path, 1, None, False))
-    assert page.vector_shown
+    assert page.vector.isVisible()
 
 
 def test_a_damaged_model_is_told_of_and_the_page_lives_on(qtbot, open_on, trained, tmp_path):
@@ -314,9 +318,9 @@ def test_a_damaged_model_is_told_of_and_the_page_lives_on(qtbot, open_on, traine
 
 def test_pretraining_in_the_window_ends_with_sliders(qtbot, open_studio):
     studio = open_studio()
-    page = studio.window.vision_page
+    page = studio.window.pages["vision"].widget
     studio.window.show_page("vision")
-    assert page.vector_shown  # CartPole's four numbers
+    assert page.vector.isVisible()  # CartPole's four numbers
     for path, value in (
         ("env.id", "CarRacing-v3"),
         ("env.image_size", 16),
@@ -326,10 +330,10 @@ def test_pretraining_in_the_window_ends_with_sliders(qtbot, open_studio):
         ("pretrain.frames", 300),
         ("pretrain.epochs", 2),
     ):
-        studio.document.set(path, value)
-    qtbot.waitUntil(lambda: not studio.busy and page.empty_shown, timeout=WAIT)
+        studio.services.document.set(path, value)
+    qtbot.waitUntil(lambda: not studio.services.busy and page.empty_shown, timeout=WAIT)
     qtbot.mouseClick(page.empty.action, LEFT)
-    qtbot.waitUntil(lambda: not studio.jobs.running and studio.inspector.idle, timeout=WAIT)
+    qtbot.waitUntil(lambda: not studio.jobs.running and inspector(studio).idle, timeout=WAIT)
     assert page._title.text() == "Held-out frames"
     assert page.view.name == "ConvVAE"
     assert np.array_equal(page.view.frames, page.frames)
