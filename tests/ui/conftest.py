@@ -62,8 +62,8 @@ def open_studio(qtbot, tmp_path, spares):
     """Makes a studio on a workspace; all are closed at the end."""
     made = []
 
-    def make(workspace=None, begin=True):
-        studio = Studio(Workspace(workspace or tmp_path / "workspace"), spares)
+    def make(workspace=None, begin=True, **more):
+        studio = Studio(Workspace(workspace or tmp_path / "workspace"), spares, **more)
         made.append(studio)
         studio.restore()
         studio.window.resize(1280, 800)

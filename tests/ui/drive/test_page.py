@@ -80,7 +80,7 @@ def test_the_car_is_driven_by_keys_and_recorded_as_driven(qtbot, at_the_wheel):
     qtbot.waitUntil(lambda: page.gauges.values["Steer"] == 0, timeout=WAIT)
     assert not studio.window.bar.progress.isHidden()
     assert "Episode 1" in studio.window.bar._stage.text()
-    assert "step 20.0 ms" in studio.window.environments_label.text()
+    assert "step 20.0 ms" in studio.window.activity_label.text()
     with qtbot.waitSignal(page.episode_kept, timeout=WAIT) as kept:
         qtbot.mouseClick(page.keep, LEFT)
     assert kept.args == [

@@ -52,7 +52,7 @@ def test_what_is_driven_is_recorded_learned_from_and_pretrained_on(qtbot, racing
     assert learned.checkpoint
 
     studio.services.document.set("pretrain.epochs", 1)
-    side.pretrain_asked.emit(side.panel.chosen, 0.5)
+    side.recordings.pretrain_asked.emit(side.panel.chosen, 0.5)
     qtbot.waitUntil(lambda: studio.jobs.running, timeout=WAIT)
     assert studio.services.document.experiment.pretrain.recording == side.panel.chosen
     assert studio.window.page == "vision"

@@ -5,8 +5,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from ewm_studio.analysis.history import REWARD, RunHistory
-from ewm_studio.errors import JobError, UserError
-from ewm_studio.events import Message, Progress, RunStarted
 from ewm_studio.ui.kit.dialogs import FailureDialog, Question
 
 WAIT = 120_000
@@ -116,71 +114,70 @@ def test_closing_during_a_run_asks_then_stops_it(qtbot, studio):
     assert studio.services.workspace.runs()[0].state == "stopped"
 
 
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (UserError("env.id 'X': no such thing"), "env.id 'X': no such thing"),
-        (JobError("the loss became nan"), "the loss became nan"),
-        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
-    ],
-)
-def test_an_exception_in_a_job_gives_a_dialog_and_the_window_lives_on(qtbot, studio, error, said):
-    def job(control):
-        yield Message("about to fail")
-        raise error
-
-    studio.submit("train", job)
+def put_away_failure(qtbot, said, kind):
+    """Wait for the dialog about a failure, read it, copy it, close it."""
     qtbot.waitUntil(lambda: dialog(FailureDialog) is not None, timeout=WAIT)
     shown = dialog(FailureDialog)
     assert said in shown._failure.what
     qtbot.mouseClick(shown.more, LEFT)
     qtbot.mouseClick(shown.copy, LEFT)
-    assert type(error).__name__ in QApplication.clipboard().text()
+    assert kind in QApplication.clipboard().text()
     qtbot.mouseClick(shown.close_button, LEFT)
     qtbot.waitUntil(lambda: dialog(FailureDialog) is None)
-    assert studio.window.bar.train.isEnabled()
-    lines = [line.text for line in studio.window.pages["train"].widget.log.lines]
-    assert "about to fail" in lines
 
-    done = []
 
-    def healthy(control):
-        yield Message("well")
-        done.append(True)
-
-    studio.submit("train", healthy)
+def train_shortly(qtbot, studio, *settings):
+    """Click on Train for a few steps."""
+    for path, value in (("env.batch_size", 2), ("train.total_steps", 256), *settings):
+        studio.services.document.set(path, value)
+    qtbot.mouseClick(studio.window.bar.train, LEFT)
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
-    assert done
+
+
+@pytest.mark.parametrize(
+    ("env", "said", "kind"),
+    [
+        ("CartPoll-v1", "CartPole-v1", "UserError"),
+        ("tests.support.odd_envs:Broken-v0", "ValueError: the bolt is loose", "JobError"),
+    ],
+)
+def test_what_a_job_fails_of_gives_a_dialog_and_the_window_trains_again(qtbot, studio, env, said, kind):
+    train_shortly(qtbot, studio, ("env.id", env))
+    put_away_failure(qtbot, said, kind)
+    assert studio.window.bar.train.isEnabled()
+    lines = [line for line in studio.window.pages["train"].widget.log.lines if line.level == "error"]
+    assert said in lines[0].text
+    train_shortly(qtbot, studio, ("env.id", "CartPole-v1"))
+    assert studio.services.workspace.runs()[0].state == "finished"
+
+
+def test_an_exception_that_nobody_caught_gives_a_dialog(qtbot, open_studio):
+    studio = open_studio(begin=False)
+    try:
+        1 / 0  # noqa: B018
+    except ZeroDivisionError as error:
+        studio.services.notices.fail(error)
+    put_away_failure(qtbot, "ZeroDivisionError: division by zero", "ZeroDivisionError")
 
 
 def test_a_flood_of_events_keeps_all_episodes_and_the_last_progress(qtbot, studio):
-    from ewm_studio.events import EpisodeFinished
-
-    def flood(control):
-        yield RunStarted("infer", "", "", "flood")
-        for n in range(20_000):
-            yield EpisodeFinished(n, float(n), 1)
-            yield Progress("train", n, 20_000, "steps", 1.0, 1.0)
-
-    studio.submit("train", flood)
-    qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
-    assert studio.services.shown.history[REWARD].value.tolist() == [float(n) for n in range(20_000)]
+    steps = 20_000
+    train_shortly(qtbot, studio, ("env.id", "tests.support.odd_envs:Short-v0"), ("train.total_steps", steps))
+    rewards = studio.services.shown.history[REWARD].value
+    assert len(rewards) == studio.services.workspace.runs()[0].episodes == steps
+    assert sorted(rewards.tolist()) == sorted([*range(1, steps // 2 + 1)] * 2)  # of two environments
+    progress = studio.window.bar.progress
+    assert progress.value() == progress.maximum()
 
 
 def test_jobs_queue_up(qtbot, studio):
-    order = []
-
-    def job(name):
-        def run(control):
-            order.append(name)
-            yield Message(name)
-
-        return run
-
-    for name in ("first", "second", "third"):
-        studio.submit("train", job(name))
+    studio.services.document.set("train.total_steps", 256)
+    for seed in (3, 1, 2):
+        studio.services.document.set("run.seed", seed)
+        studio.services.enqueue("train")
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
-    assert order == ["first", "second", "third"]
+    runs = reversed(studio.services.workspace.runs())
+    assert [(run.seed, run.state) for run in runs] == [(3, "finished"), (1, "finished"), (2, "finished")]
 
 
 def choose(menu, words):

@@ -10,7 +10,7 @@ from PySide6.QtCore import QPoint, Qt
 
 from ewm_studio.acting.agent import load_agent
 from ewm_studio.analysis.vision_view import IN_USE, VisionStudy, feature_colors, random_frames
-from ewm_studio.events import CheckpointSaved, Images, RunStarted
+from ewm_studio.events import CheckpointSaved
 from ewm_studio.jobs.pretrain_job import pretrain
 from ewm_studio.jobs.train_job import train
 from ewm_studio.settings import Experiment
@@ -260,59 +260,58 @@ def test_load_as_model_shows_it(qtbot, open_on, trained):
 # Live
 
 
-def play(qtbot, studio, *events):
-    """Let a job say these events."""
-
-    def job(control):
-        yield from events
-
-    studio.submit("pretrain", job)
-    qtbot.waitUntil(lambda: not studio.jobs.running and inspector(studio).idle, timeout=WAIT)
+def choose(qtbot, studio, *settings):
+    """Set the experiment that the next click runs."""
+    small = (("env.id", RACING["id"]), ("env.image_size", 16), ("env.batch_size", 1), ("memory.name", "NoMemory"))
+    for path, value in (*small, ("pretrain.frames", 100), ("pretrain.skip_start", 0), *settings):
+        studio.services.document.set(path, value)
+    qtbot.waitUntil(lambda: not studio.services.busy, timeout=WAIT)
 
 
-def test_live_frames_are_looked_at_and_the_next_run_may_be_of_another_kind(qtbot, open_on, trained):
-    studio, page = open_on("JEPA")
-    rng = np.random.default_rng(2)
-    original, made = (rng.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8) for _ in range(2))
-
-    def said(name, pictures):
-        run, path = trained[1][name]
-        return (
-            RunStarted("pretrain", run, "", name),
-            Images(10, pictures),
-            CheckpointSaved(path, 10, None, False),
-        )
-
-    play(qtbot, studio, *said("ConvVAE", {"original": original, "reconstruction": made}))
-    assert page.view.name == "ConvVAE"
-    assert np.array_equal(page.view.frames, original)
-    assert np.array_equal(page.large["reconstruction"].array, made[0])  # the job's, newer than any checkpoint's
+def test_live_frames_are_looked_at_and_the_next_run_may_be_of_another_kind(qtbot, open_on):
+    studio, page = open_on("JEPA", begin=True)
+    vision, bar = inspector(studio), studio.window.bar
+    stored = page.frames
+    choose(qtbot, studio, ("vision.name", "ConvVAE"), ("vision.latent_dim", 16), ("pretrain.epochs", 10**6))
+    qtbot.mouseClick(bar.pretrain, LEFT)
+    qtbot.waitUntil(lambda: page.view is not None and page.view.name == "ConvVAE" and vision.idle, timeout=WAIT)
+    assert stored is None
+    assert np.array_equal(page.view.frames, page.frames)
     assert page.latents.isVisible()
     drag(qtbot, page.latents.sliders[0], 0.9)
-    by_hand = page.latents.z.copy()
-    play(qtbot, studio, Images(20, {"original": made, "reconstruction": original}))
-    assert np.array_equal(page.view.frames, made)
+    by_hand, step = page.latents.z.copy(), page._step
+    qtbot.waitUntil(lambda: page._step > step and vision.idle, timeout=WAIT)  # the job has sent other pictures
+    assert np.array_equal(page.large["reconstruction"].array, page._pictures["reconstruction"][0])
     assert np.array_equal(page.latents.z, by_hand)  # what was set by hand stays
+    qtbot.mouseClick(bar.stop, LEFT)
+    qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
 
-    play(qtbot, studio, *said("JEPA", {"original": original}))
+    choose(qtbot, studio, ("vision.name", "JEPA"), ("vision.features", 32), ("pretrain.epochs", 1))
+    qtbot.mouseClick(bar.pretrain, LEFT)
+    qtbot.waitUntil(lambda: not studio.jobs.running and vision.idle, timeout=WAIT)
     assert page.view.name == "JEPA"
     assert np.array_equal(page.large["reconstruction"].array, page.view.colors[0])
     assert page.latents.isHidden()
-    run, path = trained[1]["Identity"]
-    play(qtbot, studio, RunStarted("train", run, "", ""), CheckpointSaved(path, 1, None, False))
+
+    studio.services.document.replace(Experiment().with_values(("train.total_steps", 128), ("env.batch_size", 2)))
+    qtbot.mouseClick(bar.train, LEFT)
+    qtbot.waitUntil(lambda: not studio.jobs.running and vision.idle, timeout=WAIT)
     assert page.vector.isVisible()
 
 
-def test_a_damaged_model_is_told_of_and_the_page_lives_on(qtbot, open_on, trained, tmp_path):
-    studio, page = open_on("VQ_VAE")
-    broken = tmp_path / "broken.safetensors"
-    broken.write_bytes(b"nothing")
-    frames = np.zeros((8, 16, 16, 3), np.uint8)
-    run, path = trained[1]["ConvVAE"]
-    start = (RunStarted("pretrain", run, "", ""), Images(1, {"original": frames, "reconstruction": frames}))
-    play(qtbot, studio, *start, CheckpointSaved(str(broken), 1, None, False))
-    assert "cannot be shown" in page.bars.words.text()
-    play(qtbot, studio, CheckpointSaved(path, 2, None, False))
+def test_a_damaged_model_is_told_of_and_the_page_lives_on(qtbot, open_on, trained):
+    studio, page = open_on("JEPA")
+    name = trained[1]["VQ_VAE"][0]
+    for model in (studio.services.workspace.path / "runs" / name).rglob("*.safetensors"):
+        whole = model.read_bytes()
+        model.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    for run, said in ((name, "cannot be shown"), (trained[1]["ConvVAE"][0], "in use")):
+        studio.window.show_page("runs")
+        studio.window.pages["runs"].widget.choose(run)
+        qtbot.mouseClick(studio.window.pages["runs"].widget._buttons["show"], LEFT)
+        studio.window.show_page("vision")
+        qtbot.waitUntil(lambda: inspector(studio).idle, timeout=WAIT)
+        assert said in page.bars.words.text()
     assert page.view.name == "ConvVAE"
 
 
