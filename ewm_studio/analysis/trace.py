@@ -29,7 +29,7 @@ BATCH = 256  # decisions that vision takes at once
 _DEFAULT_FPS = 30.0
 _PLAYING = 0.7  # share of the work that making the frames is; only the progress shows it
 
-Progress = Callable[[float], None]  # share done, 0 to 1; what it raises ends the study
+OnProgress = Callable[[float], None]  # share done, 0 to 1; what it raises ends the study
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class ReplayStudy:
     surprise: np.ndarray
 
 
-def study(agent: Agent, replay: Replay, progress: Progress | None = None) -> ReplayStudy:
+def study(agent: Agent, replay: Replay, progress: OnProgress | None = None) -> ReplayStudy:
     """Play a replay's actions again and look at every decision through an agent, on the device it is on.
 
     Args:
@@ -103,7 +103,7 @@ class _Scene:
     first: list[int]  # (D,) the frame at which each decision was taken
 
 
-def _play(agent: Agent, replay: Replay, progress: Progress) -> _Scene:
+def _play(agent: Agent, replay: Replay, progress: OnProgress) -> _Scene:
     """Make the frames again, one by one.
 
     Raises:
@@ -202,7 +202,7 @@ def _check_same(replay: Replay, number: int, gained: float, over: bool) -> None:
     )
 
 
-def _look(model: WorldModel, replay: Replay, scene: _Scene, progress: Progress) -> ReplayStudy:
+def _look(model: WorldModel, replay: Replay, scene: _Scene, progress: OnProgress) -> ReplayStudy:
     """What the three models make of a scene."""
     decisions = len(replay.action)
     z = _in_batches(model.vision.encode, torch.from_numpy(scene.observed), model.device)

@@ -45,7 +45,7 @@ def measure(workspace: Path, minutes: float) -> None:
     studio.window.show()
     studio.begin()
     wait_for(lambda: not studio.services.busy, PATIENCE_SECONDS)
-    studio.submit("train", Job("train", str(workspace), EXPERIMENTS["train"]))
+    studio.jobs.submit(Job("train", str(workspace), EXPERIMENTS["train"]))
     wait_for(lambda: len(studio.services.shown.history["ppo/entropy"]) > 20, PATIENCE_SECONDS)
     began, sizes = time.monotonic(), list[float]()
     while time.monotonic() - began < 60 * minutes:

@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Signal
 
 from ewm_studio import formatting as format
 from ewm_studio.data.library import Binned, Library, RecordingInfo
-from ewm_studio.data.pictures import Film, film, thumbnail
+from ewm_studio.data.pictures import EpisodeFrames, episode_frames, thumbnail
 from ewm_studio.data.recordings import EpisodeInfo
 from ewm_studio.ui.kit.dialogs import TextQuestion
 from ewm_studio.ui.recordings.dialogs import ImportDialog, MergeDialog, PretrainDialog
@@ -96,9 +96,9 @@ class RecordingsController(QObject):
             done = f"{info.path.name} is in the bin"
             self._change(lambda: self._library.delete_episode(info.path), done)
         else:
-            self._background(lambda: film(info.path), partial(self._play, info, what == "cut"))
+            self._background(lambda: episode_frames(info.path), partial(self._play, info, what == "cut"))
 
-    def _play(self, info: EpisodeInfo, cutting: bool, shown: Film) -> None:
+    def _play(self, info: EpisodeInfo, cutting: bool, shown: EpisodeFrames) -> None:
         player = EpisodePlayer(info, shown, self._panel.window(), cutting)
         player.cut_asked.connect(lambda begin, end: self._cut(info, begin, end))
         player.open()

@@ -8,7 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject
 
 from ewm_studio.analysis.latent_space import Exploration, Trace, explore
-from ewm_studio.analysis.projector import Watched
+from ewm_studio.analysis.replay_loader import Watched
 from ewm_studio.ui.latents.slow_decoder import SlowDecoder
 from ewm_studio.ui.replay.page import ReplayPage
 from ewm_studio.ui.replay.watch_controller import WatchController
@@ -34,11 +34,11 @@ class LatentController(QObject):
 
     @property
     def idle(self) -> bool:
-        """Whether everything that was wished for is shown."""
+        """Whether everything that was asked for is shown."""
         return not self._working and self._decoder.idle and self._watching.idle
 
     def _lay_out(self) -> None:
-        """Bring the explorer to what is watched and wished for."""
+        """Bring the explorer to what is watched and asked for."""
         watched = self._page.watched
         if watched is None or self._working or not self._page.latents_shown:
             return

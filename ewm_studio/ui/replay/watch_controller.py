@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QFileDialog
 
 from ewm_studio import formatting as format
 from ewm_studio.analysis.latent_space import Trace
-from ewm_studio.analysis.projector import Projector, Watched
+from ewm_studio.analysis.replay_loader import ReplayLoader, Watched
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.ui.replay.page import ReplayPage
 from ewm_studio.ui.services import Services
 from ewm_studio.workspace.replays import Evaluation, ReplayInfo
 
+if TYPE_CHECKING:
+    from ewm_studio.analysis.trace import OnProgress
+
 _FILTERS = {"mp4": "Films (*.mp4)", "gif": "Moving pictures (*.gif)", "png": "Pictures (*.png)"}
 _STEP = 0.01  # least share between two words on progress
-Progress = Callable[[float], None]
 
 
 class _Abandoned(Exception):
@@ -28,19 +30,19 @@ class _Abandoned(Exception):
 
 
 class WatchController(QObject):
-    """Makes one thing at a time; of what is wished meanwhile only the latest counts."""
+    """Makes one thing at a time; of what is asked for meanwhile only the latest counts."""
 
-    _progressed = Signal(int, float)  # which wish, share done; from the thread that works
+    _progressed = Signal(int, float)  # which request, share done; from the thread that works
 
     def __init__(self, page: ReplayPage, services: Services, parent: QObject) -> None:
         super().__init__(parent)
         self._page, self._services, self._background = page, services, services.background
-        self._projector = Projector()
+        self._loader = ReplayLoader()
         self._evaluation: Evaluation | None = None  # the one that is watched
         self._wanted: Path | None = None  # the folder of the one to be watched next
-        self._turn = 0  # counts wishes; what was made for an older one is dropped
+        self._turn = 0  # counts requests; what was made for an older one is dropped
         self._working = False
-        self._next: Callable[[], None] | None = None  # begins the latest wish
+        self._next: Callable[[], None] | None = None  # begins the latest request
         self._words = ""
         self._listing = False
         page.evaluation_chosen.connect(self._open)
@@ -51,7 +53,7 @@ class WatchController(QObject):
 
     @property
     def idle(self) -> bool:
-        """Whether everything that was wished for is shown."""
+        """Whether everything that was asked for is shown."""
         return not (self._working or self._listing or self._next)
 
     def show(self, folder: str | Path) -> None:
@@ -101,7 +103,7 @@ class WatchController(QObject):
     def _open(self, evaluation: Evaluation) -> None:
         """List the episodes; the page picks the first."""
         self._evaluation = evaluation
-        self._wish(lambda _: evaluation.episodes(), partial(self._on_episodes, evaluation), "")
+        self._request(lambda _: evaluation.episodes(), partial(self._on_episodes, evaluation), "")
 
     def _on_episodes(self, evaluation: Evaluation, episodes: list[ReplayInfo]) -> None:
         if episodes:
@@ -116,7 +118,7 @@ class WatchController(QObject):
         if evaluation is None:
             return
         words = f"Playing seed {episode.seed} again"
-        self._wish(lambda progress: self._projector.watch(evaluation, episode, progress), self._on_watched, words)
+        self._request(lambda progress: self._loader.watch(evaluation, episode, progress), self._on_watched, words)
 
     def _on_watched(self, watched: Watched) -> None:
         self._page.show_watched(watched)
@@ -144,8 +146,8 @@ class WatchController(QObject):
             return
         model, replay = self._services.workspace.resolve_model(run), watched.replay
         words = f"{run} plays seed {replay.seed}"
-        self._wish(
-            lambda progress: self._projector.rival(run, model, replay, progress),
+        self._request(
+            lambda progress: self._loader.rival(run, model, replay, progress),
             lambda rival: self._page.show_watched(watched, rival),
             words,
             keeps=True,
@@ -163,7 +165,7 @@ class WatchController(QObject):
         evaluation, episodes = self._evaluation, self._page.table.episodes.episodes[:most]
         if evaluation is not None:
             words = f"Playing {len(episodes)} episodes again"
-            self._wish(lambda progress: self._projector.traces(evaluation, episodes, progress), then, words, keeps=True)
+            self._request(lambda progress: self._loader.traces(evaluation, episodes, progress), then, words, keeps=True)
 
     # Export
 
@@ -182,17 +184,17 @@ class WatchController(QObject):
         if watched is None:
             return
 
-        def work(progress: Progress) -> None:
+        def work(progress: OnProgress) -> None:
             from ewm_studio.analysis.film import export
 
             export(path, panes, watched.study.fps, frame, progress)
 
-        self._wish(work, lambda _: self._page.show_progress(None, f"exported {path}"), f"Writing {path.name}", True)
+        self._request(work, lambda _: self._page.show_progress(None, f"exported {path}"), f"Writing {path.name}", True)
 
-    # One wish at a time
+    # One request at a time
 
-    def _wish(
-        self, work: Callable[[Progress], Any], then: Callable[[Any], None], words: str, keeps: bool = False
+    def _request(
+        self, work: Callable[[OnProgress], Any], then: Callable[[Any], None], words: str, keeps: bool = False
     ) -> None:
         """Have something made, in place of what is being made.
 
@@ -226,7 +228,7 @@ class WatchController(QObject):
         if not self._working and self._next is not None:
             self._next()
 
-    def _teller(self, turn: int) -> Progress:
+    def _teller(self, turn: int) -> OnProgress:
         """Tells this thread how far the other is, and ends it when it is not wanted any more."""
         told = 0.0
 

@@ -169,7 +169,7 @@ class VisionPage(QWidget):
             self._show()
         else:
             self._turn()
-        self.latents.show_latents(view.turnable if self._pictures else None, self._chosen)
+        self.latents.show_latents(view.editable if self._pictures else None, self._chosen)
         self._make_room()
 
     def show_numbers(self, numbers: bool) -> None:

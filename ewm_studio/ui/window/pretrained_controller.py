@@ -17,7 +17,7 @@ from ewm_studio.workspace.pretrained import Shipped, shipped_models
 EPISODES = 5
 FIRST_SEED = 100_000  # far from what any of them was trained on
 TITLE = "Watch a trained agent"
-_PREFIX = "shipped:"
+_PREFIX = "pretrained:"
 
 
 class PretrainedController(QObject):

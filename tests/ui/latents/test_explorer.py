@@ -184,11 +184,11 @@ def test_sliders_turn_z_and_come_back(qtbot, open_on):
     page.player.go(20)
     assert np.array_equal(panel.z, study.z[5])
     qtbot.waitUntil(lambda: np.abs(panel.picture.array.astype(int) - study.reconstruction[5]).max() <= 1)
-    index = int(explorer.exploration.turnable.order[0])
+    index = int(explorer.exploration.editable.order[0])
     assert index == int(study.z.var(0).argmax())
     drag(qtbot, panel.sliders[0], 0.9)
     assert panel.z[index] > 1
-    qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, panel.turnable.decode(panel.z)))
+    qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, panel.editable.decode(panel.z)))
     assert np.array_equal(explorer.plane.turned_z, panel.z)
     qtbot.mouseClick(panel.from_frame, LEFT)
     assert np.array_equal(panel.z, study.z[5])
@@ -306,7 +306,7 @@ def test_a_model_without_a_memory_says_so(qtbot, open_on):
     _, _, explorer = open_on("NoMemory")
     assert not explorer._moments_side.isVisible()
     qtbot.mouseClick(explorer.shade._buttons["surprise"], LEFT)
-    assert explorer._low.text() == "memory foretells nothing"
+    assert explorer._low.text() == "memory predicts nothing"
     explorer.time.grab()
 
 

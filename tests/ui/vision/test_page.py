@@ -109,11 +109,11 @@ def test_figures_are_those_of_the_model(trained, study):
     shown = torch.from_numpy(view.frames.transpose(0, 3, 1, 2).copy())
     sample = torch.cat([shown, torch.from_numpy(random_frames(agent.env))])
     assert np.allclose(view.kl, agent.world_model.vision.diagnostics(sample)["kl"], atol=1e-5)
-    assert np.all(np.diff(view.kl[view.turnable.order]) <= 0)
+    assert np.all(np.diff(view.kl[view.editable.order]) <= 0)
     with torch.no_grad():
         assert np.allclose(view.latents, agent.world_model.vision.encode(shown).numpy(), atol=1e-5)
     for z, picture in zip(view.latents, view.reconstruction, strict=True):
-        assert np.abs(view.turnable.decode(z).astype(int) - picture).max() <= 1  # rounding, one picture or many
+        assert np.abs(view.editable.decode(z).astype(int) - picture).max() <= 1  # rounding, one picture or many
     assert np.abs(view.latents).max() <= view.reach
 
 
@@ -153,13 +153,13 @@ def test_a_slider_redraws_the_picture_at_once(qtbot, open_on):
     panel, view = page.latents, page.view
     assert panel.isVisible()
     assert len(panel.sliders) == 12
-    assert [line.index for line in panel._lines[:12]] == view.turnable.order[:12].tolist()
-    before, index = panel.z.copy(), int(view.turnable.order[2])
+    assert [line.index for line in panel._lines[:12]] == view.editable.order[:12].tolist()
+    before, index = panel.z.copy(), int(view.editable.order[2])
     drag(qtbot, panel.sliders[2], 0.95)
     changed = np.flatnonzero(panel.z != before)
     assert changed.tolist() == [index]
     assert panel.z[index] > 0.7 * view.reach
-    qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, view.turnable.decode(panel.z)))
+    qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, view.editable.decode(panel.z)))
     assert panel._lines[2].value.text() == f"{panel.z[index]:.2f}"
 
     by_mouse = panel.z[index]
@@ -167,7 +167,7 @@ def test_a_slider_redraws_the_picture_at_once(qtbot, open_on):
     assert panel.z[index] < by_mouse
     qtbot.mouseClick(panel.from_frame, LEFT)
     assert np.array_equal(panel.z, view.latents[0])
-    qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, view.turnable.decode(view.latents[0])))
+    qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, view.editable.decode(view.latents[0])))
 
 
 def test_a_click_on_a_frame_takes_up_its_latent(qtbot, open_on):
@@ -204,7 +204,7 @@ def test_a_slow_decoder_works_elsewhere_and_the_last_wish_wins(qtbot, open_on):
         drag(qtbot, page.latents.sliders[1], share)
         qtbot.wait(1)
     qtbot.waitUntil(lambda: inspector(studio).idle, timeout=WAIT)
-    assert np.array_equal(page.latents.picture.array, page.view.turnable.decode(page.latents.z))
+    assert np.array_equal(page.latents.picture.array, page.view.editable.decode(page.latents.z))
 
 
 # Every component
@@ -214,7 +214,7 @@ def test_kl_of_every_latent_is_a_bar(open_on):
     _, page = open_on("ConvVAE")
     assert np.allclose(page.bars.bars.heights, np.sort(page.view.kl)[::-1])
     assert f"{(page.view.kl > IN_USE).sum()} of 16 in use" in page.bars.words.text()
-    assert page.bars.bars.describe(0).startswith(f"z {page.view.turnable.order[0]}: ")
+    assert page.bars.bars.describe(0).startswith(f"z {page.view.editable.order[0]}: ")
     assert "KL" in page._words.text()
 
 
