@@ -104,11 +104,6 @@ class DriveSession:
             self._thread.join(STOP_SECONDS)
         return not self._thread.is_alive()
 
-    @property
-    def alive(self) -> bool:
-        """Whether it goes on."""
-        return self._thread.is_alive()
-
     def drain(self) -> list[Told]:
         """What happened to the recording, and commands that were refused, since the last call."""
         events: list[Told] = []

@@ -73,7 +73,7 @@ def drive(env: str, seconds: float, workspace: str) -> dict[str, np.ndarray]:
     timer.timeout.connect(change_keys)
     timer.start()
     steps = round(seconds / session.snapshot.period)
-    wait_for(lambda: len(session.clock.lateness) >= steps or not session.alive, 3 * seconds + 60)
+    wait_for(lambda: len(session.clock.lateness) >= steps or session.snapshot.state == "over", 3 * seconds + 60)
     timer.stop()
     view.removeEventFilter(paints)
     late = np.array(session.clock.lateness)[:steps] * 1000

@@ -10,7 +10,7 @@ import pytest
 
 from ewm_studio.data import episode_file
 from ewm_studio.data.library import Library
-from ewm_studio.data.pictures import thumbnail
+from ewm_studio.data.pictures import episode_frames, thumbnail
 from ewm_studio.data.recordings import Recording, RecordingWriter
 from ewm_studio.errors import UserError
 from ewm_studio.workspace import Workspace

@@ -255,7 +255,7 @@ def test_a_drive_survives_another_page_and_ends_with_the_window(qtbot, at_the_wh
     studio.window.show_page("drive")
     assert page.view.hasFocus()
     studio.window.close()
-    assert not session.alive
+    assert session.snapshot.state == "over"
     assert recorded(studio).step_count >= 3
 
 

@@ -212,7 +212,7 @@ def test_a_slow_decoder_works_elsewhere_and_the_last_wish_wins(qtbot, open_on):
 
 def test_kl_of_every_latent_is_a_bar(open_on):
     _, page = open_on("ConvVAE")
-    assert np.allclose(page.bars.bars.heights, np.sort(page.view.kl)[::-1])
+    assert np.allclose(page.bars.bars._values, np.sort(page.view.kl)[::-1])
     assert f"{(page.view.kl > IN_USE).sum()} of 16 in use" in page.bars.words.text()
     assert page.bars.bars.describe(0).startswith(f"z {page.view.editable.order[0]}: ")
     assert "KL" in page._words.text()
@@ -220,7 +220,7 @@ def test_kl_of_every_latent_is_a_bar(open_on):
 
 def test_codes_are_bars(open_on):
     _, page = open_on("VQ_VAE")
-    assert page.bars.bars.heights.sum() == page.view.sample * 8 * 8  # a grid of 8 x 8 codes a frame
+    assert page.bars.bars._values.sum() == page.view.sample * 8 * 8  # a grid of 8 x 8 codes a frame
     assert f"{(page.view.usage > 0).sum()} of 64 codes in use" in page.bars.words.text()
     assert np.array_equal(page.large["reconstruction"].array, page.view.reconstruction[0])
     assert page.latents.isHidden()
