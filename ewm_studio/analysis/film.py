@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ewm_studio.analysis.trace import Progress, ReplayStudy, ignore
+from ewm_studio.analysis.trace import OnProgress, ReplayStudy, ignore
 from ewm_studio.errors import UserError
 from ewm_studio.workspace.files import write_aside
 
@@ -79,7 +79,7 @@ def check_target(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
 
 
 def export(
-    path: Path, panes: Sequence[Pane], fps: float, frame: int | None = None, progress: Progress | None = None
+    path: Path, panes: Sequence[Pane], fps: float, frame: int | None = None, progress: OnProgress | None = None
 ) -> None:
     """Write panes side by side, each enlarged without blur, to a file whose ending tells its kind.
 
@@ -147,7 +147,7 @@ def _captions(panes: Sequence[Pane], lefts: list[int], size: tuple[int, int], he
     return np.array(image)
 
 
-def _write_mp4(sheet: Sheet, fps: float, progress: Progress, path: Path) -> None:
+def _write_mp4(sheet: Sheet, fps: float, progress: OnProgress, path: Path) -> None:
     import av
 
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as file:
@@ -162,7 +162,7 @@ def _write_mp4(sheet: Sheet, fps: float, progress: Progress, path: Path) -> None
         file.mux(stream.encode())
 
 
-def _write_gif(sheet: Sheet, fps: float, progress: Progress, path: Path) -> None:
+def _write_gif(sheet: Sheet, fps: float, progress: OnProgress, path: Path) -> None:
     numbers, durations = gif_times(sheet.frames, fps)
 
     def later() -> Any:

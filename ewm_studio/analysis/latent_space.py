@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ewm_studio.analysis.vision_view import REACH, Turnable
+from ewm_studio.analysis.vision_view import REACH, EditableLatents
 
 if TYPE_CHECKING:
     from ewm_studio.analysis.trace import ReplayStudy
@@ -103,7 +103,7 @@ class Exploration:
         places: the paths (D+1, 3) along these directions.
         order: the numbers of z (Z,), those that vary most in the watched episode first.
         peaks: its most surprising decisions, the most surprising first.
-        turnable: its latents for the sliders; None where vision decodes no pictures.
+        editable: its latents for the sliders; None where vision decodes no pictures.
     """
 
     study: ReplayStudy
@@ -112,7 +112,7 @@ class Exploration:
     places: tuple[np.ndarray, ...]
     order: np.ndarray
     peaks: tuple[int, ...]
-    turnable: Turnable | None
+    editable: EditableLatents | None
 
 
 def trace_of(study: ReplayStudy, seed: int) -> Trace:
@@ -145,7 +145,7 @@ def explore(
         places=tuple(space.project(trace.z) for trace in traces),
         order=np.argsort(-variance, kind="stable"),
         peaks=peaks_of(study.surprise),
-        turnable=_turnable(vision, study.z, variance) if decodes and vision is not None else None,
+        editable=_editable(vision, study.z, variance) if decodes and vision is not None else None,
     )
 
 
@@ -166,13 +166,13 @@ def peaks_of(surprise: np.ndarray, most: int = PEAKS) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _turnable(vision: VisionModel[Any], z: np.ndarray, variance: np.ndarray) -> Turnable:
+def _editable(vision: VisionModel[Any], z: np.ndarray, variance: np.ndarray) -> EditableLatents:
     reach = max(REACH, float(np.abs(z).max()) * 1.05)
-    made = Turnable(vision, z, variance, "variance", "Varies by {:.2g} (variance) in this episode", reach, 0.0)
+    made = EditableLatents(vision, z, variance, "variance", "Varies by {:.2g} (variance) in this episode", reach, 0.0)
     made.decode(z[0])  # the first time takes longer
     began = time.perf_counter()
     made.decode(z[0])
-    return Turnable(vision, z, variance, made.sorted_by, made.tip, reach, time.perf_counter() - began)
+    return EditableLatents(vision, z, variance, made.sorted_by, made.tip, reach, time.perf_counter() - began)
 
 
 def _thumb(picture: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ BATCH = 256  # decisions that vision takes at once
 _DEFAULT_FPS = 30.0
 _PLAYING = 0.7  # share of the work that making the frames is; only the progress shows it
 
-Progress = Callable[[float], None]  # share done, 0 to 1; what it raises ends the study
+OnProgress = Callable[[float], None]  # share done, 0 to 1; what it raises ends the study
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class ReplayStudy:
 
 
 def study(
-    agent: Agent, replay: Replay, progress: Progress | None = None, simulator: Simulator | None = None
+    agent: Agent, replay: Replay, progress: OnProgress | None = None, simulator: Simulator | None = None
 ) -> ReplayStudy:
     """Play a replay's actions again and look at every decision through an agent, on the device it is on.
 
@@ -117,7 +117,7 @@ class _Scene:
     z: Tensor | None  # (D+1, Z) of a dream; None where vision is to look
 
 
-def _play_environment(model: AgentModel, replay: Replay, progress: Progress) -> _Scene:
+def _play_environment(model: AgentModel, replay: Replay, progress: OnProgress) -> _Scene:
     """`_play` in the environment that the replay is of."""
     env = make_prepared_env(replay.env.model_copy(update={"render_mode": "rgb_array"}))
     with contextlib.closing(SingleEnv(env, replay.env, seeds=replay.seed, episodes=1)) as simulator:
@@ -125,7 +125,7 @@ def _play_environment(model: AgentModel, replay: Replay, progress: Progress) -> 
         return _play(simulator, float(env.metadata.get("render_fps") or _DEFAULT_FPS), model, replay, progress)
 
 
-def _play(simulator: Simulator, fps: float, model: AgentModel, replay: Replay, progress: Progress) -> _Scene:
+def _play(simulator: Simulator, fps: float, model: AgentModel, replay: Replay, progress: OnProgress) -> _Scene:
     """Make the frames again, one by one.
 
     Raises:
@@ -141,7 +141,7 @@ def _play(simulator: Simulator, fps: float, model: AgentModel, replay: Replay, p
 class _Filmed(Listener):
     """Notes every frame, and what is observed at every decision; refuses what does not repeat itself."""
 
-    def __init__(self, model: AgentModel, replay: Replay, progress: Progress) -> None:
+    def __init__(self, model: AgentModel, replay: Replay, progress: OnProgress) -> None:
         self._model, self._replay, self._progress = model, replay, progress
         self._z: list[Tensor] = []  # of a dream, whose observations are beliefs
         self._frames, self._observed = list[np.ndarray | None](), list[np.ndarray]()
@@ -235,7 +235,7 @@ def _check_same(replay: Replay, number: int, gained: float, over: bool) -> None:
     )
 
 
-def _look(model: AgentModel, replay: Replay, scene: _Scene, progress: Progress) -> ReplayStudy:
+def _look(model: AgentModel, replay: Replay, scene: _Scene, progress: OnProgress) -> ReplayStudy:
     """What the three models make of a scene."""
     decisions = len(replay.action)
     z = scene.z

@@ -34,7 +34,7 @@ _DRAWS = ("uniform_", "kaiming_uniform_", "normal_", "random_", "bernoulli_", "r
 
 
 @dataclass(frozen=True, eq=False)
-class Turnable:
+class EditableLatents:
     """Latents of N pictures, to be turned by hand one number at a time.
 
     Attributes:
@@ -110,12 +110,12 @@ class VisionView:
         return len(self.frames) > 0
 
     @property
-    def turnable(self) -> Turnable | None:
+    def editable(self) -> EditableLatents | None:
         """The latents for the sliders; None where the model tells nothing of their information."""
         if self.kl is None or self.vision is None:
             return None
         tip = "Tells {:.2f} nats about a picture"
-        return Turnable(self.vision, self.latents, self.kl, "information", tip, self.reach, self.decode_seconds)
+        return EditableLatents(self.vision, self.latents, self.kl, "information", tip, self.reach, self.decode_seconds)
 
 
 class VisionStudy:

@@ -15,7 +15,7 @@ MAP_COLUMNS = 240  # of the map of an episode that has no pictures
 
 
 @dataclass(frozen=True)
-class Film:
+class EpisodeFrames:
     """The frames of an episode of T steps.
 
     Attributes:
@@ -58,7 +58,7 @@ def thumbnail(path: Path, side: int) -> NDArray:
     return np.asarray(image.resize((side, side), Image.Resampling.BOX if least >= side else Image.Resampling.NEAREST))
 
 
-def film(path: Path, most_bytes: int = MOST_BYTES) -> Film:
+def episode_frames(path: Path, most_bytes: int = MOST_BYTES) -> EpisodeFrames:
     """An episode's frames, as many as fit into `most_bytes`.
 
     Raises:
@@ -67,9 +67,9 @@ def film(path: Path, most_bytes: int = MOST_BYTES) -> Film:
     with open_episode(path) as episode:
         columns = [episode.column(name) for name in ("reward", "action", "manual")]
         if not _has_pictures(episode):
-            return Film(_map_of(episode, MAP_COLUMNS)[None], 1, *columns)
+            return EpisodeFrames(_map_of(episode, MAP_COLUMNS)[None], 1, *columns)
         every = max(1, -(-(episode.length + 1) * episode.obs_bytes // most_bytes))
-        return Film(_as_rgb(episode.obs(slice(None, None, every))), every, *columns)
+        return EpisodeFrames(_as_rgb(episode.obs(slice(None, None, every))), every, *columns)
 
 
 def _has_pictures(episode: EpisodeFile) -> bool:

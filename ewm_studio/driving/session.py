@@ -1,4 +1,4 @@
-"""Driving in a thread of its own: steps on a steady clock, wishes from outside, and snapshots for whoever looks."""
+"""Driving in a thread of its own: steps on a steady clock, commands from outside, and snapshots for whoever looks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack, Snapshot, State
+from ewm_studio.driving import commands
+from ewm_studio.driving.commands import Command
+from ewm_studio.driving.snapshot import DriveState, EpisodeKept, EpisodeTakenBack, ModelOnBoard, Snapshot
 from ewm_studio.driving.step_clock import StepClock
 from ewm_studio.errors import UserError
 from ewm_studio.settings import Experiment
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ewm_studio.driving.drive import Drive
     from ewm_studio.driving.gamepad import Gamepad
 
-Told = EpisodeKept | EpisodeTakenBack | UserError  # an error is a wish that was refused
+Told = EpisodeKept | EpisodeTakenBack | ModelOnBoard | UserError  # an error is a command that was refused
 IDLE_SECONDS = 0.05  # between two looks at the gamepad while nothing moves
 FRAME_SECONDS = 0.015  # least time between two pictures: at 50 steps a second, each has one, also after a late one
 STALE_SECONDS = 0.1  # a picture is drawn this often even where steps are late
@@ -37,8 +38,8 @@ STOP_SECONDS = 30.0
 class DriveSession:
     """Drives until it is stopped.
 
-    Whatever is asked is done between two steps, in the session's own thread; no method but `join` waits. `notify` is
-    called from that thread whenever there is a new snapshot.
+    What is asked by a command is done between two steps, in the session's own thread; no method but `join` waits.
+    `notify` is called from that thread whenever there is a new snapshot.
 
     Attributes:
         snapshot: how things stand.
@@ -53,6 +54,7 @@ class DriveSession:
         keys: KeyMap | None = None,
         notify: Callable[[], None] = lambda: None,
         goal: int | None = None,
+        on_decision: OnDecision | None = None,
     ) -> None:
         """Prepare a session; `start` begins it.
 
@@ -61,6 +63,7 @@ class DriveSession:
             keys: the person's own keys for some moves.
             notify: told of every snapshot.
             goal: frames to record, after which the session is over by itself.
+            on_decision: told of every decision from the session's thread, and must return at once.
         """
         self.snapshot = Snapshot("starting")
         self.failure: BaseException | None = None
@@ -68,14 +71,15 @@ class DriveSession:
         self.usual: Scheme | None = None
         self.clock = StepClock(1.0)
         self._experiment, self._keys, self._notify = experiment, keys, notify
-        self._goal = goal
-        self._wishes: deque[Callable[[Drive], None]] = deque()
+        self._goal, self._on_decision = goal, on_decision
+        self._asked: deque[Command] = deque()
+        self._loading: commands.LoadModel | None = None  # the model that is wanted and not there yet
+        self._loaded: deque[tuple[commands.LoadModel, Copilot | UserError]] = deque()
         self._events: deque[Told] = deque()
         self._wake = threading.Event()
         self._stop = False
-        self._state: State = "starting"
+        self._state: DriveState = "starting"
         self._speed = 1.0
-        self._controls: Any = None
         self._kept_last = False  # the present episode is on disk
         self._ended_at = 0.0
         self._stepped: deque[float] = deque()
@@ -101,115 +105,16 @@ class DriveSession:
             self._thread.join(STOP_SECONDS)
         return not self._thread.is_alive()
 
-    @property
-    def alive(self) -> bool:
-        """Whether it goes on."""
-        return self._thread.is_alive()
-
     def drain(self) -> list[Told]:
-        """What happened to the recording, and wishes that were refused, since the last call."""
+        """What happened to the recording, and commands that were refused, since the last call."""
         events: list[Told] = []
         while self._events:
             events.append(self._events.popleft())
         return events
 
-    def press(self, key: str) -> None:
-        """A key goes down: it moves, takes over from the model, and begins an episode where one waits."""
-        if self._controls is not None and self._controls.press(key):
-            self._ask(self._set_out)
-
-    def release(self, key: str) -> None:
-        """A key goes up."""
-        if self._controls is not None:
-            self._controls.release(key)
-
-    def let_go(self) -> None:
-        """Nobody watches the keys any more: all go up, axes go back to zero, and a person's driving rests."""
-        if self._controls is not None:
-            self._controls.clear()
-        self._ask(lambda drive: self._rest() if drive.driver == "person" else None)
-
-    def pause(self) -> None:
-        """Rest."""
-        self._ask(lambda _: self._rest())
-
-    def resume(self) -> None:
-        """Go on; after an episode's end, with the next one."""
-        self._ask(self._go_on)
-
-    def restart(self) -> None:
-        """Begin the episode again, on the same seed; what was recorded of it is forgotten."""
-        self._ask(lambda drive: self._begin(drive, another=False))
-
-    def keep(self) -> None:
-        """End the episode here, keep what was recorded of it, and begin another."""
-
-        def end(drive: Drive) -> None:
-            self._keep(drive)
-            self._begin(drive)
-
-        self._ask(end)
-
-    def discard(self) -> None:
-        """Forget the episode, also one that has just ended and was kept, and begin another."""
-
-        def forget(drive: Drive) -> None:
-            if drive.over and self._kept_last:
-                self._events.append(drive.take_back())
-            self._begin(drive)
-
-        self._ask(forget)
-
-    def record(self, folder: Path | None) -> None:
-        """Record into a folder from now on; None: no more, and what was recorded of the episode is kept."""
-
-        def change(drive: Drive) -> None:
-            self._keep(drive)
-            drive.recorder = None
-            if folder is not None:
-                drive.record(folder)
-
-        self._ask(change)
-
-    def set_speed(self, factor: float) -> None:
-        """Slow motion: 0.25 is a quarter of the true pace."""
-
-        def change(drive: Drive) -> None:
-            self._speed = factor
-            self._set_pace(drive)
-
-        self._ask(change)
-
-    def set_keys(self, keys: KeyMap) -> None:
-        """Drive by other keys, at once."""
-        if self._controls is not None:
-            self._controls.use(keys)
-            self.scheme = self._controls.scheme
-
-    def tell(self, on_decision: OnDecision | None) -> None:
-        """Have somebody told of every decision, who must return at once; None: nobody any more."""
-        self._ask(lambda drive: drive.tell(on_decision))
-
-    def seat(self, copilot: Copilot | None) -> None:
-        """Take a model along, or leave it behind."""
-        self._ask(lambda drive: drive.seat(copilot))
-
-    def hand_over(self) -> None:
-        """The model on board drives, until a key is pressed."""
-
-        def hand(drive: Drive) -> None:
-            drive.hand_over()
-            if drive.driver == "model":
-                self._go_on(drive)
-
-        self._ask(hand)
-
-    def take_over(self) -> None:
-        """The person drives."""
-        self._ask(lambda drive: drive.take_over())
-
-    def _ask(self, wish: Callable[[Drive], None]) -> None:
-        self._wishes.append(wish)
+    def ask(self, command: Command) -> None:
+        """Have something done between two steps."""
+        self._asked.append(command)
         self._wake.set()
 
     # In the session's own thread
@@ -232,8 +137,9 @@ class DriveSession:
     def _drive(self, drive: Drive) -> None:
         from ewm_studio.driving.gamepad import Gamepad
 
-        self._controls, self.scheme, self.usual = drive.controls, drive.controls.scheme, drive.usual
-        self._fulfil(drive)  # what was asked before: whether to record decides about the first seed
+        self.scheme, self.usual = drive.controls.scheme, drive.usual
+        drive.tell(self._on_decision)
+        self._obey(drive)  # what was asked before: whether to record decides about the first seed
         drive.begin()
         pad = Gamepad()
         self._state = "paused"
@@ -246,10 +152,10 @@ class DriveSession:
             self._keep(drive)
 
     def _turn(self, drive: Drive, pad: Gamepad) -> None:
-        """One round: wishes, gamepad, and a step where it is time for one."""
-        asked = self._fulfil(drive)
-        for key in pad.poll(self._controls):
-            self.press(key)
+        """One round: commands, gamepad, and a step where it is time for one."""
+        asked = self._obey(drive)
+        for key in pad.poll(drive.controls):
+            self._press(drive, commands.Press(key))
         if self._state != "driving":
             if asked:
                 self._publish(drive, draw=True)
@@ -264,15 +170,21 @@ class DriveSession:
         self._wake.wait(seconds)
         self._wake.clear()
 
-    def _fulfil(self, drive: Drive) -> bool:
-        """Do what was asked; whether anything was."""
-        asked = bool(self._wishes)
-        while self._wishes:
-            try:
-                self._wishes.popleft()(drive)
-            except UserError as error:
-                self._events.append(error)
-        return asked
+    def _obey(self, drive: Drive) -> bool:
+        """Do what was asked until now; whether anything was."""
+        count, loaded = len(self._asked), len(self._loaded)
+        for _ in range(count):
+            command = self._asked.popleft()
+            self._attempt(_ANSWERS[type(command)], drive, command)
+        for _ in range(loaded):
+            self._attempt(DriveSession._take_along, drive, self._loaded.popleft())
+        return bool(count or loaded)
+
+    def _attempt(self, answer: Callable[[DriveSession, Drive, Any], None], drive: Drive, asked: Any) -> None:
+        try:
+            answer(self, drive, asked)
+        except UserError as error:
+            self._events.append(error)
 
     def _step(self, drive: Drive) -> None:
         self.clock.tick()
@@ -297,13 +209,98 @@ class DriveSession:
         self._drew_at = now if draw else self._drew_at
         self._publish(drive, draw)
 
-    def _set_out(self, drive: Drive) -> None:
-        """A key was pressed."""
+    # Commands, one method each
+
+    def _press(self, drive: Drive, command: commands.Press) -> None:
+        if self._state == "starting" or not drive.controls.press(command.key):
+            return
         drive.take_over()
         ready = self._state == "paused" and drive.steps == 0
         calm = time.monotonic() - self._ended_at > CALM_SECONDS
         if ready or (self._state == "ended" and calm):
             self._go_on(drive)
+
+    def _release(self, drive: Drive, command: commands.Release) -> None:
+        drive.controls.release(command.key)
+
+    def _let_go(self, drive: Drive, _: commands.LetGo) -> None:
+        drive.controls.clear()
+        if drive.driver == "person":
+            self._rest()
+
+    def _pause(self, _: Drive, __: commands.Pause) -> None:
+        self._rest()
+
+    def _resume(self, drive: Drive, _: commands.Resume) -> None:
+        self._go_on(drive)
+
+    def _restart(self, drive: Drive, _: commands.Restart) -> None:
+        self._begin(drive, another=False)
+
+    def _keep_and_begin(self, drive: Drive, _: commands.Keep) -> None:
+        self._keep(drive)
+        self._begin(drive)
+
+    def _discard(self, drive: Drive, _: commands.Discard) -> None:
+        if drive.over and self._kept_last:
+            self._events.append(drive.take_back())
+        self._begin(drive)
+
+    def _record(self, drive: Drive, command: commands.Record) -> None:
+        self._keep(drive)
+        drive.recorder = None
+        if command.folder is not None:
+            drive.record(command.folder)
+
+    def _set_speed(self, drive: Drive, command: commands.SetSpeed) -> None:
+        self._speed = command.factor
+        self._set_pace(drive)
+
+    def _set_keys(self, drive: Drive, command: commands.SetKeys) -> None:
+        drive.controls.use(command.keys)
+        self.scheme = drive.controls.scheme
+
+    def _load_model(self, _: Drive, command: commands.LoadModel) -> None:
+        self._loading = command
+        threading.Thread(target=self._load, args=(command,), name="load model").start()
+
+    def _load(self, command: commands.LoadModel) -> None:
+        """In a thread of its own: reading a model, and PyTorch with it, takes many steps' time."""
+        from ewm_studio.acting.copilot import load_copilot
+
+        loaded: Copilot | UserError
+        try:
+            loaded = load_copilot(command.path, command.name, command.greedy)
+        except UserError as error:
+            loaded = error
+        except Exception as error:
+            loaded = UserError(f"the model of {command.name} cannot be loaded: {type(error).__name__}: {error}")
+        self._loaded.append((command, loaded))
+        self._wake.set()
+
+    def _take_along(self, drive: Drive, loaded: tuple[commands.LoadModel, Copilot | UserError]) -> None:
+        command, copilot = loaded
+        if command is not self._loading:
+            return
+        self._loading = None
+        if isinstance(copilot, UserError):
+            raise copilot
+        drive.seat(copilot)
+        self._events.append(ModelOnBoard(command.name))
+
+    def _drop_model(self, drive: Drive, _: commands.DropModel) -> None:
+        self._loading = None
+        drive.seat(None)
+
+    def _hand_over(self, drive: Drive, _: commands.HandOver) -> None:
+        drive.hand_over()
+        if drive.driver == "model":
+            self._go_on(drive)
+
+    def _take_over(self, drive: Drive, _: commands.TakeOver) -> None:
+        drive.take_over()
+
+    # What they come to
 
     def _go_on(self, drive: Drive) -> None:
         if drive.over:
@@ -376,3 +373,22 @@ class DriveSession:
         if drive.driver == "model" and drive.action is not None and drive.controls.values:
             return tuple(float(value) for value in drive.action)
         return drive.controls.values
+
+
+_ANSWERS: dict[type, Callable[[DriveSession, Drive, Any], None]] = {
+    commands.Press: DriveSession._press,
+    commands.Release: DriveSession._release,
+    commands.LetGo: DriveSession._let_go,
+    commands.Pause: DriveSession._pause,
+    commands.Resume: DriveSession._resume,
+    commands.Restart: DriveSession._restart,
+    commands.Keep: DriveSession._keep_and_begin,
+    commands.Discard: DriveSession._discard,
+    commands.Record: DriveSession._record,
+    commands.SetSpeed: DriveSession._set_speed,
+    commands.SetKeys: DriveSession._set_keys,
+    commands.LoadModel: DriveSession._load_model,
+    commands.DropModel: DriveSession._drop_model,
+    commands.HandOver: DriveSession._hand_over,
+    commands.TakeOver: DriveSession._take_over,
+}

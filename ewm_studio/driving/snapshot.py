@@ -8,14 +8,14 @@ from typing import Any, Literal
 import numpy as np
 
 Driver = Literal["person", "model"]
-State = Literal["starting", "driving", "paused", "ended", "over"]
+DriveState = Literal["starting", "driving", "paused", "ended", "over"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """How things stand after a step."""
 
-    state: State
+    state: DriveState
     frame: np.ndarray | None = None  # uint8 (H, W, 3)
     drawn_at: float = 0.0  # time.monotonic() when `frame` was drawn
     driver: Driver = "person"
@@ -57,3 +57,10 @@ class EpisodeTakenBack:
 
     recording: str
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOnBoard:
+    """A model is loaded and may drive."""
+
+    name: str

@@ -45,19 +45,20 @@ def drive(env: str, seconds: float, workspace: str) -> dict[str, np.ndarray]:
 
     app = make_app()
     studio = Studio(Workspace(Path(workspace)))
-    studio.document.set("env.id", env)
+    studio.services.document.set("env.id", env)
     window, dice, keys, down = studio.window, random.Random(0), (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up), []
-    view = window.drive_page.view
+    driven = window.pages["drive"].controller.drive
+    view = driven.page.view
     window.resize(1280, 800)
     window.show()
     window.activateWindow()
     studio.begin()
-    wait_for(lambda: not studio.busy)
+    wait_for(lambda: not studio.services.busy)
     window.show_page("drive")
-    window.drive_page.empty.action.click()
-    wait_for(lambda: studio.drive.session is not None and studio.drive.session.snapshot.state == "paused")
-    window.drive_page.record.click()
-    session, paints = studio.drive.session, Paints()
+    window.pages["drive"].widget.empty.action.click()
+    wait_for(lambda: driven.session is not None and driven.session.snapshot.state == "paused")
+    window.pages["drive"].widget.record.click()
+    session, paints = driven.session, Paints()
     assert session is not None
     view.installEventFilter(paints)
 
@@ -72,12 +73,12 @@ def drive(env: str, seconds: float, workspace: str) -> dict[str, np.ndarray]:
     timer.timeout.connect(change_keys)
     timer.start()
     steps = round(seconds / session.snapshot.period)
-    wait_for(lambda: len(session.clock.lateness) >= steps or not session.alive, 3 * seconds + 60)
+    wait_for(lambda: len(session.clock.lateness) >= steps or session.snapshot.state == "over", 3 * seconds + 60)
     timer.stop()
     view.removeEventFilter(paints)
     late = np.array(session.clock.lateness)[:steps] * 1000
-    studio.drive.leave()
-    wait_for(lambda: studio.drive.session is None)
+    driven.leave()
+    wait_for(lambda: driven.session is None)
     window.close()
     del app
     return {"step late by": late, "frame's age when painted": np.array([*paints.ages.values()]) * 1000}

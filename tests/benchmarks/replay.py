@@ -82,8 +82,8 @@ def _time_scrubbing(folder: Path) -> None:
     studio.window.resize(1920, 1080)
     studio.window.show()
     studio.window.show_page("replay")
-    page = studio.window.replay_page
-    wait_for(lambda: studio.replays.idle)
+    page = studio.window.pages["replay"].widget
+    wait_for(lambda: studio.window.pages["replay"].controller.watching.idle)
     rest(500)
     rng, times = np.random.default_rng(0), []
     for frame in rng.integers(0, page.player.frames + 1, JUMPS).tolist():

@@ -1,13 +1,13 @@
 """How late the window is while a job runs in it, and what the window costs the job.
 
-    python -m tests.benchmarks.window [--seconds 60] [--rounds 3] [--mode process] [--job train]
+    python -m tests.benchmarks.window [--seconds 60] [--rounds 3] [--job train]
 
 Two jobs: PPO on CartPole-v1 at full speed, and ConvVAE pretraining on random frames of CarRacing-v3. Each is run
-without a window, in the window's own process (`thread`), and in a process of its own beside the window (`process`, what
-the window does). Sides take turns, each in a fresh interpreter, for `seconds / rounds` a turn, after the start has
-settled. Lateness is that of a 10 ms timer in the GUI thread, over all turns. The speed is steps/s (frames/s) between
-the first and the last progress of a turn; ratios are taken round by round. `idle` is a window with no job, for what
-the machine itself makes late. Memory is that of the window's process.
+without a window (`alone`), and started by a window, in a process of its own (`window`). Sides take turns, each in a
+fresh interpreter, for `seconds / rounds` a turn, after the start has settled. Lateness is that of a 10 ms timer in the
+GUI thread, over all turns. The speed is steps/s (frames/s) between the first and the last progress of a turn; ratios
+are taken round by round. `idle` is a window with no job, for what the machine itself makes late. Memory is that of the
+window's process.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def without_window(kind: str, workspace: str, seconds: float) -> dict[str, Any]:
     return {"per_second": speed.per_second, "late": []}
 
 
-def in_window(kind: str, workspace: str, seconds: float, mode: str) -> dict[str, Any]:
-    """Run the job in a window, or show a window with no job (`idle`)."""
+def in_window(kind: str, workspace: str, seconds: float, idle: bool) -> dict[str, Any]:
+    """Run the job in a window, or show a window with no job."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from PySide6.QtCore import Qt, QTimer
 
@@ -109,15 +109,14 @@ def in_window(kind: str, workspace: str, seconds: float, mode: str) -> dict[str,
     studio.window.resize(1280, 800)
     studio.window.show()
     studio.begin()
-    wait_for(lambda: not studio.busy, PATIENCE_SECONDS)
+    wait_for(lambda: not studio.services.busy, PATIENCE_SECONDS)
     speed = Speed(STAGES[kind], SETTLE_SECONDS)
     studio.jobs.events.connect(lambda events: [speed.show(event) for event in events])
     studio.window.show_page("vision" if kind == "pretrain" else "train")
-    if mode == "idle":
+    if idle:
         rest(int(SETTLE_SECONDS * 1000))
     else:
-        job = JobSpec(kind, workspace, EXPERIMENTS[kind])
-        studio.submit(kind, job if mode == "process" else job.events)
+        studio.jobs.submit(JobSpec(kind, workspace, EXPERIMENTS[kind]))  # type: ignore[arg-type]
         wait_for(lambda: speed.settled or not studio.jobs.running, PATIENCE_SECONDS)
     late: list[float] = []
     last = time.perf_counter()
@@ -174,12 +173,12 @@ def measured_elsewhere(side: str, kind: str, workspace: str, seconds: float) -> 
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(kind: str, modes: list[str], seconds: float, rounds: int, workspace: str) -> None:
+def compare(kind: str, seconds: float, rounds: int, workspace: str) -> None:
     """Take turns and print the table of one job."""
-    sides = ["alone", *modes]
+    sides = ["alone", "window"]
     speeds: dict[str, list[float]] = {side: [] for side in sides}
     late: dict[str, list[float]] = {side: [] for side in [*sides, "idle"]}
-    grown: dict[str, list[float]] = {side: [] for side in modes}
+    grown: dict[str, list[float]] = {"window": []}
     late["idle"] = measured_elsewhere("idle", kind, workspace, seconds / rounds)["late"]
     for number in range(rounds):
         for side in sides if number % 2 == 0 else reversed(sides):
@@ -209,9 +208,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="measured for each side, over all rounds")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--mode", choices=("thread", "process"), action="append")
     parser.add_argument("--job", choices=tuple(STAGES), action="append")
-    parser.add_argument("--side", choices=("alone", "idle", "thread", "process"), help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=("alone", "idle", "window"), help=argparse.SUPPRESS)
     parser.add_argument("workspace", nargs="?", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
@@ -219,13 +217,13 @@ def main() -> None:
         if args.side == "alone":
             print(json.dumps(without_window(kind, args.workspace, args.seconds)))
         else:
-            print(json.dumps(in_window(kind, args.workspace, args.seconds, args.side)))
+            print(json.dumps(in_window(kind, args.workspace, args.seconds, args.side == "idle")))
         return
     for kind in args.job or STAGES:
         with tempfile.TemporaryDirectory() as workspace:
             if kind == "pretrain":
                 record_frames(workspace)
-            compare(kind, args.mode or ["thread", "process"], args.seconds, args.rounds, workspace)
+            compare(kind, args.seconds, args.rounds, workspace)
 
 
 if __name__ == "__main__":

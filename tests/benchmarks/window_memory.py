@@ -44,15 +44,15 @@ def measure(workspace: Path, minutes: float) -> None:
     studio.window.resize(1280, 800)
     studio.window.show()
     studio.begin()
-    wait_for(lambda: not studio.busy, PATIENCE_SECONDS)
-    studio.submit("train", JobSpec("train", str(workspace), EXPERIMENTS["train"]))
-    wait_for(lambda: len(studio.history["ppo/entropy"]) > 20, PATIENCE_SECONDS)
+    wait_for(lambda: not studio.services.busy, PATIENCE_SECONDS)
+    studio.jobs.submit(JobSpec("train", str(workspace), EXPERIMENTS["train"]))
+    wait_for(lambda: len(studio.services.shown.history["ppo/entropy"]) > 20, PATIENCE_SECONDS)
     began, sizes = time.monotonic(), list[float]()
     while time.monotonic() - began < 60 * minutes:
         rest(60_000)
         sizes.append(memory())
-        curves = sum(series.size for series in studio.history.series.values()) / 1e6
-        rows, episodes = len(studio.history["ppo/entropy"]), len(studio.history[REWARD])
+        curves = sum(series.size for series in studio.services.shown.history.series.values()) / 1e6
+        rows, episodes = len(studio.services.shown.history["ppo/entropy"]), len(studio.services.shown.history[REWARD])
         minute = (time.monotonic() - began) / 60
         print(f"{minute:5.1f} min {sizes[-1]:8.1f} MB, curves {curves:5.1f} MB: {rows:,} rows, {episodes:,} episodes")
     print(f"growth from minute 2 to {minutes:.0f}: {sizes[-1] - sizes[min(1, len(sizes) - 1)]:.1f} MB", flush=True)

@@ -10,7 +10,7 @@ import pytest
 
 from ewm_studio.data import episode_file
 from ewm_studio.data.library import Library
-from ewm_studio.data.pictures import film, thumbnail
+from ewm_studio.data.pictures import episode_frames, thumbnail
 from ewm_studio.data.recordings import Recording, RecordingWriter
 from ewm_studio.errors import UserError
 from ewm_studio.workspace import Workspace
@@ -218,12 +218,12 @@ def test_pictures_of_pictures(library, shape):
     path = RecordingWriter(library.folder / "a", META).add_episode(**one)
     small = thumbnail(path, 48)
     assert (small.shape, small.dtype) == ((48, 48, 3), np.uint8)
-    shown = film(path)
+    shown = episode_frames(path)
     assert (len(shown.frames), shown.every) == (10, 1)
     assert shown.moving
     np.testing.assert_array_equal(shown.frames[3, ..., 0], one["obs"][3].reshape(*shape[:2], -1)[..., 0])
     np.testing.assert_array_equal(shown.reward, one["reward"])
-    few = film(path, most_bytes=one["obs"][0].nbytes * 4)
+    few = episode_frames(path, most_bytes=one["obs"][0].nbytes * 4)
     assert (len(few.frames), few.every) == (4, 3)
     np.testing.assert_array_equal(few.frames[1], shown.frames[3])
 
@@ -241,13 +241,13 @@ def test_numbers_have_a_map_in_place_of_pictures(library):
     assert small.shape == (40, 40, 3)
     assert small[0, 0, 0] < small[0, -1, 0]  # the first number rises
     assert (small[-1] == small[-1, 0]).all()  # the second does not change
-    assert not film(path).moving
+    assert not episode_frames(path).moving
 
 
 def test_a_damaged_episode_has_no_picture(library):
     path = library.folder / "000001.h5"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"nothing")
-    for look in (lambda: thumbnail(path, 48), lambda: film(path)):
+    for look in (lambda: thumbnail(path, 48), lambda: episode_frames(path)):
         with pytest.raises(UserError, match=r"000001\.h5"):
             look()

@@ -1,10 +1,12 @@
 """Driving and recording: what is recorded is what happened, whoever drove; nothing finished is ever lost."""
 
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import gymnasium as gym
 import numpy as np
@@ -14,10 +16,11 @@ from ewm_studio.acting.agent import load_agent
 from ewm_studio.acting.copilot import load_copilot
 from ewm_studio.data.episode_file import open_episode
 from ewm_studio.data.recordings import Recording
+from ewm_studio.driving import commands
 from ewm_studio.driving.decisions import Decisions
 from ewm_studio.driving.drive import Drive
-from ewm_studio.driving.session import DriveSession
-from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack
+from ewm_studio.driving.session import _ANSWERS, DriveSession
+from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack, ModelOnBoard
 from ewm_studio.driving.step_clock import StepClock
 from ewm_studio.errors import UserError
 from ewm_studio.jobs import train
@@ -285,15 +288,15 @@ def wait_for(condition):
 
 def test_a_finished_episode_is_on_disk_at_once_and_may_be_taken_back(session, tmp_path):
     one = session(start=False)
-    one.record(tmp_path / "r")
+    one.ask(commands.Record(tmp_path / "r"))
     one.start()
     wait_for(lambda: one.snapshot.state == "paused")
-    one.press("left")
+    one.ask(commands.Press("left"))
     wait_for(lambda: one.snapshot.state == "ended")
     (kept,) = one.drain()
     assert isinstance(kept, EpisodeKept)
     assert len(Recording(tmp_path / "r")) == 1
-    one.discard()
+    one.ask(commands.Discard())
     wait_for(lambda: one.snapshot.episode == 2)
     (gone,) = one.drain()
     assert isinstance(gone, EpisodeTakenBack)
@@ -302,19 +305,19 @@ def test_a_finished_episode_is_on_disk_at_once_and_may_be_taken_back(session, tm
 
 def test_a_pause_is_no_gap_in_the_recording(session, tmp_path):
     one = session("CarRacing-v3")
-    one.record(tmp_path / "r")
-    one.press("up")
+    one.ask(commands.Record(tmp_path / "r"))
+    one.ask(commands.Press("up"))
     wait_for(lambda: one.snapshot.steps > 20)
-    one.press("left")
+    one.ask(commands.Press("left"))
     wait_for(lambda: one.snapshot.values[0] < 0)
-    one.let_go()  # as when the window loses the focus
+    one.ask(commands.LetGo())  # as when the window loses the focus
     wait_for(lambda: one.snapshot.state == "paused")
     assert one.snapshot.held == ()
     assert one.snapshot.values == (0, 0, 0)
     steps = one.snapshot.steps
     time.sleep(0.2)
     assert one.snapshot.steps == steps
-    one.resume()
+    one.ask(commands.Resume())
     wait_for(lambda: one.snapshot.steps > steps + 10)
     one.stop()
     assert one.join()
@@ -325,26 +328,26 @@ def test_a_pause_is_no_gap_in_the_recording(session, tmp_path):
 
 def test_recording_off_keeps_what_there_is_and_on_begins_in_the_middle(session, tmp_path):
     one = session("CarRacing-v3")
-    one.press("up")
+    one.ask(commands.Press("up"))
     wait_for(lambda: one.snapshot.steps > 5)
-    one.record(tmp_path / "r")
+    one.ask(commands.Record(tmp_path / "r"))
     wait_for(lambda: one.snapshot.episode_recorded > 5)
-    one.record(None)
+    one.ask(commands.Record(None))
     wait_for(lambda: not one.snapshot.recording)
     (kept,) = one.drain()
     assert kept.length > 5
     with open_episode(Path(kept.path)) as file:
         assert file.meta["first_step"] > 5
-    one.record(tmp_path / "other")  # counted along with the first
+    one.ask(commands.Record(tmp_path / "other"))  # counted along with the first
     wait_for(lambda: one.snapshot.frames_recorded > kept.length + 3)
 
 
 def test_a_goal_ends_the_session_with_as_many_frames(session, tmp_path):
     one = session("CarRacing-v3", start=False, goal=30)
-    one.record(tmp_path / "r")
+    one.ask(commands.Record(tmp_path / "r"))
     one.start()
     wait_for(lambda: one.snapshot.state == "paused")
-    one.press("up")
+    one.ask(commands.Press("up"))
     wait_for(lambda: one.snapshot.state == "over")
     assert Recording(tmp_path / "r").step_count == 30
 
@@ -352,7 +355,7 @@ def test_a_goal_ends_the_session_with_as_many_frames(session, tmp_path):
 def test_slow_motion_and_a_delay_set_the_pace(session):
     one = session()
     assert one.snapshot.period == pytest.approx(0.02)
-    one.set_speed(0.25)
+    one.ask(commands.SetSpeed(0.25))
     wait_for(lambda: one.snapshot.period == pytest.approx(0.08))
     drive = Drive(experiment("CartPole-v1", data={"manual_mode_delay": 0.5}))
     assert drive.period == 0.5
@@ -368,47 +371,105 @@ def test_what_cannot_be_driven_ends_the_session_with_the_reason(session):
 
 def test_decisions_are_told_with_prepared_observations(session):
     told = []
-    one = session("CarRacing-v3")
-    one.tell(lambda d: told.append((d.obs.shape, d.action.shape, d.is_first)))
-    one.press("up")
+    one = session("CarRacing-v3", on_decision=lambda d: told.append((d.obs.shape, d.action.shape, d.is_first)))
+    one.ask(commands.Press("up"))
     wait_for(lambda: len(told) > 3)
     assert told[:3] == [((3, 64, 64), (3,), True), ((3, 64, 64), (3,), False), ((3, 64, 64), (3,), False)]
-    one.tell(None)
-    steps = one.snapshot.steps
-    wait_for(lambda: one.snapshot.steps > steps + 3)
-    count = len(told)
-    wait_for(lambda: one.snapshot.steps > steps + 8)
-    assert len(told) == count
 
 
 def test_driving_needs_no_torch(tmp_path):
     code = (
         "import sys, time; from ewm_studio.settings import Experiment\n"
+        "from ewm_studio.driving.commands import Press\n"
         "from ewm_studio.driving.session import DriveSession\n"
         "s = DriveSession(Experiment()); s.start()\n"
         "while s.snapshot.state == 'starting': time.sleep(.01)\n"
-        "s.press('left'); time.sleep(.1); s.stop(); s.join()\n"
+        "s.ask(Press('left')); time.sleep(.1); s.stop(); s.join()\n"
         "print(s.failure, 'torch' in sys.modules, any('PySide' in n for n in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT, check=True)
     assert done.stdout.split() == ["None", "False", "False"]
 
 
+def test_a_model_is_loaded_while_the_drive_goes_on_and_may_be_left_behind(session, model):
+    one = session("CartPole-v1")
+    one.ask(commands.LoadModel(model, "of a run"))
+    wait_for(lambda: one.snapshot.copilot == "of a run")
+    assert one.drain() == [ModelOnBoard("of a run")]
+    one.ask(commands.HandOver())
+    wait_for(lambda: one.snapshot.driver == "model" and one.snapshot.steps > 2)
+    one.ask(commands.DropModel())
+    wait_for(lambda: one.snapshot.copilot == "" and one.snapshot.driver == "person")
+
+
+def test_of_models_asked_for_in_a_row_the_last_comes_along(session, model, tmp_path):
+    one = session("CartPole-v1")
+    for name in ("first", "second"):
+        one.ask(commands.LoadModel(model, name))
+    wait_for(lambda: one.snapshot.copilot == "second")
+    one.ask(commands.LoadModel(tmp_path / "missing.safetensors", "third"))
+    events = []
+    wait_for(lambda: events.extend(one.drain()) or any(isinstance(event, UserError) for event in events))
+    assert events[0] == ModelOnBoard("second")
+    assert one.snapshot.copilot == "second"
+    one.ask(commands.LoadModel(model, "fourth"))
+    one.ask(commands.DropModel())  # before it is there
+    time.sleep(0.5)
+    assert one.snapshot.copilot == ""
+
+
+def test_every_command_can_travel_and_has_an_answer(tmp_path):
+    asked = [
+        commands.Press("left"),
+        commands.Release("left"),
+        commands.LetGo(),
+        commands.Pause(),
+        commands.Resume(),
+        commands.Restart(),
+        commands.Keep(),
+        commands.Discard(),
+        commands.Record(tmp_path),
+        commands.SetSpeed(0.5),
+        commands.SetKeys({"left": ("i",)}),
+        commands.LoadModel(tmp_path / "model.safetensors", "of a run", greedy=False),
+        commands.DropModel(),
+        commands.HandOver(),
+        commands.TakeOver(),
+    ]
+    for command in asked:
+        assert pickle.loads(pickle.dumps(command)) == command
+    assert {type(command) for command in asked} == set(get_args(commands.Command)) == set(_ANSWERS)
+
+
+def test_keys_that_are_chosen_while_driving_count_at_once(session):
+    one = session("CartPole-v1")
+    one.ask(commands.SetKeys({"left": ("i",)}))
+    wait_for(lambda: one.scheme.keys["left"] == ("i",))
+    one.ask(commands.Press("left"))  # means nothing now
+    time.sleep(0.1)
+    assert one.snapshot.steps == 0
+    one.ask(commands.Press("i"))
+    wait_for(lambda: one.snapshot.steps > 0)
+    assert one.snapshot.action == 0
+
+
 # Killed
 
 DRIVE_FOR_EVER = """
 import sys
+import time
 from pathlib import Path
 from ewm_studio.settings import Experiment
+from ewm_studio.driving.commands import Press, Record, Release, Resume
 from ewm_studio.driving.session import DriveSession
-session = DriveSession(Experiment.from_dict({"data": {"manual_mode_delay": 0.001}}))
-session.record(Path(sys.argv[1]))
+session = DriveSession(Experiment.from_dict({"pretrain": {"manual_mode_delay": 0.001}}))
+session.ask(Record(Path(sys.argv[1])))
 session.start()
 finished = 0
 while True:
-    session.press("left")
-    session.release("left")
-    session.resume()
+    for command in (Press("left"), Release("left"), Resume()):
+        session.ask(command)
+    time.sleep(0.0005)
     for kept in session.drain():
         finished += 1
         print(finished, flush=True)

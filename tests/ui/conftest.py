@@ -53,8 +53,8 @@ def open_studio(qtbot, tmp_path, processes):
     """Makes a studio on a workspace; all are closed at the end."""
     made = []
 
-    def make(workspace=None, begin=True):
-        studio = Studio(Workspace(workspace or tmp_path / "workspace"), processes)
+    def make(workspace=None, begin=True, **more):
+        studio = Studio(Workspace(workspace or tmp_path / "workspace"), processes, **more)
         made.append(studio)
         studio.restore()
         studio.window.resize(1280, 800)
@@ -62,7 +62,7 @@ def open_studio(qtbot, tmp_path, processes):
         qtbot.waitExposed(studio.window)
         if begin:
             studio.begin()
-            qtbot.waitUntil(lambda: not studio.busy, timeout=WAIT)
+            qtbot.waitUntil(lambda: not studio.services.busy, timeout=WAIT)
         return studio
 
     yield make

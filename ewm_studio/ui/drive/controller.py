@@ -1,337 +1,90 @@
-"""Joins the Drive page to a session: keys and wishes one way, snapshots and episodes the other."""
+"""Joins the Drive page to everything around a drive: its session, the column beside it, the window's bar and panel."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from PySide6.QtCore import QObject, Qt, Signal, Slot
-
-from ewm_studio import formatting as format
-from ewm_studio.driving.session import DriveSession
-from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack, Snapshot
-from ewm_studio.errors import UserError
-from ewm_studio.settings import Experiment
-from ewm_studio.ui.drive.keys_dialog import KeysDialog
 from ewm_studio.ui.drive.page import DrivePage
-from ewm_studio.ui.kit import store
-from ewm_studio.ui.kit.background import Background
-from ewm_studio.workspace import Workspace
-from ewm_studio.workspace.workspace import safe_name
-
-if TYPE_CHECKING:
-    from ewm_studio.driving.controls import KeyMap
-    from ewm_studio.driving.drive import OnDecision
-
-WORDS_SECONDS = 0.2  # between two lines of words about the drive
-NOTE_SECONDS = 6.0  # that a note stays
+from ewm_studio.ui.drive.session_controller import DriveWords, SessionController
+from ewm_studio.ui.live.controller import LiveController
+from ewm_studio.ui.page import Activity, Page, PageController
+from ewm_studio.ui.recordings.controller import RecordingsController
+from ewm_studio.ui.recordings.panel import RecordingsPanel
+from ewm_studio.ui.services import Services
 
 
-@dataclass(frozen=True)
-class DriveWords:
-    """A drive in words, for the run bar and the status line."""
+class DriveController(PageController):
+    """The drive, the recordings beside it, and learning from what is driven."""
 
-    line: str  # "Episode 5 · 318 of 1,000 frames"
-    figures: str  # "recorded 3,214 frames in 4 episodes · 18.9 MB"
-    share: float | None  # of the episode that is driven; None where no end is known
-    recording: str  # the recording's name; empty while nothing is recorded
-    recorded: int  # frames, in this drive
-    pace: str  # "step 20.0 ms, latest 1.1 ms late"
-
-
-class DriveController(QObject):
-    """One drive at a time."""
-
-    began = Signal()
-    told = Signal(DriveWords)
-    ended = Signal()
-    failed = Signal(object)  # an exception that ended a drive
-    _fresh = Signal()
-
-    def __init__(
-        self,
-        page: DrivePage,
-        experiment: Callable[[], Experiment],
-        workspace: Callable[[], Workspace],
-        busy: Callable[[], bool],
-        in_background: Background,
-        parent: QObject | None = None,
-    ) -> None:
-        """Join a page.
-
-        Args:
-            page: the view.
-            experiment: gives the present experiment, whose environment is driven.
-            workspace: gives the present workspace, which has the recordings and models.
-            busy: whether a job runs.
-            in_background: runs a function off this thread.
-            parent: owns this.
-        """
-        super().__init__(parent)
-        self.page, self._experiment, self._workspace, self._busy = page, experiment, workspace, busy
-        self._in_background = in_background
-        self.session: DriveSession | None = None
-        self._on_decision: OnDecision | None = None
-        self._waiting = False  # a snapshot was announced and not looked at yet
-        self._env = ""
-        self._name = ""  # of the recording
-        self._model = ""
-        self._worded = self._said = 0.0  # when
-        self.failure: BaseException | None = None  # what ended the last drive, where something did
-        self._fresh.connect(self._on_fresh, Qt.ConnectionType.QueuedConnection)
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._services = services
+        self.page, self.panel = DrivePage(), RecordingsPanel()
+        self.page.set_side(self.panel)
+        self.recordings = RecordingsController(self.panel, services, self)
+        self.live = LiveController(self.panel.live, services, self)
+        self.drive = SessionController(self.page, services, self.live.on_decision, self)
         self._connect()
 
     def _connect(self) -> None:
-        page, view = self.page, self.page.view
-        page.drive_asked.connect(self.begin)
-        page.turned_to.connect(self.show_idle)
-        page.leave_asked.connect(self.leave)
-        page.record_toggled.connect(self.toggle_recording)
-        page.pause_toggled.connect(self.toggle_pause)
-        page.model_toggled.connect(self.toggle_model)
-        page.model_chosen.connect(self.choose_model)
-        page.recording_named.connect(self._on_named)
-        page.keys_asked.connect(self.edit_keys)
-        page.restart_asked.connect(lambda: self._with(lambda session: session.restart()))
-        page.keep_asked.connect(lambda: self._with(lambda session: session.keep()))
-        page.discard_asked.connect(lambda: self._with(lambda session: session.discard()))
-        page.speed_chosen.connect(lambda factor: self._with(lambda session: session.set_speed(factor)))
-        view.key_pressed.connect(lambda key: self._with(lambda session: session.press(key)))
-        view.key_released.connect(lambda key: self._with(lambda session: session.release(key)))
-        view.focus_lost.connect(lambda: self._with(lambda session: session.let_go()))
+        services, drive = self._services, self.drive
+        self.page.environment_asked.connect(services.environment_asked)
+        self.page.episode_kept.connect(self.recordings.episode_kept)
+        self.page.episode_taken_back.connect(lambda *_: self.recordings.refresh())
+        self.recordings.pretrain_asked.connect(self._pretrain_on)
+        drive.began.connect(self._on_began)
+        drive.told.connect(self._on_told)
+        drive.ended.connect(self._on_ended)
+        drive.failed.connect(services.notices.fail)
+        services.jobs.started.connect(lambda _: drive.show_idle())
+        services.jobs.ended.connect(lambda *_: drive.show_idle())
+        services.document.subscribe(lambda _: drive.show_idle())
 
-    def _with(self, wish: Callable[[DriveSession], None]) -> None:
-        if self.session is not None:
-            wish(self.session)
+    def shown(self) -> None:
+        """Show what could be driven, and what was recorded."""
+        self.drive.show_idle()
+        self.recordings.refresh()
 
-    # Beginning and ending
-
-    @property
-    def driving(self) -> bool:
-        """Whether there is a session."""
-        return self.session is not None
-
-    @property
-    def folder(self) -> Path:
-        """The recording that episodes go to."""
-        return self._workspace().recordings_folder / self._name
-
-    def show_idle(self) -> None:
-        """Show what could be driven, unless something is."""
-        if self.session is None:
-            self.page.show_idle(self._experiment().env.id, self._busy())
-
-    def begin(self, goal: int | None = None, recording: str = "") -> None:
-        """Drive the experiment's environment; with a goal, or a recording's name, what is driven is recorded."""
-        if self.session is not None:
-            return
-        experiment = self._experiment()
-        if experiment.env.id != self._env or recording:
-            self._env, self._model = experiment.env.id, ""
-            self._name = recording or f"drives-{safe_name(experiment.env.id)}"
-        self.page.show_recording(self._name)
-        self.page.show_models(self._models(), self._model)
-        self.page.show_starting(self._env)
-        self.page.speed.set_value("1")
-        self.session = DriveSession(experiment, _chosen_keys(self._env), self._on_notify, goal)
-        if goal is not None or recording:
-            self.session.record(self.folder)
-        self.session.tell(self._on_decision)
-        self.session.start()
-        if self._model:
-            self.choose_model(self._model)
-        if self._busy():
-            self._say("A job is running: it and the drive slow each other down.")
-        self.began.emit()
-
-    def leave(self) -> None:
-        """End the drive; what was recorded of the present episode is kept."""
-        self._with(lambda session: session.stop())
+    def show_workspace(self) -> None:
+        """Show its recordings; a drive that goes on belonged to another one."""
+        self.drive.leave()
+        self.recordings.show_workspace()
+        if self.page.isVisible():
+            self.shown()
 
     def end(self) -> None:
-        """End the drive and wait for that: the window closes."""
-        session = self.session
-        if session is not None:
-            session.stop()
-            session.join()
-            self._take_events(session)
-            self.session = None
+        """End the drive; waits for what was recorded and learned to be saved."""
+        self.drive.end()
+        self.live.end()
 
-    def tell(self, on_decision: OnDecision | None) -> None:
-        """Have somebody told, in the session's thread, of every decision of this drive and those that follow."""
-        self._on_decision = on_decision
-        self._with(lambda session: session.tell(on_decision))
+    def _on_began(self) -> None:
+        self.room_wanted.emit(True)
+        self.live.begin_driving()
 
-    # Wishes
+    def _on_told(self, words: DriveWords) -> None:
+        recording = f"recording {words.recording}, " if words.recording else ""
+        status = recording + words.pace
+        self.activity.emit(Activity(words.line, words.figures, words.share, bool(words.recording), status))
 
-    def toggle_pause(self) -> None:
-        """Rest, or go on."""
-        session = self.session
-        if session is not None:
-            (session.pause if session.snapshot.state == "driving" else session.resume)()
-            self.page.view.setFocus()
+    def _on_ended(self) -> None:
+        self.live.end_driving()
+        self.room_wanted.emit(False)
+        self.activity.emit(None)
 
-    def toggle_recording(self) -> None:
-        """Begin or stop to record."""
-        session = self.session
-        if session is not None:
-            session.record(None if session.snapshot.recording else self.folder)
-
-    def toggle_model(self) -> None:
-        """The model drives, or the person takes over."""
-        session = self.session
-        if session is None:
-            return
-        if session.snapshot.driver == "model":
-            session.take_over()
-        elif session.snapshot.copilot:
-            session.hand_over()
-        else:
-            self._say("There is no model on board: choose one below, of a run on this environment.")
-        self.page.view.setFocus()
-
-    def choose_model(self, run: str) -> None:
-        """Take a run's best model along; an empty name leaves it behind."""
-        self._model = run
-        if not run:
-            self._with(lambda session: session.seat(None))
-            return
-        self._say(f"Loading the model of {run}")
-        path, greedy = self._workspace().resolve_model, self._experiment().infer.greedy
-        self._in_background(lambda: _load(path(run), run, greedy), self._on_model, self._on_no_model)
-
-    def edit_keys(self) -> None:
-        """Let the keys of this environment be chosen."""
-        session = self.session
-        if session is not None and session.scheme is not None and session.usual is not None:
-            dialog = KeysDialog(session.scheme.keys, session.usual.keys, self.page.window(), self._on_keys)
-            dialog.finished.connect(lambda _: self.page.view.setFocus())
-            dialog.open()
-
-    def _on_keys(self, keys: KeyMap) -> None:
-        store.store().setValue(f"keys/{safe_name(self._env)}", json.dumps(keys))
-        session = self.session
-        if session is not None and session.scheme is not None:
-            session.set_keys(keys)
-            self.page.show_scheme(session.scheme)
-
-    def _on_named(self, text: str) -> None:
-        name = safe_name(text) if text.strip() else self._name
-        self.page.show_recording(name)
-        if name != self._name:
-            self._name = name
-            session = self.session
-            if session is not None and session.snapshot.recording:
-                session.record(self.folder)
-
-    def _on_model(self, copilot: Any) -> None:
-        self.page.say("")
-        self._with(lambda session: session.seat(copilot))
-
-    def _on_no_model(self, error: BaseException) -> None:
-        self._model = ""
-        self.page.show_models(self._models(), "")
-        self._say(str(error))
-
-    def _models(self) -> list[str]:
-        return [run.name for run in self._workspace().runs() if run.checkpoint and run.env == self._env]
-
-    # What the session says
-
-    def _on_notify(self) -> None:
-        """In the session's thread: announce a snapshot, unless one waits to be looked at."""
-        if not self._waiting:
-            self._waiting = True
-            self._fresh.emit()
-
-    @Slot()
-    def _on_fresh(self) -> None:
-        self._waiting = False
-        session = self.session
-        if session is None:
-            return
-        snapshot = session.snapshot
-        self._take_events(session)
-        if snapshot.state == "over":
-            self._on_over(session)
-            return
-        if self.page.gauges.scheme is not session.scheme and session.scheme is not None:
-            self.page.show_scheme(session.scheme)
-        self.page.show_snapshot(snapshot)
-        now = time.monotonic()
-        if now - self._worded > WORDS_SECONDS or snapshot.state != "driving":
-            self._worded = now
-            self.told.emit(words_of(snapshot))
-        if self._said and now - self._said > NOTE_SECONDS:
-            self._said = 0.0
-            self.page.say("")
-
-    def _say(self, words: str) -> None:
-        """Show a note for a while."""
-        self._said = time.monotonic()
-        self.page.say(words)
-
-    def _take_events(self, session: DriveSession) -> None:
-        for event in session.drain():
-            if isinstance(event, EpisodeKept):
-                self.page.episode_kept.emit(event.recording, event.path)
-                self._say(f"{Path(event.path).name} of {event.recording} is kept")
-            elif isinstance(event, EpisodeTakenBack):
-                self.page.episode_taken_back.emit(event.recording, event.path)
-                self._say(f"{Path(event.path).name} of {event.recording} was deleted")
-            else:
-                self._say(str(event))
-                self._model = session.snapshot.copilot
-                self.page.show_models(self._models(), self._model)
-
-    def _on_over(self, session: DriveSession) -> None:
-        session.join()
-        self.session = None
-        failure = self.failure = session.failure
-        if isinstance(failure, UserError):
-            self.page.show_refused(str(failure))
-        else:
-            self.show_idle()
-        self.ended.emit()
-        if failure is not None and not isinstance(failure, UserError):
-            self.failed.emit(failure)
+    def _pretrain_on(self, recordings: str, random_share: float) -> None:
+        """Pretrain on recordings, with a share of random frames among them."""
+        services = self._services
+        services.document.set("pretrain.recording", recordings)
+        services.document.set("pretrain.random_share", random_share)
+        services.turn_to("vision")
+        services.start("pretrain")
 
 
-def words_of(snapshot: Snapshot) -> DriveWords:
-    """A snapshot in words."""
-    steps, limit = snapshot.steps, snapshot.step_limit
-    of = f" of {format.count(limit)}" if limit else ""
-    figures = ""
-    if snapshot.frames_recorded:
-        episodes = "1 episode" if snapshot.episodes_kept == 1 else f"{format.count(snapshot.episodes_kept)} episodes"
-        figures = f"recorded {format.count(snapshot.frames_recorded)} frames, {episodes} kept"
-        if snapshot.bytes_kept:
-            size = snapshot.bytes_kept
-            figures += f" · {size / 1e6:.1f} MB" if size >= 1e5 else f" · {size / 1e3:.0f} kB"
-    return DriveWords(
-        f"Episode {snapshot.episode} · {format.count(steps)}{of} frames",
-        figures,
-        min(1.0, steps / limit) if limit else None,
-        snapshot.recording,
-        snapshot.frames_recorded,
-        f"step {snapshot.period * 1000:.1f} ms, latest {snapshot.late * 1000:.1f} ms late",
+def make_page(services: Services) -> Page:
+    """The page of driving by hand."""
+    controller = DriveController(services)
+    shortcuts = (
+        ("Arrows, WASD", "Drive"),
+        ("R", "Restart the drive"),
+        ("M", "Let the model drive"),
+        ("Esc", "Leave the drive"),
     )
-
-
-def _chosen_keys(env: str) -> KeyMap:
-    """The keys that were chosen for an environment; none where what is remembered is no key map."""
-    try:
-        known = json.loads(store.text(f"keys/{safe_name(env)}") or "{}")
-        return {str(move): tuple(map(str, keys)) for move, keys in known.items()}
-    except (ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _load(path: Path, run: str, greedy: bool) -> Any:
-    from ewm_studio.acting.copilot import load_copilot
-
-    return load_copilot(path, run, greedy)
+    return Page("drive", "Drive", "drive", controller.page, controller, shortcuts=shortcuts)

@@ -1,4 +1,4 @@
-"""The Drive page: the picture of what is driven, what is held and applied, and the wishes of whoever drives."""
+"""The Drive page: the picture of what is driven, what is held and applied, and the buttons of whoever drives."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DRIVING_WIDTH, _IDLE_WIDTH = 640, 400  # that the page needs beside the column 
 
 
 class DrivePage(QWidget):
-    """Shows and tells; `DriveController` joins it to the session."""
+    """Shows and tells; `SessionController` joins it to the session."""
 
     drive_asked = Signal()
     environment_asked = Signal()
@@ -53,11 +53,10 @@ class DrivePage(QWidget):
     model_toggled = Signal()  # hand over, or take over
     recording_named = Signal(str)
     leave_asked = Signal()
-    turned_to = Signal()  # the page is seen now
     episode_kept = Signal(str, str)  # recording, file: an episode is safe on disk
     episode_taken_back = Signal(str, str)  # recording, file: it is gone again
 
-    def __init__(self, side: QWidget | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.view, self.caps, self.gauges = DriveView(), KeyCaps(), Gauges()
         self.empty = EmptyState("drive", "Drive it yourself", "", "Drive")
@@ -78,8 +77,6 @@ class DrivePage(QWidget):
         self._outer.addWidget(beside, 1)
         self._side: QWidget | None = None
         self.view.commanded.connect(self._on_command)
-        if side is not None:
-            self.set_side(side)
 
     def set_side(self, side: QWidget) -> None:
         """Put a widget into the column on the right, where it is shown as long as there is room."""
@@ -138,12 +135,12 @@ class DrivePage(QWidget):
         self.keys.clicked.connect(self.keys_asked)
         self.leave = IconButton("close", "Leave (Esc)", size=20)
         self.leave.clicked.connect(self.leave_asked)
-        wishes = (self.record, self.pause, self.restart, self.keep, self.discard)
+        buttons = (self.record, self.pause, self.restart, self.keep, self.discard)
         # A click must not take the keyboard away from whoever drives.
-        for clicked in (*wishes, self.keys, self.leave, *self.speed.findChildren(QPushButton)):
+        for clicked in (*buttons, self.keys, self.leave, *self.speed.findChildren(QPushButton)):
             clicked.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         pace = label("Pace", "secondary")
-        return row(*wishes, None, pace, self.speed, self.keys, self.leave, spacing=8)
+        return row(*buttons, None, pace, self.speed, self.keys, self.leave, spacing=8)
 
     def _make_foot(self) -> QHBoxLayout:
         self.model = Select()
@@ -258,9 +255,8 @@ class DrivePage(QWidget):
         return self._note.text()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Tell that the page is seen."""
+        """Keys go to the wheel."""
         super().showEvent(event)
-        self.turned_to.emit()
         if self.driving:
             self.view.setFocus()
 

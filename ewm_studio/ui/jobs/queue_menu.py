@@ -35,7 +35,7 @@ class QueueMenu(QMenu):
             return
         self.addSection("Waiting")
         for number, queued in enumerate(waiting, 1):
-            action = self.addAction(f"{number}.  {queued.words or queued.kind}   (remove)")
+            action = self.addAction(f"{number}.  {queued.words or queued.job.kind}   (remove)")
             action.setToolTip("Take this job out of the queue")
             action.triggered.connect(partial(self._remove, queued))
         if len(waiting) > 1:

@@ -129,8 +129,8 @@ class RunBar(QFrame):
         self.queue.setAccessibleName(f"Queue, {len(waiting)} waiting")
         self.queue_menu.show_waiting(waiting)
 
-    def show_drive(self, line: str, figures: str, share: float | None, recording: bool) -> None:
-        """No job runs and somebody drives: `share` of the episode is driven; None where its end is not known."""
+    def show_activity(self, line: str, figures: str, share: float | None, recording: bool) -> None:
+        """No job runs, and something else goes on: `share` of it is done; None where its end is not known."""
         self._stage.setText(line)
         self._figures.setText(figures)
         self.progress.setVisible(share is not None)

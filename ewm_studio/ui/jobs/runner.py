@@ -10,9 +10,7 @@ from ewm_studio.events import Event
 from ewm_studio.jobs.failure import Failure
 from ewm_studio.jobs.live_feed import LiveFeed
 from ewm_studio.jobs.runners.process import JobProcesses, ProcessRunner
-from ewm_studio.jobs.runners.runner import Runner
-from ewm_studio.jobs.runners.thread import ThreadRunner
-from ewm_studio.jobs.spec import JobSpec, Start, new_job_id
+from ewm_studio.jobs.spec import JobSpec, new_job_id
 from ewm_studio.ui.jobs.thread import JobThread
 
 DRAIN_MILLISECONDS = 60
@@ -22,8 +20,7 @@ DRAIN_MILLISECONDS = 60
 class Queued:
     """A job that waits for its turn, or runs."""
 
-    kind: str  # train, pretrain, infer, live
-    job: JobSpec | Start
+    job: JobSpec
     words: str = ""  # what it is, for the queue's list
     feed: LiveFeed | None = None  # what is passed on to its process while it runs
     id: str = field(default_factory=new_job_id)  # that its events come with
@@ -57,13 +54,12 @@ class JobRunner(QObject):
     @property
     def kind(self) -> str:
         """The running job's kind."""
-        return self._present.kind if self._present is not None else ""
+        return self._present.job.kind if self._present is not None else ""
 
     @property
     def resumes(self) -> str:
         """The run that the running job goes on with; empty where it begins one."""
-        job = self._present.job if self._present is not None else None
-        return job.resume if isinstance(job, JobSpec) else ""
+        return self._present.job.resume if self._present is not None else ""
 
     @property
     def waiting(self) -> tuple[Queued, ...]:
@@ -75,12 +71,13 @@ class JobRunner(QObject):
         """The running job's own process; 0 where it has none."""
         return self._thread.pid if self._thread is not None else 0
 
-    def submit(self, kind: str, job: JobSpec | Start, words: str = "", feed: LiveFeed | None = None) -> None:
-        """Run a job now, or after the ones before it: in a process of its own, or a function in a thread.
+    def beside(self, parent: QObject) -> JobRunner:
+        """Another one, that takes processes from where this one does."""
+        return JobRunner(self._processes, parent)
 
-        A process is given what comes through `feed`.
-        """
-        self._waiting.append(Queued(kind, job, words, feed))
+    def submit(self, job: JobSpec, words: str = "", feed: LiveFeed | None = None) -> None:
+        """Run a job in a process of its own, now or after the ones before it; the process is given the feed."""
+        self._waiting.append(Queued(job, words, feed))
         if not self.running:
             self._next()
         self.queue_changed.emit()
@@ -121,16 +118,13 @@ class JobRunner(QObject):
         if not self._waiting:
             return
         self._present = self._waiting.pop(0)
-        self._thread = JobThread(self._runner_of(self._present), self)
+        job = self._present.job
+        runner = ProcessRunner(job, self._processes, self._present.feed, self._present.id)
+        self._thread = JobThread(runner, self)
         self._thread.finished.connect(self._on_finished)
-        self.started.emit(self._present.kind)
+        self.started.emit(job.kind)
         self._thread.start()
         self._timer.start()
-
-    def _runner_of(self, queued: Queued) -> Runner:
-        if isinstance(queued.job, JobSpec):
-            return ProcessRunner(queued.job, self._processes, queued.feed, queued.id)
-        return ThreadRunner(queued.job, queued.id)
 
     def _drain(self) -> None:
         if self._thread is None or self._present is None:
@@ -149,6 +143,6 @@ class JobRunner(QObject):
         failure: Failure | None = thread.failure
         self._thread = self._present = None
         thread.deleteLater()
-        self.ended.emit(present.kind, failure)
+        self.ended.emit(present.job.kind, failure)
         self._next()
         self.queue_changed.emit()

@@ -48,10 +48,6 @@ class Background(QObject):
             self._tasks.discard(task)
             task.deleteLater()
 
-    def fail(self, error: BaseException) -> None:
-        """Tell an exception to whom nobody else was named for."""
-        self._failed(error)
-
     @property
     def busy(self) -> bool:
         """Whether something is still being worked on."""

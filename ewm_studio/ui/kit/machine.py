@@ -26,8 +26,8 @@ def device_words(device: str, job: int) -> str:
 
 
 def _memory(process: str) -> int:
-    """Bytes a process has in memory; 0 where that cannot be found out."""
-    if sys.platform == "win32":
+    """Bytes a process has in memory; 0 where that cannot be found out: outside of Linux, or of a process that ended."""
+    if not sys.platform.startswith("linux"):
         return 0
     try:
         return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

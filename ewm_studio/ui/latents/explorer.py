@@ -188,7 +188,7 @@ class LatentExplorer(QWidget):
         self._stack.setCurrentIndex(EMPTY if exploration is None else CONTENT)
         self.plane.show_exploration(exploration)
         self.time.show_exploration(exploration)
-        self.panel.show_latents(exploration.turnable if exploration else None, 0)
+        self.panel.show_latents(exploration.editable if exploration else None, 0)
         self._fill_moments()
         self._say_legend()
         self._make_room()
@@ -240,7 +240,7 @@ class LatentExplorer(QWidget):
             self._low.setText("start")
             self._high.setText("end")
         elif shade == "surprise" and low == high:
-            self._low.setText("memory foretells nothing")
+            self._low.setText("memory predicts nothing")
             self._high.setText("")
         else:
             self._low.setText(format.significant(low).replace("-", "−"))
@@ -251,7 +251,7 @@ class LatentExplorer(QWidget):
         assert self.exploration is not None
         value = float(self.exploration.study.surprise[self.decision])
         known = value == value
-        words = f"surprise {format.significant(value)}: squared error of the foretold z over z's variance"
+        words = f"surprise {format.significant(value)}: squared error of the predicted z over z's variance"
         self._surprise.setText(words if known else "")
         self._surprise.setVisible(known)
 
@@ -271,7 +271,7 @@ class LatentExplorer(QWidget):
 
     def _on_turned(self, place: object) -> None:
         """Turn z to a place of the plane; the directions that are not drawn stay as they are on the sliders."""
-        if self.exploration is not None and self.exploration.turnable is not None:
+        if self.exploration is not None and self.exploration.editable is not None:
             self.panel.turn(self.exploration.space.moved(self.panel.z, place, self.plane.pair))  # type: ignore[arg-type]
 
     def _jump(self, decision: int) -> None:
@@ -286,8 +286,8 @@ class LatentExplorer(QWidget):
 
     def _make_room(self) -> None:
         """Sliders where vision decodes and there is room; pictures a quarter as wide as the rest."""
-        turnable = self.exploration is not None and self.exploration.turnable is not None
-        self.panel.setVisible(turnable and self.width() >= _PANEL)
+        editable = self.exploration is not None and self.exploration.editable is not None
+        self.panel.setVisible(editable and self.width() >= _PANEL)
         width = self.width() - (self.panel.width() + _GAP if not self.panel.isHidden() else 0)
         low, high = _PICTURES
         self._column.setFixedWidth(min(max(width * 3 // 10, low), high))

@@ -110,7 +110,7 @@ class LatentTime(Drawn):
         painter.setFont(ui_font(12))
         painter.setPen(color("secondary"))
         if not np.isfinite(surprise).any():
-            words = "This model's memory foretells nothing, so nothing can surprise it."
+            words = "This model's memory predicts nothing, so nothing can surprise it."
             painter.drawText(area, int(Qt.AlignmentFlag.AlignCenter), words)
             return
         # The root is drawn, or a single great value would leave a flat line of all others.

@@ -7,7 +7,7 @@ from PySide6.QtCore import QEvent, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QSlider, QStyle, QVBoxLayout, QWidget
 
-from ewm_studio.analysis.vision_view import Turnable
+from ewm_studio.analysis.vision_view import EditableLatents
 from ewm_studio.ui.kit.images import Picture
 from ewm_studio.ui.kit.theme import color, theme
 from ewm_studio.ui.kit.widgets import button, column, label, row
@@ -130,7 +130,7 @@ class LatentPanel(QFrame):
         super().__init__()
         self.setObjectName("sidePanel")
         self.setFixedWidth(WIDTH)
-        self._turnable: Turnable | None = None
+        self._editable: EditableLatents | None = None
         self._frame = 0
         self._z = np.zeros(0, np.float32)
         self._touched = False  # by hand; else the sliders follow the frame
@@ -176,37 +176,37 @@ class LatentPanel(QFrame):
         layout.addLayout(row(self.from_frame, self.random))
         layout.addWidget(scroll, 1)
 
-    def show_latents(self, turnable: Turnable | None, frame: int) -> None:
+    def show_latents(self, editable: EditableLatents | None, frame: int) -> None:
         """Show a model's latents, from those of a frame; what was set by hand stays while the size does."""
-        before, self._turnable = self._turnable, turnable
-        if turnable is None:
+        before, self._editable = self._editable, editable
+        if editable is None:
             self._touched = False
             self.picture.show_array(None)
             return
-        self._sorted_by.setText(f"by {turnable.sorted_by}")
-        same = before is not None and len(self._z) == turnable.latents.shape[1]
-        self._frame = min(frame, len(turnable.latents) - 1)
+        self._sorted_by.setText(f"by {editable.sorted_by}")
+        same = before is not None and len(self._z) == editable.latents.shape[1]
+        self._frame = min(frame, len(editable.latents) - 1)
         if not (same and self._touched):
-            self._z, self._touched = turnable.latents[self._frame].copy(), False
+            self._z, self._touched = editable.latents[self._frame].copy(), False
         if not any(line.slider.isSliderDown() for line in self._lines):  # never move away under the pointer
             self._fill()
         self._later.start()
 
     def choose(self, frame: int) -> None:
         """Take up the latent of another frame."""
-        if self._turnable is not None:
-            self._frame = min(frame, len(self._turnable.latents) - 1)
+        if self._editable is not None:
+            self._frame = min(frame, len(self._editable.latents) - 1)
             self.reset()
 
     def reset(self) -> None:
         """Back to the latent of the chosen frame."""
-        if self._turnable is not None:
-            self._set(self._turnable.latents[self._frame].copy(), touched=False)
+        if self._editable is not None:
+            self._set(self._editable.latents[self._frame].copy(), touched=False)
 
     @property
-    def turnable(self) -> Turnable | None:
+    def editable(self) -> EditableLatents | None:
         """Whose latents these are."""
-        return self._turnable
+        return self._editable
 
     @property
     def z(self) -> np.ndarray:
@@ -220,7 +220,7 @@ class LatentPanel(QFrame):
 
     def turn(self, z: np.ndarray) -> None:
         """Take up a latent (Z,) as if it were set by hand."""
-        if self._turnable is not None:
+        if self._editable is not None:
             self._set(z.astype(np.float32), touched=True)
 
     @property
@@ -229,7 +229,7 @@ class LatentPanel(QFrame):
         return self._touched
 
     def _draw_random(self) -> None:
-        if self._turnable is not None:
+        if self._editable is not None:
             self.turn(self._random.standard_normal(len(self._z)))
 
     def _set(self, z: np.ndarray, touched: bool) -> None:
@@ -239,9 +239,9 @@ class LatentPanel(QFrame):
 
     def _fill(self) -> None:
         """Bring the sliders in their order and to the values of z."""
-        turnable = self._turnable
-        assert turnable is not None
-        order = turnable.order[: MOST if self._shows_all else TOP]
+        editable = self._editable
+        assert editable is not None
+        order = editable.order[: MOST if self._shows_all else TOP]
         while len(self._lines) < len(order):
             line = _Line(self._moved)  # type: ignore[arg-type]
             self._lines.append(line)
@@ -251,7 +251,7 @@ class LatentPanel(QFrame):
             if place < len(order):
                 index = int(order[place])
                 line.show_number(
-                    index, float(self._z[index]), turnable.reach, turnable.tip.format(turnable.weight[index])
+                    index, float(self._z[index]), editable.reach, editable.tip.format(editable.weight[index])
                 )
         every = min(len(self._z), MOST)
         self._all.setVisible(every > TOP)
@@ -261,27 +261,27 @@ class LatentPanel(QFrame):
 
     def _toggle_all(self) -> None:
         self._shows_all = not self._shows_all
-        if self._turnable is not None:
+        if self._editable is not None:
             self._fill()
 
     def _on_moved(self, index: int, value: int) -> None:
-        if self._turnable is None:
+        if self._editable is None:
             return
         self._touched = True
-        self._z[index] = value / STEPS * self._turnable.reach
+        self._z[index] = value / STEPS * self._editable.reach
         for line in self._lines:
             if line.index == index:
                 line.show_value(float(self._z[index]))
         self._later.start()
 
     def _decode(self) -> None:
-        if self._turnable is None:
+        if self._editable is None:
             return
         self.turned.emit(self._z.copy())
-        if self._turnable.decode_seconds > _SLOW:
+        if self._editable.decode_seconds > _SLOW:
             self.slow_decode.emit(self._z.copy())
         else:
-            self.show_decoded(self._turnable.decode(self._z))
+            self.show_decoded(self._editable.decode(self._z))
 
     def show_decoded(self, picture: np.ndarray) -> None:
         """Show what was decoded."""

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QObject
 
+from ewm_studio.ui.kit.background import Background, Failed
 from ewm_studio.ui.latents.sliders import LatentPanel
-
-Failed = Callable[[BaseException], None]
-Background = Callable[[Callable[[], Any], Callable[[Any], None], Failed | None], None]
 
 
 class SlowDecoder(QObject):
     """Serves one panel of sliders. `failed` gets what goes wrong."""
 
-    def __init__(self, panel: LatentPanel, in_background: Background, failed: Failed, parent: QObject) -> None:
+    def __init__(self, panel: LatentPanel, background: Background, failed: Failed, parent: QObject) -> None:
         super().__init__(parent)
-        self._panel, self._in_background, self._failed = panel, in_background, failed
+        self._panel, self._background, self._failed = panel, background, failed
         self._waiting: np.ndarray | None = None
         self._decoding = False
         panel.slow_decode.connect(self._decode)
@@ -33,11 +29,11 @@ class SlowDecoder(QObject):
     def _decode(self, z: np.ndarray) -> None:
         """Decode a latent (Z,) now, or after the one that is being decoded."""
         self._waiting = z
-        turnable = self._panel.turnable
-        if self._decoding or turnable is None:
+        editable = self._panel.editable
+        if self._decoding or editable is None:
             return
         self._waiting, self._decoding = None, True
-        self._in_background(partial(turnable.decode, z), self._on_decoded, self._on_failed)
+        self._background(partial(editable.decode, z), self._on_decoded, self._on_failed)
 
     def _on_decoded(self, picture: np.ndarray) -> None:
         self._decoding = False

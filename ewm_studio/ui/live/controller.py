@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject
 
 from ewm_studio.driving.decisions import Decision
 from ewm_studio.events import CheckpointSaved, Event, Images, Metrics, RunStarted
 from ewm_studio.jobs.failure import Failure
 from ewm_studio.jobs.live_feed import LiveFeed
-from ewm_studio.jobs.runners.process import JobProcesses
 from ewm_studio.jobs.spec import JobSpec
-from ewm_studio.settings import Experiment
-from ewm_studio.ui.jobs.runner import JobRunner
 from ewm_studio.ui.live.panel import LivePanel
-from ewm_studio.workspace import Workspace
+from ewm_studio.ui.services import Services
 
 
 class LiveController(QObject):
     """Runs the job while somebody drives and the switch is on."""
 
-    failed = Signal(Failure)
-
-    def __init__(self, panel: LivePanel, processes: JobProcesses, parent: QObject) -> None:
+    def __init__(self, panel: LivePanel, services: Services, parent: QObject) -> None:
         super().__init__(parent)
-        self._panel = panel
-        self._jobs = JobRunner(processes, self)
+        self._panel, self._services = panel, services
+        self._jobs = services.jobs.beside(self)
         self._jobs.events.connect(self._on_events)
         self._jobs.ended.connect(self._on_ended)
         self._feed: LiveFeed | None = None
         self._run = ""
-        self._driving: tuple[Experiment, Workspace] | None = None
+        self._driving = False
         panel.switched.connect(self._on_switched)
 
     @property
@@ -43,15 +38,15 @@ class LiveController(QObject):
         if feed is not None:
             feed.on_decision(decision)
 
-    def begin_driving(self, experiment: Experiment, workspace: Workspace) -> None:
-        """Somebody drives from now on."""
-        self._driving = (experiment, workspace)
+    def begin_driving(self) -> None:
+        """Somebody drives the present experiment from now on."""
+        self._driving = True
         if self._panel.switch.isChecked():
             self._begin()
 
     def end_driving(self) -> None:
         """Nobody drives any more: what was learned is saved."""
-        self._driving = None
+        self._driving = False
         self._stop()
 
     def end(self) -> None:
@@ -62,17 +57,17 @@ class LiveController(QObject):
     def _on_switched(self, on: bool) -> None:
         if not on:
             self._stop()
-        elif self._driving is not None:
+        elif self._driving:
             self._begin()
 
     def _begin(self) -> None:
-        if self._driving is None or self._jobs.running:
+        if self._jobs.running:
             return
-        experiment, workspace = self._driving
         self._feed, self._run = LiveFeed(), ""
         self._panel.begin()
-        settings = experiment.model_dump(mode="json")
-        self._jobs.submit("live", JobSpec("live", str(workspace.path.resolve()), settings), feed=self._feed)
+        settings = self._services.experiment.model_dump(mode="json")
+        folder = str(self._services.workspace.path.resolve())
+        self._jobs.submit(JobSpec("live", folder, settings), feed=self._feed)
 
     def _stop(self) -> None:
         self._feed = None
@@ -98,6 +93,6 @@ class LiveController(QObject):
         self._feed = None
         if failure is not None:
             self._panel.show_ended("ended early")
-            self.failed.emit(failure)
+            self._services.notices.fail(failure)
         elif not self._run:
             self._panel.show_ended("")

@@ -46,11 +46,6 @@ class Bars(QWidget):
         self.update()
 
     @property
-    def heights(self) -> np.ndarray:
-        """The values as they stand, the largest first."""
-        return self._values
-
-    @property
     def drawn(self) -> int:
         """How many bars there are: fewer than values where there is no room for all."""
         return min(len(self._values), max(1, int(self.width() / _LEAST)))

@@ -10,7 +10,7 @@ from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap, QPo
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ewm_studio import formatting as format
-from ewm_studio.analysis.projector import Lane
+from ewm_studio.analysis.replay_loader import Lane
 from ewm_studio.ui.kit.theme import color, theme, ui_font
 
 NAMES = 96  # pixels of the column of names

@@ -10,15 +10,14 @@ from PySide6.QtCore import QObject, Signal
 
 from ewm_studio import formatting as format
 from ewm_studio.data.library import Binned, Library, RecordingInfo
-from ewm_studio.data.pictures import Film, film, thumbnail
+from ewm_studio.data.pictures import EpisodeFrames, episode_frames, thumbnail
 from ewm_studio.data.recordings import EpisodeInfo
-from ewm_studio.ui.kit.background import Background
 from ewm_studio.ui.kit.dialogs import TextQuestion
 from ewm_studio.ui.recordings.dialogs import ImportDialog, MergeDialog, PretrainDialog
 from ewm_studio.ui.recordings.episode_list import THUMBNAIL
 from ewm_studio.ui.recordings.episode_player import EpisodePlayer
 from ewm_studio.ui.recordings.panel import RecordingsPanel
-from ewm_studio.workspace import Workspace
+from ewm_studio.ui.services import Services
 
 AT_ONCE = 16  # small pictures made between two looks at whether another recording is shown
 
@@ -28,12 +27,10 @@ class RecordingsController(QObject):
 
     pretrain_asked = Signal(str, float)  # recordings by name, set apart by commas; share of random frames
 
-    def __init__(
-        self, panel: RecordingsPanel, workspace: Workspace, in_background: Background, parent: QObject
-    ) -> None:
+    def __init__(self, panel: RecordingsPanel, services: Services, parent: QObject) -> None:
         super().__init__(parent)
-        self._panel, self._in_background = panel, in_background
-        self._library = Library(workspace)
+        self._panel, self._services, self._background = panel, services, services.background
+        self._library = Library(services.workspace)
         self._last: Binned | None = None  # what went to the bin last
         panel.recording_chosen.connect(lambda _: self._load())
         panel.episode_asked.connect(self._on_episode)
@@ -41,13 +38,12 @@ class RecordingsController(QObject):
         panel.pretrain_asked.connect(self._choose_to_pretrain)
         panel.undo_asked.connect(self._undo)
 
-    def show_workspace(self, workspace: Workspace) -> None:
-        """Show another workspace's recordings."""
-        self._library = Library(workspace)
+    def show_workspace(self) -> None:
+        """Work on the recordings of the workspace that is open now; `refresh` lists them."""
+        self._library = Library(self._services.workspace)
         self._last = None
         self._panel.show_note("")
         self._panel.show_recordings([])
-        self.refresh()
 
     def refresh(self, choose: str = "") -> None:
         """List the recordings anew, and show `choose` where it is there."""
@@ -58,7 +54,7 @@ class RecordingsController(QObject):
                 self._panel.show_recordings(found, choose)
                 self._load()
 
-        self._in_background(library.recordings, show)
+        self._background(library.recordings, show)
 
     def episode_kept(self, recording: str, path: str) -> None:
         """An episode was recorded: it is shown."""
@@ -79,7 +75,7 @@ class RecordingsController(QObject):
                 self._panel.show_episodes(episodes)
                 self._make_pictures()
 
-        self._in_background(read, show)
+        self._background(read, show)
 
     def _make_pictures(self) -> None:
         """Small pictures of the rows that have none, a few at a time."""
@@ -93,16 +89,16 @@ class RecordingsController(QObject):
             if any(info in self._panel.list.episodes.episodes for info in missing):
                 self._make_pictures()
 
-        self._in_background(lambda: [thumbnail(info.path, 2 * THUMBNAIL) for info in missing], show)
+        self._background(lambda: [thumbnail(info.path, 2 * THUMBNAIL) for info in missing], show)
 
     def _on_episode(self, what: str, info: EpisodeInfo) -> None:
         if what == "delete":
             done = f"{info.path.name} is in the bin"
             self._change(lambda: self._library.delete_episode(info.path), done)
         else:
-            self._in_background(lambda: film(info.path), partial(self._play, info, what == "cut"))
+            self._background(lambda: episode_frames(info.path), partial(self._play, info, what == "cut"))
 
-    def _play(self, info: EpisodeInfo, cutting: bool, shown: Film) -> None:
+    def _play(self, info: EpisodeInfo, cutting: bool, shown: EpisodeFrames) -> None:
         player = EpisodePlayer(info, shown, self._panel.window(), cutting)
         player.cut_asked.connect(lambda begin, end: self._cut(info, begin, end))
         player.open()
@@ -119,7 +115,7 @@ class RecordingsController(QObject):
             self._panel.show_note(done, undo=True)
             self.refresh()
 
-        self._in_background(work, show)
+        self._background(work, show)
 
     def _undo(self) -> None:
         binned, self._last = self._last, None
@@ -139,9 +135,9 @@ class RecordingsController(QObject):
 
         def fail(error: BaseException) -> None:
             self._panel.show_note("")
-            self._in_background.fail(error)
+            self._services.notices.fail(error)
 
-        self._in_background(work, show, fail)
+        self._background(work, show, fail)
 
     # Recordings
 
@@ -159,7 +155,7 @@ class RecordingsController(QObject):
             words = "Id of the Minari dataset, ending in a version"
             TextQuestion("Export to Minari", words, f"{name}-v0", window, partial(self._export, name)).open()
         else:
-            self._in_background(_datasets, self._choose_to_import)
+            self._background(_datasets, self._choose_to_import)
 
     def _rename(self, name: str, new: str) -> None:
         self._do(lambda: self._library.rename(name, new), f"{name} is {new} now", new)

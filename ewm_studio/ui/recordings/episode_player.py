@@ -8,7 +8,7 @@ from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QDialog, QSlider, QVBoxLayout, QWidget
 
 from ewm_studio import formatting as format
-from ewm_studio.data.pictures import Film
+from ewm_studio.data.pictures import EpisodeFrames
 from ewm_studio.data.recordings import EpisodeInfo
 from ewm_studio.ui.kit.images import Picture
 from ewm_studio.ui.kit.theme import color, theme
@@ -25,7 +25,7 @@ class EpisodePlayer(QDialog):
 
     cut_asked = Signal(int, int)  # keep the steps from here to there
 
-    def __init__(self, info: EpisodeInfo, film: Film, parent: QWidget, cutting: bool = False) -> None:
+    def __init__(self, info: EpisodeInfo, film: EpisodeFrames, parent: QWidget, cutting: bool = False) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(info.path.name)

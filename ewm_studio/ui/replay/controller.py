@@ -1,268 +1,66 @@
-"""Joins the Replay page to what is kept: lists, makes and compares episodes off the GUI thread, and exports them."""
+"""Joins the Replay page to the evaluations that are kept, and to the one that a job has just made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtWidgets import QFileDialog
-
-from ewm_studio import formatting as format
-from ewm_studio.analysis.latent_space import Trace
-from ewm_studio.analysis.projector import Projector, Watched
-from ewm_studio.errors import JobError, UserError
-from ewm_studio.ui.kit.background import Background
+from ewm_studio.events import EvaluationKept, Event, Finished, RunStarted
+from ewm_studio.ui.page import Page, PageController, PlaceGroup
+from ewm_studio.ui.replay.latent_controller import LatentController
 from ewm_studio.ui.replay.page import ReplayPage
-from ewm_studio.workspace import Workspace
-from ewm_studio.workspace.replays import Evaluation, ReplayInfo
-
-_FILTERS = {"mp4": "Films (*.mp4)", "gif": "Moving pictures (*.gif)", "png": "Pictures (*.png)"}
-_STEP = 0.01  # least share between two words on progress
-Progress = Callable[[float], None]
+from ewm_studio.ui.replay.watch_controller import WatchController
+from ewm_studio.ui.services import Services
 
 
-class _Abandoned(Exception):
-    """What was being made is not wanted any more."""
+class ReplayController(PageController):
+    """Episodes to watch, frame by frame and in latent space."""
 
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self.page = ReplayPage()
+        self.watching = WatchController(self.page, services, self)
+        self.latents = LatentController(self.page, self.watching, services, self)
+        self._kept = ""  # folder of the evaluation that goes on
+        self.page.evaluate_asked.connect(lambda: services.start("infer"))
+        self.page.empty.asked.connect(self.place_asked)
+        services.jobs.events.connect(self._on_events)
 
-class ReplayController(QObject):
-    """Makes one thing at a time; of what is wished meanwhile only the latest counts."""
+    def shown(self) -> None:
+        """Look which evaluations there are."""
+        self.watching.refresh()
 
-    failed = Signal(object)  # an exception of something that was asked for by a button
-    _progressed = Signal(int, float)  # which wish, share done; from the thread that works
+    def show_workspace(self) -> None:
+        """Nothing that is watched is in it."""
+        self.watching.forget()
 
-    def __init__(
-        self, page: ReplayPage, in_background: Background, workspace: Callable[[], Workspace], parent: QObject
-    ) -> None:
-        super().__init__(parent)
-        self._page, self._in_background, self._workspace = page, in_background, workspace
-        self._projector = Projector()
-        self._evaluation: Evaluation | None = None  # the one that is watched
-        self._wanted: Path | None = None  # the folder of the one to be watched next
-        self._turn = 0  # counts wishes; what was made for an older one is dropped
-        self._working = False
-        self._next: Callable[[], None] | None = None  # begins the latest wish
-        self._words = ""
-        self._listing = False
-        page.turned_to.connect(self.refresh)
-        page.evaluation_chosen.connect(self._open)
-        page.episode_picked.connect(self._watch)
-        page.compare_wanted.connect(self._fill_compare)
-        page.export_asked.connect(self._export)
-        self._progressed.connect(self._on_progress, Qt.ConnectionType.QueuedConnection)
-
-    @property
-    def idle(self) -> bool:
-        """Whether everything that was wished for is shown."""
-        return not (self._working or self._listing or self._next)
-
-    def show(self, folder: str | Path) -> None:
-        """Watch an evaluation as soon as the page is seen."""
-        self._wanted = Path(folder)
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Look which evaluations there are, if the page is seen."""
-        if self._page.isVisible() and not self._listing:
-            self._listing = True
-            self._in_background(self._workspace().evaluations, self._on_listed, self._on_not_listed)
-
-    def forget(self) -> None:
-        """Another workspace: what is watched is not in it."""
-        self._abandon()
-        self._evaluation = self._wanted = None
-        self._page.show_watched(None)
-        self._page.show_evaluations([], None)
-        self.refresh()
+    def show_places(self, agents: PlaceGroup, workspaces: Sequence[PlaceGroup]) -> None:
+        """Offer the trained agents."""
+        self.page.empty.show_places((agents,))
 
     def end(self) -> None:
-        """Stop playing, and what is being made, at its next frame."""
-        self._abandon()
-        self._page.player.pause()
+        """Stop playing, and what is being made."""
+        self.watching.end()
 
-    # Evaluations
+    def _on_events(self, events: list[Event]) -> None:
+        """Watch an evaluation once it is whole."""
+        for event in events:
+            if isinstance(event, RunStarted):
+                self._kept = ""
+            elif isinstance(event, EvaluationKept):
+                self._kept = event.folder
+            elif isinstance(event, Finished) and self._kept:
+                self.watching.show(self._kept)
 
-    def _on_listed(self, evaluations: list[Evaluation]) -> None:
-        self._listing = False
-        by_folder = {evaluation.folder: evaluation for evaluation in evaluations}
-        shown = self._evaluation.folder if self._evaluation else None
-        wanted = self._wanted if self._wanted in by_folder else shown if shown in by_folder else None
-        chosen = by_folder[wanted] if wanted else next(iter(evaluations), None)
-        self._page.show_evaluations(evaluations, chosen)
-        self._wanted = None
-        if chosen is None:
-            self._evaluation = None
-            self._page.show_watched(None)
-        elif chosen.folder != shown:
-            self._open(chosen)
 
-    def _on_not_listed(self, error: BaseException) -> None:
-        self._listing = False
-        self.failed.emit(error)
-
-    def _open(self, evaluation: Evaluation) -> None:
-        """List the episodes; the page picks the first."""
-        self._evaluation = evaluation
-        self._wish(lambda _: evaluation.episodes(), partial(self._on_episodes, evaluation), "")
-
-    def _on_episodes(self, evaluation: Evaluation, episodes: list[ReplayInfo]) -> None:
-        if episodes:
-            self._page.show_episodes(evaluation, episodes)
-        else:
-            self._page.say(f"{evaluation.folder}: no episode in it can be read any more")
-
-    # Episodes
-
-    def _watch(self, episode: ReplayInfo) -> None:
-        evaluation = self._evaluation
-        if evaluation is None:
-            return
-        words = f"Playing seed {episode.seed} again"
-        self._wish(lambda progress: self._projector.watch(evaluation, episode, progress), self._on_watched, words)
-
-    def _on_watched(self, watched: Watched) -> None:
-        self._page.show_watched(watched)
-
-    def _fill_compare(self) -> None:
-        menu, watched = self._page.compare_menu, self._page.watched
-        menu.clear()
-        if watched is None:
-            return
-        if self._page.rival is not None:
-            menu.addAction("Stop comparing").triggered.connect(lambda: self._page.show_watched(watched))
-            menu.addSeparator()
-        for info in self._workspace().runs():
-            if info.checkpoint and info.env == watched.replay.env.id and info.name != watched.name:
-                best = f"   {format.significant(info.best_reward)}" if info.best_reward is not None else ""
-                action = menu.addAction(f"{info.title or info.name}{best}")
-                action.triggered.connect(partial(self.compare, info.name))
-        if menu.isEmpty():
-            menu.addAction(f"No other run has a model for {watched.replay.env.id}").setEnabled(False)
-
-    def compare(self, run: str) -> None:
-        """Have the best model of a run play the seed that is watched."""
-        watched = self._page.watched
-        if watched is None:
-            return
-        model, replay = self._workspace().resolve_model(run), watched.replay
-        words = f"{run} plays seed {replay.seed}"
-        self._wish(
-            lambda progress: self._projector.rival(run, model, replay, progress),
-            lambda rival: self._page.show_watched(watched, rival),
-            words,
-            keeps=True,
-        )
-
-    # Latent space
-
-    @property
-    def evaluation(self) -> Evaluation | None:
-        """The one that is watched."""
-        return self._evaluation
-
-    def trace(self, most: int, then: Callable[[list[Trace]], None]) -> None:
-        """Bring the first episodes of the evaluation as paths in latent space."""
-        evaluation, episodes = self._evaluation, self._page.table.episodes.episodes[:most]
-        if evaluation is not None:
-            words = f"Playing {len(episodes)} episodes again"
-            self._wish(lambda progress: self._projector.traces(evaluation, episodes, progress), then, words, keeps=True)
-
-    # Export
-
-    def _export(self, kind: str) -> None:
-        watched = self._page.watched
-        if watched is None:
-            return
-        start = str(self._workspace().path / f"{watched.name}-seed-{watched.replay.seed}.{kind}")
-        path, _ = QFileDialog.getSaveFileName(self._page.window(), "Export", start, _FILTERS[kind])
-        if path:
-            self.export(Path(path) if Path(path).suffix else Path(f"{path}.{kind}"))
-
-    def export(self, path: Path) -> None:
-        """Write what is shown: the whole replay, or as .png the frame."""
-        watched, panes, frame = self._page.watched, self._page.panes, self._page.player.frame
-        if watched is None:
-            return
-
-        def work(progress: Progress) -> None:
-            from ewm_studio.analysis.film import export
-
-            export(path, panes, watched.study.fps, frame, progress)
-
-        self._wish(work, lambda _: self._page.show_progress(None, f"exported {path}"), f"Writing {path.name}", True)
-
-    # One wish at a time
-
-    def _wish(
-        self, work: Callable[[Progress], Any], then: Callable[[Any], None], words: str, keeps: bool = False
-    ) -> None:
-        """Have something made, in place of what is being made.
-
-        Args:
-            work: makes it in another thread, given whom to tell how far it is.
-            then: gets it.
-            words: what it is.
-            keeps: whether a failure leaves the page as it is, and is told in a dialog.
-        """
-        self._abandon()
-        turn = self._turn
-
-        def begin() -> None:
-            self._working, self._next, self._words = True, None, words
-            if words:
-                self._page.show_progress(0.0, words)
-            self._in_background(
-                lambda: work(self._teller(turn)),
-                partial(self._on_made, turn, then),
-                partial(self._on_not_made, turn, keeps),
-            )
-
-        self._next = begin
-        self._go_on()
-
-    def _abandon(self) -> None:
-        self._turn += 1
-        self._next = None
-
-    def _go_on(self) -> None:
-        if not self._working and self._next is not None:
-            self._next()
-
-    def _teller(self, turn: int) -> Progress:
-        """Tells this thread how far the other is, and ends it when it is not wanted any more."""
-        told = 0.0
-
-        def tell(share: float) -> None:
-            nonlocal told
-            if turn != self._turn:
-                raise _Abandoned
-            if share - told >= _STEP:
-                told = share
-                self._progressed.emit(turn, share)
-
-        return tell
-
-    def _on_progress(self, turn: int, share: float) -> None:
-        if turn == self._turn and self._working:
-            self._page.show_progress(share, f"{self._words}, {share:.0%}")
-
-    def _on_made(self, turn: int, then: Callable[[Any], None], made: Any) -> None:
-        self._working = False
-        if turn == self._turn:
-            self._page.show_progress(None)
-            then(made)
-        self._go_on()
-
-    def _on_not_made(self, turn: int, keeps: bool, error: BaseException) -> None:
-        self._working = False
-        if turn == self._turn:
-            self._page.show_progress(None)
-            if keeps:
-                self.failed.emit(error)
-            else:
-                known = isinstance(error, UserError | JobError)
-                self._page.say(str(error) if known else f"{type(error).__name__}: {error}")
-        self._go_on()
+def make_page(services: Services) -> Page:
+    """The page of episodes that were played."""
+    controller = ReplayController(services)
+    return Page(
+        "replay",
+        "Replay",
+        "replay",
+        controller.page,
+        controller,
+        beside_panel=False,  # it needs the room
+        shortcuts=(("Left, Right", "Step through a replay"),),
+    )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject
 
 from ewm_studio.analysis.latent_space import Exploration, Trace, explore
-from ewm_studio.analysis.projector import Watched
-from ewm_studio.ui.kit.background import Background
+from ewm_studio.analysis.replay_loader import Watched
 from ewm_studio.ui.latents.slow_decoder import SlowDecoder
-from ewm_studio.ui.replay.controller import ReplayController
 from ewm_studio.ui.replay.page import ReplayPage
+from ewm_studio.ui.replay.watch_controller import WatchController
+from ewm_studio.ui.services import Services
 
 MOST = 10  # episodes that are laid out together
 
@@ -20,13 +20,11 @@ MOST = 10  # episodes that are laid out together
 class LatentController(QObject):
     """Lays out what the page watches while its latents are seen."""
 
-    failed = Signal(object)  # an exception
-
-    def __init__(self, page: ReplayPage, replays: ReplayController, in_background: Background, parent: QObject) -> None:
+    def __init__(self, page: ReplayPage, watching: WatchController, services: Services, parent: QObject) -> None:
         super().__init__(parent)
-        self._page, self._explorer, self._replays = page, page.explorer, replays
-        self._in_background = in_background
-        self._decoder = SlowDecoder(page.explorer.panel, in_background, self.failed.emit, self)
+        self._page, self._explorer, self._watching = page, page.explorer, watching
+        self._services, self._background = services, services.background
+        self._decoder = SlowDecoder(page.explorer.panel, services.background, services.notices.fail, self)
         self._traces: tuple[Path, list[Trace]] | None = None  # an evaluation's folder, and its episodes
         self._going: tuple[int, int] | None = None  # a seed, and the frame to stand at once it is watched
         self._working = False
@@ -36,11 +34,11 @@ class LatentController(QObject):
 
     @property
     def idle(self) -> bool:
-        """Whether everything that was wished for is shown."""
-        return not self._working and self._decoder.idle and self._replays.idle
+        """Whether everything that was asked for is shown."""
+        return not self._working and self._decoder.idle and self._watching.idle
 
     def _lay_out(self) -> None:
-        """Bring the explorer to what is watched and wished for."""
+        """Bring the explorer to what is watched and asked for."""
         watched = self._page.watched
         if watched is None or self._working or not self._page.latents_shown:
             return
@@ -49,17 +47,17 @@ class LatentController(QObject):
         if shown is None or shown.study is not watched.study or len(shown.traces) != len(others) + 1:
             self._working = True
             work = partial(explore, watched.study, watched.replay.seed, watched.vision, others)
-            self._in_background(work, self._on_explored, self._on_failed)
+            self._background(work, self._on_explored, self._on_failed)
             return
         self._explorer.show_frame(self._page.player.frame)
         if self._explorer.overlay.isChecked() and not others and self._explorer.overlay.isEnabled():
-            evaluation = self._replays.evaluation
+            evaluation = self._watching.evaluation
             if evaluation is not None:
-                self._replays.trace(MOST, partial(self._on_traced, evaluation.folder))
+                self._watching.trace(MOST, partial(self._on_traced, evaluation.folder))
 
     def _others(self, watched: Watched) -> list[Trace]:
         """The other episodes that are to be laid out and are known."""
-        evaluation = self._replays.evaluation
+        evaluation = self._watching.evaluation
         if not self._explorer.overlay.isChecked() or self._traces is None or evaluation is None:
             return []
         folder, traces = self._traces
@@ -74,7 +72,7 @@ class LatentController(QObject):
 
     def _on_failed(self, error: BaseException) -> None:
         self._working = False
-        self.failed.emit(error)
+        self._services.notices.fail(error)
 
     def _on_traced(self, folder: Path, traces: list[Trace]) -> None:
         self._traces = folder, traces

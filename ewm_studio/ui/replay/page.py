@@ -22,13 +22,13 @@ from PySide6.QtWidgets import (
 )
 
 from ewm_studio import formatting as format
-from ewm_studio.analysis.projector import Watched, lanes_beside, name_of
+from ewm_studio.analysis.replay_loader import Watched, lanes_beside, name_of
 from ewm_studio.ui.kit.images import Picture
 from ewm_studio.ui.kit.widgets import Elided, EmptyState, Segments, Select, button, column, label, restyle, row
 from ewm_studio.ui.latents.explorer import LatentExplorer
 from ewm_studio.ui.plots.lanes import Lanes
 from ewm_studio.ui.replay.episode_table import LAP, EpisodeTable
-from ewm_studio.ui.replay.player import Player
+from ewm_studio.ui.replay.playback_controls import PlaybackControls
 from ewm_studio.workspace.replays import Evaluation, ReplayInfo
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ EXPORTS = {
 class ReplayPage(QWidget):
     """Shows one episode of one evaluation; asks for others."""
 
-    turned_to = Signal()  # the page is seen now
     evaluate_asked = Signal()
     evaluation_chosen = Signal(object)  # an Evaluation
     episode_picked = Signal(object)  # a ReplayInfo
@@ -64,7 +63,7 @@ class ReplayPage(QWidget):
         self._evaluations: list[Evaluation] = []
         self.watched: Watched | None = None
         self.rival: Watched | None = None
-        self.player = Player()
+        self.player = PlaybackControls()
         self.lanes = Lanes()
         self.player.turned.connect(self._show_frame)
         self.lanes.jumped.connect(self.player.go)
@@ -346,10 +345,9 @@ class ReplayPage(QWidget):
         self._make_room()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Tell that the page is seen."""
+        """Make room for what is shown."""
         super().showEvent(event)
         self._make_room()
-        self.turned_to.emit()
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Nobody watches."""

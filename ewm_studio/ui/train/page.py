@@ -37,9 +37,9 @@ class TrainPage(QWidget):
     train_asked = Signal()
     export_asked = Signal(str)  # png, svg or csv
 
-    def __init__(self) -> None:
+    def __init__(self, options: PlotOptions) -> None:
         super().__init__()
-        self.options = PlotOptions()
+        self.options = options
         self.history = RunHistory()
         self.log = LogView()
         self._cards: list[PlotCard] = []

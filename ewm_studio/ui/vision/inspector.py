@@ -1,4 +1,4 @@
-"""Looks into saved models for the Vision page: off the GUI thread, one look at a time, only the latest wish kept."""
+"""Looks into saved models for the Vision page: off the GUI thread, one look at a time, only the latest request kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from PySide6.QtCore import QObject
 
 from ewm_studio.analysis.vision_view import VisionStudy, VisionView
 from ewm_studio.errors import UserError
-from ewm_studio.ui.latents.slow_decoder import Background, SlowDecoder
+from ewm_studio.ui.kit.background import Background
+from ewm_studio.ui.latents.slow_decoder import SlowDecoder
 from ewm_studio.ui.vision.page import VisionPage
 from ewm_studio.workspace import Run
 
@@ -21,17 +22,16 @@ Find = Callable[[], Path | None]  # where the model is; may take a while
 class VisionInspector(QObject):
     """Joins the Vision page to saved models. Nothing is loaded while the page is not seen."""
 
-    def __init__(self, page: VisionPage, in_background: Background, parent: QObject) -> None:
+    def __init__(self, page: VisionPage, background: Background, parent: QObject) -> None:
         super().__init__(parent)
         self._page = page
-        self._in_background = in_background
+        self._background = background
         self._study = VisionStudy()
         self._find: Find | None = None
         self._turn = 0  # counts what was asked for since; an answer to an older question is dropped
         self._wanted = False
         self._looking = False
-        self._decoder = SlowDecoder(page.latents, in_background, self._on_not_decoded, self)
-        page.turned_to.connect(self._look)
+        self._decoder = SlowDecoder(page.latents, background, self._on_not_decoded, self)
 
     @property
     def idle(self) -> bool:
@@ -62,15 +62,16 @@ class VisionInspector(QObject):
 
     def _ask(self) -> None:
         self._wanted = True
-        self._look()
+        self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look into what is asked for and not looked into yet, if the page is seen."""
         find = self._find
         if find is None or not self._wanted or self._looking or not self._page.isVisible():
             return
         self._wanted, self._looking = False, True
         frames, turn = self._page.frames, self._turn
-        self._in_background(partial(_view, self._study, find, frames), partial(self._on_view, turn), self._on_failed)
+        self._background(partial(_view, self._study, find, frames), partial(self._on_view, turn), self._on_failed)
 
     def _on_view(self, turn: int, view: VisionView | None) -> None:
         self._looking = False
@@ -79,13 +80,13 @@ class VisionInspector(QObject):
                 self._page.say("this run has saved no model yet")
             elif view is not self._page.view:
                 self._page.show_view(view)
-        self._look()
+        self.look()
 
     def _on_failed(self, error: BaseException) -> None:
         self._looking = False
         words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         self._page.say(f"the model cannot be shown: {words}")
-        self._look()
+        self.look()
 
     def _on_not_decoded(self, error: BaseException) -> None:
         self._page.say(f"the latent cannot be decoded: {error}")

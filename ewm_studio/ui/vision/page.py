@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QResizeEvent, QShowEvent
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 from ewm_studio import formatting as format
@@ -34,7 +34,6 @@ class VisionPage(QWidget):
 
     pretrain_asked = Signal()
     pixels_asked = Signal()
-    turned_to = Signal()  # the page is seen now
 
     def __init__(self, options: PlotOptions) -> None:
         super().__init__()
@@ -137,11 +136,6 @@ class VisionPage(QWidget):
         return self._stack.currentIndex() == EMPTY
 
     @property
-    def vector_shown(self) -> bool:
-        """Whether the page says that there are numbers in place of pictures."""
-        return self._stack.currentIndex() == VECTOR
-
-    @property
     def frames(self) -> np.ndarray | None:
         """The frames uint8 (N, H, W, C) that a job sent; None where the page has those of a saved model."""
         return self._pictures.get("original") if self._live else None
@@ -175,7 +169,7 @@ class VisionPage(QWidget):
             self._show()
         else:
             self._turn()
-        self.latents.show_latents(view.turnable if self._pictures else None, self._chosen)
+        self.latents.show_latents(view.editable if self._pictures else None, self._chosen)
         self._make_room()
 
     def show_numbers(self, numbers: bool) -> None:
@@ -349,11 +343,6 @@ class VisionPage(QWidget):
         """Make room anew."""
         super().resizeEvent(event)
         self._make_room()
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Tell that the page is seen."""
-        super().showEvent(event)
-        self.turned_to.emit()
 
 
 def _empty_state() -> EmptyState:

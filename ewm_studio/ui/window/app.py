@@ -88,7 +88,7 @@ def main(workspace: str | Path | None = None) -> int:
     studio = Studio(Workspace(path))
     dress()  # only now: each part that is put into another would be dressed again, half as long as all else takes
     reports = Reports()
-    reports.raised.connect(studio.show_failure)
+    reports.raised.connect(studio.services.notices.fail)
     reports.install()
     studio.restore()
     studio.window.show()

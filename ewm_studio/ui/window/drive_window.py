@@ -12,13 +12,19 @@ from PySide6.QtWidgets import QMainWindow, QProgressBar, QWidget
 from ewm_studio import formatting as format
 from ewm_studio.data.recordings import episode_paths
 from ewm_studio.errors import UserError
+from ewm_studio.jobs.failure import Failure
+from ewm_studio.jobs.runners.process import JobProcesses
 from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
-from ewm_studio.ui.drive.controller import DriveController, DriveWords
+from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.ui.drive.page import DrivePage
+from ewm_studio.ui.drive.session_controller import DriveWords, SessionController
+from ewm_studio.ui.jobs.runner import JobRunner
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.kit.background import Background
 from ewm_studio.ui.kit.widgets import column, label, row
+from ewm_studio.ui.notices import Notices
+from ewm_studio.ui.services import Services
 from ewm_studio.ui.window.app import make_app, route_qt_messages
 from ewm_studio.workspace import Workspace
 
@@ -35,13 +41,17 @@ class DriveWindow(QMainWindow):
         self.setMinimumSize(QSize(720, 560))
         self._goal = experiment.data.frames
         self._stop_asked = stop_asked
-        self._in_background = Background(lambda error: self.page.say(str(error)), self)
-        self.recording = time.strftime("%Y-%m-%d-%H%M%S-manual")
         self.page = DrivePage()
         self.page.name.setReadOnly(True)
-        self.drive = DriveController(
-            self.page, lambda: experiment, lambda: workspace, lambda: False, self._in_background, self
+        notices = Notices(self)
+        notices.failed.connect(self._on_failed)
+        background = Background(notices.fail, self)
+        self._processes = JobProcesses()
+        self._services = Services(
+            ExperimentDocument(experiment), workspace, JobRunner(self._processes, self), background, notices, self
         )
+        self.recording = time.strftime("%Y-%m-%d-%H%M%S-manual")
+        self.drive = SessionController(self.page, self._services, parent=self)
         self.drive.told.connect(self._tell)
         self.drive.ended.connect(self.close)
         self._line = label("", "heading")
@@ -77,6 +87,9 @@ class DriveWindow(QMainWindow):
         )
         self._progress.setValue(min(words.recorded, self._goal))
 
+    def _on_failed(self, failure: Failure) -> None:
+        self.page.say(failure.what)
+
     def _close_if_asked(self) -> None:
         if self._stop_asked():
             self.close()
@@ -85,7 +98,8 @@ class DriveWindow(QMainWindow):
         """End the drive first; what was recorded of the present episode is kept."""
         self._look.stop()
         self.drive.end()
-        self._in_background.end()
+        self._services.background.end()
+        self._processes.end()
         super().closeEvent(event)
 
 

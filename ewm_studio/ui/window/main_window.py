@@ -1,6 +1,9 @@
-"""The window: run bar, rail, experiment panel, pages and status line. It lays out; `studio` joins it to the engine."""
+"""The window: run bar, rail, experiment panel, pages and status line. It lays out whatever pages it is given."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QIcon, QKeyEvent, QKeySequence
@@ -18,22 +21,15 @@ from PySide6.QtWidgets import (
 
 from ewm_studio.resources import resource
 from ewm_studio.settings.document import ExperimentDocument
-from ewm_studio.ui.drive.page import DrivePage
 from ewm_studio.ui.experiment.panel import ExperimentPanel
 from ewm_studio.ui.jobs.run_bar import RunBar
 from ewm_studio.ui.kit import icons
 from ewm_studio.ui.kit.theme import theme
 from ewm_studio.ui.kit.widgets import column, label, row
-from ewm_studio.ui.replay.page import ReplayPage
-from ewm_studio.ui.runs.page import RunsPage
-from ewm_studio.ui.train.page import TrainPage
-from ewm_studio.ui.train.side_panel import SidePanel
-from ewm_studio.ui.vision.page import VisionPage
+from ewm_studio.ui.page import Page
 
-PAGES = (("train", "Train"), ("vision", "Vision"), ("drive", "Drive"), ("replay", "Replay"), ("runs", "Runs"))
-WITHOUT_PANEL = ("replay",)  # pages that need its room; it can be opened there too
 SMALLEST = QSize(960, 600)
-# name -> (text, keys, menu); an empty text is a separator
+# (name, text, keys, menu); pages bring more, see `Page.actions`
 ACTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("new", "New experiment", "Ctrl+N", "Experiment"),
     ("open", "Open experiment…", "Ctrl+O", "Experiment"),
@@ -49,11 +45,11 @@ ACTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("find", "Search settings", "Ctrl+F", "View"),
     ("panel", "Experiment panel", "Ctrl+B", "View"),
     ("side", "Figures panel", "Ctrl+Alt+B", "View"),
-    ("log", "Log", "Ctrl+L", "View"),
-    ("reset_plots", "Show whole plots", "Ctrl+0", "View"),
     ("shortcuts", "Shortcuts", "F1", "Help"),
     ("quit", "Quit", "Ctrl+Q", ""),
 )
+# Keys that mean something wherever there is something for them.
+EVERYWHERE = (("F10", "Menu"), ("Up, Down", "Step a number"), ("Ctrl+wheel", "Zoom a plot"))
 
 
 class MainWindow(QMainWindow):
@@ -63,8 +59,9 @@ class MainWindow(QMainWindow):
     page_shown = Signal(str)
     space_pressed = Signal()
 
-    def __init__(self, document: ExperimentDocument) -> None:
+    def __init__(self, document: ExperimentDocument, pages: Sequence[Page]) -> None:
         super().__init__()
+        self.pages = {page.key: page for page in pages}
         self.setWindowTitle("EWM Studio")
         self.setWindowIcon(QIcon(str(resource("icons", "ewm-studio.svg"))))
         self.setMinimumSize(SMALLEST)
@@ -74,20 +71,16 @@ class MainWindow(QMainWindow):
         self._make_menus()
         self.bar = RunBar(self.main_menu)
         self.panel = ExperimentPanel(document, self.menus["Experiment"])
-        self.train_page = TrainPage()
-        self.vision_page = VisionPage(self.train_page.options)
-        self.drive_page = DrivePage()
-        self.replay_page = ReplayPage()
-        self.runs_page = RunsPage()
-        self.side = SidePanel()
-        self.pages = QStackedWidget()
-        self.pages.setObjectName("pages")
-        for page in (self.train_page, self.vision_page, self.drive_page, self.replay_page, self.runs_page):
-            self.pages.addWidget(page)
+        self.stack, self.side = QStackedWidget(), QStackedWidget()
+        self.stack.setObjectName("pages")
+        for page in pages:
+            self.stack.addWidget(page.widget)
+            if page.side is not None:
+                self.side.addWidget(page.side)
         self.rail = self._make_rail()
         self.split = QSplitter(Qt.Orientation.Horizontal)
         self.split.setHandleWidth(1)
-        for index, widget in enumerate((self.panel, self.pages, self.side)):
+        for index, widget in enumerate((self.panel, self.stack, self.side)):
             self.split.addWidget(widget)
             self.split.setStretchFactor(index, int(index == 1))
         self.split.setCollapsible(1, False)
@@ -107,46 +100,61 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(outer)
         self.actions_by_name["panel"].triggered.connect(self._toggle_panel)
         self.actions_by_name["side"].triggered.connect(self._toggle_side)
-        self.actions_by_name["log"].triggered.connect(
-            lambda: self.train_page.log.setVisible(self.train_page.log.isHidden())
-        )
         self.actions_by_name["find"].triggered.connect(self._find)
         self._side_wanted = self._panel_wanted = True
+        self._panel_open = True  # whether it was open before a page took its room
         self._dress()
         theme().changed.connect(self._dress)
-        self.show_page("train")
+        self.show_page(pages[0].key)
         self.bar.train.setFocus()
 
-    def show_page(self, name: str) -> None:
-        """Turn to a page."""
-        index = [key for key, _ in PAGES].index(name)
-        self.pages.setCurrentIndex(index)
-        self._rail_buttons[name].setChecked(True)
-        self.panel.setVisible(self._panel_wanted and name not in WITHOUT_PANEL)
-        self.side.setVisible(self._side_wanted and name == "train")
-        self.page_shown.emit(name)
+    def show_page(self, key: str) -> None:
+        """Turn to a page, where there is one by that key."""
+        page = self.pages.get(key)
+        if page is None:
+            return
+        self.stack.setCurrentWidget(page.widget)
+        self._rail_buttons[key].setChecked(True)
+        self.panel.setVisible(self._panel_wanted and page.beside_panel)
+        if page.side is not None:
+            self.side.setCurrentWidget(page.side)
+        self._show_side()
+        self.page_shown.emit(key)
 
     @property
     def page(self) -> str:
-        """The page that is shown."""
-        return PAGES[self.pages.currentIndex()][0]
+        """The key of the page that is shown."""
+        return next(key for key, page in self.pages.items() if page.widget is self.stack.currentWidget())
+
+    def add_actions(self, page: Page) -> None:
+        """Put a page's own entries at the end of the menus."""
+        for entry in page.actions:
+            if entry.run is not None:
+                action = self._add_action(entry.name, entry.text, entry.keys, entry.menu)
+                action.triggered.connect(lambda _=False, run=entry.run: run())
+            if entry.fill is not None:
+                menu = self._menu(entry.menu).addMenu(entry.text)
+                menu.aboutToShow.connect(partial(_refill, menu, entry.fill))
+
+    def make_room(self, wanted: bool) -> None:
+        """Hide the experiment panel for a while, or bring it back where it was open."""
+        if wanted:
+            self._panel_open = not self.panel.isHidden()
+        self.panel.setVisible(self._panel_open and not wanted)
+
+    def choose_environment(self) -> None:
+        """Open the list of environments."""
+        self.panel.show()
+        self.panel.environment.open_list()
 
     def shortcuts(self) -> list[tuple[str, str]]:
         """Keys and what they do, for the shortcuts page."""
-        listed = [(a.shortcut().toString(), a.text().rstrip("…")) for a in self.actions_by_name.values()]
-        pages = [(f"Ctrl+{n}", f"{title} page") for n, (_, title) in enumerate(PAGES, 1)]
-        own = [
-            ("Space", "Pause or resume"),
-            ("Arrows, WASD", "Drive"),
-            ("R", "Restart the drive"),
-            ("M", "Let the model drive"),
-            ("Esc", "Leave the drive"),
-            ("Left, Right", "Step through a replay"),
-            ("F10", "Menu"),
-            ("Up, Down", "Step a number"),
-            ("Ctrl+wheel", "Zoom a plot"),
-        ]
-        return [(keys, words) for keys, words in (*listed, *pages, *own) if keys]
+        menus = [action for menu in self.menus.values() for action in menu.actions()]
+        listed = [(a.shortcut().toString(), a.text().rstrip("…")) for a in (*menus, self.actions_by_name["quit"])]
+        pages = [(f"Ctrl+{n}", f"{page.title} page") for n, page in enumerate(self.pages.values(), 1)]
+        own = [keys for page in self.pages.values() for keys in page.shortcuts]
+        space = ("Space", "Pause or resume")
+        return [(keys, words) for keys, words in (*listed, *pages, space, *own, *EVERYWHERE) if keys]
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Space that nobody else took pauses."""
@@ -161,21 +169,28 @@ class MainWindow(QMainWindow):
 
     def _make_menus(self) -> None:
         for name, text, keys, menu in ACTIONS:
-            if menu and menu not in self.menus:
-                self.menus[menu] = self.main_menu.addMenu(menu)
-            action = QAction(text, self)
-            if keys:
-                action.setShortcut(QKeySequence(keys))
-            self.actions_by_name[name] = action
-            self.addAction(action)
-            if menu:
-                self.menus[menu].addAction(action)
+            self._add_action(name, text, keys, menu)
         self.main_menu.addSeparator()
         self.main_menu.addAction(self.actions_by_name["quit"])
         open_menu = QAction("Menu", self)
         open_menu.setShortcut(QKeySequence("F10"))
         open_menu.triggered.connect(lambda: self.bar.brand.showMenu())
         self.addAction(open_menu)
+
+    def _add_action(self, name: str, text: str, keys: str, menu: str) -> QAction:
+        action = QAction(text, self)
+        if keys:
+            action.setShortcut(QKeySequence(keys))
+        self.actions_by_name[name] = action
+        self.addAction(action)
+        if menu:
+            self._menu(menu).addAction(action)
+        return action
+
+    def _menu(self, name: str) -> QMenu:
+        if name not in self.menus:
+            self.menus[name] = self.main_menu.addMenu(name)
+        return self.menus[name]
 
     def _make_rail(self) -> QFrame:
         rail = QFrame()
@@ -184,21 +199,10 @@ class MainWindow(QMainWindow):
         self._rail_buttons: dict[str, QToolButton] = {}
         group = QButtonGroup(rail)
         layout = column(spacing=2, margins=(0, 10, 0, 10))
-        for number, (name, title) in enumerate(PAGES, 1):
-            made = QToolButton()
-            made.setProperty("role", "rail")
-            made.setText(title)
-            made.setAccessibleName(f"{title} page")
-            made.setToolTip(f"{title} (Ctrl+{number})")
-            made.setShortcut(QKeySequence(f"Ctrl+{number}"))
-            made.setCheckable(True)
-            made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-            made.setIconSize(QSize(20, 20))
-            made.setFixedSize(64, 58)
-            made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            made.clicked.connect(lambda _=False, name=name: self.show_page(name))
+        for number, page in enumerate(self.pages.values(), 1):
+            self._rail_buttons[page.key] = made = _rail_button(page, number)
+            made.clicked.connect(lambda _=False, key=page.key: self.show_page(key))
             group.addButton(made)
-            self._rail_buttons[name] = made
             layout.addWidget(made)
         layout.addStretch(1)
         rail.setLayout(layout)
@@ -212,24 +216,27 @@ class MainWindow(QMainWindow):
         self.run_label = label("")
         self.late_label = label("")
         self.late_label.setToolTip("The longest this window has kept anyone waiting lately")
-        self.environments_label = label("")
+        self.activity_label = label("")
         layout = row(spacing=20, margins=(14, 0, 14, 0))
         layout.addWidget(self.workspace_label)
         layout.addWidget(self.run_label)
         layout.addStretch(1)
-        layout.addWidget(self.environments_label)
+        layout.addWidget(self.activity_label)
         layout.addWidget(self.late_label)
         status.setLayout(layout)
         return status
 
     def _toggle_panel(self) -> None:
         self.panel.setVisible(self.panel.isHidden())
-        if self.page not in WITHOUT_PANEL:
+        if self.pages[self.page].beside_panel:
             self._panel_wanted = not self.panel.isHidden()
 
     def _toggle_side(self) -> None:
         self._side_wanted = not self._side_wanted
-        self.side.setVisible(self._side_wanted and self.page == "train")
+        self._show_side()
+
+    def _show_side(self) -> None:
+        self.side.setVisible(self._side_wanted and self.pages[self.page].side is not None)
 
     def _find(self) -> None:
         self.panel.show()
@@ -237,5 +244,25 @@ class MainWindow(QMainWindow):
         self.panel.search.selectAll()
 
     def _dress(self) -> None:
-        for name, made in self._rail_buttons.items():
-            made.setIcon(icons.icon(name, "secondary", "text", 20))
+        for key, made in self._rail_buttons.items():
+            made.setIcon(icons.icon(self.pages[key].icon, "secondary", "text", 20))
+
+
+def _rail_button(page: Page, number: int) -> QToolButton:
+    made = QToolButton()
+    made.setProperty("role", "rail")
+    made.setText(page.title)
+    made.setAccessibleName(f"{page.title} page")
+    made.setToolTip(f"{page.title} (Ctrl+{number})")
+    made.setShortcut(QKeySequence(f"Ctrl+{number}"))
+    made.setCheckable(True)
+    made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+    made.setIconSize(QSize(20, 20))
+    made.setFixedSize(64, 58)
+    made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    return made
+
+
+def _refill(menu: QMenu, fill: Callable[[QMenu], None]) -> None:
+    menu.clear()
+    fill(menu)

@@ -1,56 +1,49 @@
-"""Trained models that come with the studio: offered where there is nothing of one's own yet, played, and watched."""
+"""Trained agents that come with the studio: offered where there is nothing of one's own yet, played, and watched."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QMenu
 
 from ewm_studio import formatting as format
-from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.widgets import Place
+from ewm_studio.ui.page import PlaceGroup
+from ewm_studio.ui.services import Services
 from ewm_studio.workspace.pretrained import Shipped, shipped_models
-
-if TYPE_CHECKING:
-    from ewm_studio.ui.window.studio import Studio
 
 EPISODES = 5
 FIRST_SEED = 100_000  # far from what any of them was trained on
 TITLE = "Watch a trained agent"
-_PREFIX = "shipped:"
+_PREFIX = "pretrained:"
 
 
-class ShippedController(QObject):
+class PretrainedController(QObject):
     """Offers the models, has the one that is chosen play a few episodes, and turns to the Replay page then."""
 
-    def __init__(self, studio: Studio, guarded: Callable[[Callable[[], None]], Callable[[], None]]) -> None:
-        """`guarded` makes bad input a dialog."""
-        super().__init__(studio)
-        self._studio, self._guarded = studio, guarded
-        self._models = {model.name: model for model in shipped_models()}
+    def __init__(self, services: Services, menu: QMenu) -> None:
+        """Offer them in a menu, too."""
+        super().__init__(services)
+        self._services = services
+        self.models = {model.name: model for model in shipped_models()}
         self._watching = False
-        window = studio.window
-        for page in (window.train_page, window.replay_page, window.runs_page):
-            page.empty.asked.connect(self._on_asked)
-        for page in (window.replay_page, window.runs_page):
-            page.empty.show_places((self.group,))
-        if self._models:
-            menu = window.menus["Help"].addMenu(TITLE)
-            for place, name in zip(self.group[1], self._models, strict=True):
-                menu.addAction(place.text).triggered.connect(partial(self._on_asked, _PREFIX + name))
-        studio.jobs.ended.connect(self._on_ended)
+        if self.models:
+            watch = menu.addMenu(TITLE)
+            for place in self.group[1]:
+                watch.addAction(place.text).triggered.connect(partial(self.answer, place.key))
+        services.jobs.ended.connect(self._on_ended)
 
     @property
-    def group(self) -> tuple[str, list[Place]]:
+    def group(self) -> PlaceGroup:
         """The models as places of an empty page."""
-        return TITLE, [_place(model) for model in self._models.values()]
+        return TITLE, [_place(model) for model in self.models.values()]
 
-    def _on_asked(self, key: str, *_: object) -> None:
+    def answer(self, key: str, _: bool = False) -> None:
+        """Watch the model that a place stands for; the key of another place means nothing here."""
         if key.startswith(_PREFIX):
-            self._guarded(partial(self.watch, key.removeprefix(_PREFIX)))()
+            self._services.notices.guarded(partial(self.watch, key.removeprefix(_PREFIX)))()
 
     def watch(self, name: str) -> None:
         """Have a model play a few episodes that training never saw.
@@ -58,20 +51,18 @@ class ShippedController(QObject):
         Raises:
             UserError: its settings cannot be read.
         """
-        model = self._models[name]
+        model = self.models[name]
         experiment = Experiment.from_toml(model.folder / "experiment.toml").with_values(
             ("infer.episodes", EPISODES), ("infer.greedy", True), ("run.seed", FIRST_SEED), ("run.device", "auto")
         )
-        workspace = str(self._studio.workspace.path.resolve())
-        job = JobSpec("infer", workspace, experiment.model_dump(mode="json"), model=str(model.model))
         self._watching = True
-        self._studio.submit("infer", job, f"Watch {name}")
+        self._services.play(experiment, str(model.model), f"Watch {name}")
 
     def _on_ended(self, kind: str, failure: object) -> None:
         if kind == "infer" and self._watching:
             self._watching = False
             if failure is None:
-                self._studio.window.show_page("replay")
+                self._services.turn_to("replay")
 
 
 def _place(model: Shipped) -> Place:

@@ -11,7 +11,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+if TYPE_CHECKING:
+    from ewm_studio.ui.page import PageController
+    from ewm_studio.ui.window.studio import Studio
+
+C = TypeVar("C", bound="PageController")
 SIZES = ((1280, 800), (1920, 1080))
 CARTPOLE_STEPS = 60_000
 RACING_FRAMES = 2_000
@@ -43,29 +49,30 @@ def _render(out: Path, workspace: Path, model: str) -> None:
     window.show()
     _shoot(studio, out, "first-start")
     studio.begin()
-    wait_for(lambda: not studio.busy)
+    wait_for(lambda: not studio.services.busy)
     for seed in (1, 2):
-        studio.document.set("run.seed", seed)
-        studio.document.set("train.total_steps", CARTPOLE_STEPS)
-        studio.start("train")
+        studio.services.document.set("run.seed", seed)
+        studio.services.document.set("train.total_steps", CARTPOLE_STEPS)
+        studio.services.start("train")
         if seed == 2:
-            wait_for(lambda: studio.history.name.endswith("-2"))
-            wait_for(lambda: len(studio.history["ppo/entropy"]) > 80 or not studio.jobs.running)
+            wait_for(lambda: studio.services.shown.history.name.endswith("-2"))
+            wait_for(lambda: len(studio.services.shown.history["ppo/entropy"]) > 80 or not studio.jobs.running)
             _shoot(studio, out, "train-cartpole")
         wait_for(lambda: not studio.jobs.running)
-    studio.start("infer")
+    studio.services.start("infer")
     wait_for(lambda: not studio.jobs.running)
-    studio.commands.toggle_compared(studio.workspace.runs()[1].name)
+    first = studio.services.workspace.run(studio.services.workspace.runs()[1].name)
+    studio.services.shown.toggle_compared(first)
     _shoot(studio, out, "evaluated")
-    studio.commands.toggle_compared(studio.workspace.runs()[1].name)
+    studio.services.shown.toggle_compared(first)
     _replay(studio, out, "cartpole")
     if model:
-        studio.document.set("start.load_path", model)
-        studio.document.set("infer.episodes", 3)
-        studio.start("infer")
+        studio.services.document.set("start.load_path", model)
+        studio.services.document.set("infer.episodes", 3)
+        studio.services.start("infer")
         wait_for(lambda: not studio.jobs.running)
         _replay(studio, out, "carracing")
-        studio.document.set("start.load_path", None)
+        studio.services.document.set("start.load_path", None)
     window.show_page("train")
     _pretrain_racing(studio, out)
     window.show_page("runs")
@@ -74,56 +81,57 @@ def _render(out: Path, workspace: Path, model: str) -> None:
     window.close()
 
 
-def _replay(studio: object, out: Path, name: str) -> None:
+def _replay(studio: Studio, out: Path, name: str) -> None:
     """Look at the newest evaluation, frame by frame and in latent space."""
-    from ewm_studio.ui.window.studio import Studio
+    from ewm_studio.ui.replay.controller import ReplayController
 
-    assert isinstance(studio, Studio)
-    page = studio.window.replay_page
+    controller = _controller(studio, ReplayController)
+    page = controller.page
     studio.window.show_page("replay")
-    wait_for(lambda: studio.replays.idle)
+    wait_for(lambda: controller.watching.idle)
     page.player.go(page.player.frames // 2)
     _shoot(studio, out, f"replay-{name}")
     page.views.set_value("latents")
     page.views.chosen.emit("latents")
-    wait_for(lambda: studio.latents.idle)
+    wait_for(lambda: controller.latents.idle)
     _shoot(studio, out, f"latents-{name}")
     page.views.set_value("player")
     page.views.chosen.emit("player")
 
 
-def _drive(studio: object, out: Path) -> None:
+def _drive(studio: Studio, out: Path) -> None:
     """Begin a lap by keys and record it."""
     from PySide6.QtCore import Qt
     from PySide6.QtTest import QTest
 
-    from ewm_studio.ui.window.studio import Studio
+    from ewm_studio.driving.commands import SetSpeed
+    from ewm_studio.ui.drive.controller import DriveController
 
-    assert isinstance(studio, Studio)
-    page = studio.window.drive_page
-    studio.document.set("env.id", "CarRacing-v3")
+    controller = _controller(studio, DriveController)
+    page = controller.page
+    studio.services.document.set("env.id", "CarRacing-v3")
     studio.window.activateWindow()
     studio.window.show_page("drive")
     _shoot(studio, out, "drive-empty")
-    studio.drive_side.panel.live.switch.setChecked(True)
-    studio.drive.begin()
+    controller.panel.live.switch.setChecked(True)
+    controller.drive.begin()
     wait_for(lambda: page.view.shown is not None and page.view.shown.state == "paused")
-    studio.drive.toggle_recording()
+    controller.drive.toggle_recording()
     QTest.keyPress(page.view, Qt.Key.Key_Up)
     rest(1200)  # the camera comes down
-    assert studio.drive.session is not None
-    studio.drive.session.set_speed(0.05)  # so that the car is still on the road when the last picture is taken
+    assert controller.drive.session is not None
+    controller.drive.session.ask(SetSpeed(0.05))  # so that the car is still on the road when the last picture is taken
     rest(5000)  # until something was learned
     _shoot(studio, out, "drive")
     QTest.keyRelease(page.view, Qt.Key.Key_Up)
-    studio.drive.leave()
-    wait_for(lambda: studio.drive.session is None)
+    controller.drive.leave()
+    wait_for(lambda: controller.drive.session is None)
 
 
-def _pretrain_racing(studio: object, out: Path) -> None:
-    from ewm_studio.ui.window.studio import Studio
+def _pretrain_racing(studio: Studio, out: Path) -> None:
+    from ewm_studio.ui.vision.controller import VisionController
 
-    assert isinstance(studio, Studio)
+    inspector = _controller(studio, VisionController).inspector
     for path, value in (
         ("env.id", "CarRacing-v3"),
         ("env.batch_size", 2),
@@ -132,25 +140,28 @@ def _pretrain_racing(studio: object, out: Path) -> None:
         ("data.frames", RACING_FRAMES),
         ("pretrain.epochs", RACING_EPOCHS),
     ):
-        studio.document.set(path, value)
-    wait_for(lambda: not studio.busy)
-    studio.start("pretrain")
-    wait_for(lambda: len(studio.history["vision/total"]) > 3 or not studio.jobs.running)
+        studio.services.document.set(path, value)
+    wait_for(lambda: not studio.services.busy)
+    studio.services.start("pretrain")
+    wait_for(lambda: len(studio.services.shown.history["vision/total"]) > 3 or not studio.jobs.running)
     studio.window.show_page("vision")
     _shoot(studio, out, "vision-carracing")
     studio.window.show_page("train")
     _shoot(studio, out, "pretrain-carracing")
     wait_for(lambda: not studio.jobs.running)
     studio.window.show_page("vision")
-    wait_for(lambda: studio.inspector.idle)
+    wait_for(lambda: inspector.idle)
     _shoot(studio, out, "vision-latents")
 
 
-def _shoot(studio: object, out: Path, name: str) -> None:
-    from ewm_studio.ui.kit.theme import Mode, theme
-    from ewm_studio.ui.window.studio import Studio
+def _controller(studio: Studio, kind: type[C]) -> C:
+    """The controller of a kind among those of the pages."""
+    return next(page.controller for page in studio.window.pages.values() if isinstance(page.controller, kind))
 
-    assert isinstance(studio, Studio)
+
+def _shoot(studio: Studio, out: Path, name: str) -> None:
+    from ewm_studio.ui.kit.theme import Mode, theme
+
     modes: tuple[Mode, ...] = ("dark", "light")
     for width, height in SIZES:
         studio.window.resize(width, height)

@@ -29,25 +29,29 @@ def at_the_wheel(qtbot, open_studio):
 
     def sit(env):
         studio = open_studio(begin=False)
-        studio.document.set("env.id", env)
+        studio.services.document.set("env.id", env)
         window = studio.window
         window.activateWindow()
         window.show_page("drive")
-        qtbot.mouseClick(window.drive_page.empty.action, LEFT)
+        qtbot.mouseClick(window.pages["drive"].widget.empty.action, LEFT)
         qtbot.waitUntil(lambda: ready(studio) == "paused", timeout=WAIT)
-        qtbot.waitUntil(lambda: bool(window.drive_page.gauges.values), timeout=WAIT)
-        assert window.drive_page.view.hasFocus()
+        qtbot.waitUntil(lambda: bool(window.pages["drive"].widget.gauges.values), timeout=WAIT)
+        assert window.pages["drive"].widget.view.hasFocus()
         return studio
 
     return sit
 
 
+def drive(studio):
+    return studio.window.pages["drive"].controller.drive
+
+
 def ready(studio):
-    return studio.drive.session.snapshot.state if studio.drive.session else "gone"
+    return drive(studio).session.snapshot.state if drive(studio).session else "gone"
 
 
 def shown(studio):
-    return studio.window.drive_page.view.shown
+    return studio.window.pages["drive"].widget.view.shown
 
 
 def auto_repeat(view, kind, key):
@@ -55,12 +59,12 @@ def auto_repeat(view, kind, key):
 
 
 def recorded(studio):
-    return Recording(studio.drive.folder)
+    return Recording(drive(studio).folder)
 
 
 def test_the_car_is_driven_by_keys_and_recorded_as_driven(qtbot, at_the_wheel):
     studio = at_the_wheel("CarRacing-v3")
-    page = studio.window.drive_page
+    page = studio.window.pages["drive"].widget
     qtbot.mouseClick(page.record, LEFT)
     assert page.view.hasFocus()  # a click on a button takes no key away
     qtbot.keyPress(page.view, Key.Key_Up)
@@ -76,10 +80,13 @@ def test_the_car_is_driven_by_keys_and_recorded_as_driven(qtbot, at_the_wheel):
     qtbot.waitUntil(lambda: page.gauges.values["Steer"] == 0, timeout=WAIT)
     assert not studio.window.bar.progress.isHidden()
     assert "Episode 1" in studio.window.bar._stage.text()
-    assert "step 20.0 ms" in studio.window.environments_label.text()
+    assert "step 20.0 ms" in studio.window.activity_label.text()
     with qtbot.waitSignal(page.episode_kept, timeout=WAIT) as kept:
         qtbot.mouseClick(page.keep, LEFT)
-    assert kept.args == [studio.drive.folder.name, str(studio.drive.folder / "000001.h5")]
+    assert kept.args == [
+        drive(studio).folder.name,
+        str(drive(studio).folder / "000001.h5"),
+    ]
     steer = recorded(studio).episode(0).action[:, 0]
     assert steer.min() == -1
     assert steer.max() == 0
@@ -88,7 +95,7 @@ def test_the_car_is_driven_by_keys_and_recorded_as_driven(qtbot, at_the_wheel):
 
 def test_the_keyboards_own_repeats_are_nothing_new(qtbot, at_the_wheel):
     studio = at_the_wheel("CarRacing-v3")
-    view = studio.window.drive_page.view
+    view = studio.window.pages["drive"].widget.view
     heard = []
     view.key_pressed.connect(lambda key: heard.append(f"+{key}"))
     view.key_released.connect(lambda key: heard.append(f"-{key}"))
@@ -106,7 +113,7 @@ def test_the_keyboards_own_repeats_are_nothing_new(qtbot, at_the_wheel):
 
 def test_focus_lost_in_a_turn_straightens_the_wheel_and_rests(qtbot, at_the_wheel):
     studio = at_the_wheel("CarRacing-v3")
-    page = studio.window.drive_page
+    page = studio.window.pages["drive"].widget
     qtbot.mouseClick(page.record, LEFT)
     qtbot.keyPress(page.view, Key.Key_Right)
     qtbot.waitUntil(lambda: page.gauges.values["Steer"] == 1, timeout=WAIT)
@@ -126,7 +133,7 @@ def test_focus_lost_in_a_turn_straightens_the_wheel_and_rests(qtbot, at_the_whee
 
 def test_tab_and_arrows_move_no_focus_and_escape_leaves_what_was_recorded(qtbot, at_the_wheel):
     studio = at_the_wheel("CartPole-v1")
-    page = studio.window.drive_page
+    page = studio.window.pages["drive"].widget
     for key in (Key.Key_Tab, Key.Key_Backtab, Key.Key_Down, Key.Key_Up):
         qtbot.keyClick(page.view, key)
         assert page.view.hasFocus()
@@ -134,7 +141,7 @@ def test_tab_and_arrows_move_no_focus_and_escape_leaves_what_was_recorded(qtbot,
     qtbot.keyPress(page.view, Key.Key_Left)
     qtbot.waitUntil(lambda: shown(studio).steps >= 3, timeout=WAIT)
     qtbot.keyClick(page.view, Key.Key_Escape)
-    qtbot.waitUntil(lambda: studio.drive.session is None, timeout=WAIT)
+    qtbot.waitUntil(lambda: drive(studio).session is None, timeout=WAIT)
     assert not page.driving
     assert not studio.window.panel.isHidden()
     assert recorded(studio).step_count >= 3
@@ -142,7 +149,7 @@ def test_tab_and_arrows_move_no_focus_and_escape_leaves_what_was_recorded(qtbot,
 
 def test_a_pole_is_pushed_left_and_right_and_the_next_episode_waits_for_a_key(qtbot, at_the_wheel):
     studio = at_the_wheel("CartPole-v1")
-    page = studio.window.drive_page
+    page = studio.window.pages["drive"].widget
     qtbot.mouseClick(page.record, LEFT)
     qtbot.keyPress(page.view, Key.Key_Right)
     qtbot.waitUntil(lambda: shown(studio).state == "ended", timeout=WAIT)
@@ -160,7 +167,7 @@ def test_a_pole_is_pushed_left_and_right_and_the_next_episode_waits_for_a_key(qt
 
 def test_pause_restart_and_slow_motion(qtbot, at_the_wheel):
     studio = at_the_wheel("CarRacing-v3")
-    page = studio.window.drive_page
+    page = studio.window.pages["drive"].widget
     qtbot.keyClick(page.view, Key.Key_Space)
     qtbot.waitUntil(lambda: shown(studio).steps > 10, timeout=WAIT)
     qtbot.mouseClick(page.pause, LEFT)
@@ -178,7 +185,7 @@ def test_pause_restart_and_slow_motion(qtbot, at_the_wheel):
 
 def test_keys_are_chosen_kept_and_taken_from_each_other(qtbot, at_the_wheel, tmp_path):
     studio = at_the_wheel("LunarLander-v3")
-    page = studio.window.drive_page
+    page = studio.window.pages["drive"].widget
     qtbot.mouseClick(page.keys, LEFT)
     dialog = next(w for w in QApplication.topLevelWidgets() if isinstance(w, KeysDialog) and w.isVisible())
     qtbot.waitUntil(lambda: dialog.isActiveWindow() and not page.view.hasFocus(), timeout=WAIT)
@@ -195,21 +202,21 @@ def test_keys_are_chosen_kept_and_taken_from_each_other(qtbot, at_the_wheel, tmp
     qtbot.keyPress(page.view, Key.Key_I)
     qtbot.waitUntil(lambda: page.gauges.values["Main engine"] == 1, timeout=WAIT)
     qtbot.keyClick(page.view, Key.Key_Escape)
-    qtbot.waitUntil(lambda: studio.drive.session is None, timeout=WAIT)
+    qtbot.waitUntil(lambda: drive(studio).session is None, timeout=WAIT)
     qtbot.mouseClick(page.empty.action, LEFT)  # remembered for this environment
     qtbot.waitUntil(lambda: ready(studio) == "paused", timeout=WAIT)
-    assert studio.drive.session.scheme.keys["main engine"] == ("up", "i", "left")
+    assert drive(studio).session.scheme.keys["main engine"] == ("up", "i", "left")
 
 
 def test_what_cannot_be_driven_says_why_and_where_to_go(qtbot, open_studio):
     studio = open_studio(begin=False)
-    studio.document.set("env.id", "BipedalWalker-v3")
+    studio.services.document.set("env.id", "BipedalWalker-v3")
     studio.window.show_page("drive")
-    page = studio.window.drive_page
+    page = studio.window.pages["drive"].widget
     qtbot.mouseClick(page.empty.action, LEFT)
-    qtbot.waitUntil(lambda: studio.drive.session is None and page.refused.isVisible(), timeout=WAIT)
+    qtbot.waitUntil(lambda: drive(studio).session is None and page.refused.isVisible(), timeout=WAIT)
     assert "cannot be driven by keys" in page.refused._words.text()
-    studio.document.set("env.id", "CartPole-v1")
+    studio.services.document.set("env.id", "CartPole-v1")
     assert page.empty.isVisible()
 
 
@@ -218,7 +225,7 @@ def test_a_model_drives_and_any_key_takes_over(qtbot, at_the_wheel, tmp_path):
     run = jobs.finish(train(jobs.experiment(train={"epochs": 1}), workspace))["run"]
     workspace.close()
     studio = at_the_wheel("CartPole-v1")
-    page = studio.window.drive_page
+    page = studio.window.pages["drive"].widget
     assert not page.hand_over.isEnabled()
     qtbot.keyClick(page.view, Key.Key_M)
     assert "no model on board" in page.said
@@ -238,17 +245,17 @@ def test_a_model_drives_and_any_key_takes_over(qtbot, at_the_wheel, tmp_path):
 
 def test_a_drive_survives_another_page_and_ends_with_the_window(qtbot, at_the_wheel):
     studio = at_the_wheel("CartPole-v1")
-    page = studio.window.drive_page
+    page = studio.window.pages["drive"].widget
     qtbot.mouseClick(page.record, LEFT)
     qtbot.keyPress(page.view, Key.Key_Left)
     qtbot.waitUntil(lambda: shown(studio).steps >= 3, timeout=WAIT)
     studio.window.show_page("train")
-    session = studio.drive.session
+    session = drive(studio).session
     qtbot.waitUntil(lambda: session.snapshot.state in ("paused", "ended"), timeout=WAIT)
     studio.window.show_page("drive")
     assert page.view.hasFocus()
     studio.window.close()
-    assert not session.alive
+    assert session.snapshot.state == "over"
     assert recorded(studio).step_count >= 3
 
 

@@ -18,8 +18,8 @@ def racing(studio, qtbot):
         ("memory.name", "LSTMMemory"),
         ("world_model.vision_batch_size", 16),
     ):
-        studio.document.set(path, value)
-    qtbot.waitUntil(lambda: not studio.busy, timeout=WAIT)
+        studio.services.document.set(path, value)
+    qtbot.waitUntil(lambda: not studio.services.busy, timeout=WAIT)
     studio.window.resize(1440, 900)
     studio.window.show_page("drive")
     return studio
@@ -27,12 +27,15 @@ def racing(studio, qtbot):
 
 def test_what_is_driven_is_recorded_learned_from_and_pretrained_on(qtbot, racing):
     studio = racing
-    page, side = studio.window.drive_page, studio.drive_side
+    page, side = studio.window.pages["drive"].widget, studio.window.pages["drive"].controller
     assert side.panel.isVisible()
     side.panel.live.switch.click()
     qtbot.mouseClick(page.empty.action, LEFT)
-    qtbot.waitUntil(lambda: studio.drive.session is not None and page.view.isVisible(), timeout=WAIT)
-    qtbot.waitUntil(lambda: studio.drive.session.snapshot.state == "paused", timeout=WAIT)
+    qtbot.waitUntil(
+        lambda: side.drive.session is not None and page.view.isVisible(),
+        timeout=WAIT,
+    )
+    qtbot.waitUntil(lambda: side.drive.session.snapshot.state == "paused", timeout=WAIT)
     qtbot.mouseClick(page.record, LEFT)
     page.view.setFocus()
     qtbot.keyPress(page.view, Qt.Key.Key_Up)
@@ -41,19 +44,19 @@ def test_what_is_driven_is_recorded_learned_from_and_pretrained_on(qtbot, racing
     qtbot.keyRelease(page.view, Qt.Key.Key_Up)
     qtbot.mouseClick(page.keep, LEFT)
     qtbot.waitUntil(lambda: len(side.panel.list.episodes.episodes) == 1, timeout=WAIT)
-    studio.drive.leave()
-    qtbot.waitUntil(lambda: not studio.drive.driving and not side.live.running, timeout=WAIT)
-    (learned,) = studio.workspace.runs()
+    side.drive.leave()
+    qtbot.waitUntil(lambda: not side.drive.driving and not side.live.running, timeout=WAIT)
+    (learned,) = studio.services.workspace.runs()
     assert learned.state == "finished"
     assert learned.job == "pretrain"
     assert learned.checkpoint
 
-    studio.document.set("pretrain.epochs", 1)
-    side.pretrain_asked.emit(side.panel.chosen, 0.5)
+    studio.services.document.set("pretrain.epochs", 1)
+    side.recordings.pretrain_asked.emit(side.panel.chosen, 0.5)
     qtbot.waitUntil(lambda: studio.jobs.running, timeout=WAIT)
-    assert studio.document.experiment.data.recording == side.panel.chosen
+    assert studio.services.document.experiment.pretrain.recording == side.panel.chosen
     assert studio.window.page == "vision"
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
-    assert [run.state for run in studio.workspace.runs()] == ["finished", "finished"]
-    texts = [line.text for line in studio.window.train_page.log.lines]
+    assert [run.state for run in studio.services.workspace.runs()] == ["finished", "finished"]
+    texts = [line.text for line in studio.window.pages["train"].widget.log.lines]
     assert any("random frames beside them" in text for text in texts)

@@ -22,14 +22,16 @@ def build_all(panel):
 def bare(open_studio):
     """A studio before its components are loaded, every row made."""
     studio = open_studio(begin=False)
-    build_all(studio.window.panel)
+    for section in studio.window.panel.sections.values():
+        section.build()
     return studio
 
 
 @pytest.fixture
 def panel(studio):
     """The panel with components and every row."""
-    build_all(studio.window.panel)
+    for section in studio.window.panel.sections.values():
+        section.build()
     return studio.window.panel
 
 
@@ -84,7 +86,7 @@ def test_every_component_shows_all_its_settings(studio, panel, qtbot):
 
     for kind in KINDS:
         for name, cls in components(kind).items():
-            studio.document.set(f"{kind}.name", name)
+            studio.services.document.set(f"{kind}.name", name)
             shown = panel.cards[kind].rows
             fields = {row.field.name for row in shown.rows} if shown else set()
             assert fields == set(cls.Settings.model_fields), name
@@ -111,14 +113,14 @@ def test_typing_changes_the_experiment_and_reset_takes_it_back(qtbot, bare, path
     section, name = path.split(".")
     panel.sections[section].header.setChecked(True)
     type_into(qtbot, row, text)
-    assert getattr(getattr(studio.document.experiment, section), name) == value
+    assert getattr(getattr(studio.services.document.experiment, section), name) == value
     qtbot.wait(20)  # a group that was just opened is laid out
     assert row.editor.text() == shown
     assert row.message == ""
     assert row._name.property("changed")
     assert not row.reset.isHidden()
     qtbot.mouseClick(row.reset, LEFT)
-    assert getattr(getattr(studio.document.experiment, section), name) == row.field.default
+    assert getattr(getattr(studio.services.document.experiment, section), name) == row.field.default
     assert row.editor.text() == row.field.to_text(row.field.default)
     assert row.reset.isHidden()
     assert not row._name.property("changed")
@@ -129,7 +131,7 @@ def test_an_optional_value_is_emptied(qtbot, bare):
     row = rows_of(panel)["train.patience"]
     type_into(qtbot, row, "5")
     type_into(qtbot, row, "")
-    assert studio.document.experiment.train.patience is None
+    assert studio.services.document.experiment.train.patience is None
     assert row.editor.placeholderText() == "never"
 
 
@@ -150,11 +152,11 @@ def test_an_optional_value_is_emptied(qtbot, bare):
 )
 def test_an_invalid_value_is_refused_in_place(qtbot, bare, path, text, said):
     studio, panel = bare, bare.window.panel
-    before = studio.document.experiment
+    before = studio.services.document.experiment
     row = rows_of(panel)[path]
     panel.sections[row.field.section].header.setChecked(True)
     type_into(qtbot, row, text)
-    assert studio.document.experiment == before
+    assert studio.services.document.experiment == before
     assert said in row.message
     type_into(qtbot, row, row.field.to_text(row.field.default))
     assert row.message == ""
@@ -167,18 +169,18 @@ def test_switches_choices_and_arrow_keys(qtbot, bare):
     assert isinstance(switch, Switch)
     panel.sections["run"].header.setChecked(True)
     qtbot.keyClick(switch, Qt.Key.Key_Space)
-    assert studio.document.experiment.run.tensorboard is True
+    assert studio.services.document.experiment.run.tensorboard is True
     choice = rows["ppo.lr_schedule"].editor
     assert isinstance(choice, Select)
     qtbot.keyClick(choice, Qt.Key.Key_Down)
-    assert studio.document.experiment.ppo.lr_schedule == "constant"
+    assert studio.services.document.experiment.ppo.lr_schedule == "constant"
     edit = rows["ppo.epochs"].editor
     assert isinstance(edit, ValueEdit)
     qtbot.keyClick(edit, Qt.Key.Key_Up)
-    assert studio.document.experiment.ppo.epochs == 11
+    assert studio.services.document.experiment.ppo.epochs == 11
     seed = rows["run.seed"].editor
     qtbot.keyClick(seed, Qt.Key.Key_Down)
-    assert studio.document.experiment.run.seed == 0
+    assert studio.services.document.experiment.run.seed == 0
     assert "greater than or equal to 0" in rows["run.seed"].message
 
 
@@ -205,7 +207,7 @@ def test_advanced_settings_wait_behind_a_button(qtbot, bare):
     panel.sections["ppo"].rows.more.click()
     assert row.isVisible()
     panel.sections["ppo"].rows.more.click()
-    studio.document.set("ppo.target_kl", 0.02)
+    studio.services.document.set("ppo.target_kl", 0.02)
     assert row.isVisible()  # a changed setting is never hidden
 
 
@@ -223,7 +225,7 @@ def test_choosing_an_environment_by_keyboard(qtbot, studio, panel):
     qtbot.mouseClick(card.button, LEFT)
     qtbot.keyClicks(card.popup.search, "acrobot")
     qtbot.keyClick(card.popup.search, Qt.Key.Key_Return)
-    assert studio.document.experiment.env.id == "Acrobot-v1"
+    assert studio.services.document.experiment.env.id == "Acrobot-v1"
     assert not card.popup.isVisible()
-    qtbot.waitUntil(lambda: not studio.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not studio.services.busy, timeout=60_000)
     assert "torque" in card._words.text()

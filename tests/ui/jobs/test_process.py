@@ -38,9 +38,9 @@ def failure_dialog():
 @pytest.fixture
 def training(qtbot, studio):
     """A studio in the middle of a long run."""
-    studio.document.set("train.total_steps", 1_000_000_000)
-    studio.start("train")
-    qtbot.waitUntil(lambda: len(studio.history[ENTROPY]) > 1, timeout=WAIT)
+    studio.services.document.set("train.total_steps", 1_000_000_000)
+    studio.services.start("train")
+    qtbot.waitUntil(lambda: len(studio.services.shown.history[ENTROPY]) > 1, timeout=WAIT)
     return studio
 
 
@@ -49,8 +49,8 @@ def test_a_job_runs_to_its_end_in_another_process(qtbot, studio):
     studio.jobs.events.connect(seen.extend)
     pids = set()
     studio.jobs.events.connect(lambda _: pids.add(studio.jobs.pid))
-    studio.document.set("train.total_steps", 4096)
-    studio.start("train")
+    studio.services.document.set("train.total_steps", 4096)
+    studio.services.start("train")
     qtbot.waitUntil(lambda: bool(seen), timeout=WAIT)
     loaded = Path(f"/proc/{studio.jobs.pid}/maps").read_text()
     assert "libtorch" in loaded
@@ -61,7 +61,7 @@ def test_a_job_runs_to_its_end_in_another_process(qtbot, studio):
     assert gone(pid)
     assert isinstance(seen[0], RunStarted)
     assert isinstance(seen[-1], Finished)
-    (run,) = studio.workspace.runs()
+    (run,) = studio.services.workspace.runs()
     assert (run.state, run.steps) == ("finished", 4096)
     assert sum(isinstance(event, EpisodeFinished) for event in seen) == run.episodes
 
@@ -70,18 +70,18 @@ def test_pause_stops_the_steps(qtbot, training):
     studio = training
     studio.jobs.toggle_pause()
     qtbot.wait(1000)  # what was on its way arrives
-    rows, used = len(studio.history[ENTROPY]), cpu_seconds(studio.jobs.pid)
+    rows, used = len(studio.services.shown.history[ENTROPY]), cpu_seconds(studio.jobs.pid)
     qtbot.wait(1500)
-    assert len(studio.history[ENTROPY]) == rows
+    assert len(studio.services.shown.history[ENTROPY]) == rows
     assert cpu_seconds(studio.jobs.pid) - used < 0.2
     studio.jobs.toggle_pause()
-    qtbot.waitUntil(lambda: len(studio.history[ENTROPY]) > rows, timeout=WAIT)
+    qtbot.waitUntil(lambda: len(studio.services.shown.history[ENTROPY]) > rows, timeout=WAIT)
     studio.jobs.toggle_pause()
     studio.jobs.stop()
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
-    (run,) = studio.workspace.runs()
+    (run,) = studio.services.workspace.runs()
     assert run.state == "stopped"
-    assert Path(studio.workspace.run(run.name).latest_checkpoint()).is_file()
+    assert Path(studio.services.workspace.run(run.name).latest_checkpoint()).is_file()
 
 
 def cpu_seconds(pid):
@@ -97,12 +97,12 @@ def test_a_killed_process_gives_a_dialog_and_the_window_trains_again(qtbot, trai
     assert "signal 9" in failure_dialog()._failure.what
     assert not studio.jobs.running
     failure_dialog().accept()
-    assert studio.workspace.runs()[0].state == "interrupted"
-    studio.document.set("train.total_steps", 1024)
-    studio.start("train")
+    assert studio.services.workspace.runs()[0].state == "interrupted"
+    studio.services.document.set("train.total_steps", 1024)
+    studio.services.start("train")
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
     assert failure_dialog() is None
-    assert sorted(run.state for run in studio.workspace.runs()) == ["finished", "interrupted"]
+    assert sorted(run.state for run in studio.services.workspace.runs()) == ["finished", "interrupted"]
 
 
 def test_closing_during_a_run_leaves_no_process(qtbot, training):
@@ -113,4 +113,4 @@ def test_closing_during_a_run_leaves_no_process(qtbot, training):
     qtbot.mouseClick(question.yes, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not studio.window.isVisible(), timeout=WAIT)
     assert gone(pid)
-    assert studio.workspace.runs()[0].state == "stopped"
+    assert studio.services.workspace.runs()[0].state == "stopped"

@@ -52,11 +52,11 @@ def open_on(qtbot, tmp_path, open_studio, played):
     def make(kind):
         shutil.copytree(played[0], tmp_path / "copy")
         studio = open_studio(tmp_path / "copy", begin=False)
-        page = studio.window.replay_page
+        page = studio.window.pages["replay"].widget
         studio.window.show_page("replay")
         wait(qtbot, studio)
-        (evaluation,) = studio.workspace.run(played[1][kind]).evaluations()
-        studio.replays.show(evaluation.folder)
+        (evaluation,) = studio.services.workspace.run(played[1][kind]).evaluations()
+        studio.window.pages["replay"].controller.watching.show(evaluation.folder)
         wait(qtbot, studio)
         qtbot.mouseClick(page.views._buttons["latents"], LEFT)
         wait(qtbot, studio)
@@ -67,7 +67,8 @@ def open_on(qtbot, tmp_path, open_studio, played):
 
 
 def wait(qtbot, studio):
-    qtbot.waitUntil(lambda: studio.replays.idle and studio.latents.idle, timeout=WAIT)
+    replay = studio.window.pages["replay"].controller
+    qtbot.waitUntil(lambda: replay.watching.idle and replay.latents.idle, timeout=WAIT)
 
 
 def click(qtbot, widget, at, modifier=NONE):
@@ -183,11 +184,11 @@ def test_sliders_turn_z_and_come_back(qtbot, open_on):
     page.player.go(20)
     assert np.array_equal(panel.z, study.z[5])
     qtbot.waitUntil(lambda: np.abs(panel.picture.array.astype(int) - study.reconstruction[5]).max() <= 1)
-    index = int(explorer.exploration.turnable.order[0])
+    index = int(explorer.exploration.editable.order[0])
     assert index == int(study.z.var(0).argmax())
     drag(qtbot, panel.sliders[0], 0.9)
     assert panel.z[index] > 1
-    qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, panel.turnable.decode(panel.z)))
+    qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, panel.editable.decode(panel.z)))
     assert np.array_equal(explorer.plane.turned_z, panel.z)
     qtbot.mouseClick(panel.from_frame, LEFT)
     assert np.array_equal(panel.z, study.z[5])
@@ -305,7 +306,7 @@ def test_a_model_without_a_memory_says_so(qtbot, open_on):
     _, _, explorer = open_on("NoMemory")
     assert not explorer._moments_side.isVisible()
     qtbot.mouseClick(explorer.shade._buttons["surprise"], LEFT)
-    assert explorer._low.text() == "memory foretells nothing"
+    assert explorer._low.text() == "memory predicts nothing"
     explorer.time.grab()
 
 

@@ -12,15 +12,19 @@ from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import RecordingWriter
 from ewm_studio.driving.decisions import Decision
 from ewm_studio.settings import Experiment
+from ewm_studio.settings.document import ExperimentDocument
+from ewm_studio.ui.jobs.runner import JobRunner
 from ewm_studio.ui.kit.background import Background
 from ewm_studio.ui.kit.dialogs import TextQuestion
 from ewm_studio.ui.live.controller import LiveController
 from ewm_studio.ui.live.panel import LivePanel
+from ewm_studio.ui.notices import Notices
 from ewm_studio.ui.recordings.controller import RecordingsController
 from ewm_studio.ui.recordings.dialogs import ImportDialog, MergeDialog, PretrainDialog
 from ewm_studio.ui.recordings.episode_list import driver_of
 from ewm_studio.ui.recordings.episode_player import EpisodePlayer
 from ewm_studio.ui.recordings.panel import RecordingsPanel
+from ewm_studio.ui.services import Services
 from ewm_studio.workspace import Workspace
 from tests.support.jobs import experiment
 
@@ -42,6 +46,13 @@ def record(library, name, lengths, **meta):
         writer.add_episode(obs, np.zeros((length, 2), np.float32), np.ones(length), True, False, manual)
 
 
+def services(workspace, processes, parent):
+    """What a page is given, without a window."""
+    notices = Notices(parent)
+    background, jobs = Background(notices.fail, parent), JobRunner(processes, parent)
+    return Services(ExperimentDocument(), workspace, jobs, background, notices, parent)
+
+
 @pytest.fixture
 def library(tmp_path):
     workspace = Workspace(tmp_path / "ws")
@@ -53,23 +64,23 @@ def library(tmp_path):
 
 
 @pytest.fixture
-def shown(qtbot, library):
+def shown(qtbot, library, processes):
     """A panel with its controller; failures are collected."""
     panel, parent, failures = RecordingsPanel(), QObject(), []
     qtbot.addWidget(panel)
     panel.failures = failures
-    background = Background(failures.append, parent)
-    workspace = Workspace(library.folder.parent)
-    panel.controller = RecordingsController(panel, workspace, background, parent)
-    panel.idle = lambda: not background.busy
+    panel.services = services(Workspace(library.folder.parent), processes, parent)
+    panel.services.notices.failed.connect(failures.append)
+    panel.controller = RecordingsController(panel, panel.services, parent)
+    panel.idle = lambda: not panel.services.background.busy
     panel.resize(320, 700)
     panel.show()
     qtbot.waitExposed(panel)
     panel.controller.refresh("laps")
     qtbot.waitUntil(lambda: settled(panel), timeout=WAIT)
     yield panel
-    background.end()
-    workspace.close()
+    panel.services.background.end()
+    panel.services.workspace.close()
     assert failures == []
 
 
@@ -223,39 +234,42 @@ def test_export_and_import(qtbot, shown, library, tmp_path, monkeypatch):
 
 
 def test_an_empty_workspace_teaches(qtbot, shown, tmp_path):
-    other = Workspace(tmp_path / "other")
-    shown.controller.show_workspace(other)
+    shown.services.change_workspace(Workspace(tmp_path / "other"))
+    shown.controller.show_workspace()
+    shown.controller.refresh()
     qtbot.waitUntil(shown.idle, timeout=WAIT)
     assert shown.bring.isVisible()
     assert not shown.choice.isVisible()
     enabled = [a.text() for a in shown.recording_menu.actions() if a.isEnabled()]
     assert enabled == ["Import from Minari…"]
-    other.close()
 
 
 # Learning while driving
 
 
 @pytest.fixture
-def learning(qtbot, processes):
+def learning(qtbot, processes, tmp_path):
     """The live panel, and what runs its job."""
     panel, parent = LivePanel(), QObject()
     qtbot.addWidget(panel)
     panel.resize(320, 400)
     panel.show()
-    panel.controller = LiveController(panel, processes, parent)
+    panel.services = services(Workspace(tmp_path), processes, parent)
+    panel.controller = LiveController(panel, panel.services, parent)
     yield panel
     panel.controller.end()
+    panel.services.workspace.close()
 
 
-def test_what_is_driven_is_learned_from_in_another_less_urgent_process(qtbot, learning, tmp_path):
+def test_what_is_driven_is_learned_from_in_another_less_urgent_process(qtbot, learning):
     settings: Experiment = experiment(
         env={"id": "CarRacing-v3", "image_size": 32}, vision={"name": "ConvVAE", "latent_dim": 8},
         memory={"name": "LSTMMemory", "hidden_dim": 8}, world_model={"vision_batch_size": 16},
     )  # fmt: skip
-    workspace, control = Workspace(tmp_path), learning.controller
-    control.on_decision(Decision(np.zeros((3, 32, 32), np.uint8), np.zeros(3, np.float32), True))  # nobody learns yet
-    control.begin_driving(settings, workspace)
+    workspace, control = learning.services.workspace, learning.controller
+    learning.services.document.replace(settings)
+    control.on_decision(np.zeros((3, 32, 32), np.uint8), np.zeros(3, np.float32), True)  # nobody learns yet
+    control.begin_driving()
     assert not control.running
     qtbot.mouseClick(learning.switch, LEFT)
     assert control.running
@@ -278,15 +292,14 @@ def test_what_is_driven_is_learned_from_in_another_less_urgent_process(qtbot, le
     assert (run.state, run.job) == ("finished", "pretrain")
     assert workspace.resolve_model(run.name).is_file()
     assert run.name in learning._about.text()
-    workspace.close()
 
 
-def test_nothing_driven_leaves_no_run(qtbot, learning, tmp_path):
-    workspace, control = Workspace(tmp_path), learning.controller
+def test_nothing_driven_leaves_no_run(qtbot, learning):
+    control = learning.controller
+    learning.services.document.replace(experiment(memory={"name": "LSTMMemory"}))
     qtbot.mouseClick(learning.switch, LEFT)
-    control.begin_driving(experiment(memory={"name": "LSTMMemory"}), workspace)
+    control.begin_driving()
     assert control.running
     qtbot.mouseClick(learning.switch, LEFT)
     qtbot.waitUntil(lambda: not control.running, timeout=WAIT)
-    assert workspace.runs() == []
-    workspace.close()
+    assert learning.services.workspace.runs() == []

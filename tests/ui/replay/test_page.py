@@ -43,21 +43,21 @@ def opened(qtbot, tmp_path, open_studio, played):
     shutil.copytree(played[0], tmp_path / "copy")
     studio = open_studio(tmp_path / "copy", begin=False)
     studio.window.show_page("replay")
-    page = studio.window.replay_page
+    page = studio.window.pages["replay"].widget
     wait(qtbot, studio)
     assert page.watched is not None
     return studio, page
 
 
 def wait(qtbot, studio):
-    qtbot.waitUntil(lambda: studio.replays.idle, timeout=WAIT)
+    qtbot.waitUntil(lambda: studio.window.pages["replay"].controller.watching.idle, timeout=WAIT)
 
 
 def test_an_empty_workspace_teaches_and_has_the_button(qtbot, open_studio):
     studio = open_studio(begin=False)
     studio.window.show_page("replay")
     wait(qtbot, studio)
-    page = studio.window.replay_page
+    page = studio.window.pages["replay"].widget
     assert page.empty_shown
     qtbot.mouseClick(page.empty.action, LEFT)  # nothing to play either: one line says so
     dialog = next(w for w in QApplication.topLevelWidgets() if isinstance(w, FailureDialog) and w.isVisible())
@@ -67,7 +67,7 @@ def test_an_empty_workspace_teaches_and_has_the_button(qtbot, open_studio):
 
 def test_the_newest_evaluation_is_shown_with_its_figures(opened, played):
     studio, page = opened
-    evaluation = studio.workspace.evaluations()[0]
+    evaluation = studio.services.workspace.evaluations()[0]
     assert evaluation.run == played[1][0]
     rewards = [e.reward for e in evaluation.episodes()]
     assert page.table.episodes.rowCount() == 2
@@ -202,7 +202,7 @@ def test_what_is_shown_is_exported(qtbot, opened, tmp_path):
     page.player.go(33)
     for kind in ("png", "gif", "mp4"):
         path = tmp_path / f"out.{kind}"
-        studio.replays.export(path)
+        studio.window.pages["replay"].controller.watching.export(path)
         wait(qtbot, studio)
         assert path.stat().st_size > 1000
         assert str(path) in page.status.text()
@@ -213,7 +213,7 @@ def test_what_is_shown_is_exported(qtbot, opened, tmp_path):
 
 def test_what_cannot_be_watched_is_said_in_one_line(qtbot, opened):
     studio, page = opened
-    evaluation = studio.workspace.evaluations()[0]
+    evaluation = studio.services.workspace.evaluations()[0]
     evaluation.model_path.unlink()
     page.table.selectRow(1)
     wait(qtbot, studio)
@@ -233,18 +233,18 @@ def test_turning_away_from_an_episode_that_is_being_made(qtbot, opened):
 def test_evaluate_in_the_window_and_watch(qtbot, open_studio, played, tmp_path):
     shutil.copytree(played[0], tmp_path / "copy")
     studio = open_studio(tmp_path / "copy")
-    studio.document.set("infer.episodes", 2)
-    studio.document.set("start.load_path", played[1][2])
-    before = len(studio.workspace.evaluations())
+    studio.services.document.set("infer.episodes", 2)
+    studio.services.document.set("start.load_path", played[1][2])
+    before = len(studio.services.workspace.evaluations())
     qtbot.mouseClick(studio.window.bar.infer, LEFT)
     qtbot.waitUntil(lambda: studio.jobs.running, timeout=WAIT)
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
-    assert len(studio.workspace.evaluations()) == before + 1
-    qtbot.mouseClick(studio.window.side.watch, LEFT)
+    assert len(studio.services.workspace.evaluations()) == before + 1
+    qtbot.mouseClick(studio.window.pages["train"].side.watch, LEFT)
     assert studio.window.page == "replay"
     wait(qtbot, studio)
-    page = studio.window.replay_page
-    assert page._evaluations[page.choice.currentIndex()].folder == studio.workspace.evaluations()[0].folder
+    page = studio.window.pages["replay"].widget
+    assert page._evaluations[page.choice.currentIndex()].folder == studio.services.workspace.evaluations()[0].folder
     assert page.watched.replay.env.id == "CartPole-v1"
 
 

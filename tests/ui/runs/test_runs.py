@@ -46,7 +46,7 @@ def with_runs(open_studio):
     for seed, env, best in ((1, "CartPole-v1", 90.0), (2, "Acrobot-v1", 100.0), (3, "CartPole-v1", 9.5)):
         experiment = Experiment().with_values(("env.id", env), ("ppo.lr", seed / 100), ("run.seed", seed))
         parts = {kind: {"name": f"{kind}{seed}"} for kind in ("vision", "memory", "controller")}
-        run = studio.workspace.create_run(env, "train", experiment.to_toml(), parts, seed)
+        run = studio.services.workspace.create_run(env, "train", experiment.to_toml(), parts, seed)
         run.begin()
         run.log_episode(20, 1.0, best, 20)
         run.flush()
@@ -58,17 +58,17 @@ def with_runs(open_studio):
 @pytest.fixture
 def trained(qtbot, studio):
     """A studio with one real, short run that has a model."""
-    studio.document.set("train.total_steps", 2000)
-    studio.document.set("controller.name", "DeepDiscreteController")
-    studio.document.set("controller.hidden_size", 24)
-    studio.start("train")
-    qtbot.waitUntil(lambda: not studio.jobs.running and len(studio.workspace.runs()) == 1, timeout=WAIT)
+    studio.services.document.set("train.total_steps", 2000)
+    studio.services.document.set("controller.name", "DeepDiscreteController")
+    studio.services.document.set("controller.hidden_size", 24)
+    studio.services.start("train")
+    qtbot.waitUntil(lambda: not studio.jobs.running and len(studio.services.workspace.runs()) == 1, timeout=WAIT)
     studio.window.show_page("runs")
     return studio
 
 
 def test_columns_sort_by_value_and_not_by_text(qtbot, with_runs):
-    page = with_runs.window.runs_page
+    page = with_runs.window.pages["runs"].widget
     assert cells(page, "Parts")[0].startswith("vision")
     click_header(qtbot, page, "Best reward")
     first = cells(page, "Best reward")
@@ -80,7 +80,7 @@ def test_columns_sort_by_value_and_not_by_text(qtbot, with_runs):
 
 
 def test_filtering_looks_at_every_column_and_keeps_the_choice_right(qtbot, with_runs):
-    page = with_runs.window.runs_page
+    page = with_runs.window.pages["runs"].widget
     qtbot.mouseClick(page.search, LEFT)
     qtbot.keyClicks(page.search, "acro")
     assert cells(page, "Environment") == ["Acrobot-v1"]
@@ -92,7 +92,7 @@ def test_filtering_looks_at_every_column_and_keeps_the_choice_right(qtbot, with_
 
 
 def test_the_important_columns_fit_a_small_window(with_runs):
-    page = with_runs.window.runs_page
+    page = with_runs.window.pages["runs"].widget
     header = page.view.horizontalHeader()
     last = TITLES.index("Started")
     assert header.sectionViewportPosition(last) + header.sectionSize(last) <= page.view.viewport().width()
@@ -100,27 +100,27 @@ def test_the_important_columns_fit_a_small_window(with_runs):
 
 def test_comparing_from_the_table_lays_a_run_over_the_plots(qtbot, with_runs):
     studio = with_runs
-    page = studio.window.runs_page
-    newest, other, _ = (run.name for run in studio.workspace.runs())
+    page = studio.window.pages["runs"].widget
+    newest, other, _ = (run.name for run in studio.services.workspace.runs())
     page.choose(newest)
     qtbot.mouseClick(page._buttons["compare"], LEFT)  # nothing is plotted yet: it is shown itself
-    assert studio.history.name == newest
+    assert studio.services.shown.history.name == newest
     studio.window.show_page("runs")
     page.choose(other)
     qtbot.mouseClick(page._buttons["compare"], LEFT)
     assert studio.window.page == "train"
-    assert [history.name for history in studio.window.train_page.options.compared] == [other]
+    assert [history.name for history in studio.window.pages["train"].widget.options.compared] == [other]
     studio.window.show_page("runs")
     page.choose(other)
     qtbot.mouseClick(page._buttons["compare"], LEFT)
-    assert studio.window.train_page.options.compared == []
+    assert studio.window.pages["train"].widget.options.compared == []
 
 
 def test_renaming_reaches_the_plots(qtbot, with_runs):
     studio = with_runs
-    page = studio.window.runs_page
-    name = studio.workspace.runs()[0].name
-    studio.show_run(name)
+    page = studio.window.pages["runs"].widget
+    name = studio.services.workspace.runs()[0].name
+    studio.services.show_run(name)
     studio.window.show_page("runs")
     page.choose(name)
     page.view.setFocus()
@@ -129,24 +129,24 @@ def test_renaming_reaches_the_plots(qtbot, with_runs):
     asked.line.selectAll()
     qtbot.keyClicks(asked.line, "better")
     qtbot.keyClick(asked.line, Qt.Key.Key_Return)
-    assert studio.workspace.info("better").seed == 3
+    assert studio.services.workspace.info("better").seed == 3
     assert page.chosen.name == "better"
-    assert studio.history.name == "better"
+    assert studio.services.shown.history.name == "better"
     assert "better" in studio.window.run_label.text()
-    assert len(studio.history[REWARD]) == 1
+    assert len(studio.services.shown.history[REWARD]) == 1
     page._ask("rename")
     asked = dialog(TextQuestion)
     asked.line.setText("no/good")
     qtbot.keyClick(asked.line, Qt.Key.Key_Return)
     assert dialog(FailureDialog) is not None
     dialog(FailureDialog).accept()
-    assert studio.workspace.info("better").name == "better"
+    assert studio.services.workspace.info("better").name == "better"
 
 
 def test_notes_are_written_and_searched(qtbot, with_runs):
     studio = with_runs
-    page = studio.window.runs_page
-    page.choose(studio.workspace.runs()[1].name)
+    page = studio.window.pages["runs"].widget
+    page.choose(studio.services.workspace.runs()[1].name)
     pick(qtbot, page.more.menu(), page.actions_by_name["note"])
     qtbot.keyClicks(dialog(TextQuestion).line, "good one")
     qtbot.keyClick(dialog(TextQuestion).line, Qt.Key.Key_Return)
@@ -156,89 +156,86 @@ def test_notes_are_written_and_searched(qtbot, with_runs):
 
 def test_deleting_asks_and_moves_to_the_bin(qtbot, with_runs):
     studio = with_runs
-    page = studio.window.runs_page
-    name = studio.workspace.runs()[1].name
-    studio.show_run(studio.workspace.runs()[0].name)
-    studio.commands.toggle_compared(name)
+    page = studio.window.pages["runs"].widget
+    name = studio.services.workspace.runs()[1].name
+    studio.services.show_run(studio.services.workspace.runs()[0].name)
+    studio.services.shown.toggle_compared(studio.services.workspace.run(name))
     studio.window.show_page("runs")
     page.choose(name)
     page.view.setFocus()
     qtbot.keyClick(page.view, Qt.Key.Key_Delete)
     qtbot.mouseClick(dialog(Question).no, LEFT)
-    assert name in [run.name for run in studio.workspace.runs()]
+    assert name in [run.name for run in studio.services.workspace.runs()]
     qtbot.keyClick(page.view, Qt.Key.Key_Delete)
     qtbot.mouseClick(dialog(Question).yes, LEFT)
-    assert name not in [run.name for run in studio.workspace.runs()]
-    assert (studio.workspace.bin_folder / name).is_dir()
-    assert studio.window.train_page.options.compared == []
+    assert name not in [run.name for run in studio.services.workspace.runs()]
+    assert (studio.services.workspace.bin_folder / name).is_dir()
+    assert studio.window.pages["train"].widget.options.compared == []
     assert page.view.model().rowCount() == 2
 
 
 def test_what_needs_a_model_waits_for_one(with_runs):
-    page = with_runs.window.runs_page
-    page.choose(with_runs.workspace.runs()[0].name)
+    page = with_runs.window.pages["runs"].widget
+    page.choose(with_runs.services.workspace.runs()[0].name)
     assert not any(page.actions_by_name[what].isEnabled() for what in ("resume", "continue", "load", *PARTS))
     assert page.actions_by_name["settings"].isEnabled()
 
 
 def test_settings_of_a_run_come_into_the_panel(qtbot, with_runs):
     studio = with_runs
-    page = studio.window.runs_page
-    page.choose(next(run.name for run in studio.workspace.runs() if run.seed == 2))
+    page = studio.window.pages["runs"].widget
+    page.choose(next(run.name for run in studio.services.workspace.runs() if run.seed == 2))
     pick(qtbot, page.more.menu(), page.actions_by_name["settings"])
-    assert studio.document.experiment.env.id == "Acrobot-v1"
-    assert studio.document.experiment.ppo.lr == 0.02
+    assert studio.services.document.experiment.env.id == "Acrobot-v1"
+    assert studio.services.document.experiment.ppo.lr == 0.02
 
 
 def test_loading_a_model_takes_its_parts_and_leaves_the_rest(qtbot, trained):
     studio = trained
-    page, (run,) = studio.window.runs_page, studio.workspace.runs()
-    studio.document.replace(Experiment())
-    studio.document.set("env.id", "Acrobot-v1")
-    studio.document.set("env.batch_size", 3)
-    studio.document.set("env.idle_limit", 50)
-    studio.document.set("ppo.lr", 0.02)
+    page, (run,) = studio.window.pages["runs"].widget, studio.services.workspace.runs()
+    studio.services.document.replace(Experiment())
+    studio.services.document.set("env.id", "Acrobot-v1")
+    studio.services.document.set("ppo.lr", 0.02)
     page.choose(run.name)
     qtbot.mouseClick(page._buttons["load"], LEFT)
-    now = studio.document.experiment
-    assert (now.env.batch_size, now.env.idle_limit) == (3, 50)  # as on the command line
+    now = studio.services.document.experiment
     assert (now.env.id, now.controller.given["hidden_size"], now.ppo.lr) == ("CartPole-v1", 24, 0.02)
     assert now.start.load_path == run.name
     note = studio.window.panel.start_note
     assert note.isVisible()
     assert run.name in note.text
     qtbot.mouseClick(note.clear, LEFT)
-    assert studio.document.experiment.start.load_path is None
+    assert studio.services.document.experiment.start.load_path is None
     assert not note.isVisible()
 
 
 def test_parts_are_taken_from_a_run(qtbot, trained):
     studio = trained
-    page, (run,) = studio.window.runs_page, studio.workspace.runs()
-    studio.document.replace(Experiment())
+    page, (run,) = studio.window.pages["runs"].widget, studio.services.workspace.runs()
+    studio.services.document.replace(Experiment())
     page.choose(run.name)
     pick(qtbot, page.parts.menu(), page.actions_by_name["patch_c"])
-    assert studio.document.experiment.start.patch_load_path == run.name
-    assert studio.document.experiment.start.patch == "c"
-    assert studio.document.experiment.controller.given["hidden_size"] == 24
+    assert studio.services.document.experiment.start.patch_load_path == run.name
+    assert studio.services.document.experiment.start.patch == "c"
+    assert studio.services.document.experiment.controller.given["hidden_size"] == 24
     pick(qtbot, page.parts.menu(), page.actions_by_name["patch_v"])
-    assert studio.document.experiment.start.patch == "vc"
-    studio.document.set("train.total_steps", 1000)
-    studio.start("train")  # the engine takes it
-    qtbot.waitUntil(lambda: not studio.jobs.running and len(studio.workspace.runs()) == 2, timeout=WAIT)
-    assert studio.workspace.runs()[0].state == "finished"
+    assert studio.services.document.experiment.start.patch == "vc"
+    studio.services.document.set("train.total_steps", 1000)
+    studio.services.start("train")  # the engine takes it
+    qtbot.waitUntil(lambda: not studio.jobs.running and len(studio.services.workspace.runs()) == 2, timeout=WAIT)
+    assert studio.services.workspace.runs()[0].state == "finished"
 
 
 def test_continuing_trains_a_new_run_from_the_best_model(qtbot, trained):
     studio = trained
-    page, (run,) = studio.window.runs_page, studio.workspace.runs()
-    studio.document.replace(Experiment())
+    page, (run,) = studio.window.pages["runs"].widget, studio.services.workspace.runs()
+    studio.services.document.replace(Experiment())
     page.choose(run.name)
     qtbot.mouseClick(page._buttons["continue"], LEFT)
-    qtbot.waitUntil(lambda: not studio.jobs.running and len(studio.workspace.runs()) == 2, timeout=WAIT)
-    made = next(info for info in studio.workspace.runs() if info.name != run.name)
+    qtbot.waitUntil(lambda: not studio.jobs.running and len(studio.services.workspace.runs()) == 2, timeout=WAIT)
+    made = next(info for info in studio.services.workspace.runs() if info.name != run.name)
     assert made.state == "finished"
-    written = Experiment.from_toml(studio.workspace.run(made.name).folder / "experiment.toml")
+    written = Experiment.from_toml(studio.services.workspace.run(made.name).folder / "experiment.toml")
     assert written.start.load_path == run.name
     assert written.train.total_steps == 2000
     assert written.controller.given["hidden_size"] == 24
@@ -246,10 +243,10 @@ def test_continuing_trains_a_new_run_from_the_best_model(qtbot, trained):
 
 def test_a_deleted_run_comes_back_from_the_bin(qtbot, with_runs):
     studio = with_runs
-    page, name = studio.window.runs_page, studio.workspace.runs()[0].name
-    studio.commands._deleted(name)
-    assert name not in [info.name for info in studio.workspace.runs()]
-    menu = studio.commands._binned
+    page, name = studio.window.pages["runs"].widget, studio.services.workspace.runs()[0].name
+    studio.window.pages["runs"].controller._deleted(name)
+    assert name not in [info.name for info in studio.services.workspace.runs()]
+    (menu,) = (a.menu() for a in studio.window.menus["Workspace"].actions() if a.text() == "Restore a deleted run")
     menu.aboutToShow.emit()
     (action,) = menu.actions()
     assert action.text() == name

@@ -10,7 +10,7 @@ from PySide6.QtCore import QPoint, Qt
 
 from ewm_studio.acting.agent import load_agent
 from ewm_studio.analysis.vision_view import IN_USE, VisionStudy, feature_colors, random_frames
-from ewm_studio.events import CheckpointSaved, Images, RunStarted
+from ewm_studio.events import CheckpointSaved
 from ewm_studio.jobs.pretrain_job import pretrain
 from ewm_studio.jobs.train_job import train
 from ewm_studio.settings import Experiment
@@ -64,13 +64,17 @@ def open_on(qtbot, tmp_path, open_studio, trained):
         studio = open_studio(tmp_path / "copy", begin)
         window = studio.window
         window.show_page("runs")
-        window.runs_page.choose(trained[1][name][0])
-        qtbot.mouseClick(window.runs_page._buttons["show"], LEFT)
+        window.pages["runs"].widget.choose(trained[1][name][0])
+        qtbot.mouseClick(window.pages["runs"].widget._buttons["show"], LEFT)
         window.show_page("vision")
-        qtbot.waitUntil(lambda: studio.inspector.idle, timeout=WAIT)
-        return studio, window.vision_page
+        qtbot.waitUntil(lambda: inspector(studio).idle, timeout=WAIT)
+        return studio, window.pages["vision"].widget
 
     return make
+
+
+def inspector(studio):
+    return studio.window.pages["vision"].controller.inspector
 
 
 def drag(qtbot, slider, to):
@@ -105,12 +109,12 @@ def test_figures_are_those_of_the_model(trained, study):
     agent = load_agent(path)
     shown = torch.from_numpy(view.frames.transpose(0, 3, 1, 2).copy())
     sample = torch.cat([shown, torch.from_numpy(random_frames(agent.env))])
-    assert np.allclose(view.kl, agent.model.vision.diagnostics(sample)["kl"], atol=1e-5)
-    assert np.all(np.diff(view.kl[view.turnable.order]) <= 0)
+    assert np.allclose(view.kl, agent.world_model.vision.diagnostics(sample)["kl"], atol=1e-5)
+    assert np.all(np.diff(view.kl[view.editable.order]) <= 0)
     with torch.no_grad():
         assert np.allclose(view.latents, agent.model.vision.encode(shown).numpy(), atol=1e-5)
     for z, picture in zip(view.latents, view.reconstruction, strict=True):
-        assert np.abs(view.turnable.decode(z).astype(int) - picture).max() <= 1  # rounding, one picture or many
+        assert np.abs(view.editable.decode(z).astype(int) - picture).max() <= 1  # rounding, one picture or many
     assert np.abs(view.latents).max() <= view.reach
 
 
@@ -150,13 +154,13 @@ def test_a_slider_redraws_the_picture_at_once(qtbot, open_on):
     panel, view = page.latents, page.view
     assert panel.isVisible()
     assert len(panel.sliders) == 12
-    assert [line.index for line in panel._lines[:12]] == view.turnable.order[:12].tolist()
-    before, index = panel.z.copy(), int(view.turnable.order[2])
+    assert [line.index for line in panel._lines[:12]] == view.editable.order[:12].tolist()
+    before, index = panel.z.copy(), int(view.editable.order[2])
     drag(qtbot, panel.sliders[2], 0.95)
     changed = np.flatnonzero(panel.z != before)
     assert changed.tolist() == [index]
     assert panel.z[index] > 0.7 * view.reach
-    qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, view.turnable.decode(panel.z)))
+    qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, view.editable.decode(panel.z)))
     assert panel._lines[2].value.text() == f"{panel.z[index]:.2f}"
 
     by_mouse = panel.z[index]
@@ -164,7 +168,7 @@ def test_a_slider_redraws_the_picture_at_once(qtbot, open_on):
     assert panel.z[index] < by_mouse
     qtbot.mouseClick(panel.from_frame, LEFT)
     assert np.array_equal(panel.z, view.latents[0])
-    qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, view.turnable.decode(view.latents[0])))
+    qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, view.editable.decode(view.latents[0])))
 
 
 def test_a_click_on_a_frame_takes_up_its_latent(qtbot, open_on):
@@ -200,8 +204,8 @@ def test_a_slow_decoder_works_elsewhere_and_the_last_wish_wins(qtbot, open_on):
     for share in (0.2, 0.9, 0.4, 0.75):
         drag(qtbot, page.latents.sliders[1], share)
         qtbot.wait(1)
-    qtbot.waitUntil(lambda: studio.inspector.idle, timeout=WAIT)
-    assert np.array_equal(page.latents.picture.array, page.view.turnable.decode(page.latents.z))
+    qtbot.waitUntil(lambda: inspector(studio).idle, timeout=WAIT)
+    assert np.array_equal(page.latents.picture.array, page.view.editable.decode(page.latents.z))
 
 
 # Every component
@@ -209,15 +213,15 @@ def test_a_slow_decoder_works_elsewhere_and_the_last_wish_wins(qtbot, open_on):
 
 def test_kl_of_every_latent_is_a_bar(open_on):
     _, page = open_on("ConvVAE")
-    assert np.allclose(page.bars.bars.heights, np.sort(page.view.kl)[::-1])
+    assert np.allclose(page.bars.bars._values, np.sort(page.view.kl)[::-1])
     assert f"{(page.view.kl > IN_USE).sum()} of 16 in use" in page.bars.words.text()
-    assert page.bars.bars.describe(0).startswith(f"z {page.view.turnable.order[0]}: ")
+    assert page.bars.bars.describe(0).startswith(f"z {page.view.editable.order[0]}: ")
     assert "KL" in page._words.text()
 
 
 def test_codes_are_bars(open_on):
     _, page = open_on("VQ_VAE")
-    assert page.bars.bars.heights.sum() == page.view.sample * 8 * 8  # a grid of 8 x 8 codes a frame
+    assert page.bars.bars._values.sum() == page.view.sample * 8 * 8  # a grid of 8 x 8 codes a frame
     assert f"{(page.view.usage > 0).sum()} of 64 codes in use" in page.bars.words.text()
     assert np.array_equal(page.large["reconstruction"].array, page.view.reconstruction[0])
     assert page.latents.isHidden()
@@ -236,10 +240,10 @@ def test_features_stand_as_colors_beside_the_frame(qtbot, open_on):
 
 def test_numbers_are_explained_and_can_be_made_pictures(qtbot, open_on):
     studio, page = open_on("Identity", begin=True)
-    assert page.vector_shown
+    assert page.vector.isVisible()
     qtbot.mouseClick(page.vector.action, LEFT)
-    assert studio.document.experiment.env.pixels
-    qtbot.waitUntil(lambda: not studio.busy, timeout=WAIT)
+    assert studio.services.document.experiment.env.pixels
+    qtbot.waitUntil(lambda: not studio.services.busy, timeout=WAIT)
     assert page.empty_shown
     assert page.empty.action.text() == "Pretrain vision"
 
@@ -247,8 +251,8 @@ def test_numbers_are_explained_and_can_be_made_pictures(qtbot, open_on):
 def test_load_as_model_shows_it(qtbot, open_on, trained):
     studio, page = open_on("Identity")
     studio.window.show_page("runs")
-    studio.window.runs_page.choose(trained[1]["VQ_VAE"][0])
-    qtbot.mouseClick(studio.window.runs_page._buttons["load"], LEFT)
+    studio.window.pages["runs"].widget.choose(trained[1]["VQ_VAE"][0])
+    qtbot.mouseClick(studio.window.pages["runs"].widget._buttons["load"], LEFT)
     studio.window.show_page("vision")
     qtbot.waitUntil(lambda: page.view is not None and page.view.name == "VQ_VAE", timeout=WAIT)
     assert not page.empty_shown
@@ -257,67 +261,66 @@ def test_load_as_model_shows_it(qtbot, open_on, trained):
 # Live
 
 
-def play(qtbot, studio, *events):
-    """Let a job say these events."""
-
-    def job(control):
-        yield from events
-
-    studio.submit("pretrain", job)
-    qtbot.waitUntil(lambda: not studio.jobs.running and studio.inspector.idle, timeout=WAIT)
+def choose(qtbot, studio, *settings):
+    """Set the experiment that the next click runs."""
+    small = (("env.id", RACING["id"]), ("env.image_size", 16), ("env.batch_size", 1), ("memory.name", "NoMemory"))
+    for path, value in (*small, ("pretrain.frames", 100), ("pretrain.skip_start", 0), *settings):
+        studio.services.document.set(path, value)
+    qtbot.waitUntil(lambda: not studio.services.busy, timeout=WAIT)
 
 
-def test_live_frames_are_looked_at_and_the_next_run_may_be_of_another_kind(qtbot, open_on, trained):
-    studio, page = open_on("JEPA")
-    rng = np.random.default_rng(2)
-    original, made = (rng.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8) for _ in range(2))
-
-    def said(name, pictures):
-        run, path = trained[1][name]
-        return (
-            RunStarted("pretrain", run, "", name),
-            Images(10, pictures),
-            CheckpointSaved(path, 10, None, False),
-        )
-
-    play(qtbot, studio, *said("ConvVAE", {"original": original, "reconstruction": made}))
-    assert page.view.name == "ConvVAE"
-    assert np.array_equal(page.view.frames, original)
-    assert np.array_equal(page.large["reconstruction"].array, made[0])  # the job's, newer than any checkpoint's
+def test_live_frames_are_looked_at_and_the_next_run_may_be_of_another_kind(qtbot, open_on):
+    studio, page = open_on("JEPA", begin=True)
+    vision, bar = inspector(studio), studio.window.bar
+    stored = page.frames
+    choose(qtbot, studio, ("vision.name", "ConvVAE"), ("vision.latent_dim", 16), ("pretrain.epochs", 10**6))
+    qtbot.mouseClick(bar.pretrain, LEFT)
+    qtbot.waitUntil(lambda: page.view is not None and page.view.name == "ConvVAE" and vision.idle, timeout=WAIT)
+    assert stored is None
+    assert np.array_equal(page.view.frames, page.frames)
     assert page.latents.isVisible()
     drag(qtbot, page.latents.sliders[0], 0.9)
-    by_hand = page.latents.z.copy()
-    play(qtbot, studio, Images(20, {"original": made, "reconstruction": original}))
-    assert np.array_equal(page.view.frames, made)
+    by_hand, step = page.latents.z.copy(), page._step
+    qtbot.waitUntil(lambda: page._step > step and vision.idle, timeout=WAIT)  # the job has sent other pictures
+    assert np.array_equal(page.large["reconstruction"].array, page._pictures["reconstruction"][0])
     assert np.array_equal(page.latents.z, by_hand)  # what was set by hand stays
+    qtbot.mouseClick(bar.stop, LEFT)
+    qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
 
-    play(qtbot, studio, *said("JEPA", {"original": original}))
+    choose(qtbot, studio, ("vision.name", "JEPA"), ("vision.features", 32), ("pretrain.epochs", 1))
+    qtbot.mouseClick(bar.pretrain, LEFT)
+    qtbot.waitUntil(lambda: not studio.jobs.running and vision.idle, timeout=WAIT)
     assert page.view.name == "JEPA"
     assert np.array_equal(page.large["reconstruction"].array, page.view.colors[0])
     assert page.latents.isHidden()
-    run, path = trained[1]["Identity"]
-    play(qtbot, studio, RunStarted("train", run, "", ""), CheckpointSaved(path, 1, None, False))
-    assert page.vector_shown
+
+    studio.services.document.replace(Experiment().with_values(("train.total_steps", 128), ("env.batch_size", 2)))
+    qtbot.mouseClick(bar.train, LEFT)
+    qtbot.waitUntil(lambda: not studio.jobs.running and vision.idle, timeout=WAIT)
+    assert page.vector.isVisible()
 
 
-def test_a_damaged_model_is_told_of_and_the_page_lives_on(qtbot, open_on, trained, tmp_path):
-    studio, page = open_on("VQ_VAE")
-    broken = tmp_path / "broken.safetensors"
-    broken.write_bytes(b"nothing")
-    frames = np.zeros((8, 16, 16, 3), np.uint8)
-    run, path = trained[1]["ConvVAE"]
-    start = (RunStarted("pretrain", run, "", ""), Images(1, {"original": frames, "reconstruction": frames}))
-    play(qtbot, studio, *start, CheckpointSaved(str(broken), 1, None, False))
-    assert "cannot be shown" in page.bars.words.text()
-    play(qtbot, studio, CheckpointSaved(path, 2, None, False))
+def test_a_damaged_model_is_told_of_and_the_page_lives_on(qtbot, open_on, trained):
+    studio, page = open_on("JEPA")
+    name = trained[1]["VQ_VAE"][0]
+    for model in (studio.services.workspace.path / "runs" / name).rglob("*.safetensors"):
+        whole = model.read_bytes()
+        model.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    for run, said in ((name, "cannot be shown"), (trained[1]["ConvVAE"][0], "in use")):
+        studio.window.show_page("runs")
+        studio.window.pages["runs"].widget.choose(run)
+        qtbot.mouseClick(studio.window.pages["runs"].widget._buttons["show"], LEFT)
+        studio.window.show_page("vision")
+        qtbot.waitUntil(lambda: inspector(studio).idle, timeout=WAIT)
+        assert said in page.bars.words.text()
     assert page.view.name == "ConvVAE"
 
 
 def test_pretraining_in_the_window_ends_with_sliders(qtbot, open_studio):
     studio = open_studio()
-    page = studio.window.vision_page
+    page = studio.window.pages["vision"].widget
     studio.window.show_page("vision")
-    assert page.vector_shown  # CartPole's four numbers
+    assert page.vector.isVisible()  # CartPole's four numbers
     for path, value in (
         ("env.id", "CarRacing-v3"),
         ("env.image_size", 16),
@@ -327,10 +330,10 @@ def test_pretraining_in_the_window_ends_with_sliders(qtbot, open_studio):
         ("data.frames", 300),
         ("pretrain.epochs", 2),
     ):
-        studio.document.set(path, value)
-    qtbot.waitUntil(lambda: not studio.busy and page.empty_shown, timeout=WAIT)
+        studio.services.document.set(path, value)
+    qtbot.waitUntil(lambda: not studio.services.busy and page.empty_shown, timeout=WAIT)
     qtbot.mouseClick(page.empty.action, LEFT)
-    qtbot.waitUntil(lambda: not studio.jobs.running and studio.inspector.idle, timeout=WAIT)
+    qtbot.waitUntil(lambda: not studio.jobs.running and inspector(studio).idle, timeout=WAIT)
     assert page._title.text() == "Held-out frames"
     assert page.view.name == "ConvVAE"
     assert np.array_equal(page.view.frames, page.frames)

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from ewm_studio.ui.kit.dialogs import ShortcutsDialog
-from ewm_studio.ui.window.main_window import ACTIONS, PAGES, WITHOUT_PANEL
+from ewm_studio.ui.window.main_window import ACTIONS
 
 ACTIVE = (QAbstractButton, QComboBox, QLineEdit, QPlainTextEdit, QAbstractSlider, QAbstractItemView)
 
@@ -47,8 +47,8 @@ def whole(open_studio):
     studio = open_studio(begin=False)
     for section in studio.window.panel.sections.values():
         section.build()
-    assert studio.window.train_page.cards
-    assert studio.window.vision_page.plots
+    assert studio.window.pages["train"].widget.cards
+    assert studio.window.pages["vision"].widget.plots
     return studio
 
 
@@ -64,16 +64,16 @@ def test_everything_that_can_be_used_has_a_name(whole):
 def test_the_tab_key_reaches_every_page_and_shows_where_it_is(qtbot, whole):
     window = whole.window
     window.activateWindow()
-    for page, _ in PAGES:
-        window.show_page(page)
+    for key, page in window.pages.items():
+        window.show_page(key)
         window.bar.train.setFocus()
         seen = []
         while (focus := QApplication.focusWidget()) is not None and focus not in seen and len(seen) < 400:
             seen.append(focus)
             qtbot.keyClick(focus, Qt.Key.Key_Tab)
-        shown = window.pages.currentWidget()
-        assert any(shown.isAncestorOf(widget) for widget in seen), page
-        assert page in WITHOUT_PANEL or any(window.panel.isAncestorOf(widget) for widget in seen), page
+        shown = page.widget
+        assert any(shown.isAncestorOf(widget) for widget in seen), key
+        assert not page.beside_panel or any(window.panel.isAncestorOf(widget) for widget in seen), key
         for widget in seen:
             assert widget.isVisible()
             assert widget.isEnabled()

@@ -10,8 +10,6 @@ from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QMenu, QWidget
 
-from ewm_studio.ui.window.main_window import PAGES
-
 WAIT = 120_000
 KEYS = [
     *(Qt.Key(code) for code in range(Qt.Key.Key_0, Qt.Key.Key_Z + 1) if chr(code).isalnum()),
@@ -130,7 +128,7 @@ class Monkey:
         QTest.keyClick(top, key, Qt.KeyboardModifier.ControlModifier)
 
     def turn(self, top):
-        name = self.dice.choice(PAGES)[0]
+        name = self.dice.choice(list(self.studio.window.pages))
         self.say("page", top, name)
         self.studio.window.show_page(name)
 
@@ -142,8 +140,8 @@ def harmless(monkeypatch, studio):
         monkeypatch.setattr(QFileDialog, name, lambda *_, **__: ("", ""))
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, **__: "")
     studio.window.actions_by_name["quit"].triggered.disconnect()
-    studio.window.train_page.empty.asked.disconnect()  # other workspaces: the checkout's own among them
-    monkeypatch.setattr(studio, "open_workspace", lambda path: None)
+    studio.window.pages["train"].widget.empty.asked.disconnect()  # other workspaces: the checkout's own among them
+    monkeypatch.setattr(studio.workspaces, "open", lambda path: None)
     return studio
 
 
@@ -164,9 +162,9 @@ def test_nothing_breaks_under_random_clicks_and_keys(qtbot, harmless, events, mo
     studio.jobs.started.connect(count)
     for n in range(events):
         if n % 100 == 0 and not studio.jobs.running:
-            studio.document.set("train.total_steps", 20_000)
-            studio.document.set("data.frames", 300)
-            studio.start("train")
+            studio.services.document.set("train.total_steps", 20_000)
+            studio.services.document.set("pretrain.frames", 300)
+            studio.services.start("train")
         monkey.act()
         if n % 10 == 0:
             qtbot.wait(2)
@@ -183,7 +181,7 @@ def test_nothing_breaks_under_random_clicks_and_keys(qtbot, harmless, events, mo
     studio.jobs.clear()
     studio.jobs.stop()
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
-    qtbot.waitUntil(lambda: not studio.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: not studio.services.busy, timeout=WAIT)
     for dialog in studio.window.findChildren(QDialog):
         dialog.close()
     assert not raised, raised

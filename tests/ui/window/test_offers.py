@@ -11,7 +11,7 @@ from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
 from ewm_studio.terminal.parsers import job_parser
 from ewm_studio.ui.kit.widgets import EmptyState
-from ewm_studio.ui.window.commands import ready_made
+from ewm_studio.ui.window.workspaces import ready_made
 from ewm_studio.workspace import Workspace
 
 PRESETS = sorted(resource("presets").glob("*.toml"))
@@ -38,7 +38,7 @@ def test_a_preset_is_opened_and_copied_as_a_command(qtbot, open_studio, preset, 
     menu.aboutToShow.emit()
     title = preset.stem.replace("-", " ")
     next(action for action in menu.actions() if action.text() == title).trigger()
-    assert studio.document.experiment == Experiment.from_toml(preset)
+    assert studio.services.document.experiment == Experiment.from_toml(preset)
     studio.window.actions_by_name["copy_command"].trigger()
     line = QGuiApplication.clipboard().text()
     assert rebuilt(line, tmp_path) == Experiment.from_toml(preset)
@@ -57,17 +57,17 @@ def test_odd_values_survive_the_command_line(open_studio, tmp_path):
         ("vision.latent_dim", 7),
         ("ppo.lr", 1.5e-5),
     ):
-        studio.document.set(path, value)
-    assert rebuilt(studio.document.command_line(), tmp_path) == studio.document.experiment
+        studio.services.document.set(path, value)
+    assert rebuilt(studio.services.document.command_line(), tmp_path) == studio.services.document.experiment
 
 
 def test_a_first_start_offers_the_ready_made_workspaces(qtbot, open_studio, monkeypatch):
     studio = open_studio(begin=False)
-    empty = studio.window.train_page.empty
+    empty = studio.window.pages["train"].widget.empty
     assert [path.name for path in ready_made()] == ["carracing", "cartpole"]
     assert {"CartPole", "CarRacing"} <= set(places(empty))
     opened = []
-    monkeypatch.setattr(studio, "open_workspace", opened.append)
+    monkeypatch.setattr(studio.workspaces, "open", opened.append)
     qtbot.mouseClick(places(empty)["CarRacing"], LEFT)
     assert [path.name for path in opened] == ["carracing"]
 
@@ -79,10 +79,10 @@ def test_opening_a_workspace_brings_its_experiment(qtbot, open_studio, tmp_path)
     first = open_studio(ready, begin=False)
     first.window.close()
     second = open_studio(tmp_path / "other", begin=False)
-    assert second.document.experiment.env.id == "CartPole-v1"
-    qtbot.mouseClick(places(second.window.train_page.empty)["ready"], LEFT)
-    assert second.workspace.path == ready
-    assert second.document.experiment.env.id == "Acrobot-v1"
+    assert second.services.document.experiment.env.id == "CartPole-v1"
+    qtbot.mouseClick(places(second.window.pages["train"].widget.empty)["ready"], LEFT)
+    assert second.services.workspace.path == ready
+    assert second.services.document.experiment.env.id == "Acrobot-v1"
 
 
 def test_starting_again_shows_the_newest_run(qtbot, open_studio, tmp_path):
@@ -93,5 +93,5 @@ def test_starting_again_shows_the_newest_run(qtbot, open_studio, tmp_path):
     run.finish("finished")
     workspace.close()
     studio = open_studio(tmp_path / "ws")
-    qtbot.waitUntil(lambda: studio.history.name == run.name, timeout=60_000)
+    qtbot.waitUntil(lambda: studio.services.shown.history.name == run.name, timeout=60_000)
     assert studio.window.page == "train"

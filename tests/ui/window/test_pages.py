@@ -19,7 +19,7 @@ def with_runs(tmp_path, open_studio):
     """A studio on a workspace with two finished runs, as the engine writes them."""
     studio = open_studio(begin=False)
     for seed in (1, 2):
-        run = studio.workspace.create_run("CartPole-v1", "train", Experiment().to_toml(), {}, seed)
+        run = studio.services.workspace.create_run("CartPole-v1", "train", Experiment().to_toml(), {}, seed)
         for n in range(50):
             run.log_episode(20 * (n + 1), n * 0.1, float(seed * n), n + 1)
             run.log_metrics(20 * (n + 1), n + 1, n * 0.1, {"ppo/entropy": 1.0 / (n + 1)})
@@ -29,7 +29,7 @@ def with_runs(tmp_path, open_studio):
 
 
 def test_pictures_are_shown_with_their_difference(qtbot, open_studio):
-    page = open_studio(begin=False).window.vision_page
+    page = open_studio(begin=False).window.pages["vision"].widget
     assert page.empty_shown
     rng = np.random.default_rng(0)
     original, made = (rng.integers(0, 256, (8, 64, 64, 3), dtype=np.uint8) for _ in range(2))
@@ -48,7 +48,7 @@ def test_difference_saturates_and_is_symmetric():
 
 
 def test_vision_without_reconstruction_still_shows_frames(qtbot, open_studio):
-    page = open_studio(begin=False).window.vision_page
+    page = open_studio(begin=False).window.pages["vision"].widget
     page.show_pictures({"original": np.zeros((2, 16, 16, 1), np.uint8)}, 1)
     assert page.large["original"].array.shape == (16, 16, 3)
     assert page.large["reconstruction"].array is None
@@ -57,8 +57,8 @@ def test_vision_without_reconstruction_still_shows_frames(qtbot, open_studio):
 def test_runs_are_listed_sorted_filtered_and_shown(qtbot, with_runs):
     studio = with_runs
     studio.window.show_page("runs")
-    page = studio.window.runs_page
-    names = [run.name for run in studio.workspace.runs()]
+    page = studio.window.pages["runs"].widget
+    names = [run.name for run in studio.services.workspace.runs()]
     assert page.view.model().rowCount() == 2
     page.view.sortByColumn(TITLES.index("Best reward"), Qt.SortOrder.DescendingOrder)
     assert page.view.model().index(0, TITLES.index("Best reward")).data() == "98"
@@ -68,16 +68,16 @@ def test_runs_are_listed_sorted_filtered_and_shown(qtbot, with_runs):
     page.choose(names[0])
     qtbot.mouseClick(page._buttons["show"], LEFT)
     assert studio.window.page == "train"
-    assert studio.history.name == names[0]
-    assert len(studio.history[REWARD]) == 50
+    assert studio.services.shown.history.name == names[0]
+    assert len(studio.services.shown.history[REWARD]) == 50
 
 
 def test_runs_are_compared_and_exported(qtbot, with_runs, tmp_path):
     studio = with_runs
-    first, second = (run.name for run in studio.workspace.runs())
-    studio.show_run(first)
-    studio.commands.toggle_compared(second)
-    page = studio.window.train_page
+    first, second = (run.name for run in studio.services.workspace.runs())
+    studio.services.show_run(first)
+    studio.services.shown.toggle_compared(studio.services.workspace.run(second))
+    page = studio.window.pages["train"].widget
     assert second in page._legend.text()
     files = page.export("csv", tmp_path / "out.csv")
     rows = list(csv.DictReader(files[0].open()))
@@ -86,14 +86,14 @@ def test_runs_are_compared_and_exported(qtbot, with_runs, tmp_path):
     for kind in ("png", "svg"):
         (file,) = page.export(kind, tmp_path / f"out.{kind}")
         assert file.stat().st_size > 1000
-    studio.commands.toggle_compared(second)
+    studio.services.shown.toggle_compared(studio.services.workspace.run(second))
     assert page.options.compared == []
 
 
 def test_only_one_plot_is_drawn_at_a_time(qtbot, with_runs):
     studio = with_runs
-    studio.show_run(studio.workspace.runs()[0].name)
-    page = studio.window.train_page
+    studio.services.show_run(studio.services.workspace.runs()[0].name)
+    page = studio.window.pages["train"].widget
     qtbot.waitUntil(lambda: all(card.isVisible() for card in page.cards))
     page.mark_all()
     drawn = []
@@ -104,8 +104,8 @@ def test_only_one_plot_is_drawn_at_a_time(qtbot, with_runs):
 
 def test_every_axis_and_the_logarithmic_scale(qtbot, with_runs):
     studio = with_runs
-    studio.show_run(studio.workspace.runs()[0].name)
-    page = studio.window.train_page
+    studio.services.show_run(studio.services.workspace.runs()[0].name)
+    page = studio.window.pages["train"].widget
     card = page.cards[4]
     for key, last in (("epoch", 50), ("seconds", 4.9), ("step", 1000)):
         qtbot.mouseClick(page.axis._buttons[key], LEFT)
@@ -118,7 +118,7 @@ def test_every_axis_and_the_logarithmic_scale(qtbot, with_runs):
 
 def test_a_run_that_goes_on_elsewhere_is_read_again(with_runs):
     studio = with_runs
-    run = studio.workspace.create_run("CartPole-v1", "train", Experiment().to_toml())
+    run = studio.services.workspace.create_run("CartPole-v1", "train", Experiment().to_toml())
     before = RunHistory.load(run)
     run.log_episode(2000, 9.0, 5.0, 5)
     run.flush()
@@ -127,7 +127,7 @@ def test_a_run_that_goes_on_elsewhere_is_read_again(with_runs):
 
 
 def test_the_log_filters_by_level_and_words(qtbot, open_studio):
-    log = open_studio(begin=False).window.train_page.log
+    log = open_studio(begin=False).window.pages["train"].widget.log
     log.add("one")
     log.add("two <b>", "warning")
     log.add("three", "error")

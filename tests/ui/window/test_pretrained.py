@@ -17,7 +17,7 @@ def offered(empty, name):
 
 
 def watched(studio):
-    page = studio.window.replay_page
+    page = studio.window.pages["replay"].widget
     return page.isVisible() and page.watched is not None and not studio.jobs.running
 
 
@@ -25,15 +25,15 @@ def watched(studio):
 def test_a_click_on_an_empty_page_shows_a_trained_agent_at_play(qtbot, open_studio, page):
     studio = open_studio()
     studio.window.show_page(page)
-    button = offered(getattr(studio.window, f"{page}_page").empty, "cartpole")
+    button = offered(studio.window.pages[page].widget.empty, "cartpole")
     assert button.text() == "CartPole-v1 · 500"
     qtbot.mouseClick(button, LEFT)
     qtbot.waitUntil(lambda: watched(studio), timeout=WAIT)
-    episodes = studio.window.replay_page.table.episodes.episodes
+    episodes = studio.window.pages["replay"].widget.table.episodes.episodes
     assert [e.seed for e in episodes] == list(range(FIRST_SEED, FIRST_SEED + EPISODES))
     assert all(e.reward == 500 for e in episodes)
-    assert studio.window.replay_page.choice.currentText().startswith("cartpole ·")
-    assert studio.document.experiment.start.load_path is None  # the experiment on the left is as it was
+    assert studio.window.pages["replay"].widget.choice.currentText().startswith("cartpole ·")
+    assert studio.services.document.experiment.start.load_path is None  # the experiment on the left is as it was
 
 
 def test_the_help_menu_offers_them_too(qtbot, open_studio):
@@ -45,12 +45,12 @@ def test_the_help_menu_offers_them_too(qtbot, open_studio):
 
 def test_an_evaluation_of_ones_own_does_not_turn_the_page(qtbot, open_studio):
     studio = open_studio()
-    studio.commands.shipped.watch("cartpole")
+    studio.workspaces.pretrained.watch("cartpole")
     qtbot.waitUntil(lambda: watched(studio), timeout=WAIT)
     studio.window.show_page("train")
-    studio.document.set("start.load_path", "cartpole")
-    studio.document.set("infer.episodes", 2)
-    studio.start("infer")
+    studio.services.document.set("start.load_path", "cartpole")
+    studio.services.document.set("infer.episodes", 2)
+    studio.services.start("infer")
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
     assert studio.window.page == "train"
 
@@ -61,8 +61,8 @@ def test_the_offer_is_whole_at_every_size(qtbot, open_studio, page, size):
     studio = open_studio(begin=False)
     studio.window.resize(*size)
     studio.window.show_page(page)
-    empty = getattr(studio.window, f"{page}_page").empty
-    for name in studio.commands.shipped._models:
+    empty = studio.window.pages[page].widget.empty
+    for name in studio.workspaces.pretrained.models:
         button = offered(empty, name)
         qtbot.waitUntil(button.isVisible)
         assert button.width() >= button.minimumSizeHint().width()

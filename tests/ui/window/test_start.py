@@ -45,11 +45,11 @@ def test_a_window_is_never_off_the_screen_nor_larger(qtbot):
 
 def test_size_theme_and_settings_come_back(qtbot, open_studio, tmp_path):
     first = open_studio(tmp_path / "ws", begin=False)
-    first.document.set("ppo.lr", 0.02)
+    first.services.document.set("ppo.lr", 0.02)
     first.window.setGeometry(10, 10, 1000, 700)
     first.window.close()
     second = open_studio(tmp_path / "ws", begin=False)
-    assert second.document.experiment.ppo.lr == 0.02
+    assert second.services.document.experiment.ppo.lr == 0.02
     assert store.text("workspace") == str((tmp_path / "ws").resolve())
     assert store.store().value("geometry") == QRect(10, 10, 1000, 700)
     assert str((tmp_path / "ws").resolve()) in store.texts("recent")

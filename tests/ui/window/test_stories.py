@@ -22,7 +22,7 @@ def pick_environment(qtbot, studio, typed):
     qtbot.mouseClick(card.button, LEFT)
     qtbot.keyClicks(card.popup.search, typed)
     qtbot.keyClick(card.popup.search, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: not studio.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: not studio.services.busy, timeout=WAIT)
 
 
 def pick_component(qtbot, studio, kind, name):
@@ -32,7 +32,7 @@ def pick_component(qtbot, studio, kind, name):
     qtbot.keyClicks(picker, name)
     qtbot.keyClick(picker, Qt.Key.Key_Return)
     picker.activated.emit(picker.currentIndex())
-    assert getattr(studio.document.experiment, kind).name == name
+    assert getattr(studio.services.document.experiment, kind).name == name
 
 
 def set_number(qtbot, studio, path, value):
@@ -49,30 +49,30 @@ def set_number(qtbot, studio, path, value):
 
 
 def test_a_run_of_the_command_line_shows_while_it_goes(qtbot, studio):
-    folder = studio.workspace.path
+    folder = studio.services.workspace.path
     line = ["train", "--env", "CartPole-v1", "--total-steps", "100000000", "--workspace", str(folder)]
-    page, card = studio.window.runs_page, studio.window.train_page.cards[0]
+    page, card = studio.window.pages["runs"].widget, studio.window.pages["train"].widget.cards[0]
     with subprocess.Popen([sys.executable, "-m", "ewm_studio", *line], stderr=subprocess.DEVNULL) as process:
         try:
             studio.window.show_page("runs")
             qtbot.waitUntil(lambda: [info.state for info in page.table.runs] == ["running"], timeout=WAIT)
             qtbot.mouseClick(page._buttons["show"], LEFT)
             assert studio.window.page == "train"
-            qtbot.waitUntil(lambda: len(studio.history[REWARD]) > 10, timeout=WAIT)
+            qtbot.waitUntil(lambda: len(studio.services.shown.history[REWARD]) > 10, timeout=WAIT)
             card.canvas.zoomed = True
             box = card.canvas.getPlotItem().getViewBox()
             box.setXRange(100.0, 900.0, padding=0)
-            rows = len(studio.history["ppo/entropy"])
-            qtbot.waitUntil(lambda: len(studio.history["ppo/entropy"]) > rows + 3, timeout=WAIT)
+            rows = len(studio.services.shown.history["ppo/entropy"])
+            qtbot.waitUntil(lambda: len(studio.services.shown.history["ppo/entropy"]) > rows + 3, timeout=WAIT)
             assert box.viewRange()[0] == [100.0, 900.0]  # what someone looks at closely stays in view
             assert not studio.jobs.running
         finally:
             process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
-    (run,) = studio.workspace.runs()
+    (run,) = studio.services.workspace.runs()
     assert run.state == "stopped"
-    stored = RunHistory.load(studio.workspace.run(run.name))
-    qtbot.waitUntil(lambda: len(studio.history[REWARD]) == len(stored[REWARD]), timeout=WAIT)
+    stored = RunHistory.load(studio.services.workspace.run(run.name))
+    qtbot.waitUntil(lambda: len(studio.services.shown.history[REWARD]) == len(stored[REWARD]), timeout=WAIT)
 
 
 @pytest.mark.slow
@@ -81,19 +81,19 @@ def test_a_newcomer_trains_cartpole_to_500(qtbot, open_studio, tmp_path):
     studio = open_studio(tmp_path / "new")
     window = studio.window
     pick_environment(qtbot, studio, "cartpole-v1")
-    qtbot.mouseClick(window.train_page.empty.action, LEFT)
-    qtbot.waitUntil(lambda: studio.jobs.running and len(studio.history[REWARD]) > 5, timeout=WAIT)
+    qtbot.mouseClick(window.pages["train"].widget.empty.action, LEFT)
+    qtbot.waitUntil(lambda: studio.jobs.running and len(studio.services.shown.history[REWARD]) > 5, timeout=WAIT)
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=LONG)
-    assert max(studio.history["reward/mean_100"].value) > 400
+    assert max(studio.services.shown.history["reward/mean_100"].value) > 400
     qtbot.mouseClick(window.bar.infer, LEFT)
     qtbot.waitUntil(lambda: studio.jobs.running, timeout=WAIT)
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=LONG)
-    assert window.train_page.log.lines[0].text == "Evaluated: 500 ± 0 over 10 episodes"
-    name = studio.history.name
+    assert window.pages["train"].widget.log.lines[0].text == "Evaluated: 500 ± 0 over 10 episodes"
+    name = studio.services.shown.history.name
     window.close()
     again = open_studio(tmp_path / "new")
-    assert again.history.name == name
-    assert len(again.history[REWARD]) == again.workspace.runs()[0].episodes
+    assert again.services.shown.history.name == name
+    assert len(again.services.shown.history[REWARD]) == again.services.workspace.runs()[0].episodes
 
 
 @pytest.mark.slow
@@ -105,11 +105,11 @@ def test_carracing_is_pretrained_then_trained_paused_resumed_and_stopped(qtbot, 
     for path, value in (("data.frames", 1500), ("pretrain.epochs", 6), ("env.action_repeat", 4)):
         set_number(qtbot, studio, path, value)
     window.show_page("vision")
-    qtbot.mouseClick(window.vision_page.empty.action, LEFT)
+    qtbot.mouseClick(window.pages["vision"].widget.empty.action, LEFT)
     errors = []
 
     def watch(events):
-        shown = window.vision_page._pictures
+        shown = window.pages["vision"].widget._pictures
         if "reconstruction" in shown and (not errors or shown is not watch.last):
             watch.last = shown
             apart = shown["original"].astype(float) - shown["reconstruction"]
@@ -120,22 +120,22 @@ def test_carracing_is_pretrained_then_trained_paused_resumed_and_stopped(qtbot, 
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=LONG)
     assert len(errors) > 3
     assert errors[-1] < 0.5 * errors[0]  # the reconstructions got sharp
-    held_out = studio.history["vision/held_out_mse"].value
+    held_out = studio.services.shown.history["vision/held_out_mse"].value
     assert held_out[-1] < 0.01
 
     window.show_page("runs")
-    qtbot.mouseClick(window.runs_page._buttons["load"], LEFT)
+    qtbot.mouseClick(window.pages["runs"].widget._buttons["load"], LEFT)
     set_number(qtbot, studio, "train.total_steps", 1_000_000)
     qtbot.mouseClick(window.bar.train, LEFT)
-    qtbot.waitUntil(lambda: len(studio.history["ppo/entropy"]) > 0, timeout=LONG)
+    qtbot.waitUntil(lambda: len(studio.services.shown.history["ppo/entropy"]) > 0, timeout=LONG)
     qtbot.mouseClick(window.bar.pause, LEFT)
     qtbot.wait(1000)
-    rows = len(studio.history["ppo/entropy"])
+    rows = len(studio.services.shown.history["ppo/entropy"])
     qtbot.wait(3000)
-    assert len(studio.history["ppo/entropy"]) == rows
+    assert len(studio.services.shown.history["ppo/entropy"]) == rows
     qtbot.mouseClick(window.bar.pause, LEFT)
-    qtbot.waitUntil(lambda: len(studio.history["ppo/entropy"]) > rows, timeout=LONG)
+    qtbot.waitUntil(lambda: len(studio.services.shown.history["ppo/entropy"]) > rows, timeout=LONG)
     qtbot.mouseClick(window.bar.stop, LEFT)
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=LONG)
-    assert studio.workspace.runs()[0].state == "stopped"
+    assert studio.services.workspace.runs()[0].state == "stopped"
     assert not [w for w in QApplication.topLevelWidgets() if w.isVisible() and w is not window]

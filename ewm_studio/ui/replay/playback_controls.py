@@ -23,7 +23,7 @@ class Slider(QSlider):
         event.ignore()
 
 
-class Player(QWidget):
+class PlaybackControls(QWidget):
     """Tells which frame is to be seen; time is kept by the clock, so a slow redraw skips frames and stays in step."""
 
     turned = Signal(int)  # to a frame

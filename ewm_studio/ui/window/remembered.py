@@ -47,4 +47,4 @@ def remember(window: MainWindow, document: ExperimentDocument, workspace: Path) 
 
 
 def _draft_key(workspace: Path) -> str:
-    return "drafts/" + str(workspace.resolve()).replace("/", "|")
+    return "drafts/" + workspace.resolve().as_posix().replace("/", "|")

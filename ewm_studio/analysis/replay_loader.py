@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,10 @@ from ewm_studio.workspace.replays import MODEL_NAME, Evaluation, Replay, ReplayI
 if TYPE_CHECKING:
     from ewm_studio.acting.agent import Agent
     from ewm_studio.analysis.film import Pane
-    from ewm_studio.analysis.trace import ReplayStudy
+    from ewm_studio.analysis.trace import OnProgress, ReplayStudy
     from ewm_studio.models.base import VisionModel
 
 KEPT = 3  # episodes that are remembered, so that turning back to one is quick
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +91,7 @@ def lanes_beside(watched: Watched, rival: Watched) -> list[Lane]:
     ]
 
 
-class Projector:
+class ReplayLoader:
     """Makes episodes to watch; one at a time, whoever asks. Remembers the last model and the last few episodes."""
 
     def __init__(self) -> None:
@@ -101,7 +100,7 @@ class Projector:
         self._watched: OrderedDict[tuple[str, str], Watched] = OrderedDict()
         self._traces: dict[tuple[str, str], Trace] = {}
 
-    def watch(self, evaluation: Evaluation, episode: ReplayInfo, progress: Progress) -> Watched:
+    def watch(self, evaluation: Evaluation, episode: ReplayInfo, progress: OnProgress) -> Watched:
         """A kept episode, looked at through the model that played it.
 
         Raises:
@@ -116,7 +115,7 @@ class Projector:
             self._watched.move_to_end(key)
             return self._watched[key]
 
-    def traces(self, evaluation: Evaluation, episodes: Sequence[ReplayInfo], progress: Progress) -> list[Trace]:
+    def traces(self, evaluation: Evaluation, episodes: Sequence[ReplayInfo], progress: OnProgress) -> list[Trace]:
         """Kept episodes as paths in the latent space of the model that played them.
 
         Raises:
@@ -141,7 +140,7 @@ class Projector:
                     self._traces[key] = trace_of(study(agent, replay, within), episode.seed)
             return list(self._traces.values())
 
-    def rival(self, name: str, model: Path, replay: Replay, progress: Progress) -> Watched:
+    def rival(self, name: str, model: Path, replay: Replay, progress: OnProgress) -> Watched:
         """Another model on the same seed, as greedy as the first.
 
         Raises:
@@ -186,12 +185,12 @@ def name_of(evaluation: Evaluation) -> str:
     return evaluation.run or (path.parent.name if path.name == MODEL_NAME else path.name)
 
 
-def _within(progress: Progress, number: int, count: int, share: float) -> None:
+def _within(progress: OnProgress, number: int, count: int, share: float) -> None:
     """The share that is done of one of several things, as a share of all."""
     progress((number + share) / count)
 
 
-def _watched(name: str, agent: Agent, replay: Replay, progress: Progress) -> Watched:
+def _watched(name: str, agent: Agent, replay: Replay, progress: OnProgress) -> Watched:
     from ewm_studio.analysis.film import panes_of
     from ewm_studio.analysis.trace import study
 

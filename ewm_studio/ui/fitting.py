@@ -1,36 +1,34 @@
-"""What can be chosen, and what fits: found out in the background whenever the choices change."""
+"""What can be chosen, and what fits: found out in the background when the choices change."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from ewm_studio.analysis.history import REWARD
 from ewm_studio.analysis.inspection import Catalog, EnvironmentInfo, Inspection
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.ui.kit.background import Background
-from ewm_studio.ui.window.main_window import MainWindow
 
 SETTLE_MILLISECONDS = 250  # after a change, before it is looked into
 
 
 class Fitting(QObject):
-    """Keeps the experiment panel told about components, environments, fits and sizes."""
+    """Looks into components, environments, fits and sizes, and tells what it finds."""
 
-    ready = Signal()  # the catalog is there
+    ready = Signal(object)  # the Catalog is there
+    inspected = Signal(object)  # an Inspection of the present choices
+    described = Signal(object)  # an EnvironmentInfo
+    unknown = Signal(str)  # why the environment cannot be made
 
-    def __init__(
-        self, document: ExperimentDocument, window: MainWindow, in_background: Background, parent: QObject
-    ) -> None:
+    def __init__(self, document: ExperimentDocument, background: Background, parent: QObject) -> None:
         super().__init__(parent)
-        self._document, self._window, self._in_background = document, window, in_background
+        self._document, self._background = document, background
         self._environments: dict[str, EnvironmentInfo] = {}
         self._ready = False  # the catalog is there: inspections may be made
         self._later = QTimer(self)
         self._later.setInterval(SETTLE_MILLISECONDS)
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._inspect)
-        window.panel.inspection_wanted.connect(self._later.start)
 
     @property
     def busy(self) -> bool:
@@ -39,7 +37,11 @@ class Fitting(QObject):
 
     def begin(self) -> None:
         """Load the catalog, which imports PyTorch."""
-        self._in_background(_load_catalog, self._on_catalog)
+        self._background(_load_catalog, self._on_catalog)
+
+    def inspect_soon(self) -> None:
+        """The choices changed: find out what they come to, once they stay as they are."""
+        self._later.start()
 
     def end(self) -> None:
         """Look into nothing more."""
@@ -47,9 +49,8 @@ class Fitting(QObject):
 
     def _on_catalog(self, catalog: Catalog) -> None:
         self._ready = True
-        self._window.panel.show_catalog(catalog)
+        self.ready.emit(catalog)
         self._inspect()
-        self.ready.emit()
 
     def _inspect(self) -> None:
         """Find out what the choices come to."""
@@ -57,26 +58,19 @@ class Fitting(QObject):
             return
         experiment = self._document.experiment
         known = self._environments.get(experiment.env.id)
-        self._in_background(lambda: _inspect(experiment), self._on_inspection)
+        self._background(lambda: _inspect(experiment), self.inspected.emit)
         if known is not None:
             self._on_environment(known)
         else:
             id = experiment.env.id
-            self._in_background(lambda: _describe(id), self._on_environment, self._on_no_environment)
-
-    def _on_inspection(self, inspection: Inspection) -> None:
-        self._window.panel.show_inspection(inspection)
-        self._window.vision_page.show_numbers(inspection.chosen.get("vision") == "Identity")
+            self._background(lambda: _describe(id), self._on_environment, self._on_no_environment)
 
     def _on_environment(self, info: EnvironmentInfo) -> None:
         self._environments[info.id] = info
-        self._window.panel.show_environment(info)
-        page = self._window.train_page
-        if info.id == self._document.experiment.env.id and not page.history[REWARD].value.size:
-            page.set_threshold(info.reward_threshold)
+        self.described.emit(info)
 
     def _on_no_environment(self, error: BaseException) -> None:
-        self._window.panel.environment.show_problem(str(error))
+        self.unknown.emit(str(error))
 
 
 def _load_catalog() -> Catalog:

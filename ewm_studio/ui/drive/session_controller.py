@@ -1,0 +1,313 @@
+"""Joins the Drive page to a session: keys and commands one way, snapshots and episodes the other."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Qt, Signal, Slot
+
+from ewm_studio import formatting as format
+from ewm_studio.driving import commands
+from ewm_studio.driving.session import DriveSession
+from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack, ModelOnBoard, Snapshot
+from ewm_studio.errors import UserError
+from ewm_studio.ui.drive.keys_dialog import KeysDialog
+from ewm_studio.ui.drive.page import DrivePage
+from ewm_studio.ui.kit import store
+from ewm_studio.ui.services import Services
+from ewm_studio.workspace.workspace import safe_name
+
+if TYPE_CHECKING:
+    from ewm_studio.driving.controls import KeyMap
+    from ewm_studio.driving.decisions import OnDecision
+
+WORDS_SECONDS = 0.2  # between two lines of words about the drive
+NOTE_SECONDS = 6.0  # that a note stays
+
+
+@dataclass(frozen=True)
+class DriveWords:
+    """A drive in words, for the run bar and the status line."""
+
+    line: str  # "Episode 5 · 318 of 1,000 frames"
+    figures: str  # "recorded 3,214 frames in 4 episodes · 18.9 MB"
+    share: float | None  # of the episode that is driven; None where no end is known
+    recording: str  # the recording's name; empty while nothing is recorded
+    recorded: int  # frames, in this drive
+    pace: str  # "step 20.0 ms, latest 1.1 ms late"
+
+
+class SessionController(QObject):
+    """One drive at a time."""
+
+    began = Signal()
+    told = Signal(DriveWords)
+    ended = Signal()
+    failed = Signal(object)  # an exception that ended a drive
+    _fresh = Signal()
+
+    def __init__(
+        self, page: DrivePage, services: Services, on_decision: OnDecision | None = None, parent: QObject | None = None
+    ) -> None:
+        """Join a page.
+
+        Args:
+            page: the view.
+            services: the experiment whose environment is driven, and the workspace of its recordings and models.
+            on_decision: told of every decision, in the session's thread.
+            parent: owns this.
+        """
+        super().__init__(parent)
+        self.page, self._services, self._on_decision = page, services, on_decision
+        self.session: DriveSession | None = None
+        self._waiting = False  # a snapshot was announced and not looked at yet
+        self._env = ""
+        self._name = ""  # of the recording
+        self._model = ""
+        self._worded = self._said = 0.0  # when
+        self.failure: BaseException | None = None  # what ended the last drive, where something did
+        self._fresh.connect(self._on_fresh, Qt.ConnectionType.QueuedConnection)
+        self._connect()
+
+    def _connect(self) -> None:
+        page, view = self.page, self.page.view
+        page.drive_asked.connect(self.begin)
+        page.leave_asked.connect(self.leave)
+        page.record_toggled.connect(self.toggle_recording)
+        page.pause_toggled.connect(self.toggle_pause)
+        page.model_toggled.connect(self.toggle_model)
+        page.model_chosen.connect(self.choose_model)
+        page.recording_named.connect(self._on_named)
+        page.keys_asked.connect(self.edit_keys)
+        page.restart_asked.connect(lambda: self._ask(commands.Restart()))
+        page.keep_asked.connect(lambda: self._ask(commands.Keep()))
+        page.discard_asked.connect(lambda: self._ask(commands.Discard()))
+        page.speed_chosen.connect(lambda factor: self._ask(commands.SetSpeed(factor)))
+        view.key_pressed.connect(lambda key: self._ask(commands.Press(key)))
+        view.key_released.connect(lambda key: self._ask(commands.Release(key)))
+        view.focus_lost.connect(lambda: self._ask(commands.LetGo()))
+
+    def _ask(self, command: commands.Command) -> None:
+        if self.session is not None:
+            self.session.ask(command)
+
+    # Beginning and ending
+
+    @property
+    def driving(self) -> bool:
+        """Whether there is a session."""
+        return self.session is not None
+
+    @property
+    def folder(self) -> Path:
+        """The recording that episodes go to."""
+        return self._services.workspace.recordings_folder / self._name
+
+    def show_idle(self) -> None:
+        """Show what could be driven, unless something is."""
+        if self.session is None:
+            self.page.show_idle(self._services.experiment.env.id, self._services.jobs.running)
+
+    def begin(self, goal: int | None = None, recording: str = "") -> None:
+        """Drive the experiment's environment; with a goal, or a recording's name, what is driven is recorded."""
+        if self.session is not None:
+            return
+        experiment = self._services.experiment
+        if experiment.env.id != self._env or recording:
+            self._env, self._model = experiment.env.id, ""
+            self._name = recording or f"drives-{safe_name(experiment.env.id)}"
+        self.page.show_recording(self._name)
+        self.page.show_models(self._models(), self._model)
+        self.page.show_starting(self._env)
+        self.page.speed.set_value("1")
+        self.session = DriveSession(experiment, _chosen_keys(self._env), self._on_notify, goal, self._on_decision)
+        if goal is not None or recording:
+            self._ask(commands.Record(self.folder))
+        self.session.start()
+        if self._model:
+            self.choose_model(self._model)
+        if self._services.jobs.running:
+            self._say("A job is running: it and the drive slow each other down.")
+        self.began.emit()
+
+    def leave(self) -> None:
+        """End the drive; what was recorded of the present episode is kept."""
+        if self.session is not None:
+            self.session.stop()
+
+    def end(self) -> None:
+        """End the drive and wait for that: the window closes."""
+        session = self.session
+        if session is not None:
+            session.stop()
+            session.join()
+            self._take_events(session)
+            self.session = None
+
+    # Commands
+
+    def toggle_pause(self) -> None:
+        """Rest, or go on."""
+        session = self.session
+        if session is not None:
+            session.ask(commands.Pause() if session.snapshot.state == "driving" else commands.Resume())
+            self.page.view.setFocus()
+
+    def toggle_recording(self) -> None:
+        """Begin or stop to record."""
+        session = self.session
+        if session is not None:
+            session.ask(commands.Record(None if session.snapshot.recording else self.folder))
+
+    def toggle_model(self) -> None:
+        """The model drives, or the person takes over."""
+        session = self.session
+        if session is None:
+            return
+        if session.snapshot.driver == "model":
+            session.ask(commands.TakeOver())
+        elif session.snapshot.copilot:
+            session.ask(commands.HandOver())
+        else:
+            self._say("There is no model on board: choose one below, of a run on this environment.")
+        self.page.view.setFocus()
+
+    def choose_model(self, run: str) -> None:
+        """Take a run's best model along; an empty name leaves it behind."""
+        self._model = run
+        if not run:
+            self._ask(commands.DropModel())
+            return
+        try:
+            path = self._services.workspace.resolve_model(run)
+        except UserError as error:
+            self._on_refused(error, "")
+            return
+        self._say(f"Loading the model of {run}")
+        self._ask(commands.LoadModel(path, run, self._services.experiment.infer.greedy))
+
+    def edit_keys(self) -> None:
+        """Let the keys of this environment be chosen."""
+        session = self.session
+        if session is not None and session.scheme is not None and session.usual is not None:
+            dialog = KeysDialog(session.scheme.keys, session.usual.keys, self.page.window(), self._on_keys)
+            dialog.finished.connect(lambda _: self.page.view.setFocus())
+            dialog.open()
+
+    def _on_keys(self, keys: KeyMap) -> None:
+        store.store().setValue(f"keys/{safe_name(self._env)}", json.dumps(keys))
+        session = self.session
+        if session is not None and session.scheme is not None:
+            session.ask(commands.SetKeys(keys))
+
+    def _on_named(self, text: str) -> None:
+        name = safe_name(text) if text.strip() else self._name
+        self.page.show_recording(name)
+        if name != self._name:
+            self._name = name
+            session = self.session
+            if session is not None and session.snapshot.recording:
+                session.ask(commands.Record(self.folder))
+
+    def _on_refused(self, error: UserError, on_board: str) -> None:
+        """A command was refused: the choice of models shows what is on board."""
+        self._say(str(error))
+        self._model = on_board
+        self.page.show_models(self._models(), self._model)
+
+    def _models(self) -> list[str]:
+        return [run.name for run in self._services.workspace.runs() if run.checkpoint and run.env == self._env]
+
+    # What the session says
+
+    def _on_notify(self) -> None:
+        """In the session's thread: announce a snapshot, unless one waits to be looked at."""
+        if not self._waiting:
+            self._waiting = True
+            self._fresh.emit()
+
+    @Slot()
+    def _on_fresh(self) -> None:
+        self._waiting = False
+        session = self.session
+        if session is None:
+            return
+        snapshot = session.snapshot
+        self._take_events(session)
+        if snapshot.state == "over":
+            self._on_over(session)
+            return
+        if self.page.gauges.scheme is not session.scheme and session.scheme is not None:
+            self.page.show_scheme(session.scheme)
+        self.page.show_snapshot(snapshot)
+        now = time.monotonic()
+        if now - self._worded > WORDS_SECONDS or snapshot.state != "driving":
+            self._worded = now
+            self.told.emit(words_of(snapshot))
+        if self._said and now - self._said > NOTE_SECONDS:
+            self._said = 0.0
+            self.page.say("")
+
+    def _say(self, words: str) -> None:
+        """Show a note for a while."""
+        self._said = time.monotonic()
+        self.page.say(words)
+
+    def _take_events(self, session: DriveSession) -> None:
+        for event in session.drain():
+            if isinstance(event, EpisodeKept):
+                self.page.episode_kept.emit(event.recording, event.path)
+                self._say(f"{Path(event.path).name} of {event.recording} is kept")
+            elif isinstance(event, EpisodeTakenBack):
+                self.page.episode_taken_back.emit(event.recording, event.path)
+                self._say(f"{Path(event.path).name} of {event.recording} was deleted")
+            elif isinstance(event, ModelOnBoard):
+                self.page.say("")
+            else:
+                self._on_refused(event, session.snapshot.copilot)
+
+    def _on_over(self, session: DriveSession) -> None:
+        session.join()
+        self.session = None
+        failure = self.failure = session.failure
+        if isinstance(failure, UserError):
+            self.page.show_refused(str(failure))
+        else:
+            self.show_idle()
+        self.ended.emit()
+        if failure is not None and not isinstance(failure, UserError):
+            self.failed.emit(failure)
+
+
+def words_of(snapshot: Snapshot) -> DriveWords:
+    """A snapshot in words."""
+    steps, limit = snapshot.steps, snapshot.step_limit
+    of = f" of {format.count(limit)}" if limit else ""
+    figures = ""
+    if snapshot.frames_recorded:
+        episodes = "1 episode" if snapshot.episodes_kept == 1 else f"{format.count(snapshot.episodes_kept)} episodes"
+        figures = f"recorded {format.count(snapshot.frames_recorded)} frames, {episodes} kept"
+        if snapshot.bytes_kept:
+            size = snapshot.bytes_kept
+            figures += f" · {size / 1e6:.1f} MB" if size >= 1e5 else f" · {size / 1e3:.0f} kB"
+    return DriveWords(
+        f"Episode {snapshot.episode} · {format.count(steps)}{of} frames",
+        figures,
+        min(1.0, steps / limit) if limit else None,
+        snapshot.recording,
+        snapshot.frames_recorded,
+        f"step {snapshot.period * 1000:.1f} ms, latest {snapshot.late * 1000:.1f} ms late",
+    )
+
+
+def _chosen_keys(env: str) -> KeyMap:
+    """The keys that were chosen for an environment; none where what is remembered is no key map."""
+    try:
+        known = json.loads(store.text(f"keys/{safe_name(env)}") or "{}")
+        return {str(move): tuple(map(str, keys)) for move, keys in known.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,38 @@
+"""Whom to tell: one line for the log, or a failure for a dialog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QObject, Signal
+
+from ewm_studio.errors import UserError
+from ewm_studio.jobs.failure import Failure, failure_of
+
+
+class Notices(QObject):
+    """Takes what anybody has to say; whoever shows it listens."""
+
+    said = Signal(str, str, bool)  # a line; info, warning or error; whether it is good news
+    failed = Signal(Failure)
+
+    def say(self, text: str, level: str = "info", good: bool = False) -> None:
+        """One line for the log."""
+        self.said.emit(text, level, good)
+
+    def fail(self, error: BaseException | Failure) -> None:
+        """Something went wrong: a line for the log, and a dialog."""
+        failure = error if isinstance(error, Failure) else failure_of(error)
+        self.say(f"{failure.title}: {failure.what}", "error")
+        self.failed.emit(failure)
+
+    def guarded(self, slot: Callable[[], None]) -> Callable[[], None]:
+        """The same, where bad input becomes a dialog."""
+
+        def run() -> None:
+            try:
+                slot()
+            except UserError as error:
+                self.fail(error)
+
+        return run

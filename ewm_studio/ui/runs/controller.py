@@ -1,0 +1,173 @@
+"""Joins the Runs page to the workspace: lists its runs, and does what is asked with one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from PySide6.QtWidgets import QMenu
+
+from ewm_studio.errors import UserError
+from ewm_studio.settings import Experiment
+from ewm_studio.settings.paths import COMPONENTS
+from ewm_studio.ui.kit.dialogs import Question, TextQuestion
+from ewm_studio.ui.page import Page, PageAction, PageController, PlaceGroup
+from ewm_studio.ui.runs.page import RunsPage
+from ewm_studio.ui.services import Services
+
+BINNED = 20  # deleted runs that the menu offers
+
+
+class RunsController(PageController):
+    """Everything that can be done with a run."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._services = services
+        self.page = RunsPage()
+        self._answers: dict[str, Callable[[str], None]] = {
+            "show": services.show_run,
+            "resume": services.resume,
+            "compare": self._compare,
+            "continue": self._continue,
+            "load": self._load_model,
+            "patch_v": partial(self._patch, "vision"),
+            "patch_m": partial(self._patch, "memory"),
+            "patch_c": partial(self._patch, "controller"),
+            "settings": self._use_settings,
+            "rename": self._rename,
+            "note": self._note,
+            "delete": self._delete,
+        }
+        self.page.asked.connect(self._on_asked)
+        self.page.train_asked.connect(lambda: services.start("train"))
+        self.page.empty.asked.connect(self.place_asked)
+        services.jobs.started.connect(self._on_started)
+
+    def show_workspace(self) -> None:
+        """List its runs."""
+        self.page.show_runs(self._services.workspace.runs())
+
+    def shown(self) -> None:
+        """List the runs as they are now."""
+        self.show_workspace()
+
+    def watch(self) -> None:
+        """Another process may have written."""
+        self.show_workspace()
+
+    def show_places(self, agents: PlaceGroup, workspaces: Sequence[PlaceGroup]) -> None:
+        """Offer the trained agents."""
+        self.page.empty.show_places((agents,))
+
+    def fill_binned(self, menu: QMenu) -> None:
+        """Offer the runs that were deleted, the latest first."""
+        for name in self._services.workspace.binned_runs()[:BINNED]:
+            restore = self._services.notices.guarded(partial(self._restore, name))
+            menu.addAction(name).triggered.connect(restore)
+        if menu.isEmpty():
+            menu.addAction("The bin is empty").setEnabled(False)
+
+    def _on_asked(self, what: str, name: str) -> None:
+        self._services.notices.guarded(lambda: self._answers[what](name))()
+
+    def _on_started(self, kind: str) -> None:
+        """A run begins: its curves are what is looked for next."""
+        if kind != "infer" and self.page.isVisible():
+            self._services.turn_to("train")
+
+    # Looking at it
+
+    def _compare(self, name: str) -> None:
+        shown = self._services.shown
+        if name == shown.history.name:
+            raise UserError(f"{name} is the run on the plots already: choose another one to compare it with.")
+        if not shown.history.name:
+            self._services.show_run(name)
+            return
+        shown.toggle_compared(self._services.workspace.run(name))
+        self._services.turn_to("train")
+
+    # Going on from it
+
+    def _experiment_of(self, name: str) -> Experiment:
+        """A run's settings, its parts named in full."""
+        return Experiment.from_toml(self._services.workspace.run(name).folder / "experiment.toml")
+
+    def _continue(self, name: str) -> None:
+        settings = self._experiment_of(name)
+        start = settings.start.model_copy(update={"load_path": name, "patch_load_path": None, "patch": None})
+        self._services.document.replace(settings.model_copy(update={"start": start}))
+        self._services.enqueue("train")
+
+    def _load_model(self, name: str) -> None:
+        """Start from a run's model: its environment and parts come with it, everything else stays as it is."""
+        there, here = self._experiment_of(name), self._services.experiment
+        own = {field: getattr(here.env, field) for field in ("batch_size", "workers", "render_mode")}
+        update: dict[str, object] = {"env": there.env.model_copy(update=own)}
+        update |= {kind: getattr(there, kind) for kind in COMPONENTS}
+        update["start"] = here.start.model_copy(update={"load_path": name})
+        self._services.document.edit(here.model_copy(update=update))
+        self._services.notices.say(f"the next run starts from the best model of {name}")
+        if not self._services.jobs.running:
+            self._services.shown.look_into(self._services.workspace.run(name))
+
+    def _patch(self, kind: str, name: str) -> None:
+        """Take one part from a run's model. There is one giver at a time: parts of another one are forgotten."""
+        there, here = self._experiment_of(name), self._services.experiment
+        taken = (here.start.patch or "") if here.start.patch_load_path == name else ""
+        letters = "".join(letter for letter in "vmc" if letter in taken or letter == kind[0])
+        start = here.start.model_copy(update={"patch_load_path": name, "patch": letters})
+        self._services.document.edit(here.model_copy(update={"start": start, kind: getattr(there, kind)}))
+        self._services.notices.say(f"the next run takes its {kind} from {name}")
+
+    def _use_settings(self, name: str) -> None:
+        self._services.document.replace(self._experiment_of(name))
+
+    # Its name, its note, and its end
+
+    def _rename(self, name: str) -> None:
+        def rename(new: str) -> None:
+            self._services.notices.guarded(lambda: self._renamed(name, new))()
+
+        TextQuestion("Rename the run", "Letters, digits, '-', '_' and '.'", name, self.page.window(), rename).open()
+
+    def _renamed(self, name: str, new: str) -> None:
+        if new == name:
+            return
+        renamed = self._services.workspace.rename_run(name, new)
+        self._services.shown.follow(name, renamed)
+        self.show_workspace()
+        self.page.choose(renamed.name)
+
+    def _note(self, name: str) -> None:
+        def note(text: str) -> None:
+            self._services.workspace.describe_run(name, note=text)
+            self.show_workspace()
+
+        note_now = self._services.workspace.info(name).note
+        TextQuestion("Note", f"About {name}", note_now, self.page.window(), note).open()
+
+    def _delete(self, name: str) -> None:
+        def delete() -> None:
+            self._services.notices.guarded(lambda: self._deleted(name))()
+
+        words = f"{name} moves to the bin of this workspace. The menu brings it back: Workspace, Restore a deleted run."
+        Question("Delete the run?", words, "Delete", "Keep it", self.page.window(), delete).open()
+
+    def _deleted(self, name: str) -> None:
+        self._services.workspace.delete_run(name)
+        self._services.shown.follow(name, None)
+        self.show_workspace()
+
+    def _restore(self, name: str) -> None:
+        self._services.workspace.restore_run(name)
+        self.show_workspace()
+        self.page.choose(name)
+
+
+def make_page(services: Services) -> Page:
+    """The page of all runs."""
+    controller = RunsController(services)
+    binned = PageAction("restore", "Restore a deleted run", "Workspace", fill=controller.fill_binned)
+    return Page("runs", "Runs", "runs", controller.page, controller, actions=(binned,))

@@ -1,0 +1,135 @@
+"""What a page is given of the program: what is edited, where it is kept, what runs, and whom to tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal
+
+from ewm_studio.errors import UserError
+from ewm_studio.jobs.spec import JobSpec
+from ewm_studio.settings import Experiment
+from ewm_studio.settings.document import ExperimentDocument
+from ewm_studio.ui.fitting import Fitting
+from ewm_studio.ui.jobs.runner import JobRunner
+from ewm_studio.ui.kit.background import Background
+from ewm_studio.ui.notices import Notices
+from ewm_studio.ui.shown_run import ShownRun
+from ewm_studio.workspace import Workspace
+
+_NO_MODEL = "There is no model to play yet: train one, or choose one on the Runs page."
+_TITLES = {"pretrain": "Pretrain", "train": "Train", "infer": "Evaluate"}
+
+
+class Services(QObject):
+    """One document, one workspace at a time, and the jobs that join them.
+
+    Attributes:
+        document: the experiment that is edited.
+        jobs: runs what is started.
+        background: runs a function off this thread.
+        notices: takes what is to be said.
+        shown: the run that the pages look at.
+        fitting: finds out what can be chosen and what fits.
+    """
+
+    page_asked = Signal(str)  # a page, by its key
+    environment_asked = Signal()  # another environment is to be chosen
+
+    def __init__(
+        self,
+        document: ExperimentDocument,
+        workspace: Workspace,
+        jobs: JobRunner,
+        background: Background,
+        notices: Notices,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.document, self.jobs, self.background, self.notices = document, jobs, background, notices
+        self._workspace = workspace
+        self.shown = ShownRun(background, self)
+        self.fitting = Fitting(document, background, self)
+        jobs.started.connect(self._on_started)
+        jobs.events.connect(lambda events: self.shown.take(events, jobs.kind, self._workspace))
+        self.fitting.ready.connect(lambda _: self.show_last_run())
+
+    @property
+    def workspace(self) -> Workspace:
+        """The present one; another after `change_workspace`."""
+        return self._workspace
+
+    @property
+    def experiment(self) -> Experiment:
+        """The settings as they are now."""
+        return self.document.experiment
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is still being found out in the background."""
+        return self.fitting.busy or self.background.busy
+
+    def change_workspace(self, workspace: Workspace) -> None:
+        """Work in another workspace from now on; the one before is closed, and nothing of it is shown any more."""
+        self._workspace.close()
+        self._workspace = workspace
+        self.shown.clear()
+
+    def turn_to(self, page: str) -> None:
+        """Have a page shown, by its key; where there is none, nothing happens."""
+        self.page_asked.emit(page)
+
+    # Runs
+
+    def show_run(self, name: str) -> None:
+        """Look at a run of the workspace, from its database."""
+        self.shown.show(self._workspace.run(name), self._workspace.info(name).job)
+        self.turn_to("train")
+
+    def show_last_run(self) -> None:
+        """Begin with the newest run, where there is one, none runs and nothing is shown yet."""
+        last = next(iter(self._workspace.runs()), None)
+        if last is not None and not self.jobs.running:
+            self.shown.show_first(self._workspace.run(last.name), last.job)
+
+    # Jobs
+
+    def start(self, kind: str) -> None:
+        """Start a job with the settings as they are now, unless one runs: a second click asks for no second job."""
+        if not self.jobs.running:
+            self.enqueue(kind)
+
+    def enqueue(self, kind: str) -> None:
+        """Run a job with the settings as they are now, after those that were asked for before."""
+        experiment, model = self.experiment, ""
+        if kind == "infer":
+            model = experiment.start.load_path or self._model_to_play()
+            if not model:
+                self.notices.fail(
+                    UserError("There is no model to play yet: train one, or choose one on the Runs page.")
+                )
+                return
+        what = model or f"{experiment.env.id}, seed {experiment.run.seed}"
+        self._submit(kind, f"{_TITLES[kind]} {what}", experiment=experiment.model_dump(mode="json"), model=model)
+
+    def play(self, experiment: Experiment, model: str, words: str) -> None:
+        """Have a model play, by settings of its own."""
+        self._submit("infer", words, experiment=experiment.model_dump(mode="json"), model=model)
+
+    def resume(self, name: str) -> None:
+        """Go on with a run where it was stopped, after the jobs that were asked for before."""
+        self._submit(self._workspace.info(name).job, f"Resume {name}", resume=name)
+
+    def _submit(self, kind: Any, words: str, experiment: dict[str, Any] | None = None, **more: str) -> None:
+        self.jobs.submit(JobSpec(kind, str(self._workspace.path.resolve()), experiment or {}, **more), words)
+
+    def _model_to_play(self) -> str:
+        shown = self.shown.run
+        if shown is not None and (self.jobs.kind == "train" or shown.best_checkpoint() is not None):
+            return shown.name
+        return next((r.name for r in self._workspace.runs() if r.checkpoint and r.job == "train"), "")
+
+    def _on_started(self, _: str) -> None:
+        name = self.jobs.resumes
+        if name:
+            self.shown.show_before_resuming(self._workspace.run(name), self._workspace.info(name).job)

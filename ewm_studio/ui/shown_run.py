@@ -1,0 +1,149 @@
+"""The run that the pages look at: a stored one, the running one, or one that another process writes."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, Signal
+
+from ewm_studio.analysis.history import RunHistory
+from ewm_studio.events import EpisodeFinished, Event, Metrics, RunStarted
+from ewm_studio.ui.kit.background import Background
+from ewm_studio.ui.plots.quantities import PlotOptions
+from ewm_studio.workspace import Run, Workspace
+
+
+class ShownRun(QObject):
+    """Which run is shown, and what is known of it.
+
+    Attributes:
+        history: its curves.
+        run: where it is kept, once it is in the workspace.
+        plots: how its curves are plotted, on every page, and which runs are laid over it.
+    """
+
+    replaced = Signal()  # there are other curves
+    emptied = Signal()  # nothing of the run is there yet: it begins, or none is shown
+    grew = Signal(tuple)  # rows were added under these tags
+    read_again = Signal()  # more of the same run was read from its database
+    model_chosen = Signal(object)  # the Run whose model is to be looked into
+    compared = Signal()  # other runs are laid over it
+    named = Signal(str)  # what it is called, in words
+
+    def __init__(self, background: Background, parent: QObject) -> None:
+        super().__init__(parent)
+        self._background = background
+        self.history = RunHistory()
+        self.run: Run | None = None
+        self.plots = PlotOptions()
+        self._loading = False
+        self._written = False  # another process was writing it when it was last looked at
+
+    # Which run
+
+    def show(self, run: Run, job: str) -> None:
+        """Show a stored run, from its database."""
+        self._take(run, RunHistory.load(run, job))
+
+    def show_first(self, run: Run, job: str) -> None:
+        """Show a stored run as soon as it is read, unless another is shown by then."""
+        if self.history.name:
+            return
+
+        def show(history: RunHistory) -> None:
+            if not self.history.name:
+                self._take(run, history)
+
+        self._background(lambda: RunHistory.load(run, job), show)
+
+    def show_before_resuming(self, run: Run, job: str) -> None:
+        """Show a run that a job is about to go on with: up to its latest checkpoint, where that begins."""
+        latest = run.latest_checkpoint()
+        self._take(run, RunHistory.load(run, job, int(latest.stem) if latest is not None else -1))
+
+    def clear(self) -> None:
+        """Show no run, and lay none over it."""
+        self.run = None
+        self.plots.compared.clear()
+        self._replace(RunHistory())
+        self.emptied.emit()
+        self.compared.emit()
+        self.named.emit("")
+
+    def look_into(self, run: Run) -> None:
+        """Look into another run's model beside these curves."""
+        self.model_chosen.emit(run)
+
+    def _begin(self, run: Run, job: str) -> None:
+        """A job writes this run now; a resumed one goes on with its curves."""
+        self.run = run
+        if self.history.name != run.name:
+            self._replace(RunHistory(run.name, job))
+            self.emptied.emit()
+        self.named.emit(f"run {run.name}")
+
+    def _take(self, run: Run, history: RunHistory) -> None:
+        self.run = run
+        self._replace(history)
+        self.look_into(run)
+        self.named.emit(f"run {run.name}")
+
+    def _replace(self, history: RunHistory) -> None:
+        self.history = history
+        self.replaced.emit()
+
+    # What becomes of it
+
+    def take(self, events: list[Event], kind: str, workspace: Workspace) -> None:
+        """Take in what the running job of a kind says."""
+        changed: set[str] = set()
+        for event in events:
+            if isinstance(event, EpisodeFinished) and kind != "infer":
+                changed.update(self.history.add_episode(event))
+            elif isinstance(event, Metrics):
+                changed.update(self.history.add_metrics(event))
+            elif isinstance(event, RunStarted) and event.run:
+                self._begin(workspace.run(event.run), event.job)
+        if changed:
+            self.grew.emit(tuple(changed))
+
+    def watch(self) -> None:
+        """Take in what another process has written since, also once more after its end."""
+        run, job = self.run, self.history.job
+        if run is None or self._loading:
+            return
+        written, self._written = self._written, run.alive
+        if not (written or self._written):
+            return
+
+        def show(history: RunHistory) -> None:
+            self._loading = False
+            if self.run is run:
+                self.history = history
+                self.read_again.emit()
+
+        def fail(_: BaseException) -> None:
+            self._loading = False  # deleted in the meantime, say: what is shown stays
+
+        self._loading = True
+        self._background(lambda: RunHistory.load(run, job), show, fail)
+
+    def follow(self, name: str, renamed: Run | None) -> None:
+        """A run was renamed, or deleted where there is no new one: the curves stay, joined to what is there."""
+        if renamed is not None:
+            for history in (self.history, *self.plots.compared):
+                history.name = renamed.name if history.name == name else history.name
+        else:
+            self.plots.compared[:] = [history for history in self.plots.compared if history.name != name]
+        self.compared.emit()
+        if self.run is not None and self.run.name == name:
+            self.run = renamed
+            self.named.emit(f"run {renamed.name}" if renamed is not None else f"{name} (deleted)")
+
+    # Compared with others
+
+    def toggle_compared(self, run: Run) -> None:
+        """Lay a run over this one, or take it away again."""
+        kept = [history for history in self.plots.compared if history.name != run.name]
+        if len(kept) == len(self.plots.compared):
+            kept.append(RunHistory.load(run))
+        self.plots.compared[:] = kept
+        self.compared.emit()

@@ -1,0 +1,89 @@
+"""Joins the run bar, and the menu of runs, to the jobs: what can be started, what runs, how far it is, how it ended."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject
+
+from ewm_studio.events import Event, Finished, Metrics, Progress, RunStarted
+from ewm_studio.jobs.failure import Failure
+from ewm_studio.ui.jobs.event_words import log_lines, outcome
+from ewm_studio.ui.page import Activity, PageController
+from ewm_studio.ui.services import Services
+from ewm_studio.ui.window.main_window import MainWindow
+
+
+class RunBarController(QObject):
+    """Shows one job after another; while none runs, what goes on upon a page."""
+
+    def __init__(self, window: MainWindow, services: Services) -> None:
+        super().__init__(services)
+        self._window, self._bar, self._services = window, window.bar, services
+        self._epoch = 0
+        self._outcome = ""  # what the last job came to
+        self._connect_bar()
+        self._connect_actions()
+        jobs = services.jobs
+        jobs.started.connect(self._on_started)
+        jobs.events.connect(self._on_events)
+        jobs.paused.connect(self._bar.show_paused)
+        jobs.stopping.connect(self._bar.show_stopping)
+        jobs.ended.connect(self._on_ended)
+        jobs.queue_changed.connect(lambda: self._bar.show_waiting(jobs.waiting))
+        for page in window.pages.values():
+            self._join(page.controller)
+
+    def _connect_bar(self) -> None:
+        bar, jobs = self._bar, self._services.jobs
+        bar.asked.connect(self._services.start)
+        bar.pause_toggled.connect(jobs.toggle_pause)
+        bar.stop_asked.connect(jobs.stop)
+        bar.queue_menu.asked.connect(self._services.enqueue)
+        bar.queue_menu.removed.connect(jobs.remove)
+        bar.queue_menu.cleared.connect(jobs.clear)
+
+    def _connect_actions(self) -> None:
+        window, jobs = self._window, self._services.jobs
+        for kind in ("pretrain", "train", "infer"):
+            window.actions_by_name[kind].triggered.connect(lambda _=False, kind=kind: self._services.start(kind))
+        window.actions_by_name["pause"].triggered.connect(jobs.toggle_pause)
+        window.actions_by_name["stop"].triggered.connect(jobs.stop)
+        window.space_pressed.connect(jobs.toggle_pause)
+
+    def _join(self, controller: PageController) -> None:
+        controller.activity.connect(self._on_activity)
+        controller.room_wanted.connect(self._window.make_room)
+
+    def _on_started(self, kind: str) -> None:
+        self._epoch, self._outcome = 0, ""
+        self._bar.show_running(kind)
+        self._window.panel.show_running(True)
+
+    def _on_events(self, events: list[Event]) -> None:
+        """Show what came, in order; of progress only the latest."""
+        latest: Progress | None = None
+        for event in events:
+            for line in log_lines(event, self._services.jobs.kind):
+                self._services.notices.say(line.text, line.level, line.good)
+            if isinstance(event, Progress):
+                latest = event
+            elif isinstance(event, Metrics):
+                self._epoch = event.epoch
+            elif isinstance(event, RunStarted):
+                self._bar.show_stages(event.stages)
+            elif isinstance(event, Finished):
+                self._outcome = outcome(event, self._services.jobs.kind)
+        if latest is not None:
+            self._bar.show_progress(latest, self._epoch)
+
+    def _on_ended(self, _: str, failure: Failure | None) -> None:
+        self._window.panel.show_running(False)
+        self._bar.show_idle("" if failure else self._outcome)
+
+    def _on_activity(self, activity: Activity | None) -> None:
+        self._window.activity_label.setText(activity.status if activity is not None else "")
+        if self._services.jobs.running:
+            return
+        if activity is None:
+            self._bar.show_idle()
+        else:
+            self._bar.show_activity(activity.line, activity.figures, activity.share, activity.recording)

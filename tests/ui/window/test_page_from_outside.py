@@ -1,0 +1,155 @@
+"""A page from outside the package: a widget, a controller, and one line where the window is made."""
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+from ewm_studio.events import EpisodeFinished
+from ewm_studio.ui.page import Activity, Page, PageAction, PageController
+from ewm_studio.ui.window.pages import PAGES
+from ewm_studio.workspace import Workspace
+from tests.ui.conftest import WAIT
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+class CountPage(QWidget):
+    """Says how many episodes were played."""
+
+    train_asked = Signal()
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.train = QLabel("0 episodes"), QPushButton("Train and count")
+        self.train.clicked.connect(self.train_asked)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.words)
+        layout.addWidget(self.train)
+
+
+class CountController(PageController):
+    """Counts the episodes of whatever trains, and notes what the window tells it."""
+
+    def __init__(self, services):
+        super().__init__(services)
+        self.services, self.page, self.heard = services, CountPage(), []
+        self.episodes = self.drawn = 0
+        self.page.train_asked.connect(lambda: services.start("train"))
+        services.jobs.events.connect(self.count)
+
+    def count(self, events):
+        self.episodes += sum(isinstance(event, EpisodeFinished) for event in events)
+
+    def forget(self):
+        self.episodes = 0
+
+    def begin(self):
+        self.heard.append("begin")
+
+    def shown(self):
+        self.heard.append("shown")
+
+    def watch(self):
+        self.heard.append("watch")
+
+    def show_workspace(self):
+        self.heard.append(self.services.workspace.path.name)
+
+    def show_places(self, agents, workspaces):
+        self.heard.append(len(agents[1]))
+
+    def redraw_one(self):
+        if self.drawn == self.episodes:
+            return False
+        self.drawn = self.episodes
+        self.page.words.setText(f"{self.drawn} episodes")
+        return True
+
+    def end(self):
+        self.heard.append("end")
+
+
+def count(services):
+    """The page."""
+    controller = CountController(services)
+    return Page(
+        "count",
+        "Count",
+        "runs",
+        controller.page,
+        controller,
+        side=QLabel("beside it"),
+        beside_panel=False,
+        actions=(
+            PageAction("forget", "Forget what was counted", "View", "Ctrl+Alt+0", controller.forget),
+            PageAction("counted", "Counted", "Run", fill=lambda menu: menu.addAction(str(controller.episodes))),
+        ),
+        shortcuts=(("C", "Count"),),
+    )
+
+
+def test_a_page_from_outside_is_turned_to_and_works(qtbot, open_studio, tmp_path):
+    studio = open_studio(pages=(*PAGES, count))
+    window, controller = studio.window, studio.window.pages["count"].controller
+    assert controller.heard == ["workspace", 3, "begin"]
+    qtbot.keyClick(window, Qt.Key.Key_6, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: window.page == "count", timeout=WAIT)
+    assert controller.heard[3] == "shown"
+    assert controller.page.isVisible()
+    assert window.pages["count"].side.isVisible()
+    assert not window.panel.isVisible()
+
+    studio.services.document.set("train.total_steps", 512)
+    qtbot.mouseClick(controller.page.train, LEFT)
+    qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
+    (run,) = studio.services.workspace.runs()
+    assert (run.state, run.episodes) == ("finished", controller.episodes)
+    qtbot.waitUntil(lambda: controller.page.words.text() == f"{run.episodes} episodes", timeout=WAIT)
+    assert "watch" in controller.heard
+
+    (counted,) = (a.menu() for a in window.menus["Run"].actions() if a.text() == "Counted")
+    for _ in range(2):  # it is filled anew whenever it opens
+        counted.aboutToShow.emit()
+        assert [a.text() for a in counted.actions()] == [str(run.episodes)]
+    window.actions_by_name["forget"].trigger()
+    assert controller.episodes == 0
+    assert {("C", "Count"), ("Ctrl+Alt+0", "Forget what was counted"), ("Ctrl+6", "Count page")} <= set(
+        window.shortcuts()
+    )
+    studio.workspaces.open(tmp_path / "other")
+    assert "other" in controller.heard
+    window.close()
+    assert controller.heard[-1] == "end"
+
+
+def test_a_page_says_what_goes_on_and_takes_the_panels_room(qtbot, open_studio):
+    studio = open_studio(begin=False, pages=(*PAGES, count))
+    window, controller = studio.window, studio.window.pages["count"].controller
+    window.show_page("train")
+    controller.room_wanted.emit(True)
+    assert not window.panel.isVisible()
+    controller.activity.emit(Activity("Counting", "3 of 6", 0.5, False, "one at a time"))
+    assert window.bar._stage.text() == "Counting"
+    assert window.bar.progress.value() * 2 == window.bar.progress.maximum()
+    assert window.activity_label.text() == "one at a time"
+    controller.room_wanted.emit(False)
+    controller.activity.emit(None)
+    assert window.panel.isVisible()
+    assert window.bar._stage.text() == window.activity_label.text() == ""
+
+
+def test_a_way_out_of_an_empty_page_is_answered_wherever_it_is_asked(qtbot, open_studio, tmp_path):
+    studio = open_studio(begin=False, pages=(*PAGES, count))
+    Workspace(tmp_path / "ready").make()
+    studio.window.pages["count"].controller.place_asked.emit(str(tmp_path / "ready"))
+    assert studio.services.workspace.path == tmp_path / "ready"
+
+
+def test_a_window_of_one_page_needs_no_other(qtbot, open_studio):
+    studio = open_studio(begin=False, pages=(count,))
+    studio.services.turn_to("train")  # there is none
+    assert studio.window.page == "count"
+    run = studio.services.workspace.create_run("CartPole-v1", "train", studio.services.experiment.to_toml())
+    run.finish("finished")
+    studio.services.show_run(run.name)
+    assert studio.window.page == "count"
+    assert studio.services.shown.history.name == run.name
