@@ -166,10 +166,9 @@ def test_ppo_learns_in_a_dream_what_the_dream_pays_for(numbers):
 
     with drawing_from(make_generator(0)):
         world = Paid(numbers.parts, NUMBERS, numbers.action_space).eval()
-    simulator = DreamSimulator(world, world.begin(observed(world, 8)), 8, horizon=15)
-    learner = PPO(
-        numbers.controller, PPOSettings(rollout_steps=32, epochs=10, batch_size=64, lr=3e-3), 8, make_generator(1)
-    )
+    simulator = DreamSimulator(world, world.begin(observed(world, 8)), 16, horizon=15)
+    settings = PPOSettings(rollout_steps=32, epochs=10, batch_size=64, lr=3e-3, gamma=0.2)
+    learner = PPO(numbers.controller, settings, 16, make_generator(1))
     collector = LocalCollector(simulator, numbers, generator=make_generator(1))
     shares = []
     for _ in range(12):
