@@ -43,6 +43,7 @@ class DreamSimulator(Simulator):
         temperature: float = 1.0,
         seed: int = 0,
         action_repeat: int = 1,
+        episodes: int | None = None,
     ) -> None:
         """Dream with `world`.
 
@@ -54,6 +55,7 @@ class DreamSimulator(Simulator):
             temperature: 0 takes the likeliest next latent, 1 draws it with memory's own spread.
             seed: fixes where dreams begin and what is drawn in them.
             action_repeat: frames of the environment that a decision stands for, for lengths of episodes.
+            episodes: after so many have ended no other begins, and the last beliefs stay; None for no end.
 
         Raises:
             UserError: this memory predicts nothing.
@@ -63,6 +65,7 @@ class DreamSimulator(Simulator):
         self.observation_space, self.action_space = world.observation_space, world.action_space
         self.horizon, self.temperature, self.action_repeat = horizon, temperature, action_repeat
         self.on_frame: OnFrame | None = None
+        self._episodes, self._ended = episodes, 0
         self._starts, self._seed = starts, seed
         self._generator: Generator = make_generator(seed, world.device)
         self._returns, self._lengths = np.zeros(num_envs), np.zeros(num_envs, np.int64)
@@ -77,7 +80,7 @@ class DreamSimulator(Simulator):
         """Begin B dreams, of this seed or of the one it was made with."""
         self._seed = self._seed if seed is None else seed
         self._generator = make_generator(self._seed, self.world.device)
-        self._returns[:], self._lengths[:] = 0.0, 0
+        self._returns[:], self._lengths[:], self._ended = 0.0, 0, 0
         self.belief = self._begun(self.num_envs)
         return self.belief
 
@@ -169,6 +172,9 @@ class DreamSimulator(Simulator):
             )
             for i in ended
         ]
+        self._ended += len(ended)
+        if self._episodes is not None and self._ended >= self._episodes:
+            return finals, episodes
         chosen = torch.zeros(self.num_envs, dtype=torch.bool, device=self.belief.z.device)
         chosen[torch.from_numpy(ended).to(chosen.device)] = True
         self.belief = self.belief.where(chosen, self._begun(self.num_envs))

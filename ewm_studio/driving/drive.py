@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import gymnasium as gym
 import numpy as np
 
 from ewm_studio.driving.controls import Controls, KeyMap
@@ -13,15 +14,35 @@ from ewm_studio.driving.decisions import Decisions, OnDecision
 from ewm_studio.driving.recorder import DriveRecorder
 from ewm_studio.driving.schemes import scheme_of, speed_of, steps_per_second
 from ewm_studio.driving.snapshot import Driver, EpisodeKept, EpisodeTakenBack
-from ewm_studio.envs.box2d import renew_world
 from ewm_studio.envs.factory import make_env
 from ewm_studio.envs.failures import environment_at_work
+from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.envs.preprocess import Preprocessor
+from ewm_studio.envs.simulator import Step
+from ewm_studio.envs.single import SingleEnv
 from ewm_studio.errors import UserError
-from ewm_studio.settings import Experiment
+from ewm_studio.settings import EnvSettings, Experiment
 
 if TYPE_CHECKING:
     from ewm_studio.acting.copilot import Copilot
+
+
+class Drivable(Protocol):
+    """What can be driven in: a simulator of one episode, seen as it is before preparation."""
+
+    observation_space: gym.spaces.Box
+
+    def reset(self, seed: int | None = None) -> Any:
+        """Begin the episode of this seed."""
+
+    def step(self, action: Any) -> Step:
+        """Apply an action (1, ...)."""
+
+    def raw(self) -> Any:
+        """The present observation before it is prepared."""
+
+    def render(self, i: int = 0) -> np.ndarray:
+        """The picture as it is now, uint8 (H, W, 3)."""
 
 
 class Drive:
@@ -42,7 +63,15 @@ class Drive:
         UserError: the environment cannot be made, cannot be drawn, or cannot be driven by keys.
     """
 
-    def __init__(self, experiment: Experiment, keys: KeyMap | None = None) -> None:
+    def __init__(self, experiment: Experiment, keys: KeyMap | None = None, dream: Drivable | None = None) -> None:
+        """Sit down in the environment of an experiment, or in a dream of it.
+
+        Args:
+            experiment: the environment, the first seed and the seconds between two steps.
+            keys: the person's own keys for some moves.
+            dream: a simulator of one episode to drive in, a decision a step; the environment then only says what
+                keys there are and how fast time goes.
+        """
         settings = experiment.env
         self._settings, self._first_seed = settings, experiment.run.seed
         self._seed = self._first_seed - 1  # of the present episode
@@ -59,7 +88,10 @@ class Drive:
             self._env.close()
             raise
         self.controls = Controls(self._env.action_space, self.usual.with_keys(keys or {}))
-        self._step_seconds = 1 / steps_per_second(self._env)
+        self._dream = dream
+        self._simulator: Drivable = dream or _frame_by_frame(self._env, settings)
+        self._frames = settings.action_repeat if dream is not None else 1  # of one step
+        self._step_seconds = self._frames / steps_per_second(self._env)
         delay = experiment.data.manual_mode_delay
         self.period = self._step_seconds if delay is None else max(delay, 0.001)
         self.step_limit = settings.max_episode_steps or (self._env.spec.max_episode_steps if self._env.spec else None)
@@ -80,9 +112,10 @@ class Drive:
         """Have somebody told of every decision, its observation prepared, once every `env.action_repeat` frames."""
         self._for_listener = None
         if on_decision is not None:
-            tell, prepare = on_decision, Preprocessor(self._env.observation_space, self._settings)
+            tell, prepare = on_decision, Preprocessor(self._raw_space, self._settings)
             self._for_listener = Decisions(
-                self._settings.action_repeat, lambda decision: tell(replace(decision, obs=prepare(decision.obs)))
+                self._settings.action_repeat // self._frames,
+                lambda decision: tell(replace(decision, obs=prepare(decision.obs))),
             )
 
     def seat(self, copilot: Copilot | None) -> None:
@@ -92,7 +125,7 @@ class Drive:
             UserError: it was made for another environment.
         """
         if copilot is not None:
-            copilot.check(self._env.observation_space, self._env.action_space)
+            copilot.check(self._raw_space, self._env.action_space)
             copilot.begin()
         self.take_over()
         self.copilot = copilot
@@ -118,7 +151,9 @@ class Drive:
         Raises:
             UserError: see `DriveRecorder`.
         """
-        self.recorder = DriveRecorder(folder, self._env, self._settings.id, self._settings.pixels)
+        source = "manual" if self._dream is None else "dream"
+        spaces = self._raw_space, self._env.action_space
+        self.recorder = DriveRecorder(folder, self._settings.id, self._settings.pixels, spaces, source, self._frames)
         if self._obs is not None and not self.over:
             self.recorder.begin(self._obs, self._seed, self.steps)
 
@@ -147,9 +182,8 @@ class Drive:
         if another:
             earlier = self.recorder.earlier if self.recorder is not None else 0
             self._seed = max(self._seed + 1, self._first_seed + earlier)
-        with environment_at_work(self._settings.id):
-            renew_world(self._env)  # so that seed and actions alone fix the episode
-            self._obs, _ = self._env.reset(seed=self._seed)
+        self._simulator.reset(self._seed)
+        self._obs = self._simulator.raw()
         self.episode += int(another)
         self.steps, self.reward, self.over = 0, 0.0, False
         self.controls.center()
@@ -165,21 +199,24 @@ class Drive:
         action = self._decide()
         if action is None:
             return False
-        with environment_at_work(self._settings.id):
-            obs, reward, terminated, truncated, _ = self._env.step(action)
-        self.over = bool(terminated or truncated)
+        step = self._simulator.step(np.asarray(action)[None])
+        obs, reward = self._simulator.raw(), float(step.reward[0])
+        terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
+        self.over = terminated or truncated
         for group in self._decisions:
-            group.frame(self._obs, action, float(reward), bool(terminated), bool(truncated))
+            group.frame(self._obs, action, reward, terminated, truncated)
         if self.recorder is not None:
-            self.recorder.step(action, float(reward), obs, manual=self.driver == "person")
+            self.recorder.step(action, reward, obs, manual=self.driver == "person")
         self._obs, self.action = obs, action
         self.steps += 1
-        self.reward += float(reward)
-        self._terminated = bool(terminated)
+        self.reward += reward
+        self._terminated = terminated
         return True
 
     def picture(self) -> np.ndarray:
         """What is to be seen now, uint8 (H, W, 3)."""
+        if self._dream is not None:
+            return self._dream.render()
         picture: Any = self._obs if self._settings.pixels else None
         if picture is None:
             with environment_at_work(self._settings.id):
@@ -191,7 +228,7 @@ class Drive:
     @property
     def speed(self) -> float | None:
         """In km/h, where something drives."""
-        return speed_of(self._env)
+        return speed_of(self._env) if self._dream is None else None
 
     @property
     def seconds(self) -> float:
@@ -201,6 +238,13 @@ class Drive:
     def close(self) -> None:
         """End the environment."""
         self._env.close()
+
+    @property
+    def _raw_space(self) -> gym.Space:
+        """Of the observations as they are recorded."""
+        if self._dream is None:
+            return self._env.observation_space
+        return picture_of(self._dream.observation_space)
 
     @property
     def _decisions(self) -> list[Decisions]:
@@ -213,3 +257,17 @@ class Drive:
         if copilot is not None and self.driver == "model" and copilot.action is not None:
             return copilot.action
         return self.controls.action(self._step_seconds)
+
+
+def _frame_by_frame(env: gym.Env, settings: EnvSettings) -> SingleEnv:
+    """An environment in which every frame is a step and seed and actions alone fix the episode."""
+    plain = settings.model_copy(update={"action_repeat": 1, "pixels": False})
+    return SingleEnv(PreparedEnv(env, plain), plain, episodes=1)
+
+
+def picture_of(space: gym.spaces.Box) -> gym.spaces.Box:
+    """The space of raw pictures (H, W, C) that these prepared ones (C, H, W) are of; other spaces as they are."""
+    if len(space.shape) != 3:
+        return space
+    channels, height, width = space.shape
+    return gym.spaces.Box(0, 255, (height, width, channels), np.uint8)

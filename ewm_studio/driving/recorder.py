@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
+
 from ewm_studio.data.recordings import RecordingWriter, episode_paths
 from ewm_studio.driving.snapshot import EpisodeKept
 from ewm_studio.envs.spaces import space_to_json
@@ -17,8 +19,18 @@ class DriveRecorder:
         earlier: episodes that were there when it was opened.
     """
 
-    def __init__(self, folder: Path, env: Any, env_id: str, pixels: bool) -> None:
+    def __init__(
+        self, folder: Path, env_id: str, pixels: bool, spaces: tuple[gym.Space, gym.Space], source: str, frames: int
+    ) -> None:
         """Open a recording; nothing is written before the first episode ends.
+
+        Args:
+            folder: where it goes.
+            env_id: the environment.
+            pixels: whether its picture is observed in place of its own observation.
+            spaces: of raw observations and of actions.
+            source: manual, or dream.
+            frames: of one step.
 
         Raises:
             UserError: the folder holds episodes of another environment, or cannot be made.
@@ -26,10 +38,10 @@ class DriveRecorder:
         meta = {
             "env": env_id,
             "pixels": pixels,
-            "source": "manual",
-            "action_repeat": 1,
-            "observation_space": space_to_json(env.observation_space),
-            "action_space": space_to_json(env.action_space),
+            "source": source,
+            "action_repeat": frames,
+            "observation_space": space_to_json(spaces[0]),
+            "action_space": space_to_json(spaces[1]),
         }
         self._writer = RecordingWriter(folder, meta)
         self.earlier = len(episode_paths(folder))

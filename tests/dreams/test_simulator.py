@@ -15,6 +15,8 @@ from ewm_studio.acting.policy import ControllerPolicy
 from ewm_studio.analysis.trace import study
 from ewm_studio.data.recordings import Recording, RecordingWriter
 from ewm_studio.dreams.simulator import DreamSimulator
+from ewm_studio.driving.drive import Drive
+from ewm_studio.envs.factory import make_env
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.spaces import space_to_json
 from ewm_studio.errors import JobError, UserError
@@ -238,3 +240,35 @@ def test_listeners_hear_of_every_step(numbers):
     steps = list(play_episodes(simulator, ControllerPolicy(numbers.controller), numbers, episodes=4))
     assert sum(len(step.episodes) for step in steps) >= 4
     assert all(isinstance(step.obs, Belief) for step in steps)
+
+
+def test_a_person_drives_in_a_dream(tmp_path):
+    settings = experiment(env={"id": "CarRacing-v3", "image_size": 16, "action_repeat": 4})
+    with make_env("CarRacing-v3") as env:
+        model = agent_model(PICTURES, env.action_space)
+    with torch.no_grad():
+        model.memory.end_head.bias.fill_(-50)
+    told = []
+    drive = Drive(settings, dream=dream(model, horizon=30, episodes=1))
+    drive.tell(told.append)
+    drive.record(tmp_path / "dreamt")
+    turned = {}
+    for key in ("left", "right"):
+        drive.begin(another=not turned)
+        drive.controls.press(key)
+        while not drive.over:
+            assert drive.step()
+        drive.controls.release(key)
+        turned[key] = drive.picture()
+        drive.keep()
+    assert drive.period == pytest.approx(4 / 50)
+    assert turned["left"].shape == (16, 16, 3)
+    assert not np.array_equal(turned["left"], turned["right"])  # the same seed: only the wheel was another
+    assert len(told) == 60
+    assert told[0].obs.shape == (3, 16, 16)
+    assert np.array_equal(told[0].obs, told[30].obs)
+    assert told[29].reward is not None
+    drive.close()
+    recording = Recording(tmp_path / "dreamt")
+    assert [episode.length for episode in recording.episodes] == [30, 30]
+    assert (recording.meta["source"], recording.meta["action_repeat"]) == ("dream", 4)
