@@ -9,11 +9,14 @@ import pytest
 import torch
 
 from ewm_studio.acting.agent import load_agent
+from ewm_studio.data.experience import Episode
 from ewm_studio.envs.probe import spaces_of
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, JobControl, Metrics, Progress, RunStarted
 from ewm_studio.jobs import record, train
 from ewm_studio.jobs.collect import encode_all, find_recordings, frame_store, read_recordings
+from ewm_studio.jobs.setup import build_model
+from ewm_studio.models.randomness import make_generator
 from ewm_studio.training.cloning import demonstration
 from ewm_studio.workspace import Workspace
 from tests.jobs.test_training import same, weights
@@ -157,3 +160,17 @@ def test_returns_are_discounted_sums_of_scaled_rewards(pole, tmp_path):
     scale = float(shown.returns[-1])  # one reward of 1 is left
     expected = scale * (1 - 0.9 ** np.arange(len(episode), 0, -1)) / (1 - 0.9)
     np.testing.assert_allclose(shown.returns.numpy(), expected, rtol=1e-4)
+
+
+def test_the_same_reward_is_worth_the_same_in_every_episode():
+    """Returns were once scaled by the deviation so far, so that the same reward was worth less in later episodes."""
+    asked = experiment(memory={"name": "NoMemory"})
+    model, _ = build_model(asked, spaces_of(asked.env), None, make_generator(0))
+    rng = np.random.default_rng(0)
+    episodes = [
+        Episode(np.arange(21), rng.integers(0, 2, 20), np.full(20, scale, np.float32), True) for scale in (1, 1, 50, 1)
+    ]
+    shown = demonstration(model, episodes, torch.zeros(21, 4), 0.9)
+    returns = shown.returns.view(4, 20)
+    torch.testing.assert_close(returns[0], returns[1])
+    torch.testing.assert_close(returns[0], returns[3])
