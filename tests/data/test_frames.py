@@ -152,7 +152,7 @@ def test_full_disk_is_one_line(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert str(tmp_path) in done.stdout
-    assert "pretrain.frames" in done.stdout
+    assert "data.frames" in done.stdout
     assert done.stdout.count("\n") == 1
 
 

@@ -86,5 +86,5 @@ def test_a_look_through_a_vision_leaves_the_number_of_threads():
     frames = np.zeros((2, 64, 64, 3), np.uint8)
     view = VisionStudy().view(resource("pretrained") / "carracing" / "model.safetensors", frames)
     assert view.reconstruction.shape == frames.shape
-    view.turnable.decode(view.latents[0])
+    view.editable.decode(view.latents[0])
     assert here_and_in_a_new_thread() == [3, 3]

@@ -72,8 +72,8 @@ class DriveController(PageController):
     def _pretrain_on(self, recordings: str, random_share: float) -> None:
         """Pretrain on recordings, with a share of random frames among them."""
         services = self._services
-        services.document.set("pretrain.recording", recordings)
-        services.document.set("pretrain.random_share", random_share)
+        services.document.set("data.recording", recordings)
+        services.document.set("data.random_share", random_share)
         services.turn_to("vision")
         services.start("pretrain")
 

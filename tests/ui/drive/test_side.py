@@ -54,7 +54,7 @@ def test_what_is_driven_is_recorded_learned_from_and_pretrained_on(qtbot, racing
     studio.services.document.set("pretrain.epochs", 1)
     side.recordings.pretrain_asked.emit(side.panel.chosen, 0.5)
     qtbot.waitUntil(lambda: studio.jobs.running, timeout=WAIT)
-    assert studio.services.document.experiment.pretrain.recording == side.panel.chosen
+    assert studio.services.document.experiment.data.recording == side.panel.chosen
     assert studio.window.page == "vision"
     qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
     assert [run.state for run in studio.services.workspace.runs()] == ["finished", "finished"]

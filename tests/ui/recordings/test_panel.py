@@ -268,7 +268,7 @@ def test_what_is_driven_is_learned_from_in_another_less_urgent_process(qtbot, le
     )  # fmt: skip
     workspace, control = learning.services.workspace, learning.controller
     learning.services.document.replace(settings)
-    control.on_decision(np.zeros((3, 32, 32), np.uint8), np.zeros(3, np.float32), True)  # nobody learns yet
+    control.on_decision(Decision(np.zeros((3, 32, 32), np.uint8), np.zeros(3, np.float32), True))  # nobody learns yet
     control.begin_driving()
     assert not control.running
     qtbot.mouseClick(learning.switch, LEFT)

@@ -109,7 +109,7 @@ def test_figures_are_those_of_the_model(trained, study):
     agent = load_agent(path)
     shown = torch.from_numpy(view.frames.transpose(0, 3, 1, 2).copy())
     sample = torch.cat([shown, torch.from_numpy(random_frames(agent.env))])
-    assert np.allclose(view.kl, agent.world_model.vision.diagnostics(sample)["kl"], atol=1e-5)
+    assert np.allclose(view.kl, agent.model.vision.diagnostics(sample)["kl"], atol=1e-5)
     assert np.all(np.diff(view.kl[view.editable.order]) <= 0)
     with torch.no_grad():
         assert np.allclose(view.latents, agent.model.vision.encode(shown).numpy(), atol=1e-5)
