@@ -7,6 +7,7 @@ from typing import Any
 
 from ewm_studio import formatting as format
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, Finished, Message, RunStarted
+from ewm_studio.jobs.kinds import job_kind
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class LogLine:
 
 def log_lines(event: Event, kind: str) -> list[LogLine]:
     """What the log says of an event of a job of a kind; of most of them nothing."""
-    if isinstance(event, EpisodeFinished) and kind == "infer":
+    if isinstance(event, EpisodeFinished) and job_kind(kind).plays:
         reward, length = format.significant(event.reward), format.count(event.length)
         return [LogLine(f"seed {event.seed}: reward {reward}, {length} steps")]
     if isinstance(event, RunStarted):
@@ -36,7 +37,7 @@ def log_lines(event: Event, kind: str) -> list[LogLine]:
 
 
 def _worst(result: dict[str, Any], kind: str) -> list[LogLine]:
-    if kind != "infer" or "worst" not in result:
+    if not job_kind(kind).plays or "worst" not in result:
         return []
     found = (f"seed {seed} ({format.significant(reward)})" for seed, reward in result["worst"].items())
     return [LogLine(f"worst: {', '.join(found)}")]
@@ -56,7 +57,7 @@ def evaluation_words(result: dict[str, Any]) -> tuple[str, str]:
 def outcome(event: Finished, kind: str) -> str:
     """What a job came to, in a few words."""
     result = event.result
-    if kind == "infer":
+    if job_kind(kind).plays:
         return f"Evaluated: {evaluation_words(result)[0]} over {_episodes(result)} episodes"
     mean = result.get("mean_reward")
     reward = f", mean reward {format.significant(mean)}" if mean is not None else ""

@@ -8,8 +8,8 @@ from functools import partial
 from PySide6.QtWidgets import QMenu
 
 from ewm_studio.errors import UserError
+from ewm_studio.jobs.launch import model_values
 from ewm_studio.settings import Experiment
-from ewm_studio.settings.paths import COMPONENTS
 from ewm_studio.ui.kit.dialogs import Question, TextQuestion
 from ewm_studio.ui.page import Page, PageAction, PageController, PlaceGroup
 from ewm_studio.ui.runs.page import RunsPage
@@ -102,12 +102,7 @@ class RunsController(PageController):
 
     def _load_model(self, name: str) -> None:
         """Start from a run's model: its environment and parts come with it, everything else stays as it is."""
-        there, here = self._experiment_of(name), self._services.experiment
-        own = {field: getattr(here.env, field) for field in ("batch_size", "workers", "render_mode")}
-        update: dict[str, object] = {"env": there.env.model_copy(update=own)}
-        update |= {kind: getattr(there, kind) for kind in COMPONENTS}
-        update["start"] = here.start.model_copy(update={"load_path": name})
-        self._services.document.edit(here.model_copy(update=update))
+        self._services.document.start_from(name, model_values(self._services.workspace, name))
         self._services.notices.say(f"the next run starts from the best model of {name}")
         if not self._services.jobs.running:
             self._services.shown.look_into(self._services.workspace.run(name))
