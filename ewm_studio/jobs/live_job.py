@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import time
 from collections.abc import Generator
 from typing import Any
@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ewm_studio.cores import cores
 from ewm_studio.data.experience import Stretch
 from ewm_studio.data.frames import FrameStore
-from ewm_studio.envs.probe import Spaces
+from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, Event, Finished, JobControl, Message
 from ewm_studio.jobs.collect import frame_store
@@ -53,7 +54,9 @@ def live(
     Raises:
         UserError: bad input. JobError: a loss that is not finite, or a full disk.
     """
-    start = prepare(_beside_a_driver(experiment), workspace, None)
+    asked = _beside_a_driver(experiment)
+    with contextlib.closing(EnvProbe(asked.env)) as probe:
+        start = prepare(asked, workspace, None, probe)
     job = LiveJob(start.experiment, start.spaces, start.model, start.randomness)
     first: list[Decision] = []
     while len(first) < LEAST and not control.stop_requested:
@@ -67,10 +70,9 @@ def live(
 
 def _beside_a_driver(experiment: Experiment) -> Experiment:
     """Settings that leave a core to whoever drives, and measure nothing first."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     values: list[tuple[str, Any]] = []
     if experiment.run.threads == "auto":
-        values.append(("run.threads", max(1, cores - 1)))
+        values.append(("run.threads", max(1, cores() - 1)))
     if experiment.env.batch_size == "auto":
         values.append(("env.batch_size", 1))
     return experiment.with_values(*values)

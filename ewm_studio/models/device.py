@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import gymnasium as gym
 import torch
 
+from ewm_studio.cores import cores
 from ewm_studio.errors import UserError
 
 
@@ -33,7 +32,7 @@ def choose_device(name: str) -> torch.device:
 def set_threads(setting: int | str, observation: gym.spaces.Box) -> None:
     """CPU threads for PyTorch: small models lose time on the second thread, pictures gain."""
     if setting == "auto":
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = cores()
         threads = threads if len(observation.shape) == 3 else 1
     else:
         threads = int(setting)

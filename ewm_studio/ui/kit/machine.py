@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from ewm_studio.cores import cores
+
 
 def device_words(device: str, job: int) -> str:
     """Device, cores and memory in use by the window and the job's process: CPU · 2 cores · 1.1 GB.
@@ -18,8 +20,8 @@ def device_words(device: str, job: int) -> str:
     if device == "auto":
         torch = sys.modules.get("torch")
         name = "CUDA" if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_available() else "CPU"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parts = [name, f"{cores} cores" if cores > 1 else "1 core"]
+    count = cores()
+    parts = [name, f"{count} cores" if count > 1 else "1 core"]
     memory = _memory("self") + (_memory(str(job)) if job else 0)
     return " · ".join([*parts, f"{memory / 1e9:.1f} GB"] if memory else parts)
 
