@@ -4,9 +4,10 @@
 
 Every start is a process of its own, by the same interpreter; only the package comes from the one tree or the other, a
 checkout of any version from 0.1.0 on. Trees and commands take turns, so that what else the machine does meets them
-alike. The table gives medians over the rounds, by the clock and by the processor time of the command's own process,
-which a busy machine stretches less, and how many environments that process had made until then. Each command is started
-once before, untimed, to read the disk.
+alike. The table gives medians over the rounds: seconds by the clock from the command's start; those of them that passed
+after PyTorch and Gymnasium were imported, which takes most of the time and is the same for every tree; the processor
+time that the command's own process spent in these, which a busy machine stretches less; and how many environments that
+process made. Each command is started once before, untimed, to read the disk.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ import os, sys, time
 
 began, tree, *command = float(sys.argv[1]), *sys.argv[2:]
 out = os.dup(1)  # the command keeps stdout for its result
+import gymnasium as gym, torch
+
+imported, worked = time.monotonic(), time.process_time()
 from ewm_studio import cli
 
 assert cli.__file__.startswith(tree), (cli.__file__, tree)
-import gymnasium as gym
 try:
     from ewm_studio.envs.vector.base import VectorEnvs
 except ImportError:  # as 0.1.0 has it
@@ -49,7 +52,8 @@ def noted_make(*args, **options):
 
 def first_step(envs, actions):
     step(envs, actions)
-    os.write(out, f"{time.monotonic() - began} {time.process_time()} {len(made)}".encode())
+    now = time.monotonic()
+    os.write(out, f"{now - began} {now - imported} {time.process_time() - worked} {len(made)}".encode())
     envs.close()
     os._exit(0)
 
@@ -58,8 +62,8 @@ sys.exit(cli.main(command))
 """
 
 
-def first_step(tree: Path, command: list[str]) -> tuple[float, float, int]:
-    """Seconds by the clock and of the processor until the first step, and the environments made for it."""
+def first_step(tree: Path, command: list[str]) -> tuple[float, ...]:
+    """The numbers of one row of the table."""
     with tempfile.TemporaryDirectory() as folder:
         env = {**os.environ, "PYTHONPATH": str(tree), "SDL_VIDEODRIVER": "dummy"}
         given = ["train", *command, "--workspace", folder]
@@ -67,8 +71,7 @@ def first_step(tree: Path, command: list[str]) -> tuple[float, float, int]:
         done = subprocess.run(line, env=env, cwd=tree, capture_output=True, text=True, timeout=600)
     if done.returncode:
         raise SystemExit(f"{tree}: {' '.join(given)} ended with {done.returncode}\n{done.stderr}")
-    clock, processor, made = done.stdout.split()
-    return float(clock), float(processor), int(made)
+    return tuple(map(float, done.stdout.split()))
 
 
 def main() -> None:
@@ -85,10 +88,11 @@ def main() -> None:
             taken = first_step(trees[tree], COMMANDS[name])
             if number:
                 times[name, tree].append(taken)
-    print(f"{'':18}{'':11}{'clock':>10}{'processor':>12}{'made':>7}   medians of {args.rounds} rounds")
+    heads = f"{'start':>8}{'imported':>11}{'processor':>12}{'made':>7}"
+    print(f"{'':18}{'':11}{heads}   medians of {args.rounds} rounds")
     for (name, tree), taken in times.items():
-        clock, processor, made = (statistics.median(column) for column in zip(*taken, strict=True))
-        print(f"{name:18}{tree:11}{clock:>8.2f} s{processor:>10.2f} s{made:>7.0f}")
+        start, imported, processor, made = (statistics.median(column) for column in zip(*taken, strict=True))
+        print(f"{name:18}{tree:11}{start:>6.2f} s{imported:>9.2f} s{processor:>10.2f} s{made:>7.0f}")
 
 
 if __name__ == "__main__":
