@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -22,6 +23,7 @@ from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.policy import ControllerPolicy
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.preprocess import Preprocessor
+from ewm_studio.envs.probe import EnvProbe
 from ewm_studio.envs.simulator import Episode, Simulator, Step
 from ewm_studio.envs.single import SingleEnv
 from ewm_studio.envs.spaces import space_from_json, space_to_json
@@ -59,17 +61,26 @@ class Played:
 
 
 def play(
-    agent: Agent, settings: EnvSettings, seed: int, episodes: int, greedy: bool, control: JobControl
+    agent: Agent,
+    settings: EnvSettings,
+    seed: int,
+    episodes: int,
+    greedy: bool,
+    control: JobControl,
+    processes: int | None = None,
 ) -> Iterator[Played]:
-    """Play episodes in the order of their seeds, in `settings.workers` processes; ends early when asked to stop.
+    """Play episodes in the order of their seeds; ends early when asked to stop.
 
-    Each has its own seed, for its reset and for what the policy draws, so it is the same whichever came before.
+    Each has its own seed, for its reset and for what the policy draws, so it is the same whichever came before, and
+    in whichever of the `processes` it is played; None is their `process_count`.
 
     Raises:
         UserError: no other process can make the environment. JobError: it failed, or a process died.
     """
     seeds = range(seed, seed + episodes)
-    processes = _processes(agent, settings, episodes)
+    if processes is None:
+        with contextlib.closing(EnvProbe(settings)) as probe:
+            processes = process_count(agent, settings, episodes, probe)
     if processes > 1:
         yield from _play_in_processes(processes, agent, settings, seeds, greedy, control)
         return
@@ -172,11 +183,11 @@ class ReplayKeeper(Listener):
         self._actions, self._rewards = [], []
 
 
-def _processes(agent: Agent, settings: EnvSettings, episodes: int) -> int:
-    """How many processes are to play; below 2 this one does."""
+def process_count(agent: Agent, settings: EnvSettings, episodes: int, probe: EnvProbe) -> int:
+    """How many processes are to play so many episodes; below 2 this one does. `probe` is as for `worker_count`."""
     if settings.workers == "auto" and (episodes < 2 * EPISODES_A_PROCESS or agent.model.device.type != "cpu"):
         return 0
-    return min(worker_count(settings, episodes), episodes)
+    return min(worker_count(settings, episodes, probe), episodes)
 
 
 def _play_in_processes(

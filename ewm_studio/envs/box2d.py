@@ -12,9 +12,11 @@ from typing import Any
 
 import gymnasium as gym
 
+from ewm_studio.envs.carracing.known import STOCK_MODULE
+
 # Class, and the attribute whose emptiness tells its reset that there is nothing of an old world to destroy.
 _RENEWABLE = (
-    ("gymnasium.envs.box2d.car_racing", "CarRacing", "road"),
+    (STOCK_MODULE, "CarRacing", "road"),
     ("gymnasium.envs.box2d.bipedal_walker", "BipedalWalker", "terrain"),
 )
 

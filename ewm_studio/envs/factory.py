@@ -13,7 +13,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.wrappers import HumanRendering
 
 from ewm_studio.envs import register
-from ewm_studio.envs.carracing.known import unknown_source
+from ewm_studio.envs.carracing.known import FAST_MODULE, is_stock, unknown_source
 from ewm_studio.envs.carracing.lap import has_laps
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.envs.rendering import RenderedObservation
@@ -21,8 +21,7 @@ from ewm_studio.envs.spaces import describe
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.settings import EnvSettings
 
-_STOCK_CAR_RACING = ("gymnasium.envs.box2d:CarRacing", "gymnasium.envs.box2d.car_racing:CarRacing")
-_FAST_CAR_RACING = "ewm_studio.envs.carracing.environment:FastCarRacing"
+_FAST_CAR_RACING = f"{FAST_MODULE}:FastCarRacing"
 _ACTIONS = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
 _NO_DISPLAY_SET = "EWM_STUDIO_NO_DISPLAY"  # set beside SDL_VIDEODRIVER where that is of our making
 NAMED_ACTIONS = {  # by an environment's name without its version: its actions in order
@@ -70,17 +69,17 @@ def make_env(
     return env
 
 
-def make_training_env(settings: EnvSettings) -> gym.Env:
-    """The environment as training sees it: `make_env`, then action repeat, then prepared observations.
+def make_prepared_env(settings: EnvSettings, window: bool = True, training: bool = False) -> PreparedEnv:
+    """The environment as an agent sees it: `make_env`, then actions repeated and observations prepared.
+
+    Args:
+        settings: what to make.
+        window: render as `settings.render_mode` says; without, nothing but `settings.pixels` makes it render.
+        training: its rules hold; see `PreparedEnv`.
 
     Raises:
         UserError: see `make_env` and `Preprocessor`.
     """
-    return make_prepared_env(settings)
-
-
-def make_prepared_env(settings: EnvSettings, window: bool = True, training: bool = False) -> PreparedEnv:
-    """`make_training_env`; without `window`, nothing but `settings.pixels` makes it render; see `PreparedEnv`."""
     render_mode: str | None = settings.render_mode if window else None
     if render_mode == "rgb_array" and "rgb_array" not in _render_modes(settings.id):
         render_mode = None
@@ -107,7 +106,7 @@ def env_notes(settings: EnvSettings) -> list[str]:
     Raises:
         UserError: there is no such environment.
     """
-    note = unknown_source() if settings.fast and _is_stock_car_racing(find_spec(settings.id)) else None
+    note = unknown_source() if settings.fast and is_stock(find_spec(settings.id)) else None
     return [note] if note else []
 
 
@@ -174,7 +173,7 @@ def _make(
     else:
         _draw_without_display()
     spec = copy.deepcopy(found)
-    swapped = fast and _is_stock_car_racing(spec) and unknown_source() is None
+    swapped = fast and is_stock(spec) and unknown_source() is None
     if swapped:
         spec.entry_point = _FAST_CAR_RACING
     if not checks:
@@ -189,17 +188,24 @@ def _make(
         raise UserError(f"env.id '{id}' cannot be made: {type(error).__name__}: {error}") from error
     if swapped and env.unwrapped.spec is not None:
         env.unwrapped.spec.entry_point = found.entry_point  # what is seen is what the stock one gives
-    if not isinstance(env.action_space, _ACTIONS):
+    try:
+        _check_spaces(env, id)
+    except UserError:
         env.close()
+        raise
+    return env
+
+
+def _check_spaces(env: gym.Env, id: str) -> None:
+    """Refuse an environment that does not say what it gives, or takes actions of a kind that no controller has."""
+    for name in ("observation_space", "action_space"):
+        if not isinstance(getattr(env, name, None), gym.Space):
+            raise UserError(f"env.id '{id}' cannot be used: it has no {name.replace('_', ' ')}")
+    if not isinstance(env.action_space, _ACTIONS):
         raise UserError(
             f"env.id '{id}' takes actions of the space {env.action_space}; supported are Box, Discrete, "
             "MultiDiscrete and MultiBinary"
         )
-    return env
-
-
-def _is_stock_car_racing(spec: EnvSpec) -> bool:
-    return spec.entry_point in _STOCK_CAR_RACING
 
 
 def _render_modes(id: str) -> list[str]:

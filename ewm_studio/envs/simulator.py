@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import gymnasium as gym
 import numpy as np
 
+from ewm_studio.errors import UserError
+
 OnFrame = Callable[[Any, float, bool], None]  # (action, its reward, whether the episode is over)
 
 
@@ -117,8 +119,6 @@ class Simulator(ABC):
         Raises:
             UserError: it draws none.
         """
-        from ewm_studio.errors import UserError
-
         raise UserError("this simulator draws no pictures")
 
     @abstractmethod

@@ -17,7 +17,7 @@ from ewm_studio.data.experience import Episode, Experience
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import Recording, load_experience
-from ewm_studio.envs.probe import Spaces
+from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.envs.simulator import Simulator, Step
 from ewm_studio.envs.spaces import describe, space_from_json, space_to_json
 from ewm_studio.envs.vector.make import make_vector
@@ -96,7 +96,12 @@ def check_spaces(recordings: Sequence[Recording], spaces: Spaces) -> None:
 
 
 def gather(
-    recordings: Sequence[Recording], experiment: Experiment, spaces: Spaces, store: FrameStore, control: JobControl
+    recordings: Sequence[Recording],
+    experiment: Experiment,
+    spaces: Spaces,
+    store: FrameStore,
+    control: JobControl,
+    probe: EnvProbe | None = None,
 ) -> Generator[Event, None, Experience]:
     """What is trained on: random frames, or recordings with `data.random_share` of random frames among them.
 
@@ -104,26 +109,26 @@ def gather(
         UserError: no episode of a recording can be read.
     """
     if not recordings:
-        return (yield from collect_random(experiment, experiment.data.frames, store, control))
+        return (yield from collect_random(experiment, experiment.data.frames, store, control, probe))
     episodes = yield from read_recordings(recordings, spaces, experiment, store)
     share = experiment.data.random_share
     frames = round(sum(len(episode.frames) for episode in episodes) * share / (1 - share))
     if frames > 1 and not control.stop_requested:  # one step has two
-        episodes += (yield from collect_random(experiment, frames, store, control)).episodes
+        episodes += (yield from collect_random(experiment, frames, store, control, probe)).episodes
         yield Message(f"{frames:,} random frames beside them")
     return Experience(store, episodes)
 
 
 def collect_random(
-    experiment: Experiment, goal: int, store: FrameStore, control: JobControl
+    experiment: Experiment, goal: int, store: FrameStore, control: JobControl, probe: EnvProbe | None = None
 ) -> Generator[Event, None, Experience]:
     """Collect `goal` frames, or hardly more, with random actions; the generator's value is the experience.
 
-    One seed always gives the same experience, also when a run is resumed.
+    One seed always gives the same experience, also when a run is resumed. `probe` is as `make_vector` has it.
     """
     rng = np.random.default_rng(np.random.SeedSequence([experiment.run.seed, RANDOM_SALT]))
     gathered = _Gathered(store)
-    with contextlib.closing(make_vector(experiment.env.as_played(), experiment.run.seed)) as envs:
+    with contextlib.closing(make_vector(experiment.env.as_played(), experiment.run.seed, probe)) as envs:
         meter, steps, experience = Meter("collect", goal, "frames"), 0, gathered.experience
         policy = RandomPolicy(envs.action_space, rng)
         enough = lambda: experience.frame_count >= goal or control.stop_requested  # noqa: E731

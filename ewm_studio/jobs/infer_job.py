@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
@@ -11,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ewm_studio.acting.agent import Agent
-from ewm_studio.acting.play import EpisodeScore, play
+from ewm_studio.acting.play import EpisodeScore, play, process_count
 from ewm_studio.analysis.film import FILMS, check_target, export, panes_of
 from ewm_studio.analysis.trace import study
 from ewm_studio.envs.factory import env_notes
-from ewm_studio.envs.probe import Spaces, spaces_of
+from ewm_studio.envs.probe import EnvProbe, Spaces, spaces_of
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import EpisodeFinished, EvaluationKept, Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.failures import explains_failures
@@ -46,7 +47,9 @@ def infer(
     video = Path(settings.video).expanduser() if settings.video else None
     if video is not None:
         check_target(video, FILMS)
-    agent = agent_for(experiment, workspace)
+    with contextlib.closing(EnvProbe(experiment.env)) as probe:
+        agent = agent_for(experiment, workspace, probe)
+        processes = process_count(agent, experiment.env, settings.episodes, probe)
     yield RunStarted(
         "infer",
         "",
@@ -59,7 +62,8 @@ def infer(
     keeps = settings.keep_replays and workspace.path.is_dir()
     keeper = Keeper(evaluation_writer(experiment, agent, workspace) if keeps else None)
     began, steps, first = time.monotonic(), 0, None
-    for played in play(agent, experiment.env, experiment.run.seed, settings.episodes, settings.greedy, control):
+    seed, greedy = experiment.run.seed, settings.greedy
+    for played in play(agent, experiment.env, seed, settings.episodes, greedy, control, processes):
         score = played.score
         scores.append(score)
         laps.append(played.replay.lap_finished)
@@ -81,15 +85,18 @@ def infer(
     yield Finished(stopped_by, result)
 
 
-def agent_for(experiment: Experiment, workspace: Workspace) -> Agent:
+def agent_for(experiment: Experiment, workspace: Workspace, probe: EnvProbe | None = None) -> Agent:
     """The agent that `start.load_path` names, checked against the environment and moved to the device.
+
+    `probe` is of the environment, where one is at hand.
 
     Raises:
         UserError: see `infer`.
     """
     if not experiment.start.load_path:
         raise UserError("start.load_path: name the model to play, with --load-path FILE_OR_RUN")
-    spaces, device = spaces_of(experiment.env), choose_device(experiment.run.device)
+    spaces = probe.spaces if probe else spaces_of(experiment.env)
+    device = choose_device(experiment.run.device)
     model = load_for(experiment.start.load_path, spaces, experiment.env, workspace)
     patch_from(experiment.start, model, workspace)
     # One observation at a time gains nothing from a second thread.

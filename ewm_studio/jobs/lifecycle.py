@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ewm_studio.envs.factory import env_notes
-from ewm_studio.envs.probe import Spaces, spaces_of
+from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.envs.vector.sizing import choose_batch_size
 from ewm_studio.errors import UserError
 from ewm_studio.events import Event, Finished, Message, RunStarted
@@ -44,8 +44,8 @@ class Start:
     notes: list[Message]  # for the log
 
 
-def prepare(experiment: Experiment, workspace: Workspace, resume: str | None) -> Start:
-    """Check and make what a run needs; `resume` names the run to go on with.
+def prepare(experiment: Experiment, workspace: Workspace, resume: str | None, probe: EnvProbe) -> Start:
+    """Check and make what a run needs; `resume` names the run to go on with, `probe` is of its environment.
 
     Raises:
         UserError: bad input.
@@ -54,13 +54,13 @@ def prepare(experiment: Experiment, workspace: Workspace, resume: str | None) ->
     if previous is not None:  # it has a model of its own
         clean = experiment.start.model_copy(update={"load_path": None, "patch_load_path": None, "patch": None})
         experiment = experiment.model_copy(update={"start": clean})
-    spaces = spaces_of(experiment.env)
+    spaces = probe.spaces
     device = choose_device(experiment.run.device)
     save_path = save_path_of(experiment)
     threads = set_threads(experiment.run.threads, spaces.observation)
     notes = [Message(line, "warning") for line in [*broken_components(), *env_notes(experiment.env), *threads]]
     if experiment.env.batch_size == "auto":
-        count, sentence = choose_batch_size(experiment.env)
+        count, sentence = choose_batch_size(probe)
         experiment = experiment.with_values(("env.batch_size", count))
         notes.append(Message(sentence))
     randomness = Randomness(experiment.run.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Generator
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ewm_studio.data.experience import Stretch
 from ewm_studio.data.frames import FrameStore
-from ewm_studio.envs.probe import Spaces
+from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, Event, Finished, JobControl, Message
 from ewm_studio.jobs.collect import frame_store
@@ -53,7 +54,9 @@ def live(
     Raises:
         UserError: bad input. JobError: a loss that is not finite, or a full disk.
     """
-    start = prepare(_beside_a_driver(experiment), workspace, None)
+    asked = _beside_a_driver(experiment)
+    with contextlib.closing(EnvProbe(asked.env)) as probe:
+        start = prepare(asked, workspace, None, probe)
     job = LiveJob(start.experiment, start.spaces, start.model, start.randomness)
     first: list[Decision] = []
     while len(first) < LEAST and not control.stop_requested:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -15,7 +17,7 @@ from torch import Tensor
 from ewm_studio.analysis.held_out import memory_figures, vision_figures
 from ewm_studio.data.experience import Experience
 from ewm_studio.data.recordings import Recording
-from ewm_studio.envs.probe import Spaces
+from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.errors import JobError
 from ewm_studio.events import CheckpointSaved, Event, JobControl, Message
 from ewm_studio.jobs.collect import (
@@ -63,17 +65,19 @@ def pretrain(
     """
     control = control or JobControl()
     recordings = recordings_to_pretrain_on(experiment, workspace)
-    start = prepare(experiment, workspace, resume)
-    check_spaces(recordings, start.spaces)
-    job = PretrainJob(start.experiment, start.spaces, start.model, start.randomness)
-    yield from conduct("pretrain", start, workspace, job, lambda run: _gather_and_train(run, job, recordings, control))
+    with contextlib.closing(EnvProbe(experiment.env)) as probe:
+        start = prepare(experiment, workspace, resume, probe)
+        check_spaces(recordings, start.spaces)
+        job = PretrainJob(start.experiment, start.spaces, start.model, start.randomness)
+        work = partial(_gather_and_train, job=job, recordings=recordings, control=control, probe=probe)
+        yield from conduct("pretrain", start, workspace, job, work)
 
 
 def _gather_and_train(
-    run: Run, job: PretrainJob, recordings: Sequence[Recording], control: JobControl
+    run: Run, job: PretrainJob, recordings: Sequence[Recording], control: JobControl, probe: EnvProbe
 ) -> Generator[Event, None, None]:
     with frame_store(job.experiment, job.spaces, run.folder) as store:
-        experience = yield from gather(recordings, job.experiment, job.spaces, store, control)
+        experience = yield from gather(recordings, job.experiment, job.spaces, store, control, probe)
         yield from job.run(run, experience, control)
 
 

@@ -14,7 +14,6 @@ from ewm_studio.acting.policy import ControllerPolicy, Policy
 from ewm_studio.acting.random_policy import RandomPolicy
 from ewm_studio.data.recordings import RecordingWriter
 from ewm_studio.envs.factory import env_notes, make_prepared_env
-from ewm_studio.envs.probe import spaces_of
 from ewm_studio.envs.simulator import Simulator, Step, Watchable
 from ewm_studio.envs.single import SingleEnv
 from ewm_studio.envs.spaces import space_to_json
@@ -49,11 +48,11 @@ def record(
         raise UserError(f"--recording {experiment.data.recording}: a recording is written under one name")
     randomness = Randomness(experiment.run.seed)
     agent = agent_for(experiment, workspace) if experiment.start.load_path else None
-    policy: Policy = RandomPolicy(spaces_of(settings).action, randomness.numpy)
+    env = make_prepared_env(settings)
+    policy: Policy = RandomPolicy(env.action_space, randomness.numpy)
     if agent is not None:
         policy = ControllerPolicy(agent.model.controller, experiment.infer.greedy)
         randomness.move_to(agent.model.device)
-    env = make_prepared_env(settings)
     with contextlib.closing(SingleEnv(env, settings, seeds=experiment.run.seed)) as simulator:
         source = "model" if agent else "random"
         name = experiment.data.recording or time.strftime(f"%Y-%m-%d-%H%M%S-{source}")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ewm_studio.acting.collector import LocalCollector, Rollout
 from ewm_studio.data.recordings import Recording
-from ewm_studio.envs.probe import Spaces
+from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.envs.simulator import Simulator
 from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl
@@ -56,10 +56,12 @@ def train(
     control = control or JobControl()
     names = experiment.warm_up.recording
     recordings = find_recordings(names, experiment, workspace) if names else []
-    start = prepare(experiment, workspace, resume)
-    check_spaces(recordings, start.spaces)
-    with contextlib.closing(make_vector(start.experiment.env, start.experiment.run.seed)) as envs:
-        job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.randomness, recordings)
+    with contextlib.closing(EnvProbe(experiment.env)) as probe:
+        start = prepare(experiment, workspace, resume, probe)
+        check_spaces(recordings, start.spaces)
+        envs = make_vector(start.experiment.env, start.experiment.run.seed, probe)
+    with contextlib.closing(envs):
+        job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.randomness, recordings, probe)
         yield from conduct("train", start, workspace, job, lambda run: job.run(run, control))
 
 
@@ -74,6 +76,7 @@ class TrainingJob:
         envs: Simulator,
         randomness: Randomness,
         recordings: Sequence[Recording] = (),
+        probe: EnvProbe | None = None,
     ) -> None:
         self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
         ppo, generator = experiment.ppo, randomness.torch
@@ -84,7 +87,7 @@ class TrainingJob:
         self.collector = LocalCollector(envs, model, keeps_obs, generator)
         self.envs = envs
         cloning = Cloning(model.controller, ppo, self.learner.scaler, generator)
-        self.warm_up = WarmUp(experiment, spaces, model, self.world_model, cloning, recordings)
+        self.warm_up = WarmUp(experiment, spaces, model, self.world_model, cloning, recordings, probe)
         self.env_steps = self.episodes = self.epochs = 0
         self.seconds_before = 0.0  # spent by earlier parts of a resumed run
         self.recent: deque[float] = deque(maxlen=LAST)

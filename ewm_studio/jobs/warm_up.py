@@ -19,7 +19,7 @@ from ewm_studio.data.experience import Episode, Experience
 from ewm_studio.data.frame_buffer import FrameBuffer, motion_levels
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.recordings import Recording
-from ewm_studio.envs.probe import Spaces
+from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.events import EpisodeFinished, Event, Images, JobControl, Message
 from ewm_studio.jobs.collect import collect_random, encode_all, frame_store, read_recordings
 from ewm_studio.jobs.meter import Meter
@@ -58,10 +58,11 @@ class WarmUp:
         trainer: WorldModelTrainer,
         cloning: Cloning,
         recordings: Sequence[Recording],
+        probe: EnvProbe | None = None,
     ) -> None:
         self.experiment, self.spaces, self.model = experiment, spaces, model
         self.trainer, self.cloning = trainer, cloning
-        self.recordings = recordings
+        self.recordings, self._probe = recordings, probe
         settings, trains = experiment.warm_up, experiment.world_model.train
         wanted = {
             "vision": trains and trainer.vision.trainable and settings.vision_epochs > 0,
@@ -123,7 +124,8 @@ class WarmUp:
         recorded = yield from read_recordings(self.recordings, self.spaces, experiment, store)
         random: list[Episode] = []
         if goal and not control.stop_requested:  # the episodes of random actions are none of the agent's
-            random = (yield from without_episodes(collect_random(experiment, goal, store, control))).episodes
+            collecting = collect_random(experiment, goal, store, control, self._probe)
+            random = (yield from without_episodes(collecting)).episodes
         skip = -(-self.spaces.settling_frames // experiment.env.action_repeat)
         experience = Experience(store, [*recorded, *random])
         return recorded, experience if control.stop_requested else experience.without_starts(skip)

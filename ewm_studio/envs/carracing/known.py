@@ -1,4 +1,4 @@
-"""Which sources of Gymnasium's CarRacing the fast one was compared with, bit for bit."""
+"""CarRacing as Gymnasium has it: where it is found, and which of its sources the fast one was compared with."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ from functools import lru_cache
 from pathlib import Path
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
+STOCK_MODULE = "gymnasium.envs.box2d.car_racing"
+FAST_MODULE = "ewm_studio.envs.carracing.environment"
+_STOCK = ("gymnasium.envs.box2d:CarRacing", f"{STOCK_MODULE}:CarRacing")
 _SOURCES = ("car_racing.py", "car_dynamics.py")
 # SHA-256 of both files, one after the other. Add one after `uv run pytest -m "" tests/test_envs_carracing.py` passed.
 KNOWN = {"f284d0c8899c43891aaa47882880f74f7bb02132955d965c5ffb5125f4ee8988": "1.4.0"}
+
+
+def is_stock(spec: EnvSpec) -> bool:
+    """Whether an environment is registered as Gymnasium's own CarRacing."""
+    return spec.entry_point in _STOCK
 
 
 @lru_cache(maxsize=1)

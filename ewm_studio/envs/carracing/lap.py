@@ -6,13 +6,14 @@ from typing import Any
 
 import gymnasium as gym
 
+from ewm_studio.envs.carracing.known import FAST_MODULE, STOCK_MODULE
+
 AHEAD = 30  # tiles; a tile touched further ahead than this was not driven to but came up from behind
-_WITH_LAPS = ("gymnasium.envs.box2d.car_racing", "ewm_studio.envs.carracing.environment")
 
 
 def has_laps(env: gym.Env) -> bool:
     """Whether the info of an episode's last step says `lap_finished` where every tile was visited: CarRacing."""
-    return type(env.unwrapped).__module__ in _WITH_LAPS
+    return type(env.unwrapped).__module__ in (STOCK_MODULE, FAST_MODULE)
 
 
 def lap_finished(info: dict[str, Any]) -> bool:

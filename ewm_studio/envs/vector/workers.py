@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from ewm_studio.envs.factory import make_prepared_env
+from ewm_studio.envs.probe import Spaces
 from ewm_studio.envs.simulator import Episode
 from ewm_studio.envs.vector.base import VectorEnvs
 from ewm_studio.envs.vector.group import EnvGroup
@@ -49,8 +49,9 @@ class _Layout:
     size: int
 
     @classmethod
-    def of(cls, num_envs: int, observation: gym.Space, action: gym.Space) -> _Layout:
+    def of(cls, num_envs: int, spaces: Spaces) -> _Layout:
         """The layout for these spaces."""
+        observation, action = spaces.observation, spaces.action
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_FIELDS, (num_envs,))
         shapes |= {"obs": (num_envs, *(observation.shape or ())), "actions": (num_envs, *(action.shape or ()))}
         dtypes = dict.fromkeys(_FIELDS, "bool") | dict.fromkeys(("reward", "shaping"), "float32")
@@ -70,22 +71,19 @@ class _Layout:
 
 
 class WorkerVectorEnvs(VectorEnvs):
-    """`workers` processes, each stepping its share of `num_envs` environments.
+    """`workers` processes, each stepping its share of `num_envs` environments with these spaces.
 
     Raises:
         UserError: the environment cannot be made, or exists only in the running script.
         JobError: a worker did not start.
     """
 
-    def __init__(self, settings: EnvSettings, seed: int, num_envs: int, workers: int) -> None:
+    def __init__(self, settings: EnvSettings, seed: int, num_envs: int, workers: int, spaces: Spaces) -> None:
         self._id = settings.id
         self._workers: list[_Worker] = []
         spec = require_portable_spec(settings.id)
-        probe = make_prepared_env(settings, window=False)  # refuses bad settings here, where it reads best
-        observation, action = probe.preprocessor.space, probe.action_space
-        probe.close()
-        super().__init__(num_envs, observation, action)
-        layout = _Layout.of(num_envs, observation, action)
+        super().__init__(num_envs, spaces.observation, spaces.action)
+        layout = _Layout.of(num_envs, spaces)
         context = process_context()
         memory = context.RawArray("b", layout.size)
         arrays = layout.arrays(memory)

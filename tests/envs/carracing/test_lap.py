@@ -170,6 +170,7 @@ def test_an_episodes_reward_is_told_without_the_penalty(driven):
     (episode,) = episodes
     assert added == -PENALTY
     assert episode.reward == pytest.approx(total + PENALTY, abs=0.01)
-    assert not flags[2].any()  # a rule ended it
+    assert flags[1].all()
+    assert not flags[2].any()  # the rule ended it, not the environment
     assert (episode.terminated, episode.lap_finished) == (False, False)
     group.close()
