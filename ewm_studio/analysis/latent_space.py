@@ -25,7 +25,7 @@ _APART = 50  # an episode is at least so many times as long as the distance betw
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class LatentPath:
     """One episode of D decisions as a path in latent space.
 
     Attributes:
@@ -98,7 +98,7 @@ class Exploration:
 
     Attributes:
         study: the episode that is watched.
-        traces: its path, then those of others.
+        paths: its path, then those of others.
         space: the directions of all of them.
         places: the paths (D+1, 3) along these directions.
         order: the numbers of z (Z,), those that vary most in the watched episode first.
@@ -107,7 +107,7 @@ class Exploration:
     """
 
     study: ReplayStudy
-    traces: tuple[Trace, ...]
+    paths: tuple[LatentPath, ...]
     space: LatentSpace
     places: tuple[np.ndarray, ...]
     order: np.ndarray
@@ -115,16 +115,16 @@ class Exploration:
     editable: EditableLatents | None
 
 
-def trace_of(study: ReplayStudy, seed: int) -> Trace:
+def latent_path_of(study: ReplayStudy, seed: int) -> LatentPath:
     """The path of an episode; light enough to keep many."""
     frame = np.searchsorted(study.decision_of, np.arange(len(study.z)))
     reward = np.append(np.add.reduceat(study.reward, frame[:-1]), 0.0)
     pictures = None if study.frames is None else np.stack([_thumb(picture) for picture in study.frames[frame]])
-    return Trace(seed, study.z, reward, study.surprise, frame, pictures)
+    return LatentPath(seed, study.z, reward, study.surprise, frame, pictures)
 
 
 def explore(
-    study: ReplayStudy, seed: int, vision: VisionModel[Any] | None = None, others: Sequence[Trace] = ()
+    study: ReplayStudy, seed: int, vision: VisionModel[Any] | None = None, others: Sequence[LatentPath] = ()
 ) -> Exploration:
     """Lay an episode out in latent space.
 
@@ -134,15 +134,15 @@ def explore(
         vision: the model whose latents these are, for the sliders.
         others: paths of other episodes, seen through the same model.
     """
-    traces = (trace_of(study, seed), *others)
-    space = LatentSpace.of(np.concatenate([trace.z for trace in traces]))
+    paths = (latent_path_of(study, seed), *others)
+    space = LatentSpace.of(np.concatenate([path.z for path in paths]))
     variance = study.z.var(0)
     decodes = study.reconstruction is not None and vision is not None
     return Exploration(
         study=study,
-        traces=traces,
+        paths=paths,
         space=space,
-        places=tuple(space.project(trace.z) for trace in traces),
+        places=tuple(space.project(path.z) for path in paths),
         order=np.argsort(-variance, kind="stable"),
         peaks=peaks_of(study.surprise),
         editable=_editable(vision, study.z, variance) if decodes and vision is not None else None,

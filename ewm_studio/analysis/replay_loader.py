@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ewm_studio.analysis.latent_space import Trace, trace_of
+from ewm_studio.analysis.latent_space import LatentPath, latent_path_of
 from ewm_studio.errors import UserError
 from ewm_studio.workspace.replays import MODEL_NAME, Evaluation, Replay, ReplayInfo, load_replay
 
@@ -98,7 +98,7 @@ class ReplayLoader:
         self._lock = threading.Lock()
         self._agent: tuple[tuple[str, int], Any] = (("", 0), None)
         self._watched: OrderedDict[tuple[str, str], Watched] = OrderedDict()
-        self._traces: dict[tuple[str, str], Trace] = {}
+        self._latent_paths: dict[tuple[str, str], LatentPath] = {}
 
     def watch(self, evaluation: Evaluation, episode: ReplayInfo, progress: OnProgress) -> Watched:
         """A kept episode, looked at through the model that played it.
@@ -115,7 +115,9 @@ class ReplayLoader:
             self._watched.move_to_end(key)
             return self._watched[key]
 
-    def traces(self, evaluation: Evaluation, episodes: Sequence[ReplayInfo], progress: OnProgress) -> list[Trace]:
+    def latent_paths(
+        self, evaluation: Evaluation, episodes: Sequence[ReplayInfo], progress: OnProgress
+    ) -> list[LatentPath]:
         """Kept episodes as paths in the latent space of the model that played them.
 
         Raises:
@@ -125,20 +127,20 @@ class ReplayLoader:
 
         with self._lock:
             agent = self._load(evaluation.model_file())
-            known, self._traces = self._traces, {}  # those of one evaluation are enough
+            known, self._latent_paths = self._latent_paths, {}  # those of one evaluation are enough
             for number, episode in enumerate(episodes):
                 progress(number / len(episodes))
                 key = (str(episode.path), evaluation.model.sha256)
                 watched = self._watched.get(key)
                 if key in known:
-                    self._traces[key] = known[key]
+                    self._latent_paths[key] = known[key]
                 elif watched is not None:
-                    self._traces[key] = trace_of(watched.study, episode.seed)
+                    self._latent_paths[key] = latent_path_of(watched.study, episode.seed)
                 else:
                     replay = load_replay(episode.path)
                     within = partial(_within, progress, number, len(episodes))
-                    self._traces[key] = trace_of(study(agent, replay, within), episode.seed)
-            return list(self._traces.values())
+                    self._latent_paths[key] = latent_path_of(study(agent, replay, within), episode.seed)
+            return list(self._latent_paths.values())
 
     def rival(self, name: str, model: Path, replay: Replay, progress: OnProgress) -> Watched:
         """Another model on the same seed, as greedy as the first.

@@ -54,14 +54,14 @@ def main() -> None:
     from PySide6.QtCore import QPoint, QPointF
     from PySide6.QtTest import QTest
 
-    from ewm_studio.analysis.latent_space import explore, trace_of
+    from ewm_studio.analysis.latent_space import explore, latent_path_of
     from ewm_studio.ui.latents.explorer import LatentExplorer
     from ewm_studio.ui.window.app import make_app
 
     app = make_app()
     rng = np.random.default_rng(0)
     watched = study(rng)
-    others = [trace_of(study(rng), seed) for seed in range(1, 10)]
+    others = [latent_path_of(study(rng), seed) for seed in range(1, 10)]
     vision = _vision()
     explorer = LatentExplorer()
     explorer.resize(1600, 900)

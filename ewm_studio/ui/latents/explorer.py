@@ -206,7 +206,7 @@ class LatentExplorer(QWidget):
         study = shown.study
         if study.frames is not None:
             self.frame_picture.show_array(study.frames[frame])
-        decision = shown.traces[0].decision_at(frame)
+        decision = shown.paths[0].decision_at(frame)
         if decision == self.decision:
             return
         self.decision = decision
@@ -261,12 +261,12 @@ class LatentExplorer(QWidget):
         self.plane.show_shade(next(known for known in SHADES if known == shade))
         self._say_legend()
 
-    def _on_picked(self, trace: int, decision: int) -> None:
+    def _on_picked(self, path: int, decision: int) -> None:
         assert self.exploration is not None
-        if trace == 0:
+        if path == 0:
             self._jump(decision)
         else:
-            other = self.exploration.traces[trace]
+            other = self.exploration.paths[path]
             self.other_picked.emit(other.seed, int(other.frame[decision]))
 
     def _on_turned(self, place: object) -> None:
@@ -276,7 +276,7 @@ class LatentExplorer(QWidget):
 
     def _jump(self, decision: int) -> None:
         if self.exploration is not None:
-            self.jumped.emit(int(self.exploration.traces[0].frame[decision]))
+            self.jumped.emit(int(self.exploration.paths[0].frame[decision]))
 
     def _step(self, by: int) -> None:
         if self.exploration is not None:

@@ -136,7 +136,7 @@ class LatentTime(Drawn):
         if self._hovered is not None:
             at = QPointF(self.x_of(self._hovered), self.height() / 2)
             painter.fillRect(QRectF(at.x(), 0, 1, self.height()), color("secondary"))
-            draw_tip(painter, QRectF(self.rect()), at, self.exploration.traces[0], self._hovered)
+            draw_tip(painter, QRectF(self.rect()), at, self.exploration.paths[0], self._hovered)
 
     # The mouse
 

@@ -75,10 +75,10 @@ def click(qtbot, widget, at, modifier=NONE):
     qtbot.mouseClick(widget, LEFT, modifier, at.toPoint() if isinstance(at, QPointF) else at)
 
 
-def apart(explorer, trace=0):
+def apart(explorer, path=0):
     """A decision whose point stands alone, so that a click can only mean it."""
     points = np.concatenate(explorer.plane.points)
-    own = explorer.plane.points[trace]
+    own = explorer.plane.points[path]
     distance = np.square(own[:, None] - points[None]).sum(-1)
     return int(np.sort(distance, axis=1)[:, 1].argmax())
 
@@ -233,9 +233,9 @@ def test_all_episodes_lie_in_one_plane_and_a_point_opens_its_own(qtbot, open_on)
     qtbot.mouseClick(explorer.overlay, LEFT)
     wait(qtbot, studio)
     shown = explorer.exploration
-    assert [trace.seed for trace in shown.traces] == [5, 6, 7]
+    assert [path.seed for path in shown.paths] == [5, 6, 7]
     assert not np.array_equal(shown.space.mean, alone.mean)
-    assert np.allclose(shown.space.mean, np.concatenate([trace.z for trace in shown.traces]).mean(0), atol=1e-5)
+    assert np.allclose(shown.space.mean, np.concatenate([path.z for path in shown.paths]).mean(0), atol=1e-5)
     explorer.plane.grab()
     decision = apart(explorer, 2)
     click(qtbot, explorer.plane, explorer.plane.place_of(2, decision))
@@ -243,11 +243,11 @@ def test_all_episodes_lie_in_one_plane_and_a_point_opens_its_own(qtbot, open_on)
     assert page.watched.replay.seed == 7
     assert page.table.chosen.seed == 7
     assert explorer.decision == decision
-    assert [trace.seed for trace in explorer.exploration.traces] == [7, 5, 6]
-    assert np.array_equal(explorer.exploration.traces[0].z, shown.traces[2].z)
+    assert [path.seed for path in explorer.exploration.paths] == [7, 5, 6]
+    assert np.array_equal(explorer.exploration.paths[0].z, shown.paths[2].z)
     qtbot.mouseClick(explorer.overlay, LEFT)
     wait(qtbot, studio)
-    assert len(explorer.exploration.traces) == 1
+    assert len(explorer.exploration.paths) == 1
 
 
 def test_the_wheel_zooms_about_the_pointer_and_a_double_click_shows_all(qtbot, open_on):
