@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ewm_studio.analysis.trace import OnProgress, ReplayStudy, ignore
+from ewm_studio.analysis.trace import OnProgress, ReplayTrace, ignore
 from ewm_studio.errors import UserError
 from ewm_studio.workspace.files import write_aside
 
@@ -52,17 +52,17 @@ class Pane:
         return picture
 
 
-def panes_of(study: ReplayStudy) -> list[Pane]:
+def panes_of(trace: ReplayTrace) -> list[Pane]:
     """What happened, what vision saw of it and what memory expected; those that there are."""
     panes = []
-    if study.frames is not None:
-        panes.append(Pane("what happened", "", study.frames, np.arange(len(study.frames))))
-    if study.reconstruction is not None:
-        panes.append(Pane("what it saw", "vision", study.reconstruction, study.decision_of))
-    elif study.seen is not None:
-        panes.append(Pane("what it was shown", "vision", study.seen, study.decision_of))
-    if study.prediction is not None:
-        panes.append(Pane("what it expected", "memory", study.prediction, study.decision_of))
+    if trace.frames is not None:
+        panes.append(Pane("what happened", "", trace.frames, np.arange(len(trace.frames))))
+    if trace.reconstruction is not None:
+        panes.append(Pane("what it saw", "vision", trace.reconstruction, trace.decision_of))
+    elif trace.seen is not None:
+        panes.append(Pane("what it was shown", "vision", trace.seen, trace.decision_of))
+    if trace.prediction is not None:
+        panes.append(Pane("what it expected", "memory", trace.prediction, trace.decision_of))
     return panes
 
 

@@ -44,9 +44,9 @@ class LatentController(QObject):
             return
         self._arrive(watched)
         others, shown = self._others(watched), self._explorer.exploration
-        if shown is None or shown.study is not watched.study or len(shown.paths) != len(others) + 1:
+        if shown is None or shown.trace is not watched.trace or len(shown.paths) != len(others) + 1:
             self._working = True
-            work = partial(explore, watched.study, watched.replay.seed, watched.vision, others)
+            work = partial(explore, watched.trace, watched.replay.seed, watched.vision, others)
             self._background(work, self._on_explored, self._on_failed)
             return
         self._explorer.show_frame(self._page.player.frame)
@@ -66,7 +66,7 @@ class LatentController(QObject):
     def _on_explored(self, exploration: Exploration) -> None:
         self._working = False
         watched = self._page.watched
-        if watched is not None and watched.study is exploration.study:
+        if watched is not None and watched.trace is exploration.trace:
             self._explorer.show_exploration(exploration, self._page.player.frame)
         self._lay_out()
 

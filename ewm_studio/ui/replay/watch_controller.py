@@ -189,7 +189,7 @@ class WatchController(QObject):
         def work(progress: OnProgress) -> None:
             from ewm_studio.analysis.film import export
 
-            export(path, panes, watched.study.fps, frame, progress)
+            export(path, panes, watched.trace.fps, frame, progress)
 
         self._request(work, lambda _: self._page.show_progress(None, f"exported {path}"), f"Writing {path.name}", True)
 

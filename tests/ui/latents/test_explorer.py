@@ -60,7 +60,7 @@ def open_on(qtbot, tmp_path, open_studio, played):
         wait(qtbot, studio)
         qtbot.mouseClick(page.views._buttons["latents"], LEFT)
         wait(qtbot, studio)
-        assert page.explorer.exploration.study is page.watched.study
+        assert page.explorer.exploration.trace is page.watched.trace
         return studio, page, page.explorer
 
     return make
@@ -154,9 +154,9 @@ def test_hover_shows_the_frame_of_a_point_and_a_click_jumps_there(qtbot, open_on
     click(qtbot, explorer.plane, at)
     assert page.player.frame == decision * 4
     assert explorer.decision == decision
-    study = page.watched.study
-    assert np.array_equal(explorer.frame_picture.array, study.frames[decision * 4])
-    assert np.array_equal(explorer.reconstruction.array, study.reconstruction[decision])
+    trace = page.watched.trace
+    assert np.array_equal(explorer.frame_picture.array, trace.frames[decision * 4])
+    assert np.array_equal(explorer.reconstruction.array, trace.reconstruction[decision])
 
 
 def test_the_cursor_is_shared_with_the_player(qtbot, open_on):
@@ -179,19 +179,19 @@ def test_the_cursor_is_shared_with_the_player(qtbot, open_on):
 
 def test_sliders_turn_z_and_come_back(qtbot, open_on):
     _, page, explorer = open_on("CarRacing")
-    panel, study = explorer.panel, page.watched.study
+    panel, trace = explorer.panel, page.watched.trace
     assert panel.isVisible()
     page.player.go(20)
-    assert np.array_equal(panel.z, study.z[5])
-    qtbot.waitUntil(lambda: np.abs(panel.picture.array.astype(int) - study.reconstruction[5]).max() <= 1)
+    assert np.array_equal(panel.z, trace.z[5])
+    qtbot.waitUntil(lambda: np.abs(panel.picture.array.astype(int) - trace.reconstruction[5]).max() <= 1)
     index = int(explorer.exploration.editable.order[0])
-    assert index == int(study.z.var(0).argmax())
+    assert index == int(trace.z.var(0).argmax())
     drag(qtbot, panel.sliders[0], 0.9)
     assert panel.z[index] > 1
     qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, panel.editable.decode(panel.z)))
     assert np.array_equal(explorer.plane.turned_z, panel.z)
     qtbot.mouseClick(panel.from_frame, LEFT)
-    assert np.array_equal(panel.z, study.z[5])
+    assert np.array_equal(panel.z, trace.z[5])
     qtbot.waitUntil(lambda: explorer.plane.turned_z is None)
 
 
@@ -217,7 +217,7 @@ def test_arrows_on_a_slider_turn_it_and_leave_the_cursor(qtbot, open_on):
 def test_moments_jump_to_the_peaks_of_the_curve(qtbot, open_on):
     _, page, explorer = open_on("CarRacing")
     peaks = explorer.exploration.peaks
-    assert peaks[0] == int(page.watched.study.surprise.argmax())
+    assert peaks[0] == int(page.watched.trace.surprise.argmax())
     assert explorer.moments.count() == len(peaks)
     item = explorer.moments.item(0)
     qtbot.mouseClick(explorer.moments.viewport(), LEFT, pos=explorer.moments.visualItemRect(item).center())
@@ -284,10 +284,10 @@ def test_axes_and_colors_are_chosen_and_said(qtbot, open_on):
 
 def test_the_heat_map_has_the_numbers_that_vary_most_on_top(open_on):
     _, page, explorer = open_on("CarRacing")
-    variance = page.watched.study.z.var(0)
+    variance = page.watched.trace.z.var(0)
     assert np.all(np.diff(variance[explorer.exploration.order]) <= 0)
     heat = heat_map(explorer.exploration)
-    assert heat.shape == (len(variance), len(page.watched.study.z), 3)
+    assert heat.shape == (len(variance), len(page.watched.trace.z), 3)
     assert heat[0].astype(float).std() > heat[-1].astype(float).std()
 
 
