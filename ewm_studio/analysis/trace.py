@@ -304,12 +304,12 @@ def _surprise(z: Tensor, predicted: Tensor | None) -> np.ndarray:
 
 def _decoded(model: AgentModel, z: Tensor) -> np.ndarray:
     """Pictures uint8 (N, h, w, 3) of latents (N, Z)."""
-    pieces = [to_pictures(model.vision.decode(piece)) for piece in z.split(BATCH)]
-    return _three_channels(np.concatenate(pieces))
+    parts = [to_pictures(model.vision.decode(part)) for part in z.split(BATCH)]
+    return _three_channels(np.concatenate(parts))
 
 
 def _in_batches(encode: Callable[[Tensor], Tensor], observed: Tensor, device: torch.device) -> Tensor:
-    return torch.cat([encode(piece.to(device)) for piece in observed.split(BATCH)])
+    return torch.cat([encode(part.to(device)) for part in observed.split(BATCH)])
 
 
 def _three_channels(pictures: np.ndarray) -> np.ndarray:

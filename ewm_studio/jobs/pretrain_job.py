@@ -313,8 +313,8 @@ class PretrainJob:
 
     def _sequences(self, experience: Experience, latents: Tensor, rng: np.random.Generator) -> Iterator[SequenceBatch]:
         settings = self.experiment.world_model
-        for stretch in experience.sequence_batches(rng, settings.memory_batch_size, settings.sequence_length):
-            yield to_sequence_batch(stretch, latents, self.model.action_encoding)
+        for sequences in experience.sequence_batches(rng, settings.memory_batch_size, settings.sequence_length):
+            yield to_sequence_batch(sequences, latents, self.model.action_encoding)
 
     @property
     def _shows_pictures(self) -> bool:
