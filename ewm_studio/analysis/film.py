@@ -17,7 +17,7 @@ from ewm_studio.analysis.trace import OnProgress, ReplayTrace, ignore
 from ewm_studio.errors import UserError
 from ewm_studio.workspace.files import write_aside
 
-Kind = Literal["", "vision", "memory"]
+PaneKind = Literal["", "vision", "memory"]
 SUFFIXES = (".mp4", ".gif", ".png")
 FILMS = (".mp4", ".gif")
 HEIGHT = 360  # pixels; pictures are enlarged to at least this
@@ -26,7 +26,11 @@ GIF_FPS = 25.0  # more is left out: players slow down what is quicker than 50
 GAP = 8  # pixels between pictures
 CAPTION = 28  # pixels under them
 _BACKGROUND = (20, 22, 26)
-_COLORS: dict[Kind, tuple[int, int, int]] = {"": (152, 161, 173), "vision": (45, 212, 191), "memory": (167, 139, 250)}
+_COLORS: dict[PaneKind, tuple[int, int, int]] = {
+    "": (152, 161, 173),
+    "vision": (45, 212, 191),
+    "memory": (167, 139, 250),
+}
 _QUALITY = "18"  # x264's constant rate factor: no loss that the eye sees
 
 
@@ -42,7 +46,7 @@ class Pane:
     """
 
     caption: str
-    kind: Kind
+    kind: PaneKind
     pictures: np.ndarray
     index: np.ndarray
 

@@ -70,17 +70,17 @@ def make_env(
     return env
 
 
-def make_training_env(settings: EnvSettings) -> gym.Env:
-    """The environment as training sees it: `make_env`, then action repeat, then prepared observations.
+def make_prepared_env(settings: EnvSettings, window: bool = True, training: bool = False) -> PreparedEnv:
+    """The environment as agents see it: `make_env`, then action repeat, then prepared observations.
+
+    Args:
+        settings: say which, and how it is prepared.
+        window: without it, nothing but `settings.pixels` makes it render.
+        training: whether the rules of training hold; see `PreparedEnv`.
 
     Raises:
         UserError: see `make_env` and `Preprocessor`.
     """
-    return make_prepared_env(settings)
-
-
-def make_prepared_env(settings: EnvSettings, window: bool = True, training: bool = False) -> PreparedEnv:
-    """`make_training_env`; without `window`, nothing but `settings.pixels` makes it render; see `PreparedEnv`."""
     render_mode: str | None = settings.render_mode if window else None
     if render_mode == "rgb_array" and "rgb_array" not in _render_modes(settings.id):
         render_mode = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import gymnasium as gym
 
-from ewm_studio.envs.factory import make_env, make_training_env, settling_frames
+from ewm_studio.envs.factory import make_env, make_prepared_env, settling_frames
 from ewm_studio.settings import EnvSettings
 
 
@@ -31,7 +31,7 @@ def spaces_of(settings: EnvSettings) -> Spaces:
         raw, settling = env.observation_space, settling_frames(env)
     finally:
         env.close()
-    prepared = make_training_env(settings.model_copy(update={"render_mode": "rgb_array"}))
+    prepared = make_prepared_env(settings.model_copy(update={"render_mode": "rgb_array"}))
     try:
         observation, action = prepared.observation_space, prepared.action_space
     finally:

@@ -17,7 +17,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, Event, Finished, JobControl, Message
 from ewm_studio.jobs.collect import frame_store
 from ewm_studio.jobs.failures import explains_failures
-from ewm_studio.jobs.lifecycle import conduct, prepare
+from ewm_studio.jobs.lifecycle import execute, prepare
 from ewm_studio.jobs.live_feed import Decision, LiveFeed
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.run_log import RunLog
@@ -62,7 +62,7 @@ def live(
         yield Message("too little was driven to learn from")
         yield Finished("stop")
         return
-    yield from conduct("pretrain", start, workspace, job, lambda run: job.run(run, first, feed, control))
+    yield from execute("pretrain", start, workspace, job, lambda run: job.run(run, first, feed, control))
 
 
 def _beside_a_driver(experiment: Experiment) -> Experiment:

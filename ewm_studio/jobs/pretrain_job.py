@@ -28,7 +28,7 @@ from ewm_studio.jobs.collect import (
     recordings_to_pretrain_on,
 )
 from ewm_studio.jobs.failures import explains_failures
-from ewm_studio.jobs.lifecycle import conduct, prepare, restore_latest
+from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.jobs.setup import model_metadata
@@ -66,7 +66,7 @@ def pretrain(
     start = prepare(experiment, workspace, resume)
     check_spaces(recordings, start.spaces)
     job = PretrainJob(start.experiment, start.spaces, start.model, start.randomness)
-    yield from conduct("pretrain", start, workspace, job, lambda run: _gather_and_train(run, job, recordings, control))
+    yield from execute("pretrain", start, workspace, job, lambda run: _gather_and_train(run, job, recordings, control))
 
 
 def _gather_and_train(

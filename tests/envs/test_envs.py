@@ -13,7 +13,7 @@ import pytest
 from gymnasium import spaces
 
 from ewm_studio.envs import NO_VELOCITY_ID
-from ewm_studio.envs.factory import describe_env, env_ids, make_env, make_training_env
+from ewm_studio.envs.factory import describe_env, env_ids, make_env, make_prepared_env
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.spaces import describe, space_from_json, space_to_json
 from ewm_studio.errors import UserError
@@ -217,7 +217,7 @@ def test_pixels_are_what_render_gives() -> None:
     assert env.observation_space == spaces.Box(0, 255, (400, 600, 3), np.uint8)
     obs, _ = env.reset(seed=0)
     np.testing.assert_array_equal(obs, env.render())
-    training = make_training_env(EnvSettings(pixels=True, action_repeat=2))
+    training = make_prepared_env(EnvSettings(pixels=True, action_repeat=2))
     assert training.reset(seed=0)[0].shape == (3, 64, 64)
     assert training.step(0)[0].shape == (3, 64, 64)
 
@@ -229,7 +229,7 @@ def test_episode_limit_can_be_set() -> None:
 
 
 def test_action_repeat_sums_rewards_and_stops_with_the_episode() -> None:
-    env, plain = make_training_env(EnvSettings(action_repeat=4)), make_env("CartPole-v1")
+    env, plain = make_prepared_env(EnvSettings(action_repeat=4)), make_env("CartPole-v1")
     env.reset(seed=1)
     plain.reset(seed=1)
     over, frames = False, 0

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from ewm_studio.envs.factory import make_env, make_prepared_env, make_training_env
+from ewm_studio.envs.factory import make_env, make_prepared_env
 from ewm_studio.envs.single import SingleEnv
 from ewm_studio.envs.vector.group import episode_seed
 from ewm_studio.envs.vector.make import make_vector
@@ -32,7 +32,7 @@ def actions_of(space: gym.Space, steps: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("settings", [CARTPOLE, RACING, CARTPOLE.model_copy(update={"action_repeat": 3})], ids=str)
 def test_its_episodes_are_those_of_the_prepared_environment(settings: EnvSettings) -> None:
-    envs, env = single(settings, 7, episodes=3), make_training_env(settings)
+    envs, env = single(settings, 7, episodes=3), make_prepared_env(settings)
     total, frames, seed, over = 0.0, 0, 7, False
     np.testing.assert_array_equal(envs.reset()[0], env.reset(seed=seed)[0])
     for action in actions_of(env.action_space, 1000):

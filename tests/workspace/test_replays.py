@@ -239,10 +239,10 @@ def test_latents_and_hidden_states_are_those_the_agent_acted_on(played, env):
     made = trace(agent, replay)
     state, model = agent.initial_state(), agent.model
     settings = replay.env.model_copy(update={"render_mode": "rgb_array"})
-    from ewm_studio.envs.factory import make_training_env
+    from ewm_studio.envs.factory import make_prepared_env
 
     with torch.inference_mode():
-        player = make_training_env(settings)
+        player = make_prepared_env(settings)
         obs, _ = player.reset(seed=replay.seed)
         for number in range(len(replay.action)):
             z = model.vision.encode(torch.from_numpy(np.array(obs)[None]))

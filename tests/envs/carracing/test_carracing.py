@@ -16,7 +16,7 @@ from gymnasium.envs.box2d.car_racing import PLAYFIELD, CarRacing
 
 from ewm_studio.envs.carracing import known as carracing_known
 from ewm_studio.envs.carracing.environment import FastCarRacing
-from ewm_studio.envs.factory import env_notes, make_env, make_training_env
+from ewm_studio.envs.factory import env_notes, make_env, make_prepared_env
 from ewm_studio.events import Message
 from ewm_studio.jobs import record
 from ewm_studio.settings import EnvSettings
@@ -297,8 +297,8 @@ def test_repeats_draw_once_and_see_the_last_frame(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(FastCarRacing, "frame", counted)
     settings = {"id": "CarRacing-v3", "action_repeat": 4, "image_size": 96}
-    fast = make_training_env(EnvSettings(**settings))
-    slow = make_training_env(EnvSettings(**settings, fast=False))
+    fast = make_prepared_env(EnvSettings(**settings))
+    slow = make_prepared_env(EnvSettings(**settings, fast=False))
     np.testing.assert_array_equal(fast.reset(seed=0)[0], slow.reset(seed=0)[0])
     rng = np.random.default_rng(0)
     for _ in range(5):

@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from ewm_studio.envs.factory import make_env, make_training_env
+from ewm_studio.envs.factory import make_env, make_prepared_env
 from ewm_studio.envs.vector import workers
 from ewm_studio.envs.vector.base import VectorEnvs
 from ewm_studio.envs.vector.group import episode_seed
@@ -170,8 +170,8 @@ def test_what_does_not_repeat_itself_is_refused() -> None:
 @pytest.mark.parametrize("id", BOX2D)
 def test_a_played_out_environment_is_as_good_as_a_new_one(id: str) -> None:
     """Box2D remembers across resets; prepared environments do not."""
-    used = make_training_env(EnvSettings(id=id, max_episode_steps=120))
-    fresh = make_training_env(EnvSettings(id=id, max_episode_steps=120))
+    used = make_prepared_env(EnvSettings(id=id, max_episode_steps=120))
+    fresh = make_prepared_env(EnvSettings(id=id, max_episode_steps=120))
     used.action_space.seed(0)
     for seed in (11, 12):
         used.reset(seed=seed)
@@ -316,7 +316,7 @@ def test_batch_size_is_chosen_with_a_reason() -> None:
 
 
 def test_an_idle_episode_is_cut_in_training_and_never_in_play():
-    from ewm_studio.envs.factory import make_training_env
+    from ewm_studio.envs.factory import make_prepared_env
 
     settings = EnvSettings(id="Pendulum-v1", batch_size=2, workers=0, idle_limit=30)  # its reward is never above zero
     envs = make_vector(settings, 0)
@@ -325,7 +325,7 @@ def test_an_idle_episode_is_cut_in_training_and_never_in_play():
         step = envs.step(np.zeros((2, 1), np.float32))
         assert step.truncated.all() == (t % 30 == 0)
     envs.close()
-    env = make_training_env(settings)
+    env = make_prepared_env(settings)
     env.reset(seed=0)
     assert not any(env.step(np.zeros(1, np.float32))[3] for _ in range(60))
 
