@@ -12,7 +12,7 @@ import torch
 
 import ewm_studio as ewm
 from ewm_studio.acting.agent import load_agent
-from ewm_studio.analysis.trace import study
+from ewm_studio.analysis.trace import trace
 from ewm_studio.data.library import Library
 from ewm_studio.jobs import infer, train
 from ewm_studio.jobs.launch import build_experiment
@@ -84,7 +84,7 @@ def test_kept_episodes_are_replayed_exactly(workspace):
     for path, expected in zip(paths, played, strict=True):
         replay = load_replay(path)
         assert (replay.seed, float(replay.reward.sum()), replay.frames) == tuple(expected.values())
-        seen = study(load_agent(path.parent / "model.safetensors"), replay)  # refuses what does not repeat itself
+        seen = trace(load_agent(path.parent / "model.safetensors"), replay)  # refuses what does not repeat itself
         assert len(seen.z) == len(replay.action) + 1
 
 

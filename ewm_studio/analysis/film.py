@@ -13,11 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ewm_studio.analysis.trace import OnProgress, ReplayStudy, ignore
+from ewm_studio.analysis.trace import OnProgress, ReplayTrace, ignore
 from ewm_studio.errors import UserError
 from ewm_studio.workspace.files import write_aside
 
-Kind = Literal["", "vision", "memory"]
+PaneKind = Literal["", "vision", "memory"]
 SUFFIXES = (".mp4", ".gif", ".png")
 FILMS = (".mp4", ".gif")
 HEIGHT = 360  # pixels; pictures are enlarged to at least this
@@ -26,7 +26,11 @@ GIF_FPS = 25.0  # more is left out: players slow down what is quicker than 50
 GAP = 8  # pixels between pictures
 CAPTION = 28  # pixels under them
 _BACKGROUND = (20, 22, 26)
-_COLORS: dict[Kind, tuple[int, int, int]] = {"": (152, 161, 173), "vision": (45, 212, 191), "memory": (167, 139, 250)}
+_COLORS: dict[PaneKind, tuple[int, int, int]] = {
+    "": (152, 161, 173),
+    "vision": (45, 212, 191),
+    "memory": (167, 139, 250),
+}
 _QUALITY = "18"  # x264's constant rate factor: no loss that the eye sees
 
 
@@ -42,7 +46,7 @@ class Pane:
     """
 
     caption: str
-    kind: Kind
+    kind: PaneKind
     pictures: np.ndarray
     index: np.ndarray
 
@@ -52,17 +56,17 @@ class Pane:
         return picture
 
 
-def panes_of(study: ReplayStudy) -> list[Pane]:
+def panes_of(trace: ReplayTrace) -> list[Pane]:
     """What happened, what vision saw of it and what memory expected; those that there are."""
     panes = []
-    if study.frames is not None:
-        panes.append(Pane("what happened", "", study.frames, np.arange(len(study.frames))))
-    if study.reconstruction is not None:
-        panes.append(Pane("what it saw", "vision", study.reconstruction, study.decision_of))
-    elif study.seen is not None:
-        panes.append(Pane("what it was shown", "vision", study.seen, study.decision_of))
-    if study.prediction is not None:
-        panes.append(Pane("what it expected", "memory", study.prediction, study.decision_of))
+    if trace.frames is not None:
+        panes.append(Pane("what happened", "", trace.frames, np.arange(len(trace.frames))))
+    if trace.reconstruction is not None:
+        panes.append(Pane("what it saw", "vision", trace.reconstruction, trace.decision_of))
+    elif trace.seen is not None:
+        panes.append(Pane("what it was shown", "vision", trace.seen, trace.decision_of))
+    if trace.prediction is not None:
+        panes.append(Pane("what it expected", "memory", trace.prediction, trace.decision_of))
     return panes
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ewm_studio.analysis.vision_view import REACH, EditableLatents
 
 if TYPE_CHECKING:
-    from ewm_studio.analysis.trace import ReplayStudy
+    from ewm_studio.analysis.trace import ReplayTrace
     from ewm_studio.models.base import VisionModel
 
 DIRECTIONS = 3
@@ -25,14 +25,14 @@ _APART = 50  # an episode is at least so many times as long as the distance betw
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class LatentPath:
     """One episode of D decisions as a path in latent space.
 
     Attributes:
         seed: of the episode.
         z: float32 (D+1, Z), at each decision and at the end.
         reward: float64 (D+1,), what each decision earned; 0 at the end.
-        surprise: float32 (D+1,), as in `ReplayStudy`; NaN where memory does not predict.
+        surprise: float32 (D+1,), as in `ReplayTrace`; NaN where memory does not predict.
         frame: int (D+1,), the frame of each.
         pictures: uint8 (D+1, h, w, 3), small ones; None where there are none.
     """
@@ -97,8 +97,8 @@ class Exploration:
     """A watched episode in the latent space that it spans with others.
 
     Attributes:
-        study: the episode that is watched.
-        traces: its path, then those of others.
+        trace: the episode that is watched.
+        paths: its path, then those of others.
         space: the directions of all of them.
         places: the paths (D+1, 3) along these directions.
         order: the numbers of z (Z,), those that vary most in the watched episode first.
@@ -106,8 +106,8 @@ class Exploration:
         editable: its latents for the sliders; None where vision decodes no pictures.
     """
 
-    study: ReplayStudy
-    traces: tuple[Trace, ...]
+    trace: ReplayTrace
+    paths: tuple[LatentPath, ...]
     space: LatentSpace
     places: tuple[np.ndarray, ...]
     order: np.ndarray
@@ -115,37 +115,37 @@ class Exploration:
     editable: EditableLatents | None
 
 
-def trace_of(study: ReplayStudy, seed: int) -> Trace:
+def latent_path_of(trace: ReplayTrace, seed: int) -> LatentPath:
     """The path of an episode; light enough to keep many."""
-    frame = np.searchsorted(study.decision_of, np.arange(len(study.z)))
-    reward = np.append(np.add.reduceat(study.reward, frame[:-1]), 0.0)
-    pictures = None if study.frames is None else np.stack([_thumb(picture) for picture in study.frames[frame]])
-    return Trace(seed, study.z, reward, study.surprise, frame, pictures)
+    frame = np.searchsorted(trace.decision_of, np.arange(len(trace.z)))
+    reward = np.append(np.add.reduceat(trace.reward, frame[:-1]), 0.0)
+    pictures = None if trace.frames is None else np.stack([_thumb(picture) for picture in trace.frames[frame]])
+    return LatentPath(seed, trace.z, reward, trace.surprise, frame, pictures)
 
 
 def explore(
-    study: ReplayStudy, seed: int, vision: VisionModel[Any] | None = None, others: Sequence[Trace] = ()
+    trace: ReplayTrace, seed: int, vision: VisionModel[Any] | None = None, others: Sequence[LatentPath] = ()
 ) -> Exploration:
     """Lay an episode out in latent space.
 
     Args:
-        study: the episode.
+        trace: the episode.
         seed: of the episode.
         vision: the model whose latents these are, for the sliders.
         others: paths of other episodes, seen through the same model.
     """
-    traces = (trace_of(study, seed), *others)
-    space = LatentSpace.of(np.concatenate([trace.z for trace in traces]))
-    variance = study.z.var(0)
-    decodes = study.reconstruction is not None and vision is not None
+    paths = (latent_path_of(trace, seed), *others)
+    space = LatentSpace.of(np.concatenate([path.z for path in paths]))
+    variance = trace.z.var(0)
+    decodes = trace.reconstruction is not None and vision is not None
     return Exploration(
-        study=study,
-        traces=traces,
+        trace=trace,
+        paths=paths,
         space=space,
-        places=tuple(space.project(trace.z) for trace in traces),
+        places=tuple(space.project(path.z) for path in paths),
         order=np.argsort(-variance, kind="stable"),
-        peaks=peaks_of(study.surprise),
-        editable=_editable(vision, study.z, variance) if decodes and vision is not None else None,
+        peaks=peaks_of(trace.surprise),
+        editable=_editable(vision, trace.z, variance) if decodes and vision is not None else None,
     )
 
 

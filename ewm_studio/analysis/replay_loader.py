@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ewm_studio.analysis.latent_space import Trace, trace_of
+from ewm_studio.analysis.latent_space import LatentPath, latent_path_of
 from ewm_studio.errors import UserError
 from ewm_studio.workspace.replays import MODEL_NAME, Evaluation, Replay, ReplayInfo, load_replay
 
 if TYPE_CHECKING:
     from ewm_studio.acting.agent import Agent
     from ewm_studio.analysis.film import Pane
-    from ewm_studio.analysis.trace import OnProgress, ReplayStudy
+    from ewm_studio.analysis.trace import OnProgress, ReplayTrace
     from ewm_studio.models.base import VisionModel
 
 KEPT = 3  # episodes that are remembered, so that turning back to one is quick
@@ -50,7 +50,7 @@ class Watched:
 
     name: str
     replay: Replay
-    study: ReplayStudy
+    trace: ReplayTrace
     vision: VisionModel[Any]
     panes: list[Pane]
     lanes: list[Lane]
@@ -58,23 +58,23 @@ class Watched:
     @property
     def frames(self) -> int:
         """F, steps of the environment."""
-        return len(self.study.reward)
+        return len(self.trace.reward)
 
 
-def lanes_of(study: ReplayStudy) -> list[Lane]:
+def lanes_of(trace: ReplayTrace) -> list[Lane]:
     """What is drawn along the time of an episode: reward so far, value, entropy, actions, surprise."""
-    decision = study.decision_of
-    acting = np.minimum(decision, len(study.value) - 1)  # at the end, what was decided last
-    actions = study.action.reshape(len(study.action), -1)
+    decision = trace.decision_of
+    acting = np.minimum(decision, len(trace.value) - 1)  # at the end, what was decided last
+    actions = trace.action.reshape(len(trace.action), -1)
     lanes = [
-        Lane("reward", "accent", np.concatenate([[0.0], np.cumsum(study.reward)])),
-        Lane("value", "controller", study.value[acting]),
-        Lane("entropy", "controller", study.entropy[acting]),
+        Lane("reward", "accent", np.concatenate([[0.0], np.cumsum(trace.reward)])),
+        Lane("value", "controller", trace.value[acting]),
+        Lane("entropy", "controller", trace.entropy[acting]),
     ]
-    for column, name in enumerate(study.action_names):
+    for column, name in enumerate(trace.action_names):
         lanes.append(Lane(name, "controller", actions[acting, column].astype(np.float64)))
-    if not np.isnan(study.surprise).all():
-        lanes.append(Lane("surprise", "memory", study.surprise[decision]))
+    if not np.isnan(trace.surprise).all():
+        lanes.append(Lane("surprise", "memory", trace.surprise[decision]))
     return lanes
 
 
@@ -98,7 +98,7 @@ class ReplayLoader:
         self._lock = threading.Lock()
         self._agent: tuple[tuple[str, int], Any] = (("", 0), None)
         self._watched: OrderedDict[tuple[str, str], Watched] = OrderedDict()
-        self._traces: dict[tuple[str, str], Trace] = {}
+        self._latent_paths: dict[tuple[str, str], LatentPath] = {}
 
     def watch(self, evaluation: Evaluation, episode: ReplayInfo, progress: OnProgress) -> Watched:
         """A kept episode, looked at through the model that played it.
@@ -115,30 +115,32 @@ class ReplayLoader:
             self._watched.move_to_end(key)
             return self._watched[key]
 
-    def traces(self, evaluation: Evaluation, episodes: Sequence[ReplayInfo], progress: OnProgress) -> list[Trace]:
+    def latent_paths(
+        self, evaluation: Evaluation, episodes: Sequence[ReplayInfo], progress: OnProgress
+    ) -> list[LatentPath]:
         """Kept episodes as paths in the latent space of the model that played them.
 
         Raises:
             UserError: as `watch`.
         """
-        from ewm_studio.analysis.trace import study
+        from ewm_studio.analysis.trace import trace
 
         with self._lock:
             agent = self._load(evaluation.model_file())
-            known, self._traces = self._traces, {}  # those of one evaluation are enough
+            known, self._latent_paths = self._latent_paths, {}  # those of one evaluation are enough
             for number, episode in enumerate(episodes):
                 progress(number / len(episodes))
                 key = (str(episode.path), evaluation.model.sha256)
                 watched = self._watched.get(key)
                 if key in known:
-                    self._traces[key] = known[key]
+                    self._latent_paths[key] = known[key]
                 elif watched is not None:
-                    self._traces[key] = trace_of(watched.study, episode.seed)
+                    self._latent_paths[key] = latent_path_of(watched.trace, episode.seed)
                 else:
                     replay = load_replay(episode.path)
                     within = partial(_within, progress, number, len(episodes))
-                    self._traces[key] = trace_of(study(agent, replay, within), episode.seed)
-            return list(self._traces.values())
+                    self._latent_paths[key] = latent_path_of(trace(agent, replay, within), episode.seed)
+            return list(self._latent_paths.values())
 
     def rival(self, name: str, model: Path, replay: Replay, progress: OnProgress) -> Watched:
         """Another model on the same seed, as greedy as the first.
@@ -192,7 +194,7 @@ def _within(progress: OnProgress, number: int, count: int, share: float) -> None
 
 def _watched(name: str, agent: Agent, replay: Replay, progress: OnProgress) -> Watched:
     from ewm_studio.analysis.film import panes_of
-    from ewm_studio.analysis.trace import study
+    from ewm_studio.analysis.trace import trace
 
-    made = study(agent, replay, progress)
+    made = trace(agent, replay, progress)
     return Watched(name, replay, made, agent.model.vision, panes_of(made), lanes_of(made))

@@ -35,11 +35,11 @@ BATCH = 256  # decisions that vision takes at once
 _DEFAULT_FPS = 30.0
 _PLAYING = 0.7  # share of the work that making the frames is; only the progress shows it
 
-OnProgress = Callable[[float], None]  # share done, 0 to 1; what it raises ends the study
+OnProgress = Callable[[float], None]  # share done, 0 to 1; what it raises ends the trace
 
 
 @dataclass(frozen=True, eq=False)
-class ReplayStudy:
+class ReplayTrace:
     """One episode of F frames and D decisions, one each `action_repeat` frames; everything is an array.
 
     Attributes:
@@ -75,9 +75,9 @@ class ReplayStudy:
     surprise: np.ndarray
 
 
-def study(
+def trace(
     agent: Agent, replay: Replay, progress: OnProgress | None = None, simulator: Simulator | None = None
-) -> ReplayStudy:
+) -> ReplayTrace:
     """Play a replay's actions again and look at every decision through an agent, on the device it is on.
 
     Args:
@@ -129,7 +129,7 @@ def _play(simulator: Simulator, fps: float, model: AgentModel, replay: Replay, p
     """Make the frames again, one by one.
 
     Raises:
-        UserError: as `study`.
+        UserError: as `trace`.
     """
     scene = _Filmed(model, replay, progress)
     steps = play_episodes(simulator, RecordedActions(replay.action), listeners=[scene], episodes=1, seed=replay.seed)
@@ -235,7 +235,7 @@ def _check_same(replay: Replay, number: int, gained: float, over: bool) -> None:
     )
 
 
-def _look(model: AgentModel, replay: Replay, scene: _Scene, progress: OnProgress) -> ReplayStudy:
+def _look(model: AgentModel, replay: Replay, scene: _Scene, progress: OnProgress) -> ReplayTrace:
     """What the three models make of a scene."""
     decisions = len(replay.action)
     z = scene.z
@@ -256,7 +256,7 @@ def _look(model: AgentModel, replay: Replay, scene: _Scene, progress: OnProgress
             prediction = np.concatenate([reconstruction[:1], _decoded(model, predicted)])
     decision_of = np.repeat(np.arange(decisions), np.diff([*scene.first, len(scene.reward)]))
     progress(1.0)
-    return ReplayStudy(
+    return ReplayTrace(
         frames=scene.frames,
         fps=scene.fps,
         decision_of=np.append(decision_of, decisions),
@@ -304,12 +304,12 @@ def _surprise(z: Tensor, predicted: Tensor | None) -> np.ndarray:
 
 def _decoded(model: AgentModel, z: Tensor) -> np.ndarray:
     """Pictures uint8 (N, h, w, 3) of latents (N, Z)."""
-    pieces = [to_pictures(model.vision.decode(piece)) for piece in z.split(BATCH)]
-    return _three_channels(np.concatenate(pieces))
+    parts = [to_pictures(model.vision.decode(part)) for part in z.split(BATCH)]
+    return _three_channels(np.concatenate(parts))
 
 
 def _in_batches(encode: Callable[[Tensor], Tensor], observed: Tensor, device: torch.device) -> Tensor:
-    return torch.cat([encode(piece.to(device)) for piece in observed.split(BATCH)])
+    return torch.cat([encode(part.to(device)) for part in observed.split(BATCH)])
 
 
 def _three_channels(pictures: np.ndarray) -> np.ndarray:

@@ -118,7 +118,7 @@ class VisionView:
         return EditableLatents(self.vision, self.latents, self.kl, "information", tip, self.reach, self.decode_seconds)
 
 
-class VisionStudy:
+class VisionViewer:
     """Loads models and looks at pictures through them; remembers the last model and the last environment's frames."""
 
     def __init__(self) -> None:

@@ -14,8 +14,8 @@ from ewm_studio.errors import UserError
 
 
 @dataclass(frozen=True)
-class Episode:
-    """T steps in a row and the T + 1 observations around them; an episode, or a stretch of one."""
+class StoredEpisode:
+    """T steps in a row and the T + 1 observations around them; an episode, or a part of one."""
 
     frames: NDArray  # (T + 1,) numbers in the store
     action: NDArray  # (T, ...) the environment's actions
@@ -25,9 +25,9 @@ class Episode:
     def __len__(self) -> int:
         return len(self.reward)
 
-    def cut(self, begin: int, end: int) -> Episode:
+    def cut(self, begin: int, end: int) -> StoredEpisode:
         """Steps `begin` to `end` and the observations around them."""
-        return Episode(
+        return StoredEpisode(
             self.frames[begin : end + 1],
             self.action[begin:end],
             self.reward[begin:end],
@@ -36,7 +36,7 @@ class Episode:
 
 
 @dataclass
-class Stretch:
+class StoredSequences:
     """B rows of T steps in a row; `is_first`, `valid`, `mask` and `known` mean what they mean in `SequenceBatch`.
 
     A row may hold several episodes one after another. Between two of them lies one step of padding, so that the
@@ -78,9 +78,9 @@ class _Slots:
 class Experience:
     """Episodes whose observations lie in a `FrameStore`, which several experiences may share."""
 
-    def __init__(self, store: FrameStore, episodes: Iterable[Episode] = ()) -> None:
+    def __init__(self, store: FrameStore, episodes: Iterable[StoredEpisode] = ()) -> None:
         self.store = store
-        self.episodes: list[Episode] = list(episodes)
+        self.episodes: list[StoredEpisode] = list(episodes)
         self._open: list[_Open] = []
         self._finished = sum(len(episode.frames) for episode in self.episodes)  # observations
 
@@ -134,7 +134,7 @@ class Experience:
 
     def _close(self, going: _Open, terminated: bool) -> None:
         self._put(
-            Episode(
+            StoredEpisode(
                 np.array(going.frames, np.int64),
                 np.stack(going.action),
                 np.array(going.reward, np.float32),
@@ -155,9 +155,9 @@ class Experience:
         frames = np.concatenate([self.store.append(batch) for batch in batches])
         if not len(frames) - 1 == len(action) == len(reward) > 0:
             raise ValueError(f"{len(frames)} observations, {len(action)} actions and {len(reward)} rewards")
-        self._put(Episode(frames, np.array(action), np.array(reward, np.float32), terminated))
+        self._put(StoredEpisode(frames, np.array(action), np.array(reward, np.float32), terminated))
 
-    def _put(self, episode: Episode) -> None:
+    def _put(self, episode: StoredEpisode) -> None:
         self.episodes.append(episode)
         self._finished += len(episode.frames)
         for cached in ("_slots", "_frames"):
@@ -234,7 +234,7 @@ class Experience:
         """The numbers in the store of all observations once, in random order, in batches as of `frame_batches`."""
         return _batches(rng.permutation(self._frames), batch_size)
 
-    def sequence_batches(self, rng: np.random.Generator, batch_size: int, length: int) -> Iterator[Stretch]:
+    def sequence_batches(self, rng: np.random.Generator, batch_size: int, length: int) -> Iterator[StoredSequences]:
         """All steps once, as rows of at most `length` steps in random order, at most `batch_size` rows a batch.
 
         The episodes are laid end to end in an order drawn anew and the line is cut every `length` steps, so short
@@ -251,13 +251,13 @@ class Experience:
         windows = np.lib.stride_tricks.sliding_window_view(padded, length + 1)[::length]  # (rows, length + 1)
         windows = windows[slots.real[windows[:, :-1]].any(axis=1)]
         for index in _batches(rng.permutation(len(windows)), batch_size):
-            yield self._stretch(windows[index].T)
+            yield self._sequences(windows[index].T)
 
-    def _stretch(self, window: NDArray) -> Stretch:
-        """The stretch at slots (T + 1, B)."""
+    def _sequences(self, window: NDArray) -> StoredSequences:
+        """The sequences at slots (T + 1, B)."""
         slots, at = self._slots, window[:-1]
         step, real = slots.step[at], slots.real[at]
-        return Stretch(
+        return StoredSequences(
             frames=self._frames[window],
             action=slots.action[step],
             reward=np.where(real, slots.reward[step], np.float32(0)),

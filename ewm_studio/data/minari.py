@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from minari import EpisodeData, MinariDataset
     from minari.data_collector import EpisodeBuffer
 
-Progress = Callable[[int, int], None]  # (episodes done, of how many)
+OnEpisodes = Callable[[int, int], None]  # (episodes done, of how many)
 _ACTIONS = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
 
 
@@ -64,7 +64,7 @@ def datasets() -> list[str]:
         return list(minari.list_local_datasets())
 
 
-def export_recording(recording: Recording, dataset_id: str, progress: Progress | None = None) -> Path:
+def export_recording(recording: Recording, dataset_id: str, progress: OnEpisodes | None = None) -> Path:
     """Write a recording as a Minari dataset; gives its folder. Who drove goes into `infos["manual"]`.
 
     Args:
@@ -110,7 +110,7 @@ def import_dataset(
     dataset_id: str,
     name: str = "",
     env_id: str = "",
-    progress: Progress | None = None,
+    progress: OnEpisodes | None = None,
 ) -> Path:
     """Read a Minari dataset of this machine into a new recording; gives its folder.
 
@@ -179,7 +179,7 @@ def _description(recording: Recording, dataset_id: str) -> dict[str, Any]:
     }
 
 
-def _buffers(recording: Recording, progress: Progress | None) -> Iterator[EpisodeBuffer]:
+def _buffers(recording: Recording, progress: OnEpisodes | None) -> Iterator[EpisodeBuffer]:
     """The episodes as Minari takes them."""
     from minari.data_collector import EpisodeBuffer
 

@@ -118,7 +118,7 @@ class Drive:
                 lambda decision: tell(replace(decision, obs=prepare(decision.obs))),
             )
 
-    def seat(self, copilot: Copilot | None) -> None:
+    def take_along(self, copilot: Copilot | None) -> None:
         """Take a model along, or leave it behind.
 
         Raises:

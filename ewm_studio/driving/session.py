@@ -285,12 +285,12 @@ class DriveSession:
         self._loading = None
         if isinstance(copilot, UserError):
             raise copilot
-        drive.seat(copilot)
+        drive.take_along(copilot)
         self._events.append(ModelOnBoard(command.name))
 
     def _drop_model(self, drive: Drive, _: commands.DropModel) -> None:
         self._loading = None
-        drive.seat(None)
+        drive.take_along(None)
 
     def _hand_over(self, drive: Drive, _: commands.HandOver) -> None:
         drive.hand_over()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.random_policy import RandomPolicy
-from ewm_studio.data.experience import Episode, Experience
+from ewm_studio.data.experience import Experience, StoredEpisode
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import Recording, load_experience
@@ -158,14 +158,14 @@ class _Gathered(Listener):
 
 def read_recordings(
     recordings: Sequence[Recording], spaces: Spaces, experiment: Experiment, store: FrameStore
-) -> Generator[Event, None, list[Episode]]:
+) -> Generator[Event, None, list[StoredEpisode]]:
     """The episodes of recordings, whose frames go into the store; damaged episodes are named and left out.
 
     Raises:
         UserError: no episode of a recording can be read.
     """
     prepared = preprocessor_of(spaces, experiment.env)
-    episodes: list[Episode] = []
+    episodes: list[StoredEpisode] = []
     for recording in recordings:
         for path, reason in recording.damaged:
             yield Message(f"{path.name} is left out: {reason}", "warning")

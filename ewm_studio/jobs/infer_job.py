@@ -14,7 +14,7 @@ import numpy as np
 from ewm_studio.acting.agent import Agent
 from ewm_studio.acting.play import EpisodeScore, play, process_count
 from ewm_studio.analysis.film import FILMS, check_target, export, panes_of
-from ewm_studio.analysis.trace import study
+from ewm_studio.analysis.trace import trace
 from ewm_studio.envs.factory import env_notes
 from ewm_studio.envs.probe import EnvProbe, Spaces, spaces_of
 from ewm_studio.errors import JobError, UserError
@@ -132,7 +132,7 @@ def _film(path: Path, agent: Agent, replay: Replay) -> Iterator[Event]:
     Raises:
         UserError: it cannot be played again, or the file cannot be written.
     """
-    made = study(agent, replay)
+    made = trace(agent, replay)
     panes = panes_of(made)
     if not panes:
         raise UserError(f"infer.video: {replay.env.id} draws no pictures, so there is nothing to film")

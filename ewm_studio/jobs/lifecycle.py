@@ -31,7 +31,7 @@ from ewm_studio.workspace.versions import versions
 
 
 @dataclass(frozen=True)
-class Start:
+class PreparedJob:
     """A job that may begin: all of its input was checked, and nothing is written yet."""
 
     experiment: Experiment  # `auto` decided, every part named in full, versions noted
@@ -44,7 +44,7 @@ class Start:
     notes: list[Message]  # for the log
 
 
-def prepare(experiment: Experiment, workspace: Workspace, resume: str | None, probe: EnvProbe) -> Start:
+def prepare(experiment: Experiment, workspace: Workspace, resume: str | None, probe: EnvProbe) -> PreparedJob:
     """Check and make what a run needs; `resume` names the run to go on with, `probe` is of its environment.
 
     Raises:
@@ -67,11 +67,11 @@ def prepare(experiment: Experiment, workspace: Workspace, resume: str | None, pr
     model, experiment = build_model(experiment, spaces, workspace, randomness.torch)
     randomness.move_to(device)
     experiment = experiment.model_copy(update={"versions": versions()})
-    return Start(experiment, spaces, device, model.to(device), randomness, previous, save_path, notes)
+    return PreparedJob(experiment, spaces, device, model.to(device), randomness, previous, save_path, notes)
 
 
-class Job(Protocol):
-    """A job's state, as `conduct` needs to know it."""
+class ResumableJob(Protocol):
+    """A job's state, as `execute` needs to know it."""
 
     stopped_by: str
 
@@ -93,11 +93,11 @@ class Job(Protocol):
         """What `--json` prints."""
 
 
-def conduct(
+def execute(
     kind: str,
-    start: Start,
+    start: PreparedJob,
     workspace: Workspace,
-    job: Job,
+    job: ResumableJob,
     work: Callable[[Run], Generator[Event, None, None]],
 ) -> Generator[Event, None, None]:
     """A job's run from its folder to its last event; `work` is what is done in between.
@@ -120,7 +120,7 @@ def conduct(
 
 
 @contextlib.contextmanager
-def _open_run(kind: str, start: Start, workspace: Workspace) -> Iterator[Run]:
+def _open_run(kind: str, start: PreparedJob, workspace: Workspace) -> Iterator[Run]:
     """The run to write to; whatever breaks the work off is noted in it."""
     experiment, run = start.experiment, start.previous
     if run is not None:

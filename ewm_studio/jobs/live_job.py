@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ewm_studio.data.experience import Stretch
+from ewm_studio.data.experience import StoredSequences
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, Event, Finished, JobControl, Message
 from ewm_studio.jobs.collect import frame_store
 from ewm_studio.jobs.failures import explains_failures
-from ewm_studio.jobs.lifecycle import conduct, prepare
+from ewm_studio.jobs.lifecycle import execute, prepare
 from ewm_studio.jobs.live_feed import Decision, LiveFeed
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.run_log import RunLog
@@ -34,7 +34,7 @@ from ewm_studio.training.sequences import to_sequence_batch
 from ewm_studio.workspace import Run, Workspace
 
 LEAST = 32  # decisions before anything is trained, and before a run is made
-STRETCH = 32  # decisions of one sequence of memory, and the history a prediction is made from
+SEQUENCE_STEPS = 32  # decisions of one sequence of memory, and the history a prediction is made from
 MOST_PASSES = 200  # over what was driven so far; then the job rests until more comes
 SHOW_SECONDS = 0.4
 SAVE_SECONDS = 60.0
@@ -65,7 +65,7 @@ def live(
         yield Message("too little was driven to learn from")
         yield Finished("stop")
         return
-    yield from conduct("pretrain", start, workspace, job, lambda run: job.run(run, first, feed, control))
+    yield from execute("pretrain", start, workspace, job, lambda run: job.run(run, first, feed, control))
 
 
 def _beside_a_driver(experiment: Experiment) -> Experiment:
@@ -109,21 +109,21 @@ class Driven:
         """Observations (N, ...) drawn from all."""
         return self._store.read(np.sort(rng.integers(0, len(self), min(count, len(self)))))
 
-    def stretches(self, rng: np.random.Generator, rows: int) -> tuple[np.ndarray, Stretch]:
-        """Observations (N, ...), and stretches of steps (T, rows) over them, drawn from all."""
-        steps = min(STRETCH, len(self) - 1)
+    def sequences(self, rng: np.random.Generator, rows: int) -> tuple[np.ndarray, StoredSequences]:
+        """Observations (N, ...), and sequences of steps (T, rows) over them, drawn from all."""
+        steps = min(SEQUENCE_STEPS, len(self) - 1)
         at = rng.integers(0, len(self) - steps, rows) + np.arange(steps + 1)[:, None]  # (T + 1, rows)
-        return self._store.read(at.ravel()), self._stretch(at)
+        return self._store.read(at.ravel()), self._sequences(at)
 
-    def latest(self) -> tuple[np.ndarray, Stretch]:
-        """Observations (N, ...) and the stretch (N, 1) that ends with the latest decision, whose step is not over."""
-        at = np.arange(max(0, len(self) - STRETCH), len(self))[:, None]
-        return self._store.read(at.ravel()), self._stretch(np.concatenate([at, at[-1:]]))
+    def latest(self) -> tuple[np.ndarray, StoredSequences]:
+        """Observations (N, ...) and the sequence (N, 1) that ends with the latest decision, whose step is not over."""
+        at = np.arange(max(0, len(self) - SEQUENCE_STEPS), len(self))[:, None]
+        return self._store.read(at.ravel()), self._sequences(np.concatenate([at, at[-1:]]))
 
-    def _stretch(self, at: np.ndarray) -> Stretch:
-        """Stretches of the steps at (T + 1, B), the last of which only follows."""
+    def _sequences(self, at: np.ndarray) -> StoredSequences:
+        """Sequences of the steps at (T + 1, B), the last of which only follows."""
         here = at[:-1]
-        return Stretch(
+        return StoredSequences(
             frames=np.arange(at.size).reshape(at.shape),
             action=np.stack([self._actions[i] for i in here.ravel()]).reshape(*here.shape, *self._actions[0].shape),
             reward=np.nan_to_num(self._rewards[here]),
@@ -204,10 +204,10 @@ class LiveJob:
             model.vision.eval()
             self.frames_seen += len(frames)
         if "memory" in self.trainers and (self.updates % 2 or "vision" not in self.trainers):
-            obs, stretch = driven.stretches(self.randomness.numpy, settings.memory_batch_size)
+            obs, sequences = driven.sequences(self.randomness.numpy, settings.memory_batch_size)
             with torch.no_grad():
                 latents = model.vision.encode(self._to_device(obs))
-            batch = to_sequence_batch(stretch, latents, model.action_encoding)
+            batch = to_sequence_batch(sequences, latents, model.action_encoding)
             model.memory.train()
             losses = model.losses(sequences=batch, generator=self.randomness.torch)
             log.add(self.trainers["memory"].step(losses["memory"]))
@@ -227,11 +227,11 @@ class LiveJob:
     def _pictures(self, driven: Driven) -> dict[str, np.ndarray]:
         """The latest frame, its reconstruction and the frame expected after it, uint8 (1, H, W, C) each."""
         model = self.model
-        obs, stretch = driven.latest()
+        obs, sequences = driven.latest()
         frames = self._to_device(obs)
         pictures = reconstructions(model.vision, frames[-1:])
         if Tag.RECONSTRUCTS in model.vision.tags and Tag.PREDICTS in model.memory.tags:
-            batch = to_sequence_batch(stretch, _and_again(model.vision.encode(frames)), model.action_encoding)
+            batch = to_sequence_batch(sequences, _and_again(model.vision.encode(frames)), model.action_encoding)
             h, _ = model.memory.sequence(batch.z[:-1], batch.action, batch.is_first, model.memory.initial_state(1))
             pictures["prediction"] = to_pictures(model.vision.decode(model.memory.predict(h[-1]).mean))
         return pictures

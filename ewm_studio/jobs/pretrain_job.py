@@ -30,7 +30,7 @@ from ewm_studio.jobs.collect import (
     recordings_to_pretrain_on,
 )
 from ewm_studio.jobs.failures import explains_failures
-from ewm_studio.jobs.lifecycle import conduct, prepare, restore_latest
+from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.jobs.setup import model_metadata
@@ -70,7 +70,7 @@ def pretrain(
         check_spaces(recordings, start.spaces)
         job = PretrainJob(start.experiment, start.spaces, start.model, start.randomness)
         work = partial(_gather_and_train, job=job, recordings=recordings, control=control, probe=probe)
-        yield from conduct("pretrain", start, workspace, job, work)
+        yield from execute("pretrain", start, workspace, job, work)
 
 
 def _gather_and_train(
@@ -317,8 +317,8 @@ class PretrainJob:
 
     def _sequences(self, experience: Experience, latents: Tensor, rng: np.random.Generator) -> Iterator[SequenceBatch]:
         settings = self.experiment.world_model
-        for stretch in experience.sequence_batches(rng, settings.memory_batch_size, settings.sequence_length):
-            yield to_sequence_batch(stretch, latents, self.model.action_encoding)
+        for sequences in experience.sequence_batches(rng, settings.memory_batch_size, settings.sequence_length):
+            yield to_sequence_batch(sequences, latents, self.model.action_encoding)
 
     @property
     def _shows_pictures(self) -> bool:

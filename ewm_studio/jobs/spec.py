@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ewm_studio.workspace import Workspace
 
 # Given how it is asked to stop, a generator of events.
-Start = Callable[[JobControl], Generator[Event, None, None]]
+StartJob = Callable[[JobControl], Generator[Event, None, None]]
 
 
 def new_job_id() -> str:

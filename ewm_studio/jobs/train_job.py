@@ -20,7 +20,7 @@ from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl
 from ewm_studio.jobs.collect import check_spaces, find_recordings
 from ewm_studio.jobs.failures import explains_failures
-from ewm_studio.jobs.lifecycle import conduct, prepare, restore_latest
+from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.jobs.setup import model_metadata
@@ -62,7 +62,7 @@ def train(
         envs = make_vector(start.experiment.env, start.experiment.run.seed, probe)
     with contextlib.closing(envs):
         job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.randomness, recordings, probe)
-        yield from conduct("train", start, workspace, job, lambda run: job.run(run, control))
+        yield from execute("train", start, workspace, job, lambda run: job.run(run, control))
 
 
 class TrainingJob:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ewm_studio.data.experience import Episode, Experience
+from ewm_studio.data.experience import Experience, StoredEpisode
 from ewm_studio.data.frame_buffer import FrameBuffer, motion_levels
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.recordings import Recording
@@ -90,7 +90,7 @@ class WarmUp:
         if not self.left:
             return
         with frame_store(self.experiment, self.spaces, folder) as store:
-            recorded: list[Episode] = []
+            recorded: list[StoredEpisode] = []
             experience = Experience(store)
             kept = self.trainer.frames
             if self.left != ["vision"] or kept is None or not kept.added:
@@ -118,11 +118,11 @@ class WarmUp:
 
     def _gather(
         self, store: FrameStore, control: JobControl
-    ) -> Generator[Event, None, tuple[list[Episode], Experience]]:
+    ) -> Generator[Event, None, tuple[list[StoredEpisode], Experience]]:
         """The recorded episodes, and all experience: theirs and that of random actions."""
         experiment, goal = self.experiment, self.experiment.warm_up.random_frames
         recorded = yield from read_recordings(self.recordings, self.spaces, experiment, store)
-        random: list[Episode] = []
+        random: list[StoredEpisode] = []
         if goal and not control.stop_requested:  # the episodes of random actions are none of the agent's
             collecting = collect_random(experiment, goal, store, control, self._probe)
             random = (yield from without_episodes(collecting)).episodes
@@ -180,10 +180,12 @@ class WarmUp:
     def _sequences(self, experience: Experience, latents: Tensor, epoch: int) -> Iterator[SequenceBatch]:
         settings, seed = self.experiment.world_model, self.experiment.run.seed
         rng = np.random.default_rng(np.random.SeedSequence([seed, MEMORY_SALT, epoch]))
-        for stretch in experience.sequence_batches(rng, settings.memory_batch_size, settings.sequence_length):
-            yield to_sequence_batch(stretch, latents, self.trainer.model.action_encoding)
+        for sequences in experience.sequence_batches(rng, settings.memory_batch_size, settings.sequence_length):
+            yield to_sequence_batch(sequences, latents, self.trainer.model.action_encoding)
 
-    def _clone(self, recorded: list[Episode], latents: Tensor, control: JobControl) -> Generator[Event, None, None]:
+    def _clone(
+        self, recorded: list[StoredEpisode], latents: Tensor, control: JobControl
+    ) -> Generator[Event, None, None]:
         """The controller on what the recorded driver did."""
         shown = demonstration(self.model, recorded, latents, self.experiment.ppo.gamma)
         updates = self.experiment.warm_up.clone_epochs * -(-len(shown.z) // self.experiment.ppo.batch_size)

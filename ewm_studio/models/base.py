@@ -87,11 +87,11 @@ class VisionModel(Component[S]):
 
 @dataclass
 class SequenceBatch:
-    """Stretches of experience for a memory; every stretch is contiguous in time.
+    """Sequences of experience for a memory, each contiguous in time.
 
     `is_first[t]` says that z[t] is the first observation of an episode: the state is reset before step t.
     `valid[t]` says that z[t + 1] really follows (z[t], action[t]); it is false where the episode was cut
-    there and z[t + 1] belongs to the next one, and where the stretch is padding (`mask` false).
+    there and z[t + 1] belongs to the next one, and where the sequence is padding (`mask` false).
     """
 
     z: Tensor  # (T + 1, B, Z)

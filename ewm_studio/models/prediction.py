@@ -283,7 +283,7 @@ class PredictiveMemory(MemoryModel[PS]):
         )
 
     def loss(self, batch: SequenceBatch, state: State, generator: Generator | None = None) -> Losses:
-        """Losses through the whole stretch from `state`.
+        """Losses through the whole sequence from `state`.
 
         Returns:
             prediction: negative log-density of the residual, mean over valid steps and over latent dimensions (so

@@ -19,7 +19,7 @@ from typing import Any
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import Event, Finished, JobControl
 from ewm_studio.jobs.runners.runner import Runner
-from ewm_studio.jobs.spec import JobSpec, Start
+from ewm_studio.jobs.spec import JobSpec, StartJob
 from ewm_studio.settings import Experiment
 from ewm_studio.terminal.output import Tolerant, complain
 from ewm_studio.terminal.progress import View, make_view
@@ -36,7 +36,7 @@ class Outcome:
     result: dict[str, Any] | None = field(default=None)
 
 
-def asked_for(command: str, experiment: Experiment, workspace: Workspace, resume: str | None = None) -> Start:
+def asked_for(command: str, experiment: Experiment, workspace: Workspace, resume: str | None = None) -> StartJob:
     """A job as it is asked for here: what `pretrain` is to learn from may be driven first, in a window of its own."""
 
     def events(control: JobControl) -> Generator[Event, None, None]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ewm_studio.workspace import RunInfo, Workspace
-    from ewm_studio.workspace.pretrained import Shipped
+    from ewm_studio.workspace.pretrained import PretrainedModel
 
 
 def list_components(kind: str | None, as_json: bool) -> int:
@@ -85,9 +85,9 @@ def list_runs(workspace: Workspace, as_json: bool) -> int:
 
 def list_models(as_json: bool) -> int:
     """Print the models that come with the studio."""
-    from ewm_studio.workspace.pretrained import shipped_models
+    from ewm_studio.workspace.pretrained import pretrained_models
 
-    models = shipped_models()
+    models = pretrained_models()
     if as_json:
         print_json([{"name": m.name, "path": str(m.model), **m.card} for m in models])
     elif not models:
@@ -97,7 +97,7 @@ def list_models(as_json: bool) -> int:
     return 0
 
 
-def _model_row(model: Shipped) -> dict[str, Any]:
+def _model_row(model: PretrainedModel) -> dict[str, Any]:
     """What the table shows of a model."""
     means = {f"{mode}_mean": found["mean"] for mode, found in model.card["score"].items()}
     return {"name": model.name, "env": model.env, **means, "size": f"{model.card['bytes'] / 1e6:.2f} MB"}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ewm_studio.data.experience import Episode
+from ewm_studio.data.experience import StoredEpisode
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.base import Controller
 from ewm_studio.models.randomness import integers
@@ -33,7 +33,7 @@ class Demonstration:
 
 
 @torch.no_grad()
-def demonstration(model: AgentModel, episodes: Sequence[Episode], latents: Tensor, gamma: float) -> Demonstration:
+def demonstration(model: AgentModel, episodes: Sequence[StoredEpisode], latents: Tensor, gamma: float) -> Demonstration:
     """What `model` sees in recorded episodes.
 
     Args:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
-Experience = TypeVar("Experience", contravariant=True)
+LearnsFrom = TypeVar("LearnsFrom", contravariant=True)
 
 
-class Learner(Protocol[Experience]):
+class Learner(Protocol[LearnsFrom]):
     """Changes parameters from experience, one update after another.
 
     The experience is a `Collector`, which acts with the present policy wherever that may be, or what was recorded.
     """
 
-    def update(self, experience: Experience, left: float) -> dict[str, float]:
+    def update(self, experience: LearnsFrom, left: float) -> dict[str, float]:
         """Learn once more; the figures of the update by their names.
 
         Args:

@@ -8,15 +8,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ewm_studio.data.experience import Stretch
+from ewm_studio.data.experience import StoredSequences
 from ewm_studio.models.base import SequenceBatch
 
 
-def to_sequence_batch(stretch: Stretch, latents: Tensor, encode_action: Callable[[Tensor], Tensor]) -> SequenceBatch:
-    """A stretch as a memory trains on it.
+def to_sequence_batch(
+    sequences: StoredSequences, latents: Tensor, encode_action: Callable[[Tensor], Tensor]
+) -> SequenceBatch:
+    """Sequences as a memory trains on them.
 
     Args:
-        stretch: from `Experience.sequence_batches`.
+        sequences: from `Experience.sequence_batches`.
         latents: (frames, Z) by number in the store.
         encode_action: the environment's actions (T, B, ...) -> (T, B, A).
 
@@ -28,18 +30,18 @@ def to_sequence_batch(stretch: Stretch, latents: Tensor, encode_action: Callable
         return torch.from_numpy(array).to(latents.device)
 
     return SequenceBatch(
-        z=latents[tensor(stretch.frames)],
-        action=encode_action(tensor(stretch.action)),
-        reward=tensor(stretch.reward),
-        terminated=tensor(stretch.terminated),
-        is_first=tensor(stretch.is_first),
-        valid=tensor(stretch.valid),
-        mask=tensor(stretch.mask),
-        known=tensor(stretch.known),
+        z=latents[tensor(sequences.frames)],
+        action=encode_action(tensor(sequences.action)),
+        reward=tensor(sequences.reward),
+        terminated=tensor(sequences.terminated),
+        is_first=tensor(sequences.is_first),
+        valid=tensor(sequences.valid),
+        mask=tensor(sequences.mask),
+        known=tensor(sequences.known),
     )
 
 
-def stretch(batch: SequenceBatch, part: slice, index: Tensor) -> SequenceBatch:
+def chunk_of(batch: SequenceBatch, part: slice, index: Tensor) -> SequenceBatch:
     """Steps `part` of the columns `index` of a batch."""
     return SequenceBatch(
         z=batch.z[part.start : part.stop + 1, index],

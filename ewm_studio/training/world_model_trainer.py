@@ -14,7 +14,7 @@ from ewm_studio.models.randomness import permutation
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import WorldModelSettings
 from ewm_studio.training.optimize import Averages, ComponentTrainer
-from ewm_studio.training.sequences import stretch
+from ewm_studio.training.sequences import chunk_of
 
 ENCODE_BATCH = 512  # frames encoded at once
 
@@ -114,21 +114,21 @@ class WorldModelTrainer:
             z, action, rollout.true_reward, rollout.env_terminated, rollout.is_first, ~rollout.ended, ones, ones
         )
         for _ in range(self.settings.epochs):
-            pieces: list[tuple[slice, State]] = []
+            chunks: list[tuple[slice, State]] = []
             state = start
-            with torch.no_grad():  # the state each stretch starts from, under the present weights
+            with torch.no_grad():  # the state each chunk starts from, under the present weights
                 for begin in range(0, steps, length):
                     part = slice(begin, min(begin + length, steps))
-                    pieces.append((part, state))
+                    chunks.append((part, state))
                     if part.stop < steps:
                         _, state = memory.sequence(z[part], action[part], rollout.is_first[part], state)
             memory.train()
-            for number in permutation(len(pieces), self.generator).tolist():
-                part, state = pieces[number]
+            for number in permutation(len(chunks), self.generator).tolist():
+                part, state = chunks[number]
                 for index in permutation(envs, self.generator).to(z.device).split(self.settings.memory_batch_size):
                     rows = {name: value[index] for name, value in state.items()}
                     losses = self.model.losses(
-                        sequences=stretch(whole, part, index), state=rows, generator=self.generator
+                        sequences=chunk_of(whole, part, index), state=rows, generator=self.generator
                     )
                     averages.add(self.memory.step(losses["memory"]))
             memory.eval()

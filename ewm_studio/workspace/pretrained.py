@@ -21,7 +21,7 @@ CARD = "card.json"
 
 
 @dataclass(frozen=True)
-class Shipped:
+class PretrainedModel:
     """One model that comes with the studio.
 
     Attributes:
@@ -50,12 +50,14 @@ class Shipped:
         return float(self.card["score"]["greedy"]["mean"])
 
 
-def shipped_models(folder: Path | None = None) -> list[Shipped]:
+def pretrained_models(folder: Path | None = None) -> list[PretrainedModel]:
     """The models in `folder` (by default those that come with the studio), by name; what has no card is left out."""
     cards = sorted((folder or resource(FOLDER)).glob(f"*/{CARD}"))
-    return [Shipped(card.parent.name, card.parent, json.loads(card.read_text(encoding="utf-8"))) for card in cards]
+    return [
+        PretrainedModel(card.parent.name, card.parent, json.loads(card.read_text(encoding="utf-8"))) for card in cards
+    ]
 
 
-def shipped_model(name: str) -> Shipped | None:
+def pretrained_model(name: str) -> PretrainedModel | None:
     """The model by this name; None if there is none."""
-    return next((model for model in shipped_models() if model.name == name), None)
+    return next((model for model in pretrained_models() if model.name == name), None)

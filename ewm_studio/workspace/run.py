@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 0.2
 REPLAYS = "replays"  # the folder of kept evaluations
-State = Literal["running", "finished", "stopped", "failed", "interrupted"]
+RunState = Literal["running", "finished", "stopped", "failed", "interrupted"]
 SUMMARY = ("steps", "episodes", "epochs", "best_reward", "mean_reward", "error")
 
 
@@ -189,7 +189,7 @@ class Run:
         """The evaluations of its models that were kept, newest first."""
         return evaluations_in(self.folder / REPLAYS, self.name)
 
-    def finish(self, state: State, **summary: Any) -> None:
+    def finish(self, state: RunState, **summary: Any) -> None:
         """End the run: write what is buffered, its state and its last figures.
 
         Args:

@@ -19,9 +19,9 @@ from ewm_studio.errors import UserError, nearest
 from ewm_studio.workspace.checkpoints import MODEL, Checkpoints
 from ewm_studio.workspace.database import Database, update
 from ewm_studio.workspace.files import write_error, write_text
-from ewm_studio.workspace.pretrained import shipped_model, shipped_models
+from ewm_studio.workspace.pretrained import pretrained_model, pretrained_models
 from ewm_studio.workspace.replays import Evaluation, evaluations_in
-from ewm_studio.workspace.run import REPLAYS, Run, State
+from ewm_studio.workspace.run import REPLAYS, Run, RunState
 
 _COLUMNS = (
     "id, name, title, note, job, env, parts, seed, state, created, started, finished, steps, episodes, epochs, "
@@ -41,7 +41,7 @@ class RunInfo:
     env: str
     parts: dict[str, Any]
     seed: int
-    state: State
+    state: RunState
     created: float
     started: float | None
     finished: float | None
@@ -258,9 +258,9 @@ class Workspace:
         try:
             run = self.run(str(text))
         except UserError as error:
-            if (shipped := shipped_model(str(text))) is not None:
-                return shipped.model
-            names = ", ".join(model.name for model in shipped_models())
+            if (pretrained := pretrained_model(str(text))) is not None:
+                return pretrained.model
+            names = ", ".join(model.name for model in pretrained_models())
             raise UserError(f"{error}; models that come with the studio: {names or 'none'}") from None
         return _best_in(run.folder, f"run {run.name}")
 
@@ -322,7 +322,7 @@ class Workspace:
             raise write_error(folder, error) from error
         return True
 
-    def _insert(self, name: str, job: str, env: str, parts: str, seed: int, state: State) -> int:
+    def _insert(self, name: str, job: str, env: str, parts: str, seed: int, state: RunState) -> int:
         with self._database.writing() as connection:
             cursor = connection.execute(
                 "INSERT INTO runs (name, job, env, parts, seed, state, created) VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -17,21 +17,21 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import numpy as np
 
 if TYPE_CHECKING:
-    from ewm_studio.analysis.trace import ReplayStudy
+    from ewm_studio.analysis.trace import ReplayTrace
     from ewm_studio.models.base import VisionModel
 
 DECISIONS, NUMBERS, REPEAT = 1000, 32, 4
 TIMES = 60
 
 
-def study(rng: np.random.Generator) -> ReplayStudy:
+def trace(rng: np.random.Generator) -> ReplayTrace:
     """An episode with invented latents and pictures."""
-    from ewm_studio.analysis.trace import ReplayStudy
+    from ewm_studio.analysis.trace import ReplayTrace
 
     count, frames = DECISIONS + 1, DECISIONS * REPEAT
     z = np.cumsum(rng.standard_normal((count, NUMBERS)) * np.linspace(1, 0.1, NUMBERS), axis=0).astype(np.float32)
     pictures = rng.integers(0, 256, (64, 96, 96, 3), dtype=np.uint8)
-    return ReplayStudy(
+    return ReplayTrace(
         frames=pictures[np.arange(frames + 1) % 64],
         fps=50.0,
         decision_of=np.append(np.arange(frames) // REPEAT, DECISIONS),
@@ -54,14 +54,14 @@ def main() -> None:
     from PySide6.QtCore import QPoint, QPointF
     from PySide6.QtTest import QTest
 
-    from ewm_studio.analysis.latent_space import explore, trace_of
+    from ewm_studio.analysis.latent_space import explore, latent_path_of
     from ewm_studio.ui.latents.explorer import LatentExplorer
     from ewm_studio.ui.window.app import make_app
 
     app = make_app()
     rng = np.random.default_rng(0)
-    watched = study(rng)
-    others = [trace_of(study(rng), seed) for seed in range(1, 10)]
+    watched = trace(rng)
+    others = [latent_path_of(trace(rng), seed) for seed in range(1, 10)]
     vision = _vision()
     explorer = LatentExplorer()
     explorer.resize(1600, 900)

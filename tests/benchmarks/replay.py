@@ -33,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, folder)
         _play(Path(folder) / "workspace")
-        _time_study(Path(folder) / "workspace")
+        _time_trace(Path(folder) / "workspace")
         _time_scrubbing(Path(folder) / "workspace")
 
 
@@ -49,9 +49,9 @@ def _play(folder: Path) -> None:
     workspace.close()
 
 
-def _time_study(folder: Path) -> None:
+def _time_trace(folder: Path) -> None:
     from ewm_studio.acting.agent import load_agent
-    from ewm_studio.analysis.trace import study
+    from ewm_studio.analysis.trace import trace
     from ewm_studio.workspace import Workspace
     from ewm_studio.workspace.replays import load_replay
 
@@ -61,11 +61,11 @@ def _time_study(folder: Path) -> None:
     seconds, working = [], []
     for _ in range(RUNS):
         began, cpu = time.perf_counter(), time.process_time()
-        study(agent, replay)
+        trace(agent, replay)
         seconds.append(time.perf_counter() - began)
         working.append(time.process_time() - cpu)
     print(
-        f"study of {replay.frames:,} frames, {len(replay.action)} decisions: best of {RUNS} {min(seconds):.2f} s, "
+        f"trace of {replay.frames:,} frames, {len(replay.action)} decisions: best of {RUNS} {min(seconds):.2f} s, "
         f"{min(working):.2f} s of processor time"
     )
     workspace.close()

@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ewm_studio.data.experience import Experience, Stretch
+from ewm_studio.data.experience import Experience, StoredSequences
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.errors import UserError
 from ewm_studio.models.actions import ActionEncoding
@@ -108,26 +108,26 @@ def test_a_pass_shows_every_frame_once(tmp_path, lengths, batch_size):
     assert max(sizes) - min(sizes) <= 1
 
 
-def check_stretch(stretch: Stretch, values: np.ndarray, length: int) -> list[int]:
+def check_sequences(sequences: StoredSequences, values: np.ndarray, length: int) -> list[int]:
     """The meaning of every field at every step; gives the transitions it holds, by the number of their frame."""
-    steps, rows = stretch.mask.shape
+    steps, rows = sequences.mask.shape
     assert steps <= length
-    assert stretch.frames.shape == (steps + 1, rows)
+    assert sequences.frames.shape == (steps + 1, rows)
     found = []
     for b in range(rows):
-        frame = values[stretch.frames[:, b]]
+        frame = values[sequences.frames[:, b]]
         for t in range(steps):
             first = frame[t] % LONGEST == 0
-            if not stretch.mask[t, b]:
-                assert not stretch.valid[t, b]
-                assert not stretch.terminated[t, b]
-                assert stretch.reward[t, b] == 0
+            if not sequences.mask[t, b]:
+                assert not sequences.valid[t, b]
+                assert not sequences.terminated[t, b]
+                assert sequences.reward[t, b] == 0
                 continue
-            assert stretch.is_first[t, b] == first
-            assert stretch.valid[t, b]
+            assert sequences.is_first[t, b] == first
+            assert sequences.valid[t, b]
             assert frame[t + 1] == frame[t] + 1  # the very successor, the final observation included
-            assert stretch.action[t, b] == frame[t]
-            assert stretch.reward[t, b] == frame[t] / 8
+            assert sequences.action[t, b] == frame[t]
+            assert sequences.reward[t, b] == frame[t] / 8
             # Where time does not go on from the step before, a start must say so.
             assert t == 0 or first or frame[t - 1] == frame[t] - 1
             found.append(int(frame[t]))
@@ -145,11 +145,11 @@ def test_a_pass_shows_every_transition_once(tmp_path, lengths, batch_size, lengt
     experience = made(tmp_path, lengths)
     values = experience.store.read(np.arange(len(experience.store)))[:, 0]
     found, ends = [], []
-    for stretch in experience.sequence_batches(np.random.default_rng(seed), batch_size, length):
-        assert 0 < stretch.mask.shape[1] <= batch_size
-        assert stretch.mask.any(axis=0).all()
-        found += check_stretch(stretch, values, length)
-        ends += values[stretch.frames[:-1][stretch.terminated]].tolist()
+    for sequences in experience.sequence_batches(np.random.default_rng(seed), batch_size, length):
+        assert 0 < sequences.mask.shape[1] <= batch_size
+        assert sequences.mask.any(axis=0).all()
+        found += check_sequences(sequences, values, length)
+        ends += values[sequences.frames[:-1][sequences.terminated]].tolist()
     assert sorted(found) == [LONGEST * i + t for i, n in enumerate(lengths) for t in range(n)]
     assert sorted(ends) == [LONGEST * i + n - 1 for i, n in enumerate(lengths)]
 
@@ -217,15 +217,15 @@ def test_sequence_batch_gathers_latents_and_encodes_actions(tmp_path):
         experience.add_episode(frame[:, None], 3 + np.arange(length) % 2, np.ones(length), True)
     latents = torch.from_numpy(experience.store.read(np.arange(len(experience.store)))).repeat(1, 2)
     encode = ActionEncoding(gym.spaces.Discrete(2, start=3))
-    for stretch in experience.sequence_batches(np.random.default_rng(3), 2, 7):
-        batch = to_sequence_batch(stretch, latents, encode)
-        steps, rows = stretch.mask.shape
+    for sequences in experience.sequence_batches(np.random.default_rng(3), 2, 7):
+        batch = to_sequence_batch(sequences, latents, encode)
+        steps, rows = sequences.mask.shape
         assert batch.z.shape == (steps + 1, rows, 2)
         assert batch.action.shape == (steps, rows, 2)
         assert batch.z.dtype == batch.action.dtype == batch.reward.dtype == torch.float32
         assert batch.is_first.dtype == batch.valid.dtype == batch.mask.dtype == batch.terminated.dtype == torch.bool
         assert (batch.z[1:] - batch.z[:-1])[batch.valid].eq(1).all()
-        torch.testing.assert_close(batch.z, latents[stretch.frames])
+        torch.testing.assert_close(batch.z, latents[sequences.frames])
         assert batch.action.sum(-1).eq(1).all()
 
 
@@ -239,9 +239,9 @@ def test_memory_in_packed_rows_is_memory_of_each_episode_alone(tmp_path, name):
     memory = cls(check_settings("memory", cls, {}), 5, 2).eval()
     latents = torch.randn(len(experience.store), 5)
     actions = torch.randn(LONGEST * len(lengths), 2)
-    (stretch,) = experience.sequence_batches(np.random.default_rng(0), 4, 100)
+    (sequences,) = experience.sequence_batches(np.random.default_rng(0), 4, 100)
     with torch.no_grad():
-        batch = to_sequence_batch(stretch, latents, lambda action: actions[action])
+        batch = to_sequence_batch(sequences, latents, lambda action: actions[action])
         packed, _ = memory.sequence(batch.z[:-1], batch.action, batch.is_first, memory.initial_state(1))
         alone = {}
         for number, episode in enumerate(experience.episodes):
@@ -249,5 +249,5 @@ def test_memory_in_packed_rows_is_memory_of_each_episode_alone(tmp_path, name):
             for t in range(len(episode)):
                 h, state = memory.step(latents[episode.frames[t]][None], actions[LONGEST * number + t][None], state)
                 alone[int(episode.frames[t])] = h[0]
-    for t in np.flatnonzero(stretch.mask[:, 0]):
-        torch.testing.assert_close(packed[t, 0], alone[int(stretch.frames[t, 0])], rtol=1e-4, atol=1e-5)
+    for t in np.flatnonzero(sequences.mask[:, 0]):
+        torch.testing.assert_close(packed[t, 0], alone[int(sequences.frames[t, 0])], rtol=1e-4, atol=1e-5)

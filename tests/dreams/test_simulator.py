@@ -12,7 +12,7 @@ from ewm_studio.acting.collector import LocalCollector
 from ewm_studio.acting.episode import play_episodes
 from ewm_studio.acting.play import play_one
 from ewm_studio.acting.policy import ControllerPolicy
-from ewm_studio.analysis.trace import study
+from ewm_studio.analysis.trace import trace
 from ewm_studio.data.recordings import Recording, RecordingWriter
 from ewm_studio.dreams.simulator import DreamSimulator
 from ewm_studio.driving.drive import Drive
@@ -207,7 +207,7 @@ def test_an_episode_is_played_and_traced_in_a_dream(pictures):
     assert played.score == again.score
     assert played.score.reward == pytest.approx(played.replay.reward.sum())
     agent = Agent(pictures, Preprocessor(gym.spaces.Box(0, 255, (96, 96, 3), np.uint8), settings), settings, {})
-    seen = study(agent, played.replay, simulator=simulator)
+    seen = trace(agent, played.replay, simulator=simulator)
     decisions = len(played.replay.action)
     assert seen.frames.shape == (decisions + 1, 16, 16, 3)
     assert seen.seen.shape == seen.reconstruction.shape == (decisions + 1, 16, 16, 3)
@@ -216,7 +216,7 @@ def test_an_episode_is_played_and_traced_in_a_dream(pictures):
     with torch.inference_mode():
         assert torch.equal(torch.from_numpy(seen.z[:1]), simulator.reset(4).z)
     with pytest.raises(UserError, match="does not repeat itself"):
-        study(agent, dataclasses.replace(played.replay, seed=5), simulator=simulator)
+        trace(agent, dataclasses.replace(played.replay, seed=5), simulator=simulator)
 
 
 def test_a_dream_is_recorded_frame_by_frame(pictures, tmp_path):

@@ -207,7 +207,7 @@ def test_takeovers_are_marked_and_the_memory_sees_every_action(drive, tmp_path, 
     remembered = []
     real = copilot.remember
     copilot.remember = lambda action: (remembered.append(int(action)), real(action))
-    drive.seat(copilot)
+    drive.take_along(copilot)
     drive.record(tmp_path / "r")
     drive.begin()
     drivers = []
@@ -232,7 +232,7 @@ def test_takeovers_are_marked_and_the_memory_sees_every_action(drive, tmp_path, 
 def test_a_model_that_drives_alone_does_what_the_model_does(drive, model, tmp_path):
     """Step for step as `infer` would play it: the memory along with the episode."""
     copilot = load_copilot(model, "m")
-    drive.seat(copilot)
+    drive.take_along(copilot)
     drive.record(tmp_path / "r")
     drive.begin()
     drive.hand_over()
@@ -253,7 +253,7 @@ def test_a_model_of_another_environment_is_refused(model):
     drive = Drive(experiment("Acrobot-v1"))
     try:
         with pytest.raises(UserError, match="choose a model that was trained on it"):
-            drive.seat(load_copilot(model, "m"))
+            drive.take_along(load_copilot(model, "m"))
     finally:
         drive.close()
 

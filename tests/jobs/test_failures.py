@@ -19,6 +19,7 @@ from ewm_studio.settings.paths import COMPONENTS, SECTIONS, check_value
 from ewm_studio.training.adam import FusedAdam
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
+from tests.support.installed import forget_components
 from tests.support.jobs import experiment, finish
 
 
@@ -30,14 +31,9 @@ def workspace(tmp_path):
 @pytest.fixture
 def fresh_registry():
     """The registry looks anew before and after."""
-
-    def clear():
-        registry._found.cache_clear()
-        registry.components.cache_clear()
-
-    clear()
+    forget_components()
     yield
-    clear()
+    forget_components()
 
 
 # Memory, disk, environments
@@ -365,8 +361,7 @@ def test_a_model_whose_component_is_not_installed_is_refused(workspace, monkeypa
     with monkeypatch.context() as installed:
         entry_points(installed, PackagedMemory=PackagedMemory)
         trained = finish(train(experiment(memory={"name": "PackagedMemory"}), workspace))
-    registry._found.cache_clear()
-    registry.components.cache_clear()
+    forget_components()
     with pytest.raises(UserError, match=r"safetensors: no memory component 'PackagedMemory'"):
         finish(infer(experiment(start={"load_path": trained["run"]}), workspace))
 

@@ -16,6 +16,7 @@ from ewm_studio.jobs.runners.process import JobProcesses, ProcessRunner
 from ewm_studio.jobs.runners.thread import ThreadRunner
 from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.settings.declare import EVERY
+from tests.support.installed import installed
 from tests.support.jobs import experiment
 
 MODULE = '''
@@ -44,14 +45,8 @@ others = calibration:calibrate
 @pytest.fixture(autouse=True)
 def calibration(tmp_path, monkeypatch):
     """A package that is installed for one test."""
-    place = tmp_path / "site"
-    (place / "calibration-1.0.dist-info").mkdir(parents=True)
-    (place / "calibration.py").write_text(MODULE)
-    (place / "calibration-1.0.dist-info" / "entry_points.txt").write_text(ENTRIES)
-    (place / "calibration-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: calibration\n")
-    monkeypatch.syspath_prepend(place)
-    yield
-    sys.modules.pop("calibration", None)
+    with installed(tmp_path / "site", monkeypatch, "calibration", {"calibration.py": MODULE}, ENTRIES):
+        yield
 
 
 def spec(tmp_path, kind="calibrate", **sections):

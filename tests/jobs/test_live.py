@@ -58,26 +58,26 @@ def driven(tmp_path):
         yield made
 
 
-def test_stretches_are_what_was_driven(driven):
+def test_sequences_are_what_was_driven(driven):
     assert len(driven) == 100
     rng = np.random.default_rng(0)
     for _ in range(20):
-        obs, stretch = driven.stretches(rng, 5)
-        at = obs[stretch.frames, 0].astype(int)  # (T + 1, rows)
+        obs, sequences = driven.sequences(rng, 5)
+        at = obs[sequences.frames, 0].astype(int)  # (T + 1, rows)
         assert (np.diff(at, axis=0) == 1).all()
-        assert (stretch.action == at[:-1]).all()
-        assert (stretch.is_first == np.isin(at[:-1], (0, 30, 31))).all()
-        assert (stretch.valid == ~np.isin(at[1:], (0, 30, 31))).all()
-        assert stretch.mask.all()
+        assert (sequences.action == at[:-1]).all()
+        assert (sequences.is_first == np.isin(at[:-1], (0, 30, 31))).all()
+        assert (sequences.valid == ~np.isin(at[1:], (0, 30, 31))).all()
+        assert sequences.mask.all()
     drawn = np.concatenate([driven.frames(rng, 64)[:, 0] for _ in range(40)])
     assert sorted(set(drawn.astype(int))) == list(range(100))
 
 
-def test_the_latest_stretch_ends_with_the_present_decision(driven):
-    obs, stretch = driven.latest()
+def test_the_latest_sequence_ends_with_the_present_decision(driven):
+    obs, sequences = driven.latest()
     assert numbers([decision(n) for n in obs[:, 0]]) == list(range(68, 100))
-    assert stretch.action[:, 0].tolist() == list(range(68, 100))
-    assert stretch.frames[-2:, 0].tolist() == [31, 32]
+    assert sequences.action[:, 0].tolist() == list(range(68, 100))
+    assert sequences.frames[-2:, 0].tolist() == [31, 32]
 
 
 def scripted_driving(settings, feed, control, steps):

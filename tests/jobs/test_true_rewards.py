@@ -72,10 +72,10 @@ def test_driving_unlearns_neither_reward_nor_end(tmp_path, known):
         )
         model.memory.train()
         for _ in range(100):
-            obs, stretch = driven.stretches(rng, 8)
-            assert stretch.known.all() == known
-            assert (stretch.reward == (1 if known else 0)).all()
-            batch = to_sequence_batch(stretch, torch.from_numpy(obs), model.action_encoding)
+            obs, sequences = driven.sequences(rng, 8)
+            assert sequences.known.all() == known
+            assert (sequences.reward == (1 if known else 0)).all()
+            batch = to_sequence_batch(sequences, torch.from_numpy(obs), model.action_encoding)
             trainer.step(model.memory.loss(batch, model.memory.initial_state(8)))
     model.memory.eval()
     after = predicted(model, rng)

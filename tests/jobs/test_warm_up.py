@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ewm_studio.acting.agent import load_agent
-from ewm_studio.data.experience import Episode
+from ewm_studio.data.experience import StoredEpisode
 from ewm_studio.envs.probe import spaces_of
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, JobControl, Metrics, Progress, RunStarted
@@ -168,7 +168,8 @@ def test_the_same_reward_is_worth_the_same_in_every_episode():
     model, _ = build_model(asked, spaces_of(asked.env), None, make_generator(0))
     rng = np.random.default_rng(0)
     episodes = [
-        Episode(np.arange(21), rng.integers(0, 2, 20), np.full(20, scale, np.float32), True) for scale in (1, 1, 50, 1)
+        StoredEpisode(np.arange(21), rng.integers(0, 2, 20), np.full(20, scale, np.float32), True)
+        for scale in (1, 1, 50, 1)
     ]
     shown = demonstration(model, episodes, torch.zeros(21, 4), 0.9)
     returns = shown.returns.view(4, 20)

@@ -80,11 +80,11 @@ def test_a_block_has_its_number_and_leaves_none():
 
 
 def test_a_look_through_a_vision_leaves_the_number_of_threads():
-    from ewm_studio.analysis.vision_view import VisionStudy
+    from ewm_studio.analysis.vision_view import VisionViewer
     from ewm_studio.resources import resource
 
     frames = np.zeros((2, 64, 64, 3), np.uint8)
-    view = VisionStudy().view(resource("pretrained") / "carracing" / "model.safetensors", frames)
+    view = VisionViewer().view(resource("pretrained") / "carracing" / "model.safetensors", frames)
     assert view.reconstruction.shape == frames.shape
     view.editable.decode(view.latents[0])
     assert here_and_in_a_new_thread() == [3, 3]

@@ -17,7 +17,7 @@ from torch import Tensor
 from ewm_studio.errors import UserError
 from ewm_studio.models import registry
 from ewm_studio.models.base import MemoryModel, SequenceBatch, Tag
-from ewm_studio.models.memory.lstm import LSTMMemory, Pieces
+from ewm_studio.models.memory.lstm import LSTMMemory, PackedLayout
 from ewm_studio.models.memory.mdn_rnn import MDNRNN
 from ewm_studio.models.memory.no_memory import NoMemory
 from ewm_studio.models.memory.transformer import TemporalTransformer
@@ -313,21 +313,21 @@ def test_transformer_takes_sequences_longer_than_a_chunk():
     torch.testing.assert_close(run(memory, b, memory.initial_state(2)), expected, atol=1e-5, rtol=1e-5)
 
 
-# --- the LSTM's pieces ----------------------------------------------------------------------------------------------
+# --- the LSTM's chunks ----------------------------------------------------------------------------------------------
 
 
-def test_pieces_cover_every_step_once_and_know_the_ends():
+def test_chunks_cover_every_step_once_and_know_the_ends():
     is_first = torch.zeros(6, 2, dtype=torch.bool)
     is_first[2, 0] = is_first[3, 0] = is_first[5, 1] = True
-    pieces = Pieces(is_first)
-    assert pieces.count == 5
-    assert pieces.order.sort().values.tolist() == list(range(12))
-    assert pieces.batch_sizes.tolist() == [5, 3, 2, 1, 1]  # lengths 2, 1, 3 and 5, 1
-    steps = [divmod(i, 2) for i in pieces.order.tolist()]
-    assert steps[pieces.first[0]] == (0, 0)
-    assert steps[pieces.first[1]] == (0, 1)
-    assert steps[pieces.last[0]] == (3, 0)
-    assert steps[pieces.last[1]] == (5, 1)
+    layout = PackedLayout(is_first)
+    assert layout.count == 5
+    assert layout.order.sort().values.tolist() == list(range(12))
+    assert layout.batch_sizes.tolist() == [5, 3, 2, 1, 1]  # lengths 2, 1, 3 and 5, 1
+    steps = [divmod(i, 2) for i in layout.order.tolist()]
+    assert steps[layout.first[0]] == (0, 0)
+    assert steps[layout.first[1]] == (0, 1)
+    assert steps[layout.last[0]] == (3, 0)
+    assert steps[layout.last[1]] == (5, 1)
 
 
 # --- predictions ----------------------------------------------------------------------------------------------------

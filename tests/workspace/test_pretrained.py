@@ -16,7 +16,7 @@ from ewm_studio.jobs import infer, train
 from ewm_studio.jobs.card import write_card
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Workspace
-from ewm_studio.workspace.pretrained import shipped_model, shipped_models
+from ewm_studio.workspace.pretrained import pretrained_model, pretrained_models
 from tests.support.jobs import experiment, finish
 
 NAMES = ("carracing", "cartpole", "cartpole-without-velocities")
@@ -102,10 +102,10 @@ def test_a_card_can_be_read_by_people(card):
 
 def test_a_model_with_a_card_is_found_by_its_folders_name(card):
     folder, result = card
-    (model,) = shipped_models(folder.parent)
+    (model,) = pretrained_models(folder.parent)
     assert (model.name, model.env, model.score) == ("pole", "CartPole-v1", pytest.approx(result["greedy"], abs=0.01))
     (folder.parent / "without-card").mkdir()
-    assert [m.name for m in shipped_models(folder.parent)] == ["pole"]
+    assert [m.name for m in pretrained_models(folder.parent)] == ["pole"]
 
 
 def test_runs_of_different_settings_or_of_one_seed_make_no_card(workspace, tmp_path):
@@ -128,7 +128,7 @@ def test_a_card_that_is_stopped_writes_nothing(workspace, tmp_path):
 
 
 def test_the_models_that_ship_are_small_and_whole():
-    models = shipped_models()
+    models = pretrained_models()
     assert tuple(model.name for model in models) == NAMES
     assert sum(path.stat().st_size for m in models for path in m.folder.iterdir()) < 30e6
     for model in models:
@@ -148,7 +148,7 @@ def test_a_model_that_ships_was_made_by_its_preset(name):
         values["env"].pop("workers")
         return values
 
-    model = shipped_model(name)
+    model = pretrained_model(name)
     made_by, preset = Experiment.from_toml(model.folder / "experiment.toml"), resource("presets", f"{name}.toml")
     asked = plain(Experiment.from_toml(preset))
     found = plain(made_by)
@@ -173,7 +173,7 @@ def test_a_model_plays_by_its_name_and_the_list_names_it(capsys, tmp_path):
 def test_a_run_or_folder_of_the_same_name_comes_first(tmp_path, monkeypatch, workspace):
     run = workspace.run(names(workspace)[0])
     own = Workspace(tmp_path / "own")
-    assert own.resolve_model("cartpole") == shipped_model("cartpole").model
+    assert own.resolve_model("cartpole") == pretrained_model("cartpole").model
     shutil.copytree(run.folder, tmp_path / "cartpole")
     monkeypatch.chdir(tmp_path)
     assert own.resolve_model("cartpole").is_relative_to("cartpole")
@@ -184,7 +184,7 @@ def test_a_run_or_folder_of_the_same_name_comes_first(tmp_path, monkeypatch, wor
 @pytest.mark.parametrize("mode", ["greedy", "sampled"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_that_ships_scores_what_its_card_says(name, mode, tmp_path):
-    model = shipped_model(name)
+    model = pretrained_model(name)
     evaluation, score = model.card["evaluation"], model.card["score"][mode]
     asked = Experiment.from_toml(model.folder / "experiment.toml").with_values(
         ("start.load_path", name),

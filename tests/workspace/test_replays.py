@@ -1,4 +1,4 @@
-"""Evaluations are kept, listed and refused where damaged; a study makes the very episode again."""
+"""Evaluations are kept, listed and refused where damaged; a trace makes the very episode again."""
 
 import dataclasses
 import os
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ewm_studio.acting.agent import load_agent
-from ewm_studio.analysis.trace import study
+from ewm_studio.analysis.trace import trace
 from ewm_studio.errors import UserError
 from ewm_studio.events import EvaluationKept, Message
 from ewm_studio.jobs import infer, train
@@ -117,7 +117,7 @@ def test_a_deleted_run_takes_its_replays_along(tmp_path):
     workspace.restore_run(run)
     assert len(workspace.evaluations()) == 1
     renamed = workspace.rename_run(run, "other")
-    study(load_agent(renamed.evaluations()[0].model_file()), load_replay(renamed.evaluations()[0].episodes()[0].path))
+    trace(load_agent(renamed.evaluations()[0].model_file()), load_replay(renamed.evaluations()[0].episodes()[0].path))
     workspace.close()
 
 
@@ -180,7 +180,7 @@ def test_damaged_files_are_left_out_of_lists(tmp_path):
     workspace.close()
 
 
-# The study
+# The trace
 
 
 def replay_of(played, env, number=0):
@@ -190,10 +190,10 @@ def replay_of(played, env, number=0):
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "CarRacing-v3"])
-def test_a_study_has_the_shapes_it_promises(played, env):
+def test_a_trace_has_the_shapes_it_promises(played, env):
     agent, replay = replay_of(played, env)
     shares = []
-    made = study(agent, replay, shares.append)
+    made = trace(agent, replay, shares.append)
     frames, decisions = replay.frames, len(replay.action)
     assert made.frames.shape[0] == frames + 1
     assert made.frames.dtype == np.uint8
@@ -222,7 +222,7 @@ def test_a_study_has_the_shapes_it_promises(played, env):
 def test_frames_are_those_of_the_stock_environment(played):
     """Every frame and reward, by playing the actions in the stock CarRacing."""
     agent, replay = replay_of(played, "CarRacing-v3", 1)
-    made = study(agent, replay)
+    made = trace(agent, replay)
     env = gym.make("CarRacing-v3", max_episode_steps=90)
     obs, _ = env.reset(seed=replay.seed)
     assert np.array_equal(made.frames[0], obs)
@@ -236,7 +236,7 @@ def test_frames_are_those_of_the_stock_environment(played):
 @pytest.mark.parametrize("env", ["CartPole-v1", "CarRacing-v3"])
 def test_latents_and_hidden_states_are_those_the_agent_acted_on(played, env):
     agent, replay = replay_of(played, env)
-    made = study(agent, replay)
+    made = trace(agent, replay)
     state, model = agent.initial_state(), agent.model
     settings = replay.env.model_copy(update={"render_mode": "rgb_array"})
     from ewm_studio.envs.factory import make_prepared_env
@@ -265,16 +265,16 @@ def test_an_environment_that_does_not_repeat_itself_is_told(played):
     reward = replay.reward.copy()
     reward[5] += 0.5
     with pytest.raises(UserError, match=r"does not repeat itself: at decision 6 of seed 7.*random numbers"):
-        study(agent, dataclasses.replace(replay, reward=reward))
+        trace(agent, dataclasses.replace(replay, reward=reward))
     with pytest.raises(UserError, match=r"played with gymnasium 0\.1, here"):
-        study(agent, dataclasses.replace(replay, reward=reward, versions={"gymnasium": "0.1"}))
+        trace(agent, dataclasses.replace(replay, reward=reward, versions={"gymnasium": "0.1"}))
 
 
 def test_a_model_of_another_environment_is_refused(played):
     agent, _ = replay_of(played, "CartPole-v1")
     _, replay = replay_of(played, "CarRacing-v3")
     with pytest.raises(UserError, match="made for another environment"):
-        study(agent, replay)
+        trace(agent, replay)
 
 
 def test_without_a_memory_nothing_is_expected(tmp_path):
@@ -282,7 +282,7 @@ def test_without_a_memory_nothing_is_expected(tmp_path):
     run = finish(train(experiment(memory={"name": "NoMemory"}), workspace))["run"]
     finish(infer(asked_of(run, episodes=1), workspace))
     evaluation, episodes = only(workspace, run)
-    made = study(load_agent(evaluation.model_file()), load_replay(episodes[0].path))
+    made = trace(load_agent(evaluation.model_file()), load_replay(episodes[0].path))
     assert np.isnan(made.surprise).all()
     assert made.h.shape == (len(made.z), 0)
     workspace.close()

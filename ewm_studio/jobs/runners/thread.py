@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 from ewm_studio.events import JobControl
 from ewm_studio.jobs.runners.runner import Command, Events
-from ewm_studio.jobs.spec import Start, new_job_id
+from ewm_studio.jobs.spec import StartJob, new_job_id
 
 
 class ThreadRunner:
@@ -15,7 +15,7 @@ class ThreadRunner:
 
     pid = 0
 
-    def __init__(self, start: Start, job_id: str = "") -> None:
+    def __init__(self, start: StartJob, job_id: str = "") -> None:
         """`start` begins the job: the `events` of a `JobSpec`, or anything of its kind."""
         self._start = start
         self._job_id = job_id or new_job_id()

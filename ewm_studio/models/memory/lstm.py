@@ -52,7 +52,7 @@ class RecurrentMemory(PredictiveMemory[RS]):
     ) -> tuple[Tensor, State]:
         """Many steps: z (T, B, Z), action (T, B, A), is_first (T, B) -> h (T, B, H) and the last state.
 
-        Resets inside cost little: every stretch between two resets becomes a sequence of its own in one packed
+        Resets inside cost little: every chunk between two resets becomes a sequence of its own in one packed
         LSTM call.
         """
         latent, inputs = self.observe_sequence(z, action, is_first, state["previous"], state["seen"])
@@ -70,50 +70,50 @@ class RecurrentMemory(PredictiveMemory[RS]):
         return {"h": hidden, "c": cell, "previous": z, "seen": z.new_ones(z.shape[0], 1)}
 
     def _packed(self, inputs: Tensor, is_first: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
-        """The LSTM over inputs (T, B, I) as packed pieces; outputs (T, B, hidden), last h and c (B, hidden)."""
-        pieces = Pieces(is_first)
+        """The LSTM over inputs (T, B, I) as packed chunks; outputs (T, B, hidden), last h and c (B, hidden)."""
+        layout = PackedLayout(is_first)
         device = inputs.device
-        order, first, last = (i.to(device) for i in (pieces.order, pieces.first, pieces.last))
-        # Pieces that begin the batch go on from its state, all others from zero.
+        order, first, last = (i.to(device) for i in (layout.order, layout.first, layout.last))
+        # Chunks that begin the batch go on from its state, all others from zero.
         hx = [
-            torch.zeros(1, pieces.count, self.features, device=device).index_copy(1, first, state[n].unsqueeze(0))
+            torch.zeros(1, layout.count, self.features, device=device).index_copy(1, first, state[n].unsqueeze(0))
             for n in ("h", "c")
         ]
         packed, (last_h, last_c) = self.lstm(
-            PackedSequence(inputs.flatten(0, 1)[order], pieces.batch_sizes), (hx[0], hx[1])
+            PackedSequence(inputs.flatten(0, 1)[order], layout.batch_sizes), (hx[0], hx[1])
         )
         outputs = torch.empty_like(packed.data).index_copy(0, order, packed.data).view(*inputs.shape[:2], -1)
         return outputs, last_h[0, last], last_c[0, last]
 
 
-class Pieces:
-    """How (T, B) steps with resets inside fall into pieces, laid out as a packed sequence (longest piece first).
+class PackedLayout:
+    """How (T, B) steps with resets inside fall into chunks, laid out as a packed sequence (longest chunk first).
 
     Attributes:
-        count: number of pieces N.
+        count: number of chunks N.
         order: (T * B,) flat index t * B + b of every packed row.
-        batch_sizes: (longest,) pieces still running at each step of their own time.
-        first: (B,) the piece each column begins with.
-        last: (B,) the piece each column ends with.
+        batch_sizes: (longest,) chunks still running at each step of their own time.
+        first: (B,) the chunk each column begins with.
+        last: (B,) the chunk each column ends with.
     """
 
     def __init__(self, is_first: Tensor) -> None:
         steps, batch = is_first.shape
         begins = is_first.clone()
         begins[0] = True
-        columns = begins.T.reshape(-1)  # column after column: a piece is a run of neighbours
-        piece = columns.long().cumsum(0) - 1
+        columns = begins.T.reshape(-1)  # column after column: a chunk is a run of neighbours
+        chunk = columns.long().cumsum(0) - 1
         begin = columns.nonzero().squeeze(-1)
-        age = torch.arange(steps * batch) - begin[piece]
-        length = torch.bincount(piece)
+        age = torch.arange(steps * batch) - begin[chunk]
+        length = torch.bincount(chunk)
         rank = torch.empty_like(length)
         rank[length.argsort(descending=True, stable=True)] = torch.arange(len(length))
-        packed = (age * len(length) + rank[piece]).argsort()
+        packed = (age * len(length) + rank[chunk]).argsort()
         self.count = len(length)
         self.order = (packed % steps) * batch + packed // steps
         self.batch_sizes = torch.bincount(age)
-        self.first = rank[piece.view(batch, steps)[:, 0]]
-        self.last = rank[piece.view(batch, steps)[:, -1]]
+        self.first = rank[chunk.view(batch, steps)[:, 0]]
+        self.last = rank[chunk.view(batch, steps)[:, -1]]
 
 
 class LSTMSettings(PredictiveSettings):

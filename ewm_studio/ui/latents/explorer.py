@@ -194,8 +194,8 @@ class LatentExplorer(QWidget):
         self._make_room()
         self.decision = -1
         if exploration is not None:
-            self._column.setVisible(exploration.study.frames is not None)
-            self._reconstruction_plate.setVisible(exploration.study.reconstruction is not None)
+            self._column.setVisible(exploration.trace.frames is not None)
+            self._reconstruction_plate.setVisible(exploration.trace.reconstruction is not None)
             self.show_frame(frame)
 
     def show_frame(self, frame: int) -> None:
@@ -203,16 +203,16 @@ class LatentExplorer(QWidget):
         shown = self.exploration
         if shown is None:
             return
-        study = shown.study
-        if study.frames is not None:
-            self.frame_picture.show_array(study.frames[frame])
-        decision = shown.traces[0].decision_at(frame)
+        trace = shown.trace
+        if trace.frames is not None:
+            self.frame_picture.show_array(trace.frames[frame])
+        decision = shown.paths[0].decision_at(frame)
         if decision == self.decision:
             return
         self.decision = decision
-        self._where.setText(f"decision {format.count(decision)} of {format.count(len(study.z) - 1)}")
-        if study.reconstruction is not None:
-            self.reconstruction.show_array(study.reconstruction[decision])
+        self._where.setText(f"decision {format.count(decision)} of {format.count(len(trace.z) - 1)}")
+        if trace.reconstruction is not None:
+            self.reconstruction.show_array(trace.reconstruction[decision])
         self.plane.show_decision(decision)
         self.time.show_decision(decision)
         self.panel.choose(decision)
@@ -225,7 +225,7 @@ class LatentExplorer(QWidget):
         if shown is None:
             return
         for peak in shown.peaks:
-            value = format.significant(float(shown.study.surprise[peak]))
+            value = format.significant(float(shown.trace.surprise[peak]))
             item = QListWidgetItem(f"decision {format.count(peak)} · {value}")
             item.setData(Qt.ItemDataRole.UserRole, peak)
             self.moments.addItem(item)
@@ -249,7 +249,7 @@ class LatentExplorer(QWidget):
 
     def _say_surprise(self) -> None:
         assert self.exploration is not None
-        value = float(self.exploration.study.surprise[self.decision])
+        value = float(self.exploration.trace.surprise[self.decision])
         known = value == value
         words = f"surprise {format.significant(value)}: squared error of the predicted z over z's variance"
         self._surprise.setText(words if known else "")
@@ -261,12 +261,12 @@ class LatentExplorer(QWidget):
         self.plane.show_shade(next(known for known in SHADES if known == shade))
         self._say_legend()
 
-    def _on_picked(self, trace: int, decision: int) -> None:
+    def _on_picked(self, path: int, decision: int) -> None:
         assert self.exploration is not None
-        if trace == 0:
+        if path == 0:
             self._jump(decision)
         else:
-            other = self.exploration.traces[trace]
+            other = self.exploration.paths[path]
             self.other_picked.emit(other.seed, int(other.frame[decision]))
 
     def _on_turned(self, place: object) -> None:
@@ -276,11 +276,11 @@ class LatentExplorer(QWidget):
 
     def _jump(self, decision: int) -> None:
         if self.exploration is not None:
-            self.jumped.emit(int(self.exploration.traces[0].frame[decision]))
+            self.jumped.emit(int(self.exploration.paths[0].frame[decision]))
 
     def _step(self, by: int) -> None:
         if self.exploration is not None:
-            self._jump(min(max(self.decision + by, 0), len(self.exploration.study.z) - 1))
+            self._jump(min(max(self.decision + by, 0), len(self.exploration.trace.z) - 1))
 
     # Room
 

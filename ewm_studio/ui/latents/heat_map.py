@@ -58,7 +58,7 @@ class LatentTime(Drawn):
 
     @property
     def _count(self) -> int:
-        return 1 if self.exploration is None else len(self.exploration.study.z)
+        return 1 if self.exploration is None else len(self.exploration.trace.z)
 
     @property
     def _width(self) -> int:
@@ -103,7 +103,7 @@ class LatentTime(Drawn):
 
     def _draw_curve(self, painter: QPainter) -> None:
         assert self.exploration is not None
-        area, surprise = self._curve(), self.exploration.study.surprise
+        area, surprise = self._curve(), self.exploration.trace.surprise
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(color("input"))
         painter.drawRoundedRect(area, 4, 4)
@@ -136,7 +136,7 @@ class LatentTime(Drawn):
         if self._hovered is not None:
             at = QPointF(self.x_of(self._hovered), self.height() / 2)
             painter.fillRect(QRectF(at.x(), 0, 1, self.height()), color("secondary"))
-            draw_tip(painter, QRectF(self.rect()), at, self.exploration.traces[0], self._hovered)
+            draw_tip(painter, QRectF(self.rect()), at, self.exploration.paths[0], self._hovered)
 
     # The mouse
 
@@ -172,7 +172,7 @@ def heat_map(exploration: Exploration) -> np.ndarray:
 
     All rows have one scale: gray below a number's mean, the ground at it, teal above.
     """
-    z = exploration.study.z[:, exploration.order[:ROWS]]
+    z = exploration.trace.z[:, exploration.order[:ROWS]]
     away = z - z.mean(0)
     full = float(np.percentile(np.abs(away), _FULL)) or 1.0
     colors = two_sided("secondary", "input", "vision")[steps_of(away, -full, full)]

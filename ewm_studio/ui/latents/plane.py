@@ -10,13 +10,13 @@ from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QApplication
 
 from ewm_studio import formatting as format
-from ewm_studio.analysis.latent_space import Exploration, Trace
+from ewm_studio.analysis.latent_space import Exploration, LatentPath
 from ewm_studio.ui.kit.drawn import Drawn
 from ewm_studio.ui.kit.ramps import ramp, steps_of
 from ewm_studio.ui.kit.theme import color, ui_font
 
 Shade = Literal["time", "reward", "surprise"]
-Point = tuple[int, int]  # which trace, which decision
+Point = tuple[int, int]  # which path, which decision
 TOKENS: dict[Shade, str] = {"time": "accent", "reward": "accent", "surprise": "memory"}
 NEAR = 14.0  # pixels from the pointer within which a point is meant
 _MARGIN = 28.0
@@ -29,7 +29,7 @@ _CLOSEST = 200.0  # times
 class LatentPlane(Drawn):
     """A click jumps to a point; the wheel zooms, a drag moves, a double click shows all; Shift turns z by hand."""
 
-    picked = Signal(int, int)  # trace, decision
+    picked = Signal(int, int)  # path, decision
     turned = Signal(object)  # a place (2,) that a latent is wanted at
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class LatentPlane(Drawn):
         """The least and the greatest value over all episodes, as they are colored; (0, 0) where there is none."""
         if self.exploration is None:
             return 0.0, 0.0
-        values = np.concatenate([_values(trace, shade) for trace in self.exploration.traces])
+        values = np.concatenate([_values(path, shade) for path in self.exploration.paths])
         values = values[np.isfinite(values)]
         return (float(values.min()), float(np.percentile(values, 99))) if len(values) else (0.0, 0.0)
 
@@ -102,9 +102,9 @@ class LatentPlane(Drawn):
             self._placed = [self._to_screen(path[:, list(self.pair)]) for path in places]
         return self._placed
 
-    def place_of(self, trace: int, decision: int) -> QPointF:
+    def place_of(self, path: int, decision: int) -> QPointF:
         """Where a point is on the screen."""
-        return QPointF(*self.points[trace][decision])
+        return QPointF(*self.points[path][decision])
 
     def point_at(self, at: QPointF) -> Point | None:
         """The point that is nearest to a place on the screen, if any is near; the watched episode's before others'."""
@@ -160,7 +160,7 @@ class LatentPlane(Drawn):
         """The points of some episodes. One call a shade is ten times as fast as one a point."""
         assert self.exploration is not None
         points = np.concatenate([self.points[number] for number in which])
-        values = np.concatenate([_values(self.exploration.traces[number], self.shade) for number in which])
+        values = np.concatenate([_values(self.exploration.paths[number], self.shade) for number in which])
         steps = steps_of(values, *self.range_of(self.shade))
         for step, (red, green, blue) in enumerate(ramp(TOKENS[self.shade]).tolist()):
             shade = QColor(red, green, blue, alpha)
@@ -185,10 +185,10 @@ class LatentPlane(Drawn):
             place = self.exploration.space.project(self.turned_z)[list(self.pair)]
             ring(painter, QPointF(*self._to_screen(place)), 7, "vision")
         if self.hovered is not None:
-            trace, decision = self.hovered
-            at = self.place_of(trace, decision)
+            path, decision = self.hovered
+            at = self.place_of(path, decision)
             ring(painter, at, 5, "accent")
-            draw_tip(painter, QRectF(self.rect()), at, self.exploration.traces[trace], decision)
+            draw_tip(painter, QRectF(self.rect()), at, self.exploration.paths[path], decision)
 
     # The mouse
 
@@ -254,11 +254,11 @@ class LatentPlane(Drawn):
             self.update()
 
 
-def _values(trace: Trace, shade: Shade) -> np.ndarray:
+def _values(path: LatentPath, shade: Shade) -> np.ndarray:
     """What a path is colored by, (D+1,)."""
     if shade == "time":
-        return np.linspace(0, 1, len(trace.z))
-    return trace.reward if shade == "reward" else trace.surprise
+        return np.linspace(0, 1, len(path.z))
+    return path.reward if shade == "reward" else path.surprise
 
 
 def _polygon(points: np.ndarray) -> QPolygonF:
@@ -273,12 +273,12 @@ def ring(painter: QPainter, at: QPointF, radius: float, token: str) -> None:
         painter.drawEllipse(at, radius, radius)
 
 
-def draw_tip(painter: QPainter, within: QRectF, at: QPointF, trace: Trace, decision: int) -> None:
+def draw_tip(painter: QPainter, within: QRectF, at: QPointF, path: LatentPath, decision: int) -> None:
     """The picture of a decision beside a place, with what it is in words."""
-    words = tip_of(trace, decision)
+    words = tip_of(path, decision)
     painter.setFont(ui_font(12))
     metrics = painter.fontMetrics()
-    picture = None if trace.pictures is None else trace.pictures[decision]
+    picture = None if path.pictures is None else path.pictures[decision]
     height, width = picture.shape[:2] if picture is not None else (0, 0)
     wide = max(width, *(metrics.horizontalAdvance(line) for line in words)) + 16
     tall = height + metrics.height() * len(words) + 16 + (6 if picture is not None else 0)
@@ -299,10 +299,10 @@ def draw_tip(painter: QPainter, within: QRectF, at: QPointF, trace: Trace, decis
         painter.drawText(place, int(Qt.AlignmentFlag.AlignVCenter), line)
 
 
-def tip_of(trace: Trace, decision: int) -> list[str]:
+def tip_of(path: LatentPath, decision: int) -> list[str]:
     """What a decision is, in a few short lines."""
-    lines = [f"seed {trace.seed} · decision {format.count(decision)}"]
-    lines.append(f"reward {format.significant(float(trace.reward[decision]))}".replace("-", "−"))
-    if np.isfinite(trace.surprise[decision]):
-        lines.append(f"surprise {format.significant(float(trace.surprise[decision]))}")
+    lines = [f"seed {path.seed} · decision {format.count(decision)}"]
+    lines.append(f"reward {format.significant(float(path.reward[decision]))}".replace("-", "−"))
+    if np.isfinite(path.surprise[decision]):
+        lines.append(f"surprise {format.significant(float(path.surprise[decision]))}")
     return lines

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject
 
-from ewm_studio.analysis.latent_space import Exploration, Trace, explore
+from ewm_studio.analysis.latent_space import Exploration, LatentPath, explore
 from ewm_studio.analysis.replay_loader import Watched
 from ewm_studio.ui.latents.slow_decoder import SlowDecoder
 from ewm_studio.ui.replay.page import ReplayPage
@@ -25,7 +25,7 @@ class LatentController(QObject):
         self._page, self._explorer, self._watching = page, page.explorer, watching
         self._services, self._background = services, services.background
         self._decoder = SlowDecoder(page.explorer.panel, services.background, services.notices.fail, self)
-        self._traces: tuple[Path, list[Trace]] | None = None  # an evaluation's folder, and its episodes
+        self._latent_paths: tuple[Path, list[LatentPath]] | None = None  # an evaluation's folder, and its episodes
         self._going: tuple[int, int] | None = None  # a seed, and the frame to stand at once it is watched
         self._working = False
         page.latents_wanted.connect(self._lay_out)
@@ -44,29 +44,29 @@ class LatentController(QObject):
             return
         self._arrive(watched)
         others, shown = self._others(watched), self._explorer.exploration
-        if shown is None or shown.study is not watched.study or len(shown.traces) != len(others) + 1:
+        if shown is None or shown.trace is not watched.trace or len(shown.paths) != len(others) + 1:
             self._working = True
-            work = partial(explore, watched.study, watched.replay.seed, watched.vision, others)
+            work = partial(explore, watched.trace, watched.replay.seed, watched.vision, others)
             self._background(work, self._on_explored, self._on_failed)
             return
         self._explorer.show_frame(self._page.player.frame)
         if self._explorer.overlay.isChecked() and not others and self._explorer.overlay.isEnabled():
             evaluation = self._watching.evaluation
             if evaluation is not None:
-                self._watching.trace(MOST, partial(self._on_traced, evaluation.folder))
+                self._watching.latent_paths(MOST, partial(self._on_latent_paths, evaluation.folder))
 
-    def _others(self, watched: Watched) -> list[Trace]:
+    def _others(self, watched: Watched) -> list[LatentPath]:
         """The other episodes that are to be laid out and are known."""
         evaluation = self._watching.evaluation
-        if not self._explorer.overlay.isChecked() or self._traces is None or evaluation is None:
+        if not self._explorer.overlay.isChecked() or self._latent_paths is None or evaluation is None:
             return []
-        folder, traces = self._traces
-        return [trace for trace in traces if folder == evaluation.folder and trace.seed != watched.replay.seed]
+        folder, paths = self._latent_paths
+        return [path for path in paths if folder == evaluation.folder and path.seed != watched.replay.seed]
 
     def _on_explored(self, exploration: Exploration) -> None:
         self._working = False
         watched = self._page.watched
-        if watched is not None and watched.study is exploration.study:
+        if watched is not None and watched.trace is exploration.trace:
             self._explorer.show_exploration(exploration, self._page.player.frame)
         self._lay_out()
 
@@ -74,8 +74,8 @@ class LatentController(QObject):
         self._working = False
         self._services.notices.fail(error)
 
-    def _on_traced(self, folder: Path, traces: list[Trace]) -> None:
-        self._traces = folder, traces
+    def _on_latent_paths(self, folder: Path, paths: list[LatentPath]) -> None:
+        self._latent_paths = folder, paths
         self._lay_out()
 
     def _on_other(self, seed: int, frame: int) -> None:

@@ -257,7 +257,7 @@ class ReplayPage(QWidget):
         if not watched.panes:
             self.words.setText(f"{watched.replay.env.id} draws no pictures; its numbers are below.")
         self.lanes.show_lanes(watched.lanes if rival is None else lanes_beside(watched, rival))
-        self.player.load(self.lanes.frames, watched.study.fps)
+        self.player.load(self.lanes.frames, watched.trace.fps)
         self.player.go(frame)
         self._make_room()
         self._want_latents()
@@ -312,7 +312,7 @@ class ReplayPage(QWidget):
     def _laid_out(self) -> bool:
         """Whether the explorer has the episode that is watched."""
         shown = self.explorer.exploration
-        return shown is not None and self.watched is not None and shown.study is self.watched.study
+        return shown is not None and self.watched is not None and shown.trace is self.watched.trace
 
     def show_view(self, view: str) -> None:
         """Turn to the player or to the latents."""

@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QFileDialog
 
 from ewm_studio import formatting as format
-from ewm_studio.analysis.latent_space import Trace
+from ewm_studio.analysis.latent_space import LatentPath
 from ewm_studio.analysis.replay_loader import ReplayLoader, Watched
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.ui.replay.page import ReplayPage
@@ -160,12 +160,14 @@ class WatchController(QObject):
         """The one that is watched."""
         return self._evaluation
 
-    def trace(self, most: int, then: Callable[[list[Trace]], None]) -> None:
+    def latent_paths(self, most: int, then: Callable[[list[LatentPath]], None]) -> None:
         """Bring the first episodes of the evaluation as paths in latent space."""
         evaluation, episodes = self._evaluation, self._page.table.episodes.episodes[:most]
         if evaluation is not None:
             words = f"Playing {len(episodes)} episodes again"
-            self._request(lambda progress: self._loader.traces(evaluation, episodes, progress), then, words, keeps=True)
+            self._request(
+                lambda progress: self._loader.latent_paths(evaluation, episodes, progress), then, words, keeps=True
+            )
 
     # Export
 
@@ -187,7 +189,7 @@ class WatchController(QObject):
         def work(progress: OnProgress) -> None:
             from ewm_studio.analysis.film import export
 
-            export(path, panes, watched.study.fps, frame, progress)
+            export(path, panes, watched.trace.fps, frame, progress)
 
         self._request(work, lambda _: self._page.show_progress(None, f"exported {path}"), f"Writing {path.name}", True)
 

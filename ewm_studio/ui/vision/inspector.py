@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import QObject
 
-from ewm_studio.analysis.vision_view import VisionStudy, VisionView
+from ewm_studio.analysis.vision_view import VisionView, VisionViewer
 from ewm_studio.errors import UserError
 from ewm_studio.ui.kit.background import Background
 from ewm_studio.ui.latents.slow_decoder import SlowDecoder
@@ -26,7 +26,7 @@ class VisionInspector(QObject):
         super().__init__(parent)
         self._page = page
         self._background = background
-        self._study = VisionStudy()
+        self._viewer = VisionViewer()
         self._find: Find | None = None
         self._turn = 0  # counts what was asked for since; an answer to an older question is dropped
         self._wanted = False
@@ -71,7 +71,7 @@ class VisionInspector(QObject):
             return
         self._wanted, self._looking = False, True
         frames, turn = self._page.frames, self._turn
-        self._background(partial(_view, self._study, find, frames), partial(self._on_view, turn), self._on_failed)
+        self._background(partial(_view, self._viewer, find, frames), partial(self._on_view, turn), self._on_failed)
 
     def _on_view(self, turn: int, view: VisionView | None) -> None:
         self._looking = False
@@ -92,6 +92,6 @@ class VisionInspector(QObject):
         self._page.say(f"the latent cannot be decoded: {error}")
 
 
-def _view(study: VisionStudy, find: Find, frames: np.ndarray | None) -> VisionView | None:
+def _view(viewer: VisionViewer, find: Find, frames: np.ndarray | None) -> VisionView | None:
     path = find()
-    return None if path is None else study.view(path, frames)
+    return None if path is None else viewer.view(path, frames)

@@ -12,7 +12,7 @@ from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.widgets import Place
 from ewm_studio.ui.page import PlaceGroup
 from ewm_studio.ui.services import Services
-from ewm_studio.workspace.pretrained import Shipped, shipped_models
+from ewm_studio.workspace.pretrained import PretrainedModel, pretrained_models
 
 EPISODES = 5
 FIRST_SEED = 100_000  # far from what any of them was trained on
@@ -27,7 +27,7 @@ class PretrainedController(QObject):
         """Offer them in a menu, too."""
         super().__init__(services)
         self._services = services
-        self.models = {model.name: model for model in shipped_models()}
+        self.models = {model.name: model for model in pretrained_models()}
         self._watching = False
         if self.models:
             watch = menu.addMenu(TITLE)
@@ -65,7 +65,7 @@ class PretrainedController(QObject):
                 self._services.turn_to("replay")
 
 
-def _place(model: Shipped) -> Place:
+def _place(model: PretrainedModel) -> Place:
     env, score = model.env.rpartition("/")[2], format.significant(model.score)
     tip = f"{model.name}: mean reward {score} over {model.card['evaluation']['episodes']} unseen episodes"
     return Place(f"{env} · {score}", _PREFIX + model.name, f"Watch {model.name}", tip)

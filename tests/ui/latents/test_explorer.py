@@ -60,7 +60,7 @@ def open_on(qtbot, tmp_path, open_studio, played):
         wait(qtbot, studio)
         qtbot.mouseClick(page.views._buttons["latents"], LEFT)
         wait(qtbot, studio)
-        assert page.explorer.exploration.study is page.watched.study
+        assert page.explorer.exploration.trace is page.watched.trace
         return studio, page, page.explorer
 
     return make
@@ -75,10 +75,10 @@ def click(qtbot, widget, at, modifier=NONE):
     qtbot.mouseClick(widget, LEFT, modifier, at.toPoint() if isinstance(at, QPointF) else at)
 
 
-def apart(explorer, trace=0):
+def apart(explorer, path=0):
     """A decision whose point stands alone, so that a click can only mean it."""
     points = np.concatenate(explorer.plane.points)
-    own = explorer.plane.points[trace]
+    own = explorer.plane.points[path]
     distance = np.square(own[:, None] - points[None]).sum(-1)
     return int(np.sort(distance, axis=1)[:, 1].argmax())
 
@@ -154,9 +154,9 @@ def test_hover_shows_the_frame_of_a_point_and_a_click_jumps_there(qtbot, open_on
     click(qtbot, explorer.plane, at)
     assert page.player.frame == decision * 4
     assert explorer.decision == decision
-    study = page.watched.study
-    assert np.array_equal(explorer.frame_picture.array, study.frames[decision * 4])
-    assert np.array_equal(explorer.reconstruction.array, study.reconstruction[decision])
+    trace = page.watched.trace
+    assert np.array_equal(explorer.frame_picture.array, trace.frames[decision * 4])
+    assert np.array_equal(explorer.reconstruction.array, trace.reconstruction[decision])
 
 
 def test_the_cursor_is_shared_with_the_player(qtbot, open_on):
@@ -179,19 +179,19 @@ def test_the_cursor_is_shared_with_the_player(qtbot, open_on):
 
 def test_sliders_turn_z_and_come_back(qtbot, open_on):
     _, page, explorer = open_on("CarRacing")
-    panel, study = explorer.panel, page.watched.study
+    panel, trace = explorer.panel, page.watched.trace
     assert panel.isVisible()
     page.player.go(20)
-    assert np.array_equal(panel.z, study.z[5])
-    qtbot.waitUntil(lambda: np.abs(panel.picture.array.astype(int) - study.reconstruction[5]).max() <= 1)
+    assert np.array_equal(panel.z, trace.z[5])
+    qtbot.waitUntil(lambda: np.abs(panel.picture.array.astype(int) - trace.reconstruction[5]).max() <= 1)
     index = int(explorer.exploration.editable.order[0])
-    assert index == int(study.z.var(0).argmax())
+    assert index == int(trace.z.var(0).argmax())
     drag(qtbot, panel.sliders[0], 0.9)
     assert panel.z[index] > 1
     qtbot.waitUntil(lambda: np.array_equal(panel.picture.array, panel.editable.decode(panel.z)))
     assert np.array_equal(explorer.plane.turned_z, panel.z)
     qtbot.mouseClick(panel.from_frame, LEFT)
-    assert np.array_equal(panel.z, study.z[5])
+    assert np.array_equal(panel.z, trace.z[5])
     qtbot.waitUntil(lambda: explorer.plane.turned_z is None)
 
 
@@ -217,7 +217,7 @@ def test_arrows_on_a_slider_turn_it_and_leave_the_cursor(qtbot, open_on):
 def test_moments_jump_to_the_peaks_of_the_curve(qtbot, open_on):
     _, page, explorer = open_on("CarRacing")
     peaks = explorer.exploration.peaks
-    assert peaks[0] == int(page.watched.study.surprise.argmax())
+    assert peaks[0] == int(page.watched.trace.surprise.argmax())
     assert explorer.moments.count() == len(peaks)
     item = explorer.moments.item(0)
     qtbot.mouseClick(explorer.moments.viewport(), LEFT, pos=explorer.moments.visualItemRect(item).center())
@@ -233,9 +233,9 @@ def test_all_episodes_lie_in_one_plane_and_a_point_opens_its_own(qtbot, open_on)
     qtbot.mouseClick(explorer.overlay, LEFT)
     wait(qtbot, studio)
     shown = explorer.exploration
-    assert [trace.seed for trace in shown.traces] == [5, 6, 7]
+    assert [path.seed for path in shown.paths] == [5, 6, 7]
     assert not np.array_equal(shown.space.mean, alone.mean)
-    assert np.allclose(shown.space.mean, np.concatenate([trace.z for trace in shown.traces]).mean(0), atol=1e-5)
+    assert np.allclose(shown.space.mean, np.concatenate([path.z for path in shown.paths]).mean(0), atol=1e-5)
     explorer.plane.grab()
     decision = apart(explorer, 2)
     click(qtbot, explorer.plane, explorer.plane.place_of(2, decision))
@@ -243,11 +243,11 @@ def test_all_episodes_lie_in_one_plane_and_a_point_opens_its_own(qtbot, open_on)
     assert page.watched.replay.seed == 7
     assert page.table.chosen.seed == 7
     assert explorer.decision == decision
-    assert [trace.seed for trace in explorer.exploration.traces] == [7, 5, 6]
-    assert np.array_equal(explorer.exploration.traces[0].z, shown.traces[2].z)
+    assert [path.seed for path in explorer.exploration.paths] == [7, 5, 6]
+    assert np.array_equal(explorer.exploration.paths[0].z, shown.paths[2].z)
     qtbot.mouseClick(explorer.overlay, LEFT)
     wait(qtbot, studio)
-    assert len(explorer.exploration.traces) == 1
+    assert len(explorer.exploration.paths) == 1
 
 
 def test_the_wheel_zooms_about_the_pointer_and_a_double_click_shows_all(qtbot, open_on):
@@ -284,10 +284,10 @@ def test_axes_and_colors_are_chosen_and_said(qtbot, open_on):
 
 def test_the_heat_map_has_the_numbers_that_vary_most_on_top(open_on):
     _, page, explorer = open_on("CarRacing")
-    variance = page.watched.study.z.var(0)
+    variance = page.watched.trace.z.var(0)
     assert np.all(np.diff(variance[explorer.exploration.order]) <= 0)
     heat = heat_map(explorer.exploration)
-    assert heat.shape == (len(variance), len(page.watched.study.z), 3)
+    assert heat.shape == (len(variance), len(page.watched.trace.z), 3)
     assert heat[0].astype(float).std() > heat[-1].astype(float).std()
 
 

@@ -83,15 +83,15 @@ def test_the_newest_evaluation_is_shown_with_its_figures(opened, played):
 
 def test_keys_step_and_jump_and_play(qtbot, opened):
     studio, page = opened
-    study = page.watched.study
+    trace = page.watched.trace
     studio.window.activateWindow()
     page.player.slider.setFocus()
     for key, frame in ((Qt.Key.Key_Right, 1), (Qt.Key.Key_Right, 2), (Qt.Key.Key_Left, 1), (Qt.Key.Key_End, 90)):
         qtbot.keyClick(page.player.slider, key)
         assert page.player.frame == frame
-        assert np.array_equal(page.plates[0][1].array, study.frames[frame])
-        assert np.array_equal(page.plates[1][1].array, study.reconstruction[study.decision_of[frame]])
-        assert np.array_equal(page.plates[2][1].array, study.prediction[study.decision_of[frame]])
+        assert np.array_equal(page.plates[0][1].array, trace.frames[frame])
+        assert np.array_equal(page.plates[1][1].array, trace.reconstruction[trace.decision_of[frame]])
+        assert np.array_equal(page.plates[2][1].array, trace.prediction[trace.decision_of[frame]])
     page.table.setFocus()  # from anywhere on the page
     qtbot.keyClick(page.table, Qt.Key.Key_Home)
     assert page.player.frame == 0
@@ -188,7 +188,7 @@ def test_two_agents_on_one_seed(qtbot, opened, played):
     assert page.rival.replay.seed == page.watched.replay.seed
     assert [caption.text() for _, _, caption in page.plates][:2] == played[1][:2]
     page.player.go(40)
-    assert np.array_equal(page.plates[1][1].array, page.rival.study.frames[40])
+    assert np.array_equal(page.plates[1][1].array, page.rival.trace.frames[40])
     assert [lane.name for lane in page.lanes.lanes][:2] == ["reward", "rival"]
     assert page.lanes.lanes[0].bounds == page.lanes.lanes[1].bounds
     page.compare_wanted.emit()
@@ -208,7 +208,7 @@ def test_what_is_shown_is_exported(qtbot, opened, tmp_path):
         assert str(path) in page.status.text()
     with Image.open(tmp_path / "out.png") as picture:
         shown = np.array(picture)[8 : 8 + 384, 8 : 8 + 384]
-    assert np.array_equal(shown[::4, ::4], page.watched.study.frames[33])
+    assert np.array_equal(shown[::4, ::4], page.watched.trace.frames[33])
 
 
 def test_what_cannot_be_watched_is_said_in_one_line(qtbot, opened):

@@ -9,7 +9,7 @@ import torch
 from PySide6.QtCore import QPoint, Qt
 
 from ewm_studio.acting.agent import load_agent
-from ewm_studio.analysis.vision_view import IN_USE, VisionStudy, feature_colors, random_frames
+from ewm_studio.analysis.vision_view import IN_USE, VisionViewer, feature_colors, random_frames
 from ewm_studio.events import CheckpointSaved
 from ewm_studio.jobs.pretrain_job import pretrain
 from ewm_studio.jobs.train_job import train
@@ -51,8 +51,8 @@ def _last_checkpoint(events):
 
 
 @pytest.fixture
-def study():
-    return VisionStudy()
+def viewer():
+    return VisionViewer()
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def drag(qtbot, slider, to):
     qtbot.mouseRelease(slider, LEFT, pos=target)
 
 
-# The study, without a window
+# The viewer, without a window
 
 
 def test_a_look_draws_no_random_number_and_is_repeatable(trained):
@@ -96,16 +96,16 @@ def test_a_look_draws_no_random_number_and_is_repeatable(trained):
         torch.manual_seed(3)
         np.random.seed(3)
         before = torch.get_rng_state(), np.random.get_state()[1].copy()
-        first, again = (VisionStudy().view(trained[1][name][1]) for _ in range(2))
+        first, again = (VisionViewer().view(trained[1][name][1]) for _ in range(2))
         assert torch.equal(torch.get_rng_state(), before[0])
         assert np.array_equal(np.random.get_state()[1], before[1])
         assert np.array_equal(first.frames, again.frames)
         assert np.array_equal(first.latents, again.latents)
 
 
-def test_figures_are_those_of_the_model(trained, study):
+def test_figures_are_those_of_the_model(trained, viewer):
     path = trained[1]["ConvVAE"][1]
-    view = study.view(path)
+    view = viewer.view(path)
     agent = load_agent(path)
     shown = torch.from_numpy(view.frames.transpose(0, 3, 1, 2).copy())
     sample = torch.cat([shown, torch.from_numpy(random_frames(agent.env))])
@@ -118,18 +118,18 @@ def test_figures_are_those_of_the_model(trained, study):
     assert np.abs(view.latents).max() <= view.reach
 
 
-def test_given_frames_are_looked_at_and_others_of_a_wrong_size_are_not(trained, study):
+def test_given_frames_are_looked_at_and_others_of_a_wrong_size_are_not(trained, viewer):
     rng = np.random.default_rng(0)
     given = rng.integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
     path = trained[1]["ConvVAE"][1]
-    assert np.array_equal(study.view(path, given).frames, given)
-    own = study.view(path, given[:, :8])
+    assert np.array_equal(viewer.view(path, given).frames, given)
+    own = viewer.view(path, given[:, :8])
     assert own.frames.shape == (8, 16, 16, 3)
     assert len(np.unique(own.frames.reshape(8, -1), axis=0)) > 1  # an episode moves
 
 
-def test_numbers_are_no_pictures(trained, study):
-    view = study.view(trained[1]["Identity"][1])
+def test_numbers_are_no_pictures(trained, viewer):
+    view = viewer.view(trained[1]["Identity"][1])
     assert view.name == "Identity"
     assert not view.pictures
 

@@ -1,12 +1,15 @@
 """A page from outside the package: a widget, a controller, and one line where the window is made."""
 
+from importlib import import_module
+
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from ewm_studio.events import EpisodeFinished
 from ewm_studio.ui.page import Activity, Page, PageAction, PageController
 from ewm_studio.ui.window.pages import PAGES
 from ewm_studio.workspace import Workspace
+from tests.support.installed import installed
 from tests.ui.conftest import WAIT
 
 LEFT = Qt.MouseButton.LeftButton
@@ -153,3 +156,61 @@ def test_a_window_of_one_page_needs_no_other(qtbot, open_studio):
     studio.services.show_run(run.name)
     assert studio.window.page == "count"
     assert studio.services.shown.history.name == run.name
+
+
+FOLDER = {
+    "runcount/__init__.py": "",
+    "runcount/page.py": """
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+
+class RunCountPage(QWidget):
+    asked = Signal()
+
+    def __init__(self):
+        super().__init__()
+        self.button = QPushButton("Count the runs")
+        self.button.clicked.connect(self.asked)
+        QVBoxLayout(self).addWidget(self.button)
+""",
+    "runcount/controller.py": """
+from ewm_studio.ui.page import Page, PageController
+from runcount.page import RunCountPage
+
+
+class RunCountController(PageController):
+    def __init__(self, services):
+        super().__init__(services)
+        self.services, self.page = services, RunCountPage()
+        self.page.asked.connect(self.count)
+
+    def count(self):
+        workspace = self.services.workspace
+        self.services.background(lambda: len(workspace.runs()), self.show)
+
+    def show(self, runs):
+        self.page.button.setText(f"{runs} runs")
+
+
+def make_page(services):
+    controller = RunCountController(services)
+    return Page("runcount", "Count", "runs", controller.page, controller)
+""",
+}
+
+
+def test_a_folder_of_another_package_is_a_page_by_one_line(qtbot, open_studio, tmp_path, monkeypatch):
+    with installed(tmp_path / "site", monkeypatch, "runcount", FOLDER):
+        make_page = import_module("runcount.controller").make_page
+        studio = open_studio(begin=False, pages=[*PAGES, make_page])
+        window, page = studio.window, studio.window.pages["runcount"].widget
+        for _ in range(2):
+            studio.services.workspace.create_run("CartPole-v1", "train", studio.services.experiment.to_toml())
+        assert not page.isVisible()
+        (place,) = (button for button in window.rail.findChildren(QToolButton) if button.text() == "Count")
+        qtbot.mouseClick(place, LEFT)
+        assert window.page == "runcount"
+        assert page.isVisible()
+        qtbot.mouseClick(page.button, LEFT)
+        qtbot.waitUntil(lambda: page.button.text() == "2 runs", timeout=WAIT)

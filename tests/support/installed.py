@@ -1,0 +1,36 @@
+"""Packages that are installed for one test."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ewm_studio.models import registry
+
+
+@contextmanager
+def installed(
+    place: Path, monkeypatch: pytest.MonkeyPatch, name: str, files: dict[str, str], entries: str = ""
+) -> Iterator[None]:
+    """Have a distribution `name` in the folder `place`, with these files and `entry_points.txt`, on Python's path."""
+    about = {"METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", "entry_points.txt": entries}
+    wanted = files | {f"{name}-1.0.dist-info/{file}": text for file, text in about.items()}
+    for file, text in wanted.items():
+        (place / file).parent.mkdir(parents=True, exist_ok=True)
+        (place / file).write_text(text)
+    monkeypatch.syspath_prepend(place)
+    forget_components()
+    yield
+    forget_components()
+    for module in [m for m in sys.modules if m.partition(".")[0] == name]:
+        del sys.modules[module]
+
+
+def forget_components() -> None:
+    """Have the registry look anew for what is installed."""
+    registry._found.cache_clear()
+    registry.components.cache_clear()
