@@ -29,8 +29,6 @@ STRIDE = 3  # steps between two of them
 SAMPLE_SECONDS = 8.0  # a slow environment gives fewer
 IN_USE = 0.1  # nats; a latent that says less than this about a picture is not in use
 REACH = 3.0  # least distance from zero that a slider reaches: three deviations of the prior
-# What draws random numbers while a model is built, and takes a generator. `kaiming_uniform_` calls `uniform_` itself.
-_DRAWS = ("uniform_", "kaiming_uniform_", "normal_", "random_", "bernoulli_", "rand", "randn", "randint", "randperm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +147,7 @@ class VisionViewer:
 
         from ewm_studio.models.device import threads
         from ewm_studio.models.pictures import to_pictures
+        from ewm_studio.models.randomness import drawing_from, make_generator
 
         vision, step = agent.model.vision, int(agent.metadata.get("checkpoint", {}).get("step", 0))
         name = agent.model.parts["vision"].name
@@ -162,7 +161,7 @@ class VisionViewer:
             raise RuntimeError("the environment gave no frames to look at")
         shown = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
         everything = torch.cat([shown, torch.from_numpy(sample)]) if len(sample) else shown
-        with threads(1), _own_random_numbers(), torch.inference_mode():  # the other cores belong to the job
+        with threads(1), drawing_from(make_generator(0)), torch.inference_mode():  # the other cores belong to the job
             figures = _look(vision, shown, everything)
         return VisionView(name, str(path), step, frames, vision=vision, **figures)
 
@@ -171,8 +170,7 @@ class VisionViewer:
 
         key = (str(path), path.stat().st_mtime_ns if path.is_file() else 0)
         if key != self._loaded[0]:
-            with _own_random_numbers():
-                self._loaded = key, load_agent(path)
+            self._loaded = key, load_agent(path)
         return self._loaded[1]
 
     def _sample(self, env: EnvSettings, shape: tuple[int, ...]) -> np.ndarray:
@@ -268,23 +266,3 @@ def in_use(view: VisionView) -> int:
     if view.kl is not None:
         return int((view.kl > IN_USE).sum())
     return int((view.usage > 0).sum()) if view.usage is not None else 0
-
-
-def _own_random_numbers() -> contextlib.AbstractContextManager[Any]:
-    """In this thread, whatever draws random numbers (a model's first weights) draws them from a generator apart.
-
-    Saving and restoring the global generator would not do: another thread may draw from it in between.
-    """
-    import torch
-    from torch.overrides import TorchFunctionMode
-
-    own = torch.Generator().manual_seed(0)
-
-    class Apart(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            given = dict(kwargs or {})
-            if getattr(func, "__name__", "") in _DRAWS and given.get("generator") is None:
-                given["generator"] = own
-            return func(*args, **given)
-
-    return Apart()
