@@ -22,6 +22,7 @@ from ewm_studio.jobs.card_text import card_text
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import infer
 from ewm_studio.settings import Experiment
+from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.workspace import Run, Workspace
 from ewm_studio.workspace.files import write_error
 from ewm_studio.workspace.pretrained import CARD
@@ -151,7 +152,7 @@ def _scores(result: dict[str, Any]) -> dict[str, Any]:
 def _figures(
     experiment: Experiment, rows: list[dict[str, Any]], best: int, episodes: int, seed: int, limits: str
 ) -> dict[str, Any]:
-    parts = {kind: getattr(experiment, kind).model_dump(mode="json") for kind in ("vision", "memory", "controller")}
+    parts = {kind: getattr(experiment, kind).model_dump(mode="json") for kind in COMPONENTS}
     return {
         "env": experiment.env.id,
         "action_repeat": experiment.env.action_repeat,

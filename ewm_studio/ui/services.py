@@ -7,6 +7,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from ewm_studio.errors import UserError
+from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.document import ExperimentDocument
@@ -18,7 +19,6 @@ from ewm_studio.ui.shown_run import ShownRun
 from ewm_studio.workspace import Workspace
 
 _NO_MODEL = "There is no model to play yet: train one, or choose one on the Runs page."
-_TITLES = {"pretrain": "Pretrain", "train": "Train", "infer": "Evaluate"}
 
 
 class Services(QObject):
@@ -101,16 +101,14 @@ class Services(QObject):
 
     def enqueue(self, kind: str) -> None:
         """Run a job with the settings as they are now, after those that were asked for before."""
-        experiment, model = self.experiment, ""
-        if kind == "infer":
+        experiment, model, job = self.experiment, "", job_kind(kind)
+        if job.plays:
             model = experiment.start.load_path or self._model_to_play()
             if not model:
-                self.notices.fail(
-                    UserError("There is no model to play yet: train one, or choose one on the Runs page.")
-                )
+                self.notices.fail(UserError(_NO_MODEL))
                 return
         what = model or f"{experiment.env.id}, seed {experiment.run.seed}"
-        self._submit(kind, f"{_TITLES[kind]} {what}", experiment=experiment.model_dump(mode="json"), model=model)
+        self._submit(kind, f"{job.title} {what}", experiment=experiment.model_dump(mode="json"), model=model)
 
     def play(self, experiment: Experiment, model: str, words: str) -> None:
         """Have a model play, by settings of its own."""

@@ -29,6 +29,7 @@ from PySide6.QtWidgets import (
 )
 
 from ewm_studio import formatting as format
+from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.ui.kit.theme import color
 from ewm_studio.ui.kit.widgets import EmptyState, button, label, row
 from ewm_studio.workspace import RunInfo
@@ -64,7 +65,7 @@ Index = QModelIndex | QPersistentModelIndex
 
 def parts_of(info: RunInfo) -> str:
     """The run's components as "ConvVAE + MDNRNN + LinearController"."""
-    names = [str(info.parts.get(kind, {}).get("name", "")) for kind in ("vision", "memory", "controller")]
+    names = [str(info.parts.get(kind, {}).get("name", "")) for kind in COMPONENTS]
     return " + ".join(name for name in names if name)
 
 
