@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import platform
 import shutil
 from collections.abc import Generator, Sequence
@@ -21,6 +20,7 @@ from ewm_studio.events import Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.card_text import card_text
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import infer
+from ewm_studio.machine import cores
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.workspace import Run, Workspace
@@ -182,7 +182,7 @@ def machine() -> dict[str, Any]:
     """What this computer is, as far as it matters to how long training takes."""
     return {
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }
