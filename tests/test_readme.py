@@ -8,6 +8,7 @@ import pytest
 
 from ewm_studio.jobs import train
 from ewm_studio.models import registry
+from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.terminal.flags import known_options
 from ewm_studio.terminal.parsers import job_parser
 from ewm_studio.workspace import Workspace
@@ -37,7 +38,7 @@ def test_every_benchmark_it_names_exists_with_its_flags():
 
 def test_every_component_it_names_exists_and_none_is_missing():
     named = set(re.findall(r"^\|[^|]*\| `(\w+)` \|", TEXT, re.M))
-    assert named == {name for kind in registry.KINDS for name in registry.components(kind)}
+    assert named == {name for kind in COMPONENTS for name in registry.components(kind)}
 
 
 def test_every_command_parses():

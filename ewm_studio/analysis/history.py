@@ -57,10 +57,6 @@ class Series:
         """Values (N,)."""
         return self._rows[3, : self._count]
 
-    def trailing_mean(self, window: int) -> np.ndarray:
-        """The mean of the last `window` values at every row (N,); of fewer where there are fewer."""
-        return trailing_mean(self.value, window)
-
 
 def trailing_mean(values: np.ndarray, window: int) -> np.ndarray:
     """Mean over the last `window` of values (N,) at every place, NaN counting as nothing."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from ewm_studio.errors import UserError
 from ewm_studio.settings import ComponentSettings, EnvSettings, Experiment
+from ewm_studio.settings.experiment import COMPONENTS
 
-KINDS = ("vision", "memory", "controller")
 _WARM_UP = 60  # steps after which a picture shows more than an opening zoom
 
 
@@ -59,7 +59,6 @@ class Inspection:
 def load_catalog() -> Catalog:
     """All components and environments. Slow the first time."""
     from ewm_studio.envs.factory import env_ids
-    from ewm_studio.models.registry import KINDS as kinds
     from ewm_studio.models.registry import components
 
     found = {
@@ -67,7 +66,7 @@ def load_catalog() -> Catalog:
             name: ComponentInfo(kind, name, cls.summary, tuple(sorted(map(str, cls.tags))), cls.Settings)
             for name, cls in components(kind).items()
         }
-        for kind in kinds
+        for kind in COMPONENTS
     }
     return Catalog({str(k): v for k, v in found.items()}, env_ids())
 
@@ -132,7 +131,7 @@ def inspect(experiment: Experiment) -> Inspection:
     except UserError as error:
         return Inspection(problem=str(error))
     misfits: dict[str, dict[str, str]] = {}
-    for kind in registry.KINDS:
+    for kind in COMPONENTS:
         reasons = {n: registry.misfit(c, observation, action) for n, c in registry.components(kind).items()}
         misfits[kind] = {name: reason for name, reason in reasons.items() if reason}
     try:
@@ -147,7 +146,6 @@ def _sizes(experiment: Experiment, observation: Any, action: Any) -> tuple[dict[
 
     from ewm_studio.models.agent_model import AgentModel
     from ewm_studio.models.assembly import choose_parts
-    from ewm_studio.models.registry import KINDS as kinds
 
     parts = choose_parts(experiment, observation, action)
     chosen = {str(kind): part.name for kind, part in parts.items()}
@@ -158,7 +156,7 @@ def _sizes(experiment: Experiment, observation: Any, action: Any) -> tuple[dict[
         raise
     except Exception:  # a component that computes while it is built: its size stays unknown
         return chosen, {}
-    return chosen, {str(k): sum(p.numel() for p in model.component(k).parameters()) for k in kinds}
+    return chosen, {str(k): sum(p.numel() for p in model.component(k).parameters()) for k in COMPONENTS}
 
 
 _known_spaces: dict[str, tuple[Any, Any]] = {}

@@ -13,7 +13,6 @@ from ewm_studio.workspace.tree import load_tree, save_tree
 
 SUFFIX = ".frames"
 EDGES = torch.tensor([0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])  # grey levels of 0 to 255; each level is twice the last
-LEVELS = len(EDGES) + 1
 STRIDE = 2  # every second pixel of every second row tells enough
 
 
@@ -104,7 +103,7 @@ class FrameBuffer:
 
 
 def motion_levels(frames: Tensor, is_first: Tensor) -> Tensor:
-    """The level uint8 (T, B), 0 to `LEVELS` - 1, of the mean change of each picture since the one before.
+    """The level uint8 (T, B), 0 to as many as `EDGES`, of the mean change of each picture since the one before.
 
     An episode's first picture counts like its second; one that has neither before nor after counts as still.
 

@@ -59,11 +59,6 @@ class FrameStore:
         return len(self._chunks) * self.chunk + self._on_disk + self._in_tail
 
     @property
-    def memory_bytes(self) -> int:
-        """Bytes of frames held in memory."""
-        return sum(chunk.nbytes for chunk in self._chunks) + self._tail.nbytes
-
-    @property
     def disk_bytes(self) -> int:
         """Bytes of frames on disk."""
         return self._on_disk * self.frame_bytes

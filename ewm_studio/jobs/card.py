@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import platform
 import shutil
 from collections.abc import Generator, Sequence
@@ -21,7 +20,9 @@ from ewm_studio.events import Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.card_text import card_text
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import infer
+from ewm_studio.machine import cores
 from ewm_studio.settings import Experiment
+from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.workspace import Run, Workspace
 from ewm_studio.workspace.files import write_error
 from ewm_studio.workspace.pretrained import CARD
@@ -151,7 +152,7 @@ def _scores(result: dict[str, Any]) -> dict[str, Any]:
 def _figures(
     experiment: Experiment, rows: list[dict[str, Any]], best: int, episodes: int, seed: int, limits: str
 ) -> dict[str, Any]:
-    parts = {kind: getattr(experiment, kind).model_dump(mode="json") for kind in ("vision", "memory", "controller")}
+    parts = {kind: getattr(experiment, kind).model_dump(mode="json") for kind in COMPONENTS}
     return {
         "env": experiment.env.id,
         "action_repeat": experiment.env.action_repeat,
@@ -181,7 +182,7 @@ def machine() -> dict[str, Any]:
     """What this computer is, as far as it matters to how long training takes."""
     return {
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ewm_studio.resources import resource
+from ewm_studio.settings.experiment import COMPONENTS
 
 COLUMNS = ("mean", "std", "median", "min", "max", "standard_error")
 
 
 def card_text(name: str, card: dict[str, Any]) -> str:
     """The card in Markdown: what the model is, what it scores, what it took, and how to repeat both."""
-    parts = " + ".join(card["parts"][kind]["name"] for kind in ("vision", "memory", "controller"))
+    parts = " + ".join(card["parts"][kind]["name"] for kind in COMPONENTS)
     evaluation, count = card["evaluation"], len(card["seeds"])
     last_seed = evaluation["first_seed"] + evaluation["episodes"] - 1
     played = (

@@ -17,6 +17,7 @@ from ewm_studio.data.experience import Experience, StoredEpisode
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import Recording, load_experience
+from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.envs.simulator import Simulator, Step
 from ewm_studio.envs.spaces import describe, space_from_json, space_to_json
@@ -24,7 +25,6 @@ from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Event, JobControl, Message
 from ewm_studio.jobs.meter import Meter
-from ewm_studio.jobs.setup import preprocessor_of
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Workspace
@@ -164,7 +164,7 @@ def read_recordings(
     Raises:
         UserError: no episode of a recording can be read.
     """
-    prepared = preprocessor_of(spaces, experiment.env)
+    prepared = Preprocessor(spaces.raw_observation, experiment.env)
     episodes: list[StoredEpisode] = []
     for recording in recordings:
         for path, reason in recording.damaged:

@@ -16,12 +16,13 @@ from ewm_studio.acting.play import EpisodeScore, play, process_count
 from ewm_studio.analysis.film import FILMS, check_target, export, panes_of
 from ewm_studio.analysis.trace import trace
 from ewm_studio.envs.factory import env_notes
+from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.probe import EnvProbe, Spaces, spaces_of
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import EpisodeFinished, EvaluationKept, Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.meter import Meter
-from ewm_studio.jobs.setup import load_for, model_metadata, patch_from, preprocessor_of
+from ewm_studio.jobs.setup import load_for, model_metadata, patch_from
 from ewm_studio.models.device import choose_device, set_threads
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Workspace
@@ -101,7 +102,7 @@ def agent_for(experiment: Experiment, workspace: Workspace, probe: EnvProbe | No
     patch_from(experiment.start, model, workspace)
     # One observation at a time gains nothing from a second thread.
     set_threads(1 if experiment.run.threads == "auto" else experiment.run.threads, model.observation_space)
-    return Agent(model.to(device), preprocessor_of(spaces, experiment.env), experiment.env, {})
+    return Agent(model.to(device), Preprocessor(spaces.raw_observation, experiment.env), experiment.env, {})
 
 
 class Keeper:

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Generator
 
-from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.probe import Spaces
 from ewm_studio.envs.spaces import describe, space_to_json
 from ewm_studio.errors import UserError
@@ -94,11 +93,6 @@ def model_metadata(
         "seed": experiment.run.seed,
         "versions": versions(),
     }
-
-
-def preprocessor_of(spaces: Spaces, env: EnvSettings) -> Preprocessor:
-    """The preparation of raw observations that these settings ask for."""
-    return Preprocessor(spaces.raw_observation, env)
 
 
 def save_path_of(experiment: Experiment) -> Path | None:

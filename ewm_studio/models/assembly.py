@@ -11,22 +11,23 @@ from ewm_studio.envs.spaces import space_from_json
 from ewm_studio.errors import UserError
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.randomness import drawing_from, make_generator
-from ewm_studio.models.registry import KINDS, Kind, Part, choose
+from ewm_studio.models.registry import Part, choose
 from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment
+from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
 
-LETTERS: dict[str, Kind] = {"v": "vision", "m": "memory", "c": "controller"}
+LETTERS: dict[str, ComponentKind] = {"v": "vision", "m": "memory", "c": "controller"}
 
 
 def choose_parts(
     experiment: Experiment, observation_space: gym.spaces.Box, action_space: gym.Space
-) -> dict[Kind, Part]:
+) -> dict[ComponentKind, Part]:
     """The three parts of an experiment, each checked to fit; `world_model.dropout` overrides the parts' own.
 
     Raises:
         UserError: a name is unknown, a part does not fit, or a setting is bad.
     """
-    parts: dict[Kind, Part] = {}
-    for kind in KINDS:
+    parts: dict[ComponentKind, Part] = {}
+    for kind in COMPONENTS:
         part = choose(kind, getattr(experiment, kind), observation_space, action_space)
         parts[kind] = _with_dropout(part, experiment.world_model.dropout)
     return parts
@@ -58,7 +59,7 @@ def from_description(
         action_space = space_from_json(metadata["spaces"]["action"])
         described = metadata["parts"]
         env = EnvSettings.model_validate(metadata["env"])
-        choices = {k: ComponentChoice(name=described[k]["name"], **described[k]["settings"]) for k in KINDS}
+        choices = {k: ComponentChoice(name=described[k]["name"], **described[k]["settings"]) for k in COMPONENTS}
     except UserError:
         raise
     except Exception as error:
@@ -67,7 +68,8 @@ def from_description(
         raise UserError(f"{source}: the model's observations are no Box but {observation_space}")
     try:
         parts = {
-            kind: _with_dropout(choose(kind, choices[kind], observation_space, action_space), dropout) for kind in KINDS
+            kind: _with_dropout(choose(kind, choices[kind], observation_space, action_space), dropout)
+            for kind in COMPONENTS
         }
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
@@ -97,7 +99,7 @@ def load_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> 
     module.load_state_dict(tensors)
 
 
-def patch(model: AgentModel, donor: AgentModel, letters: str, source: str) -> list[Kind]:
+def patch(model: AgentModel, donor: AgentModel, letters: str, source: str) -> list[ComponentKind]:
     """Replace parts of `model` (any of the letters v, m, c) by those of `donor`; returns the kinds replaced.
 
     Raises:
@@ -106,7 +108,7 @@ def patch(model: AgentModel, donor: AgentModel, letters: str, source: str) -> li
     kinds = [LETTERS[c] for c in dict.fromkeys(letters) if c in LETTERS]
     if not kinds:
         raise UserError("patch: name the parts to take from the second model: any of v, m, c, such as 'vm'")
-    kept = [kind for kind in KINDS if kind not in kinds]
+    kept = [kind for kind in COMPONENTS if kind not in kinds]
     sizes = {
         "latent size": {k: m.vision.latent_dim for k, m in (("first", model), ("second", donor))},
         "hidden size": {k: m.memory.hidden_dim for k, m in (("first", model), ("second", donor))},
@@ -120,7 +122,7 @@ def patch(model: AgentModel, donor: AgentModel, letters: str, source: str) -> li
         raise UserError(f"{source}: its actions are {donor.action_space}, this model's are {model.action_space}")
     for name, size in sizes.items():
         # The latent joins V with M and C, the hidden state joins M with C: a seam between patched and kept must agree.
-        joined = KINDS if name == "latent size" else KINDS[1:]
+        joined = COMPONENTS if name == "latent size" else COMPONENTS[1:]
         seam = any(k in kinds for k in joined) and any(k in kept for k in joined)
         if seam and size["first"] != size["second"]:
             raise UserError(

@@ -27,11 +27,6 @@ def make_generator(seed: int, device: torch.device | str = "cpu") -> Generator:
     return Generator(device).manual_seed(seed)
 
 
-def copy_of(generator: Generator) -> Generator:
-    """One that goes on from the same state by itself."""
-    return Generator(generator.device).set_state(generator.get_state())
-
-
 class drawing_from(TorchFunctionMode):
     """Inside, in this thread alone, whatever draws without a generator draws from this one: for making modules.
 

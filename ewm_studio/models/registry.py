@@ -12,7 +12,7 @@ import pkgutil
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from typing import Any, Literal, get_args
+from typing import Any
 
 import gymnasium as gym
 from pydantic import ValidationError
@@ -20,14 +20,13 @@ from pydantic import ValidationError
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.models.base import Component, Controller, MemoryModel, Tag, VisionModel
 from ewm_studio.settings import ComponentChoice, ComponentSettings, explain
+from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
 
-Kind = Literal["vision", "memory", "controller"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 ENTRY_POINTS = "ewm_studio.components"
-_BASES: dict[Kind, type[Component]] = {"vision": VisionModel, "memory": MemoryModel, "controller": Controller}
+_BASES: dict[ComponentKind, type[Component]] = {"vision": VisionModel, "memory": MemoryModel, "controller": Controller}
 
 # What `auto` prefers, first that fits.
-_AUTO: dict[Kind, tuple[str, ...]] = {
+_AUTO: dict[ComponentKind, tuple[str, ...]] = {
     "vision": ("Identity", "ConvVAE"),
     "memory": ("NoMemory",),
     "controller": ("DeepDiscreteController", "DeepContinuousController"),
@@ -36,15 +35,15 @@ _AUTO: dict[Kind, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class _Found:
-    components: dict[Kind, dict[str, type[Component]]]
+    components: dict[ComponentKind, dict[str, type[Component]]]
     broken: dict[str, str]  # what could not be used, by the name it was to have, and why
 
 
 @cache
 def _found() -> _Found:
     """Everything that is installed; what is broken is set aside and takes nothing else down."""
-    found = _Found({kind: {} for kind in KINDS}, {})
-    for kind in KINDS:
+    found = _Found({kind: {} for kind in COMPONENTS}, {})
+    for kind in COMPONENTS:
         package = importlib.import_module(f"ewm_studio.models.{kind}")
         for info in pkgutil.iter_modules(package.__path__):
             _take_file(found, kind, f"{package.__name__}.{info.name}")
@@ -53,7 +52,7 @@ def _found() -> _Found:
     return found
 
 
-def _take_file(found: _Found, kind: Kind, name: str) -> None:
+def _take_file(found: _Found, kind: ComponentKind, name: str) -> None:
     try:
         module = importlib.import_module(name)
     except Exception as error:
@@ -71,7 +70,7 @@ def _take_entry_point(found: _Found, point: metadata.EntryPoint) -> None:
     except Exception as error:
         found.broken[point.name] = f"{said} cannot be imported: {_reason(error)}"
         return
-    kind = next((k for k in KINDS if inspect.isclass(cls) and issubclass(cls, _BASES[k])), None)
+    kind = next((k for k in COMPONENTS if inspect.isclass(cls) and issubclass(cls, _BASES[k])), None)
     if kind is None:
         found.broken[point.name] = f"{said} is no VisionModel, MemoryModel or Controller"
     elif inspect.isabstract(cls):
@@ -87,7 +86,7 @@ def _reason(error: Exception) -> str:
 
 
 @cache
-def components(kind: Kind) -> dict[str, type[Component]]:
+def components(kind: ComponentKind) -> dict[str, type[Component]]:
     """All components of a kind by name, in the order of their names."""
     return dict(sorted(_found().components[kind].items()))
 
@@ -97,7 +96,7 @@ def broken_components() -> list[str]:
     return list(_found().broken.values())
 
 
-def component(kind: Kind, name: str) -> type[Component]:
+def component(kind: ComponentKind, name: str) -> type[Component]:
     """The component of this name; upper and lower case do not matter.
 
     Raises:
@@ -130,7 +129,7 @@ def misfit(cls: type[Component], observation_space: gym.Space, action_space: gym
     return None
 
 
-def fitting(kind: Kind, observation_space: gym.Space, action_space: gym.Space) -> list[str]:
+def fitting(kind: ComponentKind, observation_space: gym.Space, action_space: gym.Space) -> list[str]:
     """Names of the components of a kind that fit these spaces."""
     return [n for n, c in components(kind).items() if misfit(c, observation_space, action_space) is None]
 
@@ -139,7 +138,7 @@ def fitting(kind: Kind, observation_space: gym.Space, action_space: gym.Space) -
 class Part:
     """A chosen component with its checked settings."""
 
-    kind: Kind
+    kind: ComponentKind
     cls: type[Component]
     settings: ComponentSettings
 
@@ -149,7 +148,7 @@ class Part:
         return self.cls.__name__
 
 
-def choose(kind: Kind, choice: ComponentChoice, observation_space: gym.Space, action_space: gym.Space) -> Part:
+def choose(kind: ComponentKind, choice: ComponentChoice, observation_space: gym.Space, action_space: gym.Space) -> Part:
     """Turn a choice into a part that fits: `auto` picks, names are looked up, settings are checked.
 
     Raises:
@@ -169,7 +168,7 @@ def choose(kind: Kind, choice: ComponentChoice, observation_space: gym.Space, ac
     return Part(kind, cls, check_settings(kind, cls, choice.given))
 
 
-def check_settings(kind: Kind, cls: type[Component], given: dict[str, Any]) -> ComponentSettings:
+def check_settings(kind: ComponentKind, cls: type[Component], given: dict[str, Any]) -> ComponentSettings:
     """A component's settings from given values.
 
     Raises:

@@ -13,7 +13,8 @@ from ewm_studio.errors import UserError
 from ewm_studio.models.actions import ActionEncoding
 from ewm_studio.models.base import Component, Losses, MemoryModel, SequenceBatch, State, Tag, VisionModel
 from ewm_studio.models.belief import Belief
-from ewm_studio.models.registry import KINDS, Kind, Part
+from ewm_studio.models.registry import Part
+from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
 
 
 class WorldModel(nn.Module):
@@ -25,7 +26,9 @@ class WorldModel(nn.Module):
         action_encoding: the environment's actions as memory takes them.
     """
 
-    def __init__(self, parts: dict[Kind, Part], observation_space: gym.spaces.Box, action_space: gym.Space) -> None:
+    def __init__(
+        self, parts: dict[ComponentKind, Part], observation_space: gym.spaces.Box, action_space: gym.Space
+    ) -> None:
         super().__init__()
         self.parts = parts
         self.observation_space = observation_space
@@ -36,7 +39,7 @@ class WorldModel(nn.Module):
         self.vision: VisionModel = vision(parts["vision"].settings, observation_space)
         self.memory: MemoryModel = memory(parts["memory"].settings, self.vision.latent_dim, self.action_encoding.dim)
 
-    def component(self, kind: Kind) -> Component:
+    def component(self, kind: ComponentKind) -> Component:
         """The component of a kind."""
         return cast(Component, getattr(self, kind))
 
@@ -164,4 +167,4 @@ class WorldModel(nn.Module):
 
     def summary(self) -> str:
         """The parts' names, as in "ConvVAE + MDNRNN + LinearController"."""
-        return " + ".join(self.parts[kind].name for kind in KINDS if kind in self.parts)
+        return " + ".join(self.parts[kind].name for kind in COMPONENTS if kind in self.parts)

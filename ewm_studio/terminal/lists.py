@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def list_components(kind: str | None, as_json: bool) -> int:
     """Print every component, or those of one kind, with its tags and its settings as JSON Schema."""
-    from ewm_studio.models.registry import KINDS, broken_components, components
+    from ewm_studio.models.registry import broken_components, components
+    from ewm_studio.settings.experiment import COMPONENTS
 
     found = [
         {
@@ -28,7 +29,7 @@ def list_components(kind: str | None, as_json: bool) -> int:
             "summary": cls.summary,
             "settings": cls.Settings.model_json_schema(),
         }
-        for each in KINDS
+        for each in COMPONENTS
         if kind in (None, each)
         for name, cls in components(each).items()
     ]

@@ -101,16 +101,14 @@ class Services(QObject):
 
     def enqueue(self, kind: str) -> None:
         """Run a job with the settings as they are now, after those that were asked for before."""
-        experiment, model = self.experiment, ""
-        if job_kind(kind).plays:
+        experiment, model, job = self.experiment, "", job_kind(kind)
+        if job.plays:
             model = experiment.start.load_path or self._model_to_play()
             if not model:
-                self.notices.fail(
-                    UserError("There is no model to play yet: train one, or choose one on the Runs page.")
-                )
+                self.notices.fail(UserError(_NO_MODEL))
                 return
         what = model or f"{experiment.env.id}, seed {experiment.run.seed}"
-        self._submit(kind, f"{job_kind(kind).title} {what}", experiment=experiment.model_dump(mode="json"), model=model)
+        self._submit(kind, f"{job.title} {what}", experiment=experiment.model_dump(mode="json"), model=model)
 
     def play(self, experiment: Experiment, model: str, words: str) -> None:
         """Have a model play, by settings of its own."""

@@ -6,6 +6,7 @@ from PySide6.QtCore import QObject, Signal
 
 from ewm_studio.analysis.history import RunHistory
 from ewm_studio.events import EpisodeFinished, Event, Metrics, RunStarted
+from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.ui.kit.background import Background
 from ewm_studio.ui.plots.quantities import PlotOptions
 from ewm_studio.workspace import Run, Workspace
@@ -96,7 +97,7 @@ class ShownRun(QObject):
         """Take in what the running job of a kind says."""
         changed: set[str] = set()
         for event in events:
-            if isinstance(event, EpisodeFinished) and kind != "infer":
+            if isinstance(event, EpisodeFinished) and job_kind(kind).makes_run:
                 changed.update(self.history.add_episode(event))
             elif isinstance(event, Metrics):
                 changed.update(self.history.add_metrics(event))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ewm_studio.errors import UserError, nearest
+from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.workspace.checkpoints import MODEL, Checkpoints
 from ewm_studio.workspace.database import Database, update
 from ewm_studio.workspace.files import write_error, write_text
@@ -346,7 +347,7 @@ class Workspace:
                     continue
                 with contextlib.suppress(sqlite3.IntegrityError, OSError, ValueError, TypeError, KeyError):
                     values = tomllib.loads((folder / "experiment.toml").read_text("utf-8"))
-                    parts = {k: {"name": values[k]["name"]} for k in ("vision", "memory", "controller")}
+                    parts = {k: {"name": values[k]["name"]} for k in COMPONENTS}
                     seed = int(values["run"]["seed"])
                     self._insert(folder.name, "train", str(values["env"]["id"]), json.dumps(parts), seed, "interrupted")
 

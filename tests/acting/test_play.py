@@ -8,12 +8,12 @@ import torch
 
 from ewm_studio.acting.agent import Agent
 from ewm_studio.acting.play import Player, play
+from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.probe import spaces_of
 from ewm_studio.errors import JobError
 from ewm_studio.events import EpisodeFinished, JobControl
 from ewm_studio.jobs import infer, train
 from ewm_studio.jobs.infer_job import spread
-from ewm_studio.jobs.setup import preprocessor_of
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import choose_parts
 from ewm_studio.workspace import Workspace
@@ -31,7 +31,7 @@ def fresh_agent(settings) -> Agent:
     spaces = spaces_of(settings.env)
     torch.manual_seed(0)
     model = AgentModel(choose_parts(settings, spaces.observation, spaces.action), spaces.observation, spaces.action)
-    return Agent(model, preprocessor_of(spaces, settings.env), settings.env, {})
+    return Agent(model, Preprocessor(spaces.raw_observation, settings.env), settings.env, {})
 
 
 def test_episodes_are_the_same_whichever_process_plays_them(workspace):

@@ -251,7 +251,7 @@ def test_every_number_has_a_least_and_a_greatest():
         ]
 
     models = {n: m for n, m in SECTIONS.items() if n not in COMPONENTS}
-    models |= {n: c.Settings for kind in registry.KINDS for n, c in registry.components(kind).items()}
+    models |= {n: c.Settings for kind in COMPONENTS for n, c in registry.components(kind).items()}
     loose = [
         f"{name}.{field}"
         for name, model in models.items()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import ewm_studio as ewm
-from ewm_studio.models.randomness import copy_of, drawing_from, dropout, make_generator
+from ewm_studio.models.randomness import drawing_from, dropout, make_generator
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
 from tests.support.jobs import experiment, finish
@@ -91,7 +91,7 @@ def test_modules_are_made_as_pytorch_alone_would_make_them():
     torch.manual_seed(7)
     expected, before = make(), torch.get_rng_state()
     generator = make_generator(7)
-    twin = copy_of(generator)
+    twin = torch.Generator().set_state(generator.get_state())
     with drawing_from(generator):
         found = make()
     with drawing_from(twin):

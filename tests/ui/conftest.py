@@ -53,7 +53,7 @@ def open_studio(qtbot, tmp_path, processes):
     """Makes a studio on a workspace; all are closed at the end."""
     made = []
 
-    def make(workspace=None, begin=True, **more):
+    def make(workspace=None, begin=True, processes=processes, **more):
         studio = Studio(Workspace(workspace or tmp_path / "workspace"), processes, **more)
         made.append(studio)
         studio.restore()

@@ -92,8 +92,8 @@ class WorkerVectorEnvs(VectorEnvs):
         )
         try:
             for indices in np.array_split(np.arange(num_envs), workers):
-                args = (settings, seed, indices.tolist(), memory, layout, spec)
-                self._workers.append(_Worker(context, args))
+                share = _Share(settings, seed, indices.tolist(), memory, layout, spec)
+                self._workers.append(_Worker(context, share))
             for worker in self._workers:
                 worker.answer(ANSWER_SECONDS, self._id)
         except BaseException:
@@ -158,13 +158,25 @@ class WorkerVectorEnvs(VectorEnvs):
             worker.end(deadline)
 
 
+@dataclass(frozen=True)
+class _Share:
+    """What one worker steps."""
+
+    settings: EnvSettings
+    seed: int
+    indices: list[int]  # in a row
+    memory: Any  # shared, of all environments
+    layout: _Layout
+    spec: EnvSpec
+
+
 class _Worker:
     """One worker process, seen from the run."""
 
-    def __init__(self, context: Any, args: tuple[Any, ...]) -> None:
-        self.indices: list[int] = args[2]
+    def __init__(self, context: Any, share: _Share) -> None:
+        self.indices = share.indices
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, *args), daemon=True, name="ewm-studio-envs")
+        self._process = context.Process(target=_serve, args=(theirs, share), daemon=True, name="ewm-studio-envs")
         self._process.start()
         theirs.close()
 
@@ -223,22 +235,14 @@ class _Worker:
         return str(first) if first == last else f"{first} to {last}"
 
 
-def _serve(
-    pipe: Connection,
-    settings: EnvSettings,
-    seed: int,
-    indices: list[int],
-    memory: Any,
-    layout: _Layout,
-    spec: EnvSpec,
-) -> None:
+def _serve(pipe: Connection, share: _Share) -> None:
     """A worker's life: answer requests until the pipe closes."""
     become_worker()
     # What asks a whole group of processes to end, as a service's stop does, asks the run, which saves first.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(EOFError, OSError):
         try:
-            _answer_all(pipe, settings, seed, indices, memory, layout, spec)
+            _answer_all(pipe, share)
         except UserError as error:
             pipe.send(("user", str(error)))
         except JobError as error:
@@ -246,22 +250,14 @@ def _serve(
         except (EOFError, OSError):
             raise
         except Exception as error:
-            pipe.send(("job", f"a worker process of {settings.id} failed: {type(error).__name__}: {error}"))
+            pipe.send(("job", f"a worker process of {share.settings.id} failed: {type(error).__name__}: {error}"))
 
 
-def _answer_all(
-    pipe: Connection,
-    settings: EnvSettings,
-    seed: int,
-    indices: list[int],
-    memory: Any,
-    layout: _Layout,
-    spec: EnvSpec,
-) -> None:
-    gym.registry.setdefault(spec.id, spec)
-    group = EnvGroup(settings.model_copy(update={"render_mode": "rgb_array"}), seed, indices)
-    mine = slice(indices[0], indices[-1] + 1)
-    arrays = {name: array[mine] for name, array in layout.arrays(memory).items()}
+def _answer_all(pipe: Connection, share: _Share) -> None:
+    gym.registry.setdefault(share.spec.id, share.spec)
+    group = EnvGroup(share.settings.model_copy(update={"render_mode": "rgb_array"}), share.seed, share.indices)
+    mine = slice(share.indices[0], share.indices[-1] + 1)
+    arrays = {name: array[mine] for name, array in share.layout.arrays(share.memory).items()}
     group.write_to(*(arrays[name] for name in _RESULTS))
     pipe.send(("ready", None))
     while True:

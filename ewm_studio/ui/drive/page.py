@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from ewm_studio import formatting as format
 from ewm_studio.driving.snapshot import Snapshot
@@ -24,6 +24,7 @@ from ewm_studio.ui.kit.widgets import (
     label,
     restyle,
     row,
+    stacked,
 )
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ class DrivePage(QWidget):
         self.empty.action.setAccessibleName("Drive this environment")
         self.empty.action.clicked.connect(self.drive_asked)
         self.refused.action.clicked.connect(self.environment_asked)
-        self._stack = QStackedWidget()
-        for page in (self.empty, self.refused, self._make_content()):
-            self._stack.addWidget(page)
+        self._stack = stacked(self.empty, self.refused, self._make_content())
         beside = QWidget()
         layout = QVBoxLayout(beside)
         layout.setContentsMargins(16, 12, 16, 12)

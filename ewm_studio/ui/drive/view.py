@@ -25,7 +25,6 @@ from ewm_studio.ui.drive.key_names import COMMANDS, key_name
 from ewm_studio.ui.kit.images import as_rgb
 from ewm_studio.ui.kit.theme import color, ui_font
 
-RADIUS = 8.0
 # Over pictures of any color: the same in both themes.
 _CHIP, _VEIL, _WHITE, _RED = QColor(12, 16, 22, 190), QColor(12, 16, 22, 170), QColor("#ffffff"), QColor("#dc2f35")
 _MODIFIERS = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier

@@ -21,7 +21,6 @@ class SettingRows(QWidget):
         self.rows = [SettingRow(field, document) for field in fields]
         self._document = document
         self._query = ""
-        self._advanced = any(f.advanced for f in fields)
         self.more = button("Advanced", "link")
         self.more.setCheckable(True)
         self.more.toggled.connect(self._arrange)

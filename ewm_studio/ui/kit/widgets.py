@@ -27,6 +27,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
+    QStackedWidget,
     QStyle,
     QStyleOptionComboBox,
     QStylePainter,
@@ -122,6 +123,14 @@ def row(*items: QWidget | None, spacing: int = 8, margins: tuple[int, int, int, 
     layout = QHBoxLayout()
     _fill(layout, items, spacing, margins)
     return layout
+
+
+def stacked(*pages: QWidget) -> QStackedWidget:
+    """Pages of which one is shown, the first of them to begin with."""
+    stack = QStackedWidget()
+    for page in pages:
+        stack.addWidget(page)
+    return stack
 
 
 def _fill(

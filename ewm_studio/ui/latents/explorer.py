@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QSizePolicy,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -20,7 +19,7 @@ from ewm_studio.analysis.latent_space import Exploration
 from ewm_studio.ui.kit.images import Picture
 from ewm_studio.ui.kit.ramps import ramp
 from ewm_studio.ui.kit.theme import theme
-from ewm_studio.ui.kit.widgets import Elided, EmptyState, Segments, button, column, label, row
+from ewm_studio.ui.kit.widgets import Elided, EmptyState, Segments, button, column, label, row, stacked
 from ewm_studio.ui.latents.heat_map import LatentTime
 from ewm_studio.ui.latents.plane import TOKENS, LatentPlane, Shade
 from ewm_studio.ui.latents.sliders import LatentPanel
@@ -76,9 +75,7 @@ class LatentExplorer(QWidget):
             "Evaluate",
         )
         self.empty.action.clicked.connect(self.evaluate_asked)
-        self._stack = QStackedWidget()
-        self._stack.addWidget(self.empty)
-        self._stack.addWidget(self._make_content())
+        self._stack = stacked(self.empty, self._make_content())
         outer = QHBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(_GAP)

@@ -7,12 +7,12 @@ from functools import partial
 
 from PySide6.QtCore import QPoint, Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ewm_studio import formatting as format
 from ewm_studio.data.library import RecordingInfo
 from ewm_studio.data.recordings import EpisodeInfo
-from ewm_studio.ui.kit.widgets import Elided, IconButton, Select, button, column, hairline, label, row
+from ewm_studio.ui.kit.widgets import Elided, IconButton, Select, button, column, hairline, label, row, stacked
 from ewm_studio.ui.live.panel import LivePanel
 from ewm_studio.ui.recordings.episode_list import EpisodeList
 
@@ -98,9 +98,7 @@ class RecordingsPanel(QFrame):
         inside.addLayout(tools)
         inside.addWidget(self.pretrain)
         full.setLayout(inside)
-        self._stack = QStackedWidget()
-        self._stack.addWidget(empty)
-        self._stack.addWidget(full)
+        self._stack = stacked(empty, full)
         head = row(label("Episodes", "heading"), spacing=4)
         head.addWidget(self.choice, 1)
         head.addWidget(self.more)

@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 from ewm_studio import formatting as format
 from ewm_studio.analysis.replay_loader import Watched, lanes_beside, name_of
 from ewm_studio.ui.kit.images import Picture
-from ewm_studio.ui.kit.widgets import Elided, EmptyState, Segments, Select, button, column, label, restyle, row
+from ewm_studio.ui.kit.widgets import Elided, EmptyState, Segments, Select, button, column, label, restyle, row, stacked
 from ewm_studio.ui.latents.explorer import LatentExplorer
 from ewm_studio.ui.plots.lanes import Lanes
 from ewm_studio.ui.replay.episode_table import LAP, EpisodeTable
@@ -75,9 +75,7 @@ class ReplayPage(QWidget):
             "Evaluate",
         )
         self.empty.action.clicked.connect(self.evaluate_asked)
-        self._stack = QStackedWidget()
-        self._stack.addWidget(self.empty)
-        self._stack.addWidget(self._make_content())
+        self._stack = stacked(self.empty, self._make_content())
         outer = QHBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self._stack)
@@ -110,9 +108,7 @@ class ReplayPage(QWidget):
         self.explorer = LatentExplorer()
         self.explorer.jumped.connect(self.player.go)
         self.explorer.evaluate_asked.connect(self.evaluate_asked)
-        self._views = QStackedWidget()
-        self._views.addWidget(player)
-        self._views.addWidget(self.explorer)
+        self._views = stacked(player, self.explorer)
         body = column(spacing=_GAP, margins=(12, 12, 12, 12))
         body.addLayout(head)
         body.addWidget(self._views, 1)

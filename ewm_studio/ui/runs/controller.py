@@ -8,6 +8,7 @@ from functools import partial
 from PySide6.QtWidgets import QMenu
 
 from ewm_studio.errors import UserError
+from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.jobs.launch import model_values
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.dialogs import Question, TextQuestion
@@ -73,7 +74,7 @@ class RunsController(PageController):
 
     def _on_started(self, kind: str) -> None:
         """A run begins: its curves are what is looked for next."""
-        if kind != "infer" and self.page.isVisible():
+        if job_kind(kind).makes_run and self.page.isVisible():
             self._services.turn_to("train")
 
     # Looking at it

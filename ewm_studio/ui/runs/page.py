@@ -22,15 +22,15 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QMenu,
     QPushButton,
-    QStackedWidget,
     QTableView,
     QVBoxLayout,
     QWidget,
 )
 
 from ewm_studio import formatting as format
+from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.ui.kit.theme import color
-from ewm_studio.ui.kit.widgets import EmptyState, button, label, row
+from ewm_studio.ui.kit.widgets import EmptyState, button, label, row, stacked
 from ewm_studio.workspace import RunInfo
 
 _STATES = {
@@ -64,7 +64,7 @@ Index = QModelIndex | QPersistentModelIndex
 
 def parts_of(info: RunInfo) -> str:
     """The run's components as "ConvVAE + MDNRNN + LinearController"."""
-    names = [str(info.parts.get(kind, {}).get("name", "")) for kind in ("vision", "memory", "controller")]
+    names = [str(info.parts.get(kind, {}).get("name", "")) for kind in COMPONENTS]
     return " + ".join(name for name in names if name)
 
 
@@ -238,9 +238,7 @@ class RunsPage(QWidget):
             "Train",
         )
         self.empty.action.clicked.connect(self.train_asked)
-        self._stack = QStackedWidget()
-        self._stack.addWidget(self.empty)
-        self._stack.addWidget(content)
+        self._stack = stacked(self.empty, content)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 12, 12, 12)
         layout.addWidget(self._stack)

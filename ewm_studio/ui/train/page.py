@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QLabel, QMenu, QSlider, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QMenu, QSlider, QSplitter, QVBoxLayout, QWidget
 
 from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory
 from ewm_studio.ui.kit.log_view import LogView
 from ewm_studio.ui.kit.theme import tokens
-from ewm_studio.ui.kit.widgets import EmptyState, Segments, button, label, row
+from ewm_studio.ui.kit.widgets import EmptyState, Segments, button, label, row, stacked
 from ewm_studio.ui.plots.quantities import COMPARED, PlotOptions
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ class TrainPage(QWidget):
             "Train",
         )
         self.empty.action.clicked.connect(self.train_asked)
-        self._plots = QStackedWidget()
-        self._plots.addWidget(self.empty)
-        self._plots.addWidget(self._grid_box)
+        self._plots = stacked(self.empty, self._grid_box)
         self.split.addWidget(self._plots)
         self.split.addWidget(self.log)
         self.split.setStretchFactor(0, 1)

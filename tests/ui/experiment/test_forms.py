@@ -82,9 +82,9 @@ def test_every_row_is_made_from_its_declaration(panel):
 
 
 def test_every_component_shows_all_its_settings(studio, panel, qtbot):
-    from ewm_studio.models.registry import KINDS, components
+    from ewm_studio.models.registry import components
 
-    for kind in KINDS:
+    for kind in COMPONENTS:
         for name, cls in components(kind).items():
             studio.services.document.set(f"{kind}.name", name)
             shown = panel.cards[kind].rows

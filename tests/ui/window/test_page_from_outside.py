@@ -5,7 +5,8 @@ from importlib import import_module
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from ewm_studio.events import EpisodeFinished
+from ewm_studio.analysis.history import REWARD
+from ewm_studio.events import EpisodeFinished, Finished, Message
 from ewm_studio.ui.page import Activity, Page, PageAction, PageController
 from ewm_studio.ui.window.pages import PAGES
 from ewm_studio.workspace import Workspace
@@ -174,6 +175,19 @@ class RunCountPage(QWidget):
         self.button.clicked.connect(self.asked)
         QVBoxLayout(self).addWidget(self.button)
 """,
+    "runcount/tally.py": """
+from ewm_studio.events import EpisodeFinished, Finished, Message
+from ewm_studio.jobs.kinds import JobKind
+
+
+def tally(experiment, workspace, control):
+    yield EpisodeFinished(1, 5.0, 1, experiment.run.seed)
+    yield Message(f"seed {experiment.run.seed}")
+    yield Finished("done", {"runs": len(workspace.runs())})
+
+
+KIND = JobKind("tally", "Tally", "runcount.tally:tally")
+""",
     "runcount/controller.py": """
 from ewm_studio.ui.page import Page, PageController
 from runcount.page import RunCountPage
@@ -182,10 +196,12 @@ from runcount.page import RunCountPage
 class RunCountController(PageController):
     def __init__(self, services):
         super().__init__(services)
-        self.services, self.page = services, RunCountPage()
+        self.services, self.page, self.heard = services, RunCountPage(), []
         self.page.asked.connect(self.count)
+        services.jobs.events.connect(lambda events: self.heard.extend(events))
 
     def count(self):
+        self.services.start("tally")
         workspace = self.services.workspace
         self.services.background(lambda: len(workspace.runs()), self.show)
 
@@ -201,9 +217,10 @@ def make_page(services):
 
 
 def test_a_folder_of_another_package_is_a_page_by_one_line(qtbot, open_studio, tmp_path, monkeypatch):
-    with installed(tmp_path / "site", monkeypatch, "runcount", FOLDER):
+    entries = "[ewm_studio.jobs]\ntally = runcount.tally:KIND\n"
+    with installed(tmp_path / "site", monkeypatch, "runcount", FOLDER, entries):
         make_page = import_module("runcount.controller").make_page
-        studio = open_studio(begin=False, pages=[*PAGES, make_page])
+        studio = open_studio(begin=False, pages=[*PAGES, make_page], processes=None)  # those of others came before
         window, page = studio.window, studio.window.pages["runcount"].widget
         for _ in range(2):
             studio.services.workspace.create_run("CartPole-v1", "train", studio.services.experiment.to_toml())
@@ -214,3 +231,7 @@ def test_a_folder_of_another_package_is_a_page_by_one_line(qtbot, open_studio, t
         assert page.isVisible()
         qtbot.mouseClick(page.button, LEFT)
         qtbot.waitUntil(lambda: page.button.text() == "2 runs", timeout=WAIT)
+        qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
+        heard = window.pages["runcount"].controller.heard
+        assert heard[1:] == [Message("seed 0"), Finished("done", {"runs": 2})]
+        assert studio.services.shown.history.latest(REWARD) is None  # its kind writes no run
