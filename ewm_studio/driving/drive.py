@@ -14,14 +14,13 @@ from ewm_studio.driving.decisions import Decisions, OnDecision
 from ewm_studio.driving.recorder import DriveRecorder
 from ewm_studio.driving.schemes import scheme_of, speed_of, steps_per_second
 from ewm_studio.driving.snapshot import Driver, EpisodeKept, EpisodeTakenBack
-from ewm_studio.envs.factory import make_env
+from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.failures import environment_at_work
-from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.simulator import Step
 from ewm_studio.envs.single import SingleEnv
 from ewm_studio.errors import UserError
-from ewm_studio.settings import EnvSettings, Experiment
+from ewm_studio.settings import Experiment
 
 if TYPE_CHECKING:
     from ewm_studio.acting.copilot import Copilot
@@ -75,13 +74,8 @@ class Drive:
         settings = experiment.env
         self._settings, self._first_seed = settings, experiment.run.seed
         self._seed = self._first_seed - 1  # of the present episode
-        self._env = make_env(
-            settings.id,
-            pixels=settings.pixels,
-            fast=settings.fast,
-            render_mode="rgb_array",
-            max_episode_steps=settings.max_episode_steps,
-        )
+        self._frame_settings = settings.model_copy(update={"action_repeat": 1, "render_mode": "rgb_array"})
+        self._env = make_prepared_env(self._frame_settings)
         try:
             self.usual = scheme_of(self._env)
         except UserError:
@@ -89,7 +83,7 @@ class Drive:
             raise
         self.controls = Controls(self._env.action_space, self.usual.with_keys(keys or {}))
         self._dream = dream
-        self._simulator: Drivable = dream or _frame_by_frame(self._env, settings)
+        self._simulator: Drivable = dream or SingleEnv(self._env, self._frame_settings, episodes=1)
         self._frames = settings.action_repeat if dream is not None else 1  # of one step
         self._step_seconds = self._frames / steps_per_second(self._env)
         delay = experiment.data.manual_mode_delay
@@ -243,7 +237,7 @@ class Drive:
     def _raw_space(self) -> gym.Space:
         """Of the observations as they are recorded."""
         if self._dream is None:
-            return self._env.observation_space
+            return self._env.preprocessor.raw_space
         return picture_of(self._dream.observation_space)
 
     @property
@@ -257,12 +251,6 @@ class Drive:
         if copilot is not None and self.driver == "model" and copilot.action is not None:
             return copilot.action
         return self.controls.action(self._step_seconds)
-
-
-def _frame_by_frame(env: gym.Env, settings: EnvSettings) -> SingleEnv:
-    """An environment in which every frame is a step and seed and actions alone fix the episode."""
-    plain = settings.model_copy(update={"action_repeat": 1, "pixels": False})
-    return SingleEnv(PreparedEnv(env, plain), plain, episodes=1)
 
 
 def picture_of(space: gym.spaces.Box) -> gym.spaces.Box:

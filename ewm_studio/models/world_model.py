@@ -90,8 +90,7 @@ class WorldModel(nn.Module):
             decision (zero where an episode ended), and the next state.
         """
         if self.memory.hidden_dim == 0:
-            h = belief.z.new_zeros(len(belief), 0)
-            return h, h, belief.memory
+            return belief.h, belief.h, belief.memory
         h_live, state = self.memory.step(belief.z, self.action_encoding(action), belief.memory)
         if ended is None:
             return h_live, h_live, state
