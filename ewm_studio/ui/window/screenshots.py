@@ -23,6 +23,7 @@ CARTPOLE_STEPS = 60_000
 RACING_FRAMES = 2_000
 RACING_EPOCHS = 8
 PATIENCE_SECONDS = 1200.0
+SETTLED, CALM = 900, 8000  # milliseconds: drawn; and no longer late by the last change of size and theme
 
 
 def main(folder: str, model: str = "") -> int:
@@ -77,7 +78,7 @@ def _render(out: Path, workspace: Path, model: str) -> None:
     _pretrain_racing(studio, out)
     window.show_page("runs")
     _shoot(studio, out, "runs")
-    _drive(studio, out)
+    _drive(studio, out, model)
     window.close()
 
 
@@ -99,17 +100,18 @@ def _replay(studio: Studio, out: Path, name: str) -> None:
     page.views.chosen.emit("player")
 
 
-def _drive(studio: Studio, out: Path) -> None:
-    """Begin a lap by keys and record it."""
+def _drive(studio: Studio, out: Path, model: str) -> None:
+    """Begin a lap by keys and record it; where there is a model, it takes over."""
     from PySide6.QtCore import Qt
     from PySide6.QtTest import QTest
 
-    from ewm_studio.driving.commands import SetSpeed
+    from ewm_studio.driving.commands import HandOver, LoadModel, SetSpeed
     from ewm_studio.ui.drive.controller import DriveController
 
     controller = _controller(studio, DriveController)
     page = controller.page
     studio.services.document.set("env.id", "CarRacing-v3")
+    studio.services.document.set("run.seed", 4)
     studio.window.activateWindow()
     studio.window.show_page("drive")
     _shoot(studio, out, "drive-empty")
@@ -119,11 +121,19 @@ def _drive(studio: Studio, out: Path) -> None:
     controller.drive.toggle_recording()
     QTest.keyPress(page.view, Qt.Key.Key_Up)
     rest(1200)  # the camera comes down
-    assert controller.drive.session is not None
-    controller.drive.session.ask(SetSpeed(0.05))  # so that the car is still on the road when the last picture is taken
+    session = controller.drive.session
+    assert session is not None
+    if model:
+        QTest.keyRelease(page.view, Qt.Key.Key_Up)
+        session.ask(LoadModel(Path(model), "carracing", True))
+        wait_for(lambda: bool(session.snapshot.copilot))
+        session.ask(HandOver())
+    else:
+        session.ask(SetSpeed(0.05))  # so that the car is still on the road when the last picture is taken
     rest(5000)  # until something was learned
     _shoot(studio, out, "drive")
-    QTest.keyRelease(page.view, Qt.Key.Key_Up)
+    if not model:
+        QTest.keyRelease(page.view, Qt.Key.Key_Up)
     controller.drive.leave()
     wait_for(lambda: controller.drive.session is None)
 
@@ -167,7 +177,7 @@ def _shoot(studio: Studio, out: Path, name: str) -> None:
         studio.window.resize(width, height)
         for mode in modes:
             theme().apply(mode)
-            rest(900)
+            rest(CALM if (width, mode) == (SIZES[0][0], "dark") else SETTLED)
             studio.window.grab().save(str(out / f"{name}-{mode}-{width}x{height}.png"))
     theme().apply("dark")
 
