@@ -1,5 +1,7 @@
 """What tests of several rooms share."""
 
+from collections import Counter
+
 import pytest
 
 from ewm_studio.jobs.runners.process import JobProcesses
@@ -11,3 +13,23 @@ def processes():
     made = JobProcesses()
     yield made
     made.end()
+
+
+TRIED = "faults tried"  # the property under which a test of the fault suite says what it tried and what held
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Faults tried and survived by kind, of all workers."""
+    tried, survived = Counter(), Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, kinds in getattr(report, "user_properties", []):
+                if name == TRIED and report.when == "teardown":
+                    for kind, number, held in kinds:
+                        tried[kind] += number
+                        survived[kind] += held
+    if tried:
+        terminalreporter.section("faults: survived of tried, by kind")
+        for kind in sorted(tried):
+            terminalreporter.line(f"{survived[kind]:6d} of {tried[kind]:6d}  {kind}")
+        terminalreporter.line(f"{survived.total():6d} of {tried.total():6d}  in all")
