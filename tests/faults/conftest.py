@@ -1,4 +1,4 @@
-"""Every test here is of the fault suite; what was tried and what was survived is counted by kind and printed at the end."""
+"""Every test here is of the fault suite: what was tried and what was survived is counted by kind and printed."""
 
 from __future__ import annotations
 
