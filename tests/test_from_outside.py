@@ -36,7 +36,8 @@ FADING = '''
 import torch
 from torch import nn
 
-from ewm_studio.models.prediction import PointPrediction, PredictiveMemory, PredictiveSettings
+from ewm_studio.models.prediction import PredictiveMemory, PredictiveSettings
+from ewm_studio.models.residuals import PointPrediction
 from ewm_studio.settings import setting
 
 
@@ -172,7 +173,8 @@ def test_a_job_of_another_package_runs_as_any_other(tmp_path, monkeypatch, capsy
     with started(spec(tmp_path, "weigh")) as events:
         said, done = events
     assert said.text == "Identity + Fading + DeepDiscreteController"
-    heads = 20 * 4 + 4 + 2 * (20 + 1)
+    layer = 20 * 16 + 3 * 16
+    heads = layer + 16 * 4 + 4 + layer + 16 * 41 + 41 + 20 + 1
     assert done.result["memory"] == (2 * 4 + 2) * 16 + 16 + heads
 
     monkeypatch.setenv("EWM_WORKSPACE", str(tmp_path / "ws"))

@@ -20,6 +20,7 @@ from ewm_studio.events import Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.card_text import card_text
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import infer
+from ewm_studio.jobs.launch import read_experiment
 from ewm_studio.machine import cores
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.experiment import COMPONENTS
@@ -64,7 +65,7 @@ def write_card(
     """
     control, folder = control or JobControl(), Path(folder).expanduser()
     chosen = [workspace.run(name) for name in runs]
-    experiments = [Experiment.from_toml(run.folder / "experiment.toml") for run in chosen]
+    experiments = [read_experiment(run.folder / "experiment.toml") for run in chosen]
     _check_alike(chosen, experiments)
     yield RunStarted("infer", "", str(folder), f"card of {len(chosen)} runs, {episodes} unseen episodes each")
     rows: list[dict[str, Any]] = []

@@ -11,7 +11,7 @@ from ewm_studio.envs.spaces import space_from_json
 from ewm_studio.errors import UserError
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.randomness import drawing_from, make_generator
-from ewm_studio.models.registry import Part, choose
+from ewm_studio.models.registry import Part, as_then, choose
 from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment
 from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
 
@@ -60,6 +60,7 @@ def from_description(
         described = metadata["parts"]
         env = EnvSettings.model_validate(metadata["env"])
         choices = {k: ComponentChoice(name=described[k]["name"], **described[k]["settings"]) for k in COMPONENTS}
+        choices = {kind: as_then(kind, choice) for kind, choice in choices.items()}
     except UserError:
         raise
     except Exception as error:
@@ -80,12 +81,16 @@ def from_description(
 
 
 def load_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
-    """Copy `tensors` into `module`, all names and shapes agreeing.
+    """Copy `tensors` into `module`, all names and shapes agreeing; buffers that 0.1.0 did not have may be missing.
 
     Raises:
         UserError: naming the first weight that is missing, unknown or of another shape.
     """
     own = module.state_dict()
+    since = {
+        f"{at}.{name}".lstrip(".") for at, part in module.named_modules() for name in getattr(part, "SINCE_0_1_0", ())
+    }
+    tensors = {**{name: own[name] for name in since if name in own}, **tensors}
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors:
             raise UserError(f"{source}: weight '{name}' is missing, expected shape {tuple(own[name].shape)}")
@@ -97,6 +102,15 @@ def load_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> 
                 f"{tuple(tensors[name].shape)}"
             )
     module.load_state_dict(tensors)
+
+
+def _newer_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """What 0.1.0 did not have, as it stands in a fresh module: each module names its own."""
+    return {
+        f"{place}.{name}".lstrip("."): getattr(part, name)
+        for place, part in module.named_modules()
+        for name in getattr(part, "SINCE_0_1_0", ())
+    }
 
 
 def patch(model: AgentModel, donor: AgentModel, letters: str, source: str) -> list[ComponentKind]:

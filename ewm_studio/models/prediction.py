@@ -7,199 +7,21 @@ outputs zero says "next equals this", and slow latents are predicted as sharply 
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F
 
-from ewm_studio.models.base import Losses, MemoryModel, Prediction, SequenceBatch, State, Tag
-from ewm_studio.models.randomness import dropout, normal_like
+from ewm_studio.models.base import Imagined, Losses, MemoryModel, SequenceBatch, State, Tag
+from ewm_studio.models.open_loop import Pieces, joined
+from ewm_studio.models.randomness import dropout, normal_like, uniform_like
+from ewm_studio.models.residuals import ResidualPrediction
+from ewm_studio.models.running_scale import LatentRange, RunningScale
+from ewm_studio.models.two_hot import TwoHot, binary_error
 from ewm_studio.settings import ComponentSettings, setting
 
 CLAMP = 10.0  # normalized latents beyond this many deviations are cut off
-LOG_STD_MIN, LOG_STD_MAX = -3.0, 3.0  # of residuals in their own units; a narrower density makes gradients explode
-HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
-
-
-class RunningScale(nn.Module):
-    """Running mean and deviation of vectors (..., D), forgetting slowly so that drifting latents are followed.
-
-    With `centered=False` the mean stays zero and the deviation is the root mean square. A dimension that has not
-    varied has deviation 1.
-    """
-
-    mean: Tensor
-    variance: Tensor
-    scale: Tensor
-    count: Tensor
-
-    def __init__(self, dim: int, centered: bool = True, horizon: float = 100_000.0) -> None:
-        super().__init__()
-        self.centered = centered
-        self.horizon = horizon  # samples beyond which older ones fade
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("variance", torch.zeros(dim))
-        self.register_buffer("scale", torch.ones(dim))  # the deviation, kept so that acting need not compute it
-        self.register_buffer("count", torch.zeros(()))
-
-    @torch.no_grad()
-    def update(self, samples: Tensor) -> None:
-        """Take in samples (N, D) by the parallel variance formula of Chan et al. (1979)."""
-        if samples.shape[0] == 0:
-            return
-        n = float(samples.shape[0])
-        batch_mean = samples.mean(0) if self.centered else torch.zeros_like(self.mean)
-        batch_variance = (samples - batch_mean).square().mean(0)
-        share = n / (self.count + n)
-        change = batch_mean - self.mean
-        self.variance += share * (batch_variance - self.variance) + share * (1 - share) * change.square()
-        self.mean += share * change
-        self.count.copy_((self.count + n).clamp(max=self.horizon))
-        # Relative to the mean, because rounding alone gives a constant of 1000 a little variance.
-        varies = self.variance > 1e-10 * self.mean.square() + 1e-30
-        self.scale.copy_(torch.where(varies, self.variance.sqrt(), torch.ones_like(self.variance)))
-
-    def normalize(self, x: Tensor) -> Tensor:
-        """(..., D) in its own units -> deviations from the mean."""
-        return (x - self.mean) / self.scale
-
-    def restore(self, x: Tensor) -> Tensor:
-        """The inverse of `normalize`."""
-        return x * self.scale + self.mean
-
-
-@dataclass
-class ResidualPrediction(Prediction):
-    """Base of the distributions over z_{t+1} = base + scale * residual.
-
-    Attributes:
-        reward: expected reward (...).
-        end_logit: logit of the episode's end (...).
-        base: z_t as h carries it (..., Z).
-        scale: root mean square (Z,) of the residuals, in the latent's units.
-    """
-
-    reward: Tensor
-    end_logit: Tensor
-    base: Tensor
-    scale: Tensor
-
-    @property
-    @abstractmethod
-    def residual_mean(self) -> Tensor:
-        """Expected residual (..., Z), in units of `scale`."""
-
-    @abstractmethod
-    def residual_sample(self, temperature: float, generator: Generator | None) -> Tensor:
-        """A residual (..., Z) drawn at this temperature, in units of `scale`."""
-
-    @abstractmethod
-    def nll(self, residual: Tensor) -> Tensor:
-        """Negative log-density (..., Z), each dimension by itself, of residuals (..., Z) in units of `scale`."""
-
-    @property
-    def mean(self) -> Tensor:
-        """Expected next latent (..., Z)."""
-        return self.base + self.scale * self.residual_mean
-
-    def sample(self, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
-        """A next latent (..., Z); temperature 0 gives the likeliest, 1 the model's own spread.
-
-        Raises:
-            ValueError: the temperature is negative.
-        """
-        if temperature < 0:
-            raise ValueError(f"temperature must be at least 0 (found {temperature})")
-        return self.base + self.scale * self.residual_sample(temperature, generator)
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """Log-density (...) of a next latent (..., Z), in nats."""
-        return -(self.nll((z - self.base) / self.scale) + self.scale.log()).sum(-1)
-
-
-@dataclass
-class GaussianPrediction(ResidualPrediction):
-    """An independent Gaussian for every latent dimension: `mu` and `log_std` (..., Z) of the residual."""
-
-    mu: Tensor
-    log_std: Tensor
-
-    @property
-    def residual_mean(self) -> Tensor:
-        """Expected residual (..., Z)."""
-        return self.mu
-
-    def residual_sample(self, temperature: float, generator: Generator | None) -> Tensor:
-        """A residual (..., Z); the deviation is scaled by the root of the temperature."""
-        return self.mu + self.log_std.exp() * math.sqrt(temperature) * normal_like(self.mu, generator)
-
-    def nll(self, residual: Tensor) -> Tensor:
-        """Gaussian negative log-density (..., Z)."""
-        return gaussian_nll(residual, self.mu, self.log_std)
-
-
-@dataclass
-class PointPrediction(ResidualPrediction):
-    """A single predicted value; as a density it counts as a Gaussian as wide as the residuals usually are."""
-
-    mu: Tensor
-
-    @property
-    def residual_mean(self) -> Tensor:
-        """The predicted residual (..., Z)."""
-        return self.mu
-
-    def residual_sample(self, temperature: float, generator: Generator | None) -> Tensor:
-        """The predicted residual (..., Z), at every temperature."""
-        return self.mu
-
-    def nll(self, residual: Tensor) -> Tensor:
-        """Half the squared error, and the constant that makes it a density (..., Z)."""
-        return gaussian_nll(residual, self.mu, torch.zeros_like(self.mu))
-
-
-@dataclass
-class MixturePrediction(ResidualPrediction):
-    """A mixture of K Gaussians for every latent dimension: `logits`, `mu`, `log_std` (..., Z, K) of the residual."""
-
-    logits: Tensor
-    mu: Tensor
-    log_std: Tensor
-
-    @property
-    def residual_mean(self) -> Tensor:
-        """Expected residual (..., Z)."""
-        return (self.logits.softmax(-1) * self.mu).sum(-1)
-
-    def residual_sample(self, temperature: float, generator: Generator | None) -> Tensor:
-        """A residual (..., Z): mixture logits divided by the temperature, noise scaled by its root."""
-        if temperature == 0:
-            index = self.logits.argmax(-1, keepdim=True)
-        else:
-            weights = (self.logits / temperature).softmax(-1)
-            index = weights.flatten(0, -2).multinomial(1, generator=generator).view(*weights.shape[:-1], 1)
-        mu, std = self.mu.gather(-1, index).squeeze(-1), self.log_std.gather(-1, index).squeeze(-1).exp()
-        return mu + std * math.sqrt(temperature) * normal_like(mu, generator)
-
-    def nll(self, residual: Tensor) -> Tensor:
-        """Negative log-density (..., Z) of the mixture."""
-        components = gaussian_nll(residual.unsqueeze(-1), self.mu, self.log_std)
-        return -torch.logsumexp(self.logits.log_softmax(-1) - components, dim=-1)
-
-
-def gaussian_nll(x: Tensor, mu: Tensor, log_std: Tensor) -> Tensor:
-    """Negative log-density of `x` under Gaussians, element by element, in nats."""
-    return 0.5 * ((x - mu) * torch.exp(-log_std)).square() + log_std + HALF_LOG_TWO_PI
-
-
-def bounded_log_std(raw: Tensor) -> Tensor:
-    """Bend raw outputs smoothly into LOG_STD_MIN to LOG_STD_MAX; unlike clamping, no gradient is cut off."""
-    raw = LOG_STD_MAX - F.softplus(LOG_STD_MAX - raw)
-    return LOG_STD_MIN + F.softplus(raw - LOG_STD_MIN)
 
 
 def small_linear(inputs: int, outputs: int, bias: float = 0.0) -> nn.Linear:
@@ -211,12 +33,64 @@ def small_linear(inputs: int, outputs: int, bias: float = 0.0) -> nn.Linear:
     return layer
 
 
+def _trunk(inputs: int, width: int, layers: int) -> nn.Sequential:
+    """So many layers of this width; none gives its input back."""
+    made: list[nn.Module] = []
+    for _ in range(layers):
+        made += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.SiLU()]
+        inputs = width
+    return nn.Sequential(*made)
+
+
 class PredictiveSettings(ComponentSettings):
     """What every predicting memory can be told."""
 
     hidden_dim: int = setting(128, "Width of the memory's features.", unit="features", ge=1, le=8192)
     lr: float = setting(1e-3, "Learning rate, where the experiment gives none.", gt=0, le=1)
-    dropout: float = setting(0.0, "Share of features dropped while the memory is trained.", ge=0, lt=1)
+    dropout: float = setting(0.0, "Share of features dropped while the memory is trained, and in dreams.", ge=0, lt=1)
+    reward: Literal["distribution", "mean"] = setting(
+        "distribution",
+        "How rewards are foretold: by a distribution over them, through a layer of its own, or by their mean alone.",
+        before="mean",
+    )
+    head_layers: int = setting(
+        1, "Layers between the features and what is foretold of the next latent.", ge=0, le=4, advanced=True, before=0
+    )
+    input_noise: float = setting(
+        0.1,
+        "Noise on the latents that the memory takes in while it is trained, as a share of what a usual step changes, "
+        "so that it forgives its own errors.",
+        ge=0,
+        le=10,
+        before=0.0,
+    )
+    feedback_steps: int = setting(
+        24,
+        "Steps of its own predictions that the memory is also trained on: what makes dreams hold. 0: none.",
+        unit="steps",
+        ge=0,
+        le=1024,
+        before=0,
+    )
+    feedback_weight: float = setting(
+        10.0,
+        "Weight of the error on fed-back predictions, in shares of the latents' variance.",
+        ge=0,
+        le=10_000,
+        advanced=True,
+        before=0.0,
+    )
+    feedback_draws: float = setting(
+        0.5,
+        "Share of the fed-back sequences in which predictions are drawn and not expected, so that drawn dreams hold.",
+        ge=0,
+        le=1,
+        advanced=True,
+        before=0.0,
+    )
+    feedback_context: int = setting(
+        8, "True steps before predictions are fed back.", unit="steps", ge=0, le=1024, advanced=True, before=8
+    )
 
 
 PS = TypeVar("PS", bound=PredictiveSettings)
@@ -237,9 +111,13 @@ class PredictiveMemory(MemoryModel[PS]):
         self.hidden_dim = self.features + latent_dim
         self.latent_scale = RunningScale(latent_dim)
         self.residual_scale = RunningScale(latent_dim, centered=False)
+        self.range = LatentRange(latent_dim)
         self.reward_scale = RunningScale(1)
-        self.residual_head = small_linear(self.hidden_dim, outputs)
-        self.reward_head = small_linear(self.hidden_dim, 1)
+        self.trunk = _trunk(self.hidden_dim, self.features, settings.head_layers)
+        self.residual_head = small_linear(self.features if settings.head_layers else self.hidden_dim, outputs)
+        self.reward_head: TwoHot | nn.Linear = small_linear(self.hidden_dim, 1)
+        if settings.reward == "distribution":
+            self.reward_head = TwoHot(self.hidden_dim, self.features)
         self.end_head = small_linear(self.hidden_dim, 1, bias=-3.0)  # ends are rare
 
     @abstractmethod
@@ -277,43 +155,140 @@ class PredictiveMemory(MemoryModel[PS]):
     def predict(self, h: Tensor) -> ResidualPrediction:
         """What follows, from h (..., H): distribution of the next latent, expected reward, logit of the end."""
         base = self.latent_scale.restore(h[..., self.features :])
-        reward = self.reward_scale.restore(self.reward_head(h)).squeeze(-1)
-        return self.residual(
-            self.residual_head(h), reward, self.end_head(h).squeeze(-1), base, self.residual_scale.scale
+        out = self.reward_head(h)
+        expected = self.reward_head.mean(out).unsqueeze(-1) if isinstance(self.reward_head, TwoHot) else out
+        reward = self.reward_scale.restore(expected).squeeze(-1)
+        predicted = self.residual(
+            self.residual_head(self.trunk(h)), reward, self.end_head(h).squeeze(-1), base, self.residual_scale.scale
         )
+        predicted.reward_out = out
+        return predicted
+
+    def imagine(
+        self, z: Tensor, action: Tensor, state: State, temperature: float = 1.0, generator: Generator | None = None
+    ) -> Imagined:
+        """What would follow, as of every memory; features are dropped as in training, latents stay where some were.
+
+        At temperature 0 nothing is dropped.
+        """
+        h, state = self.step(z, action, state, generator)
+        predicted = self.predict(self._dropped(h, temperature > 0, generator))
+        following = self.range.bound(predicted.sample(temperature, generator))
+        return Imagined(following, h, state, predicted.reward, predicted.end_logit.sigmoid())
 
     def loss(self, batch: SequenceBatch, state: State, generator: Generator | None = None) -> Losses:
         """Losses through the whole sequence from `state`.
 
         Returns:
             prediction: negative log-density of the residual, mean over valid steps and over latent dimensions (so
-                that a wide latent does not drown the other heads), in nats; reward: half the squared error in
-                running deviations; end: binary cross-entropy of termination, in nats; total: their sum.
+                that a wide latent does not drown the other heads), in nats; reward: the reward head's error in
+                running deviations; end: binary cross-entropy of termination, in nats; with `feedback_steps`, step and
+                open_loop: squared error of one step, and of steps on the memory's own predictions, in shares of the
+                latents' variance; total: their weighted sum.
         """
         batch, state = _own(batch), {name: _plain(value) for name, value in state.items()}
         z, following, action, reward = _without_padding(batch)
         known = batch.mask & batch.known
         if self.training:
             self._update_scales(z, following, reward, batch, known)
-        h, _ = self.sequence(z, action, batch.is_first, state, generator)
-        features, latent = h.split([self.features, self.latent_dim], dim=-1)
-        h = torch.cat([dropout(features, self.settings.dropout, self.training, generator), latent], dim=-1)
-        predicted = self.predict(h)
+        taken = self._disturbed(z, generator)
+        pieces = Pieces.of(len(z), self.settings.feedback_context, self.settings.feedback_steps)
+        h, states = self._along(taken, action, batch.is_first, state, pieces, generator)
+        predicted = self.predict(self._dropped(h, self.training, generator))
         # From the latents themselves, not from h: exact, and not cut off.
-        nll = predicted.nll((following - z) / self.residual_scale.scale).mean(-1)
-        wrong_reward = (predicted.reward - reward) / self.reward_scale.scale
-        wrong_end = F.binary_cross_entropy_with_logits(
-            predicted.end_logit, batch.terminated.to(h.dtype), reduction="none"
-        )
+        nll = predicted.nll((following - taken) / self.residual_scale.scale).mean(-1)
         losses = {
             "prediction": _mean(nll, batch.valid),
-            "reward": _mean(0.5 * wrong_reward.square(), known),
-            "end": _mean(wrong_end, known),
+            "reward": _mean(self._reward_error(predicted, reward), known),
+            "end": _mean(binary_error(predicted.end_logit, batch.terminated), known),
         }
-        return {"total": losses["prediction"] + losses["reward"] + losses["end"], **losses}
+        total = losses["prediction"] + losses["reward"] + losses["end"]
+        if states:
+            own = self._open_loop(batch, (z, following, action, reward, taken), states, pieces, generator)
+            step = _mean(self._share(predicted.mean - following), batch.valid)
+            total = total + self.settings.feedback_weight * (2 * step + own["open_loop"])
+            total = total + own.pop("reward") + own.pop("end")
+            losses |= {"step": step, **own}
+        return {"total": total, **losses}
+
+    def _along(
+        self,
+        z: Tensor,
+        action: Tensor,
+        is_first: Tensor,
+        state: State,
+        pieces: Pieces,
+        generator: Generator | None,
+    ) -> tuple[Tensor, list[State]]:
+        """h (T, B, H) of the whole sequence, and the state at the start of each piece."""
+        outputs, states, begin = [], [], 0
+        parts = (value.split(pieces.cuts) for value in (z, action, is_first))
+        for some_z, some_action, firsts in zip(*parts, strict=True):
+            if begin in pieces.starts:
+                states.append(self.reset(state, firsts[0]))
+            h, state = self.sequence(some_z, some_action, firsts, state, generator)
+            outputs.append(h)
+            begin += len(h)
+        return torch.cat(outputs) if len(outputs) > 1 else outputs[0], states
+
+    def _open_loop(
+        self,
+        batch: SequenceBatch,
+        values: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+        states: list[State],
+        pieces: Pieces,
+        generator: Generator | None,
+    ) -> Losses:
+        """Errors of the memory on its own expected latents: open_loop, reward and end."""
+        _, following, action, reward, taken = (pieces.laid(value) for value in values)
+        inside, valid = pieces.inside(batch), pieces.laid(batch.valid)
+        known, terminated = inside & pieces.laid(batch.known), pieces.laid(batch.terminated)
+        state, z, wrong, rewards, ends = joined(states), taken[0], [], [], []
+        drawn = self._drawn(z, generator)
+        for t in range(pieces.steps):
+            h, state = self.step(z, action[t], state, generator)
+            predicted = self.predict(self._dropped(h, self.training, generator))
+            z = predicted.mean
+            wrong.append(self._share(z - following[t]))
+            if drawn is not None:
+                z = torch.where(drawn, z + (predicted.sample(1.0, generator) - z).detach(), z)
+            rewards.append(self._reward_error(predicted, reward[t]))
+            ends.append(binary_error(predicted.end_logit, terminated[t]))
+        return {
+            "open_loop": _mean(torch.stack(wrong), inside & valid),
+            "reward": _mean(torch.stack(rewards), known),
+            "end": _mean(torch.stack(ends), known),
+        }
+
+    def _drawn(self, z: Tensor, generator: Generator | None) -> Tensor | None:
+        """(B, 1) bool: in which of the sequences predictions are drawn; None for none."""
+        share = self.settings.feedback_draws
+        return uniform_like(z[:, :1], generator) < share if share else None
+
+    def _share(self, error: Tensor) -> Tensor:
+        """Squared error (...) of latents (..., Z) as a share of the latents' variance: 1 is the mean latent's."""
+        return error.square().sum(-1) / self.latent_scale.scale.square().sum()
+
+    def _reward_error(self, predicted: ResidualPrediction, reward: Tensor) -> Tensor:
+        if isinstance(self.reward_head, TwoHot):
+            assert predicted.reward_out is not None
+            return self.reward_head.error(predicted.reward_out, self.reward_scale.normalize(reward[..., None])[..., 0])
+        return 0.5 * ((predicted.reward - reward) / self.reward_scale.scale).square()
+
+    def _disturbed(self, z: Tensor, generator: Generator | None) -> Tensor:
+        if not (self.training and self.settings.input_noise):
+            return z
+        return z + self.settings.input_noise * self.residual_scale.scale * normal_like(z, generator)
+
+    def _dropped(self, h: Tensor, drops: bool, generator: Generator | None) -> Tensor:
+        if not (drops and self.settings.dropout):
+            return h
+        features, latent = h.split([self.features, self.latent_dim], dim=-1)
+        return torch.cat([dropout(features, self.settings.dropout, True, generator), latent], dim=-1)
 
     def _update_scales(self, z: Tensor, following: Tensor, reward: Tensor, batch: SequenceBatch, known: Tensor) -> None:
         self.latent_scale.update(z[batch.mask])
+        self.range.update(z[batch.mask])
         self.residual_scale.update((following - z)[batch.valid])
         self.reward_scale.update(reward[known].unsqueeze(-1))
 

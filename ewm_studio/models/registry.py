@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.models.base import Component, Controller, MemoryModel, Tag, VisionModel
 from ewm_studio.settings import ComponentChoice, ComponentSettings, explain
+from ewm_studio.settings.declare import declared
 from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
 
 ENTRY_POINTS = "ewm_studio.components"
@@ -166,6 +167,20 @@ def choose(kind: ComponentKind, choice: ComponentChoice, observation_space: gym.
         if reason is not None:
             raise UserError(f"{kind} {cls.__name__} does not fit: {reason}; what fits: {', '.join(fits) or 'nothing'}")
     return Part(kind, cls, check_settings(kind, cls, choice.given))
+
+
+def as_then(kind: ComponentKind, choice: ComponentChoice) -> ComponentChoice:
+    """A choice from a file written in full, perhaps by an earlier version: a setting it lacks means what it meant then.
+
+    Raises:
+        UserError: no such component.
+    """
+    if choice.name == "auto":
+        return choice
+    fields = component(kind, choice.name).Settings.model_fields
+    then = {name: declared(info).get("before") for name, info in fields.items()}
+    missing = {name: value for name, value in then.items() if value is not None and name not in choice.given}
+    return ComponentChoice(name=choice.name, **{**missing, **choice.given})
 
 
 def check_settings(kind: ComponentKind, cls: type[Component], given: dict[str, Any]) -> ComponentSettings:

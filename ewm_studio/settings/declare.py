@@ -25,6 +25,7 @@ def setting(
     training_only: bool = False,
     of_model: bool = True,
     moved: str = "",
+    before: Any = None,
     **constraints: Any,
 ) -> Any:
     """One declared setting.
@@ -40,6 +41,7 @@ def setting(
         of_model: of the environment: whether a model brings it along. What says only how many environments run, or
             whether they are shown, stays as chosen.
         moved: where it stood in earlier versions, as `section.field`; there it is still read, never written.
+        before: of a component: what files mean that were written before the setting was there; None: its default.
         constraints: pydantic's `ge`, `gt`, `le`, `lt`, ...
     """
     extra: dict[str, Any] = {
@@ -50,6 +52,7 @@ def setting(
         "training_only": training_only,
         "of_model": of_model and not training_only,
         "moved": moved,
+        "before": before,
     }
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 

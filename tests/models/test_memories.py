@@ -21,15 +21,15 @@ from ewm_studio.models.memory.lstm import LSTMMemory, PackedLayout
 from ewm_studio.models.memory.mdn_rnn import MDNRNN
 from ewm_studio.models.memory.no_memory import NoMemory
 from ewm_studio.models.memory.transformer import TemporalTransformer
-from ewm_studio.models.prediction import (
+from ewm_studio.models.prediction import PredictiveMemory
+from ewm_studio.models.residuals import (
     GaussianPrediction,
     MixturePrediction,
     PointPrediction,
-    PredictiveMemory,
     ResidualPrediction,
-    RunningScale,
     bounded_log_std,
 )
+from ewm_studio.models.running_scale import RunningScale
 from ewm_studio.settings import ComponentChoice
 
 Z, A = 3, 2
@@ -349,7 +349,7 @@ def mixture(latents: int = 2, parts: int = 3, seed: int = 0) -> MixturePredictio
 
 def repeated(p: ResidualPrediction, n: int) -> ResidualPrediction:
     """The same prediction `n` times over, to draw many samples at once."""
-    fields = {k: v if k == "scale" else v.expand(n, *v.shape) for k, v in vars(p).items()}
+    fields = {k: v if k == "scale" or v is None else v.expand(n, *v.shape) for k, v in vars(p).items()}
     return type(p)(**fields)
 
 
@@ -481,7 +481,7 @@ def test_running_scale_of_a_constant_is_one_and_old_samples_fade():
 def test_every_parameter_gets_a_gradient(name):
     memory = make(name).train()
     losses = memory.loss(make_batch(), memory.initial_state(4))
-    assert set(losses) == {"total", "prediction", "reward", "end"}
+    assert set(losses) == {"total", "prediction", "reward", "end", "step", "open_loop"}
     losses["total"].backward()
     without = [n for n, p in memory.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert without == []

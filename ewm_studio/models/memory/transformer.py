@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from ewm_studio.errors import UserError
 from ewm_studio.models.base import State
-from ewm_studio.models.prediction import GaussianPrediction, PredictiveMemory, PredictiveSettings, bounded_log_std
+from ewm_studio.models.prediction import PredictiveMemory, PredictiveSettings
 from ewm_studio.models.randomness import dropout
+from ewm_studio.models.residuals import GaussianPrediction, bounded_log_std
 from ewm_studio.settings import setting
 
 CHUNK = 256  # steps attended to at once; bounds the memory that long sequences need
