@@ -43,7 +43,12 @@ def write_aside(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """`write_aside` of a UTF-8 text, line ends as they are."""
-    write_aside(path, lambda temporary: _write_bytes(temporary, text.encode("utf-8")))
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """`write_aside` of what a file holds."""
+    write_aside(path, lambda temporary: _write_bytes(temporary, data))
 
 
 def clean_leftovers(folder: Path, name: str = "", older_than: float = LEFTOVER_SECONDS) -> None:
