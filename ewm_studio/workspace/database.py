@@ -41,7 +41,14 @@ _EPISODE_COLUMNS = "step, length, seconds, reward"
 
 
 class Damaged(UserError):
-    """The database is no longer one; the run folders still hold what it knew."""
+    """The database is no longer one; the run folders still hold what it knew. `reason` is SQLite's."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path}: expected a workspace database, found: {reason}; bring it back from the run folders with "
+            f"ewm-studio runs --rebuild --workspace {path.parent}"
+        )
+        self.reason = reason
 
 
 class Busy(JobError):
@@ -293,10 +300,7 @@ class Database:
             raise UserError(f"{self.path}: expected a workspace database, found: {error}") from None
 
     def _damaged(self, error: sqlite3.Error) -> Damaged:
-        return Damaged(
-            f"{self.path}: expected a workspace database, found: {error}; bring it back from the run folders with "
-            f"ewm-studio runs --rebuild --workspace {self.path.parent}"
-        )
+        return Damaged(self.path, str(error))
 
 
 def put_run(

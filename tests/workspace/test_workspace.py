@@ -337,7 +337,9 @@ def test_metrics_come_back_in_order(workspace: Workspace) -> None:
 def test_packed_blocks_agree_with_the_rows(workspace: Workspace, sizes: list[int]) -> None:
     run, start = new_run(workspace), 0
     for size in sizes:
-        workspace._database.append(run.name, {"a": [(start + i, 0, 0.0, float(start + i)) for i in range(size)]}, [], {})
+        workspace._database.append(
+            run.name, {"a": [(start + i, 0, 0.0, float(start + i)) for i in range(size)]}, [], {}
+        )
         start += size
         np.testing.assert_array_equal(run.metrics("a").step, np.arange(start))
     assert workspace._database.read("SELECT count(*) FROM blocks")[0][0] == start // BLOCK
