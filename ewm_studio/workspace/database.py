@@ -174,13 +174,13 @@ class Database:
         with self.writing(make=True, patience=patience) as connection:
             put_run(connection, run, rows, values)
 
-    def points(self, run: str, tag: str) -> np.ndarray:
+    def points(self, run: str, tag: str, patience: float | None = None) -> np.ndarray:
         """All rows of one tag as an array of `ROW`, in the order they were logged."""
-        return self._logged(run, "SELECT id FROM tags WHERE name = ? AND id <> 0", tag)
+        return self._logged(run, "SELECT id FROM tags WHERE name = ? AND id <> 0", tag, patience)
 
-    def episodes(self, run: str) -> np.ndarray:
+    def episodes(self, run: str, patience: float | None = None) -> np.ndarray:
         """All episodes as an array of `ROW`: `count` is the length, `value` the reward."""
-        return self._logged(run, "SELECT ?", EPISODES)
+        return self._logged(run, "SELECT ?", EPISODES, patience)
 
     def tags(self, run: str) -> list[str]:
         """Names of what the run has logged, in alphabetical order."""
@@ -191,9 +191,10 @@ class Database:
         )
         return sorted(str(row[0]) for row in self.read(sql, (run,)))
 
-    def logged(self, run: str) -> dict[str, np.ndarray]:
-        """All that a run has logged: `ROW` arrays by tag, episodes under ""."""
-        return {"": self.episodes(run), **{tag: self.points(run, tag) for tag in self.tags(run)}}
+    def logged(self, run: str, patience: float | None = None) -> dict[str, np.ndarray]:
+        """All that a run has logged: `ROW` arrays by tag, episodes under ""; `patience` as `writing` takes it."""
+        episodes = self.episodes(run, patience)
+        return {"": episodes, **{tag: self.points(run, tag, patience) for tag in self.tags(run)}}
 
     def cut(self, run: str, step: int, patience: float | None = None) -> None:
         """Forget what the run logged after a step, because it goes on from there; `patience` as `writing` takes it."""
@@ -211,11 +212,11 @@ class Database:
                         "DELETE FROM blocks WHERE run = ? AND tag = ? AND n + ? > ?", (id, tag, BLOCK, first)
                     )
 
-    def _logged(self, run: str, tag_query: str, tag: str | int) -> np.ndarray:
+    def _logged(self, run: str, tag_query: str, tag: str | int, patience: float | None) -> np.ndarray:
         """The rows of one tag of a run, by the query that gives the tag's id."""
         if not self.exists:
             return np.empty(0, ROW)
-        with self._connected() as connection, transaction(connection, "DEFERRED"):
+        with self._connected(patience=patience) as connection, transaction(connection, "DEFERRED"):
             found = connection.execute("SELECT id FROM runs WHERE name = ?", (run,)).fetchone()
             of_tag = connection.execute(tag_query, (tag,)).fetchone()
             if found is None or of_tag is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
@@ -16,6 +17,7 @@ from ewm_studio.workspace.database import Behind, Busy, Database, Row
 from ewm_studio.workspace.logbook import EPISODES, Logbook, row_count, row_counts
 from ewm_studio.workspace.record import FIELDS, as_columns, describe, read_record, sensible
 
+BEHIND = ".behind"  # lies in the folder of a run that holds more than the database
 PATIENCE = 0.1  # seconds that a job waits for a locked database each time
 RETRY_SECONDS = 1.0
 END_SECONDS = 5.0  # that the end of a job waits for it
@@ -62,7 +64,7 @@ class History:
         """
         logged, stored = self._logbook.read(), {}
         try:
-            stored = self._database.logged(self._name)
+            stored = self._database.logged(self._name, END_SECONDS if self._logbook.exists else None)
         except Busy:
             if not self._logbook.exists:
                 raise
@@ -117,8 +119,14 @@ class History:
             if self._differs:
                 self._replace(values, patience)
         except (JobError, UserError, sqlite3.IntegrityError):  # locked, full, damaged or gone: the folder holds it
-            self.behind, self._due = True, time.monotonic() + RETRY_SECONDS
+            self._due = time.monotonic() + RETRY_SECONDS
+            if not self.behind:
+                with contextlib.suppress(OSError):
+                    (self._folder / BEHIND).touch()
+            self.behind = True
         else:
+            if self.behind:
+                (self._folder / BEHIND).unlink(missing_ok=True)
             self.behind = False
             self._due = time.monotonic() + min(DEAREST * (time.monotonic() - began), LONGEST)
 

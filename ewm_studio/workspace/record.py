@@ -128,12 +128,13 @@ def describe(folder: Path, rows: Mapping[str, np.ndarray]) -> dict[str, Any] | N
         folder: the run's.
         rows: what it has logged, `ROW` arrays by tag.
     """
-    found = {**_from_settings(folder), **_from_checkpoints(folder), **_from_rows(rows)}
+    found = {"job": "train", "seed": 0, "error": "", "checkpoint": "", "title": "", "note": ""}
+    found |= {**dict.fromkeys(("steps", "episodes", "epochs"), 0), **dict.fromkeys((*_TIMES[1:], *_REWARDS))}
+    found |= {**_from_rows(rows), **_from_settings(folder), **_from_checkpoints(folder)}
     record = read_record(folder)
-    late = {key: max(found.get(key, 0), record.get(key, 0)) for key in ("steps", "episodes", "epochs")}
-    found = {"job": "train", "seed": 0, "error": "", "checkpoint": "", "title": "", "note": "", **found, **record}
-    found |= late
-    if found.setdefault("state", "interrupted") == "running":
+    found |= record
+    if found.setdefault("state", "interrupted") == "running":  # it was killed, and logged more than it could say
+        found |= {key: max(found[key], late) for key, late in _from_rows(rows).items()}
         found["state"] = "interrupted"
     found.setdefault("created", _date_of(folder))
     found.pop("name", None)
@@ -163,10 +164,14 @@ def _from_checkpoints(folder: Path) -> dict[str, Any]:
             found |= {"checkpoint": place, "best_reward": best.mean_reward, "steps": best.step}
         if latest is not None:
             found |= {"mean_reward": latest.mean_reward, "steps": latest.step}
-            counters = models.read_metadata(latest.path).get("counters")
+            metadata = models.read_metadata(latest.path)
+            if isinstance(metadata.get("parts"), dict):
+                found["parts"] = metadata["parts"]
+            counters = metadata.get("counters")
             if isinstance(counters, dict):
-                found["job"] = "train" if "env_steps" in counters else "pretrain"
-                found |= {k: counters[k] for k in ("episodes", "epochs") if makes_sense(k, counters.get(k))}
+                found["job"] = "pretrain" if "frames" in counters else "train"
+                given = {**counters, "steps": counters.get("frames", latest.step)}
+                found |= {k: given[k] for k in ("steps", "episodes", "epochs") if makes_sense(k, given.get(k))}
     return found
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.workspace.database import SIDE_FILES, Database, put_run, update
 from ewm_studio.workspace.files import write_error
+from ewm_studio.workspace.history import BEHIND
 from ewm_studio.workspace.lock import RunLock
 from ewm_studio.workspace.logbook import Logbook, row_count
 from ewm_studio.workspace.record import RECORD, as_columns, describe, is_name, is_run, read_record, write_record
@@ -63,7 +64,7 @@ class Recovery:
                     self._take(folder, name in runs, rows, runs | binned)
                 elif row.binned == (name in runs):
                     self._set(row.id, deleted=None if name in runs else time.time())
-                elif row.running and not RunLock(folder).alive():
+                elif (row.running or os.path.exists(folder / BEHIND)) and not RunLock(folder).alive():
                     self._end(folder)
 
     def _take(self, folder: Path, listed: bool, rows: Mapping[str, _Row], there: set[str]) -> None:
@@ -80,7 +81,7 @@ class Recovery:
         self._put(folder, {"deleted": deleted})
 
     def _end(self, folder: Path) -> None:
-        """A run whose process died, or ended while the database could not be had."""
+        """A run whose process died, or ended or went on while the database could not be had."""
         if not (folder / RECORD).is_file():
             return  # of version 0.1.0: the database knows more
         lock = RunLock(folder)
@@ -88,6 +89,7 @@ class Recovery:
             return
         try:
             self._put(folder, {})
+            (folder / BEHIND).unlink(missing_ok=True)
         finally:
             lock.release()
 

@@ -27,6 +27,7 @@ def salvage(database: Path, folders: Sequence[Path]) -> None:
     """
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database)) as connection:
         connection.text_factory = lambda data: data.decode("utf-8", "replace")
+        connection.execute("PRAGMA writable_schema = ON")  # reads on where a part of the schema makes no sense
         runs = _runs(connection)
         tags = {id: name for id, name in _rows(connection, "SELECT id, name FROM tags", ()) if id != 0}
         for folder in folders:

@@ -173,10 +173,15 @@ def test_locked_and_full_databases_are_the_jobs_misfortune(
     database = Database(workspace.path / "workspace.sqlite")
     with workspace._database.writing(make=True), pytest.raises(JobError, match="another process"), database.writing():
         pass
-    with pytest.raises(JobError, match="full"), database.writing() as connection:
-        pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {pages}")
-        connection.execute("INSERT INTO tags (name) VALUES (?)", ("x" * 1_000_000,))
+
+    def fill() -> None:
+        with database.writing() as connection:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+            connection.execute("INSERT INTO tags (name) VALUES (?)", ("x" * 1_000_000,))
+
+    with pytest.raises(JobError, match="full"):
+        fill()
     assert database.read("SELECT count(*) FROM tags")[0][0] == 1  # nothing of it lasts
 
 
