@@ -21,6 +21,7 @@ from ewm_studio.terminal.parsers import (
     job_parser,
     list_parser,
     open_workspace,
+    workspace_folder,
 )
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ def _run_list(command: str, words: list[str]) -> int:
         return lists.list_envs(options.part, options.describe, options.json)
     if command == "models":
         return lists.list_models(options.json)
+    if options.rebuild:
+        return lists.rebuild_runs(workspace_folder(options.workspace), options.json)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         return lists.list_runs(workspace, options.json)
 

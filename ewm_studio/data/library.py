@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ewm_studio.data.recordings import (
     replace_episode,
 )
 from ewm_studio.errors import UserError, nearest
+from ewm_studio.processes.living import owner
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.files import write_aside, write_error
 from ewm_studio.workspace.workspace import safe_name
@@ -198,7 +198,7 @@ class Library:
             UserError: the name is taken or no file name, or the folder cannot be made.
         """
         target = self.new_place(name)
-        folder = self.folder / f"{_ASIDE}{os.getpid()}-{secrets.token_hex(4)}"
+        folder = self.folder / f"{_ASIDE}{owner()}"
         try:
             with _writing(folder):
                 folder.mkdir(parents=True)

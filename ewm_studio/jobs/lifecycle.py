@@ -113,6 +113,10 @@ def execute(
         yield RunStarted(kind, run.name, str(run.folder), f"{job.summary}, {start.device}", job.stages)
         yield from notes
         yield from work(run)
+    if run.behind:
+        yield Message(
+            "the list of runs is held by another program; it takes up this run when it can be read", "warning"
+        )
     if start.save_path is not None:
         save_model(start.save_path, *job.model_file())
         yield Message(f"model saved to {start.save_path}")

@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from multiprocessing import forkserver, popen_forkserver
+from multiprocessing import forkserver, popen_forkserver, util
+from pathlib import Path
 from typing import Any
 
+from ewm_studio.processes.living import owner
 from ewm_studio.processes.spawning import SpawnWithoutMain, with_names
 
 assert sys.platform != "win32"
@@ -17,6 +19,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess  # noqa
 
 # What is sent to a whole group of processes to end it is for the run to obey, which saves first.
 _TO_THE_GROUP = (signal.SIGTERM, signal.SIGHUP)
+_MARK = "ewm-studio-"  # begins a name that says whose a folder is
 _Server: Any = forkserver.ForkServer  # its fields are the standard library's own affair, and not described
 _Popen: Any = popen_forkserver.Popen
 
@@ -31,6 +34,14 @@ def _blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _mark_temporary_folder() -> None:
+    """Say in the standard library's temporary folder whose it is, so that it can be removed after a kill."""
+    folder = Path(util.get_temp_dir())
+    with contextlib.suppress(OSError):
+        if not any(name.startswith(f"{_MARK}{os.getpid()}-") for name in os.listdir(folder)):
+            (folder / f"{_MARK}{owner()}").touch()
+
+
 class ForkServer(_Server):
     """A fork server that outlives a signal to its group, and ends when all that it made have ended."""
 
@@ -41,6 +52,7 @@ class ForkServer(_Server):
         """Start it, if it does not run; returns before it is ready."""
         with _blocked():
             super().ensure_running()
+        _mark_temporary_folder()
 
     def close(self) -> None:
         """End it at once."""

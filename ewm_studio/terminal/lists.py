@@ -10,6 +10,8 @@ from ewm_studio.errors import UserError
 from ewm_studio.terminal.output import print_json, write_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
     from ewm_studio.workspace import RunInfo, Workspace
@@ -82,6 +84,16 @@ def list_runs(workspace: Workspace, as_json: bool) -> int:
     else:
         print_table(_RUN_COLUMNS, [_run_row(run) for run in runs])
     return 0
+
+
+def rebuild_runs(path: Path, as_json: bool) -> int:
+    """Make the list of runs again from their folders, and print it."""
+    from ewm_studio.workspace import Workspace
+
+    workspace, aside = Workspace.rebuild(path)
+    if aside is not None:
+        write_line(f"the old database is kept as {aside}", error=True)
+    return list_runs(workspace, as_json)
 
 
 def list_models(as_json: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ewm_studio.jobs.kinds import KINDS, job_kind, job_kinds
@@ -80,6 +81,10 @@ def list_parser(command: str) -> Any:
     elif command == "envs":
         parser.add_argument("part", nargs="?", help="Only ids that contain this, with their spaces.")
         parser.add_argument("--describe", action="store_true", help="Observations and actions of all of them: slow.")
+    elif command == "runs":
+        parser.add_argument(
+            "--rebuild", action="store_true", help="Make the list again from the run folders; the old one is kept."
+        )
     elif command == "recordings":
         parser.add_argument("action", nargs="?", help="What to do instead of listing: export, import or merge.")
     return parser
@@ -99,6 +104,17 @@ def open_workspace(folder: str | None) -> Workspace:
     Raises:
         UserError: it cannot be used.
     """
-    from ewm_studio.workspace import Workspace, default_workspace
+    from ewm_studio.workspace import Workspace
+    from ewm_studio.workspace.leftovers import clean_temporary, clean_workspace
 
-    return Workspace(folder if folder is not None else default_workspace())
+    workspace = Workspace(workspace_folder(folder))
+    clean_workspace(workspace.path)
+    clean_temporary()
+    return workspace
+
+
+def workspace_folder(folder: str | None) -> Path:
+    """This folder, or the default workspace's."""
+    from ewm_studio.workspace import default_workspace
+
+    return Path(folder) if folder is not None else default_workspace()
