@@ -29,9 +29,20 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `ewm-studio` with these arguments (the process's own by default); returns the exit code."""
-    from ewm_studio.terminal.output import complain
+    from ewm_studio.terminal.stopping import end_at_signals, interrupts
 
-    words = list(sys.argv[1:] if argv is None else argv)
+    with interrupts() as seen:
+        code = _guarded(list(sys.argv[1:] if argv is None else argv), seen)
+    if argv is None:
+        end_at_signals()
+    return code
+
+
+def _guarded(words: list[str], signals: list[int]) -> int:
+    """Do what the words ask for; the exit code. `signals` takes those that come while there is nothing to save."""
+    from ewm_studio.terminal.output import complain
+    from ewm_studio.terminal.stopping import INTERRUPTED
+
     try:
         return _dispatch(words)
     except UserError as error:
@@ -39,12 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except JobError as error:
         return complain(error, 1)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         return 0
     except SystemExit as error:  # argparse after --help
         return error.code if isinstance(error.code, int) else 0
     except Exception as error:
+        if signals:  # what was interrupted may have made it another exception
+            return INTERRUPTED
         from ewm_studio.terminal.jobs import fail
 
         return fail(error, None)
