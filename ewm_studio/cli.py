@@ -51,8 +51,6 @@ def _guarded(words: list[str], signals: list[int]) -> int:
         return complain(error, 1)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        return 0
     except SystemExit as error:  # argparse after --help
         return error.code if isinstance(error.code, int) else 0
     except Exception as error:
@@ -67,7 +65,9 @@ def _dispatch(words: list[str]) -> int:
     if words == ["--version"]:
         from importlib.metadata import version
 
-        print(f"ewm-studio {version('ewm-studio')}")
+        from ewm_studio.terminal.output import write_line
+
+        write_line(f"ewm-studio {version('ewm-studio')}")
         return 0
     if words and words[0] in LISTS:
         return _run_list(words[0], words[1:])
@@ -130,13 +130,16 @@ def _run_job(command: str, words: list[str]) -> int:
 
 def _report(outcome: Outcome, as_json: bool) -> int:
     """Print what a job gave; returns the exit code."""
-    from ewm_studio.terminal.output import print_json, summary, write_line
+    from ewm_studio.terminal.output import OutputError, complain, print_json, summary, write_line
 
-    if outcome.result is not None:
-        if as_json:
-            print_json(outcome.result)
-        else:
-            write_line(summary(outcome.result))
+    try:
+        if outcome.result is not None:
+            if as_json:
+                print_json(outcome.result)
+            else:
+                write_line(summary(outcome.result))
+    except OutputError as error:  # how the job ended is the weightier news
+        return complain(error, outcome.code or 1)
     return outcome.code
 
 

@@ -132,8 +132,10 @@ def execute(
         yield from notes
         yield from work(run)
     if start.save_path is not None:
-        save_model(start.save_path, *job.model_file())
-        yield Message(f"model saved to {start.save_path}")
+        place = start.save_path
+        path = place / f"{run.name}.safetensors" if place.is_dir() else place
+        save_model(path, *job.model_file())
+        yield Message(f"model saved to {path}")
     yield Finished(job.stopped_by, job.result(run))
 
 

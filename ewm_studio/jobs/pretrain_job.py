@@ -32,6 +32,7 @@ from ewm_studio.jobs.collect import (
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.jobs.resuming import computed_on, going_on
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.jobs.setup import model_metadata
@@ -52,6 +53,7 @@ PICTURES = 8
 B = TypeVar("B")
 
 
+@opens_workspace
 @explains_failures
 def pretrain(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None, resume: str | None = None

@@ -1,4 +1,4 @@
-"""What a run that is gone on with goes by: its own settings, and those of the present ones that may change on the way."""
+"""What a run that is gone on with goes by: its own settings, and what of the present ones may change on the way."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from ewm_studio.jobs.collect import check_spaces, find_recordings
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.jobs.resuming import computed_on, going_on
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.jobs.setup import model_metadata
@@ -42,6 +43,7 @@ PICTURES = 8
 FRAMES = "frames"  # the folder of a run that holds the agent's last frames
 
 
+@opens_workspace
 @explains_failures
 def train(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None, resume: str | None = None

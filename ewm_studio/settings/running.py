@@ -201,7 +201,7 @@ class StartSettings(Settings):
     )
     save_path: str | None = setting(
         None,
-        "Also save the final model to this .safetensors file.",
+        "Also save the final model to this .safetensors file, or under the run's name in this folder.",
         flag="save-path",
         commands=("train", "pretrain"),
     )

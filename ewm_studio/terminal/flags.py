@@ -13,6 +13,7 @@ from ewm_studio.settings import EVERY
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.settings.fields import Field
 from ewm_studio.settings.paths import all_fields, parse_assignment
+from ewm_studio.terminal.output import write_line
 
 # Words for the opposite of a switch that read better than `--no-`.
 _OPPOSITES = {"greedy": "sample"}
@@ -72,6 +73,11 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help by the one way in which all is printed; argparse's own keeps quiet where nothing can be."""
+        if message:
+            write_line(message.rstrip("\n"))
 
     def error(self, message: str) -> NoReturn:
         """Turn argparse's usage dump into one line."""

@@ -16,7 +16,7 @@ from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.settings.paths import parse_assignment
 from ewm_studio.terminal.editor import Editor
 from ewm_studio.terminal.jobs import asked_for, run_job
-from ewm_studio.terminal.output import summary
+from ewm_studio.terminal.output import silence, summary, unprinted
 from ewm_studio.terminal.prompt import BACK, Prompt, pick
 
 if TYPE_CHECKING:
@@ -57,7 +57,11 @@ class Menu:
         }
 
     def run(self) -> int:
-        """Serve until the person leaves or the input ends; returns the exit code."""
+        """Serve until the person leaves or the input ends; returns the exit code.
+
+        Raises:
+            OutputError: nothing more can be shown.
+        """
         try:
             while not self._leaving:
                 self.show()
@@ -71,6 +75,9 @@ class Menu:
         except KeyboardInterrupt:
             self.prompt.say("")
             return 130
+        except OSError as error:
+            silence(self.prompt.console.file)
+            raise unprinted(error) from None
         return self._code
 
     def show(self) -> None:

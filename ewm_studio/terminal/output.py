@@ -12,6 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from ewm_studio.errors import JobError
+
+
+class OutputError(JobError):
+    """What was asked for was done, and could not be printed."""
+
 
 def complain(reason: object, code: int) -> int:
     """Write one line to stderr; returns the exit code."""
@@ -26,17 +32,31 @@ def print_json(value: Any) -> None:
 
 
 def write_line(text: str, error: bool = False) -> None:
-    """Write a line to stdout or stderr; a reader that went away is no failure."""
+    """Write a line to stdout or stderr.
+
+    Raises:
+        OutputError: stdout is full or closed, or its reader went away. With stderr there is nobody to tell.
+    """
     stream = sys.stderr if error else sys.stdout
     if stream is None:
-        return
+        if error:
+            return
+        raise OutputError("standard output is closed: there is nowhere to print the result")
     try:
         try:
             print(text, file=stream, flush=True)
         except UnicodeEncodeError:
             print(text.encode("ascii", "backslashreplace").decode(), file=stream, flush=True)
-    except OSError:
+    except (OSError, ValueError) as refusal:  # ValueError: closed by this process
         silence(stream)
+        if not error:
+            raise unprinted(refusal) from None
+
+
+def unprinted(refusal: OSError | ValueError) -> OutputError:
+    """What to raise where standard output took nothing more."""
+    reason = getattr(refusal, "strerror", None) or str(refusal)
+    return OutputError(f"the result could not be printed: standard output took no more ({reason})")
 
 
 class Tolerant(io.TextIOBase):

@@ -620,22 +620,53 @@ def test_runs_are_listed(capsys, home):
     assert made.name in capsys.readouterr().out
 
 
-def test_a_pipe_that_closes_early_is_no_failure():
+def put_out(stdout: int | None, *argv: str, **options: Any) -> tuple[int, str]:
+    """Exit code and stderr of a command with this stdout."""
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ewm_studio", "envs"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environ,
+    command = [sys.executable, "-m", "ewm_studio", *argv]
+    done = subprocess.run(
+        command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environ, timeout=120, check=False, **options
     )
-    assert process.stdout is not None
-    process.stdout.close()
-    assert process.stderr is not None
-    err = process.stderr.read()
-    process.stderr.close()
-    assert process.wait(60) == 0
-    assert err == ""
+    return done.returncode, done.stderr
+
+
+PRINTING = (["envs"], ["envs", "--json"], ["runs"], ["--version"], ["train", "--help"], ["--cli"])
+
+
+@pytest.mark.parametrize("argv", PRINTING)
+def test_a_reader_that_goes_away_is_told_on_stderr(argv):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    code, err = put_out(theirs, *argv, stdin=subprocess.DEVNULL)
+    os.close(theirs)
+    assert code == 1
+    assert len(err.splitlines()) == 1
+    assert "standard output took no more" in err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
+@pytest.mark.parametrize("argv", [*PRINTING, ["components", "--json"], ["models"]])
+def test_a_full_stdout_is_an_error(argv):
+    with open("/dev/full", "w") as full:
+        code, err = put_out(full.fileno(), *argv, stdin=subprocess.DEVNULL)
+    assert code == 1
+    assert len(err.splitlines()) == 1
+    assert "No space left" in err
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_a_result_that_cannot_be_printed_is_an_error_unless_the_job_had_a_worse_one(seen, monkeypatch, capsys, as_json):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.main(["train", *as_json]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("ewm-studio: standard output is closed")
+
+    def job(experiment, workspace, control=None):
+        yield Message("running")
+        signal.raise_signal(signal.SIGTERM)
+        yield Finished("stop", {})
+
+    monkeypatch.setattr(JobKind, "load", lambda kind: job)
+    assert cli.main(["train", *as_json]) == 130
 
 
 def test_empty_and_none_empty_what_may_be_empty():
