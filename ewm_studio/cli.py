@@ -51,8 +51,12 @@ def _guarded(words: list[str], signals: list[int]) -> int:
         return complain(error, 1)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except SystemExit as error:  # argparse after --help
-        return error.code if isinstance(error.code, int) else 0
+    except SystemExit as error:
+        from ewm_studio.terminal.flags import Helped
+
+        if isinstance(error, Helped):
+            return 0
+        return complain(f"a package that was imported called sys.exit({error.code!r}); nothing was done", 1)
     except Exception as error:
         if signals:  # what was interrupted may have made it another exception
             return INTERRUPTED

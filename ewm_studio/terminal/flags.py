@@ -62,6 +62,10 @@ def known_options() -> dict[str, tuple[str, ...]]:
     return {option: tuple(dict.fromkeys(commands)) for option, commands in found.items()}
 
 
+class Helped(SystemExit):
+    """All that was asked for was help, and it was printed."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are one line, and which never guesses at shortened flags."""
 
@@ -78,6 +82,10 @@ class Parser(argparse.ArgumentParser):
         """Print help by the one way in which all is printed; argparse's own keeps quiet where nothing can be."""
         if message:
             write_line(message.rstrip("\n"))
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End as `--help` does; no other SystemExit is a good end."""
+        raise Helped(status)
 
     def error(self, message: str) -> NoReturn:
         """Turn argparse's usage dump into one line."""
