@@ -56,13 +56,23 @@ def _guarded(words: list[str], signals: list[int]) -> int:
 
         if isinstance(error, Helped):
             return 0
-        return complain(f"a package that was imported called sys.exit({error.code!r}); nothing was done", 1)
+        return complain(f"{_importing(error)} called sys.exit({error.code!r}); nothing was done", 1)
     except Exception as error:
         if signals:  # what was interrupted may have made it another exception
             return INTERRUPTED
         from ewm_studio.terminal.jobs import fail
 
         return fail(error, None)
+
+
+def _importing(error: BaseException) -> str:
+    """The module whose import an exception ended."""
+    name, trace = "something", error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_name == "<module>":
+            name = f"{trace.tb_frame.f_globals.get('__name__')}, when it was imported,"
+        trace = trace.tb_next
+    return name
 
 
 def _dispatch(words: list[str]) -> int:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from ewm_studio.events import Event, Finished, JobControl
 from ewm_studio.jobs.runners.runner import Runner
 from ewm_studio.jobs.spec import JobSpec, StartJob
 from ewm_studio.settings import Experiment
-from ewm_studio.terminal.output import Tolerant, complain
+from ewm_studio.terminal.output import complain, stdout_to_stderr
 from ewm_studio.terminal.progress import make_view
 from ewm_studio.terminal.stopping import INTERRUPTED, stopping
 from ewm_studio.workspace import Workspace
@@ -69,7 +68,7 @@ def run_job(runner: Runner, workspace: Path, notes: Sequence[str] = ()) -> Outco
     """
     finished: Finished | None = None
     try:
-        with _stdout_to_stderr(), make_view() as view, stopping(lambda: runner.tell("stop"), view.say) as signals:
+        with stdout_to_stderr(), make_view() as view, stopping(lambda: runner.tell("stop"), view.say) as signals:
             for note in notes:
                 view.say(note)
             for event in _events(runner):
@@ -116,22 +115,3 @@ def write_log(workspace: Path | None, error: BaseException) -> Path:
             continue
         return folder / name
     return Path(os.devnull)
-
-
-@contextlib.contextmanager
-def _stdout_to_stderr() -> Iterator[None]:
-    """While a job runs, whatever a library or a subprocess prints goes to stderr: stdout is for the result."""
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(Tolerant(sys.stderr)))
-        try:
-            kept = os.dup(1)
-            os.dup2(2, 1)
-        except OSError:  # one of them is closed
-            kept = -1
-        try:
-            yield
-        finally:
-            if kept >= 0:
-                os.dup2(kept, 1)
-                os.close(kept)

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -83,6 +83,25 @@ class Tolerant(io.TextIOBase):
         if self._stream is not None:
             with contextlib.suppress(OSError, ValueError):
                 self._stream.flush()
+
+
+@contextlib.contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """Within, whatever a library or a subprocess prints goes to stderr: stdout is for the result."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(Tolerant(sys.stderr)))
+        try:
+            kept = os.dup(1)
+            os.dup2(2, 1)
+        except OSError:  # one of them is closed
+            kept = -1
+        try:
+            yield
+        finally:
+            if kept >= 0:
+                os.dup2(kept, 1)
+                os.close(kept)
 
 
 def silence(stream: Any) -> None:

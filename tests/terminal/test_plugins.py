@@ -1,5 +1,6 @@
 """Packages that misbehave when they are imported: each is named in a line, and everything else works."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from ewm_studio import cli
 
 ROOT = Path(__file__).parents[2]
 MISDEEDS = {
@@ -90,13 +93,12 @@ def test_no_job_takes_anothers_place_by_the_case_of_a_letter(tmp_path, name):
     assert "Of a package" not in helped.stdout
 
 
-def test_what_exits_elsewhere_is_no_success(monkeypatch, capsys):
-    from ewm_studio import cli
-
-    def leaves(*given, **named):
-        raise SystemExit(0)
-
-    monkeypatch.setattr("ewm_studio.jobs.launch.build_experiment", leaves)
+def test_what_exits_elsewhere_is_named_and_no_success(tmp_path, monkeypatch, capsys):
+    (tmp_path / "leaving_early.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(
+        "ewm_studio.jobs.launch.build_experiment", lambda *_, **__: importlib.import_module("leaving_early")
+    )
     assert cli.main(["train"]) == 1
-    assert "sys.exit(0)" in capsys.readouterr().err
+    assert "leaving_early, when it was imported, called sys.exit(0)" in capsys.readouterr().err
     assert cli.main(["train", "--help"]) == 0
