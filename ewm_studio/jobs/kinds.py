@@ -12,7 +12,7 @@ from importlib import import_module
 
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.events import Event
-from ewm_studio.plugins import load_plugin, plugins, same_name
+from ewm_studio.models.plugins import load_plugin, plugins, same_name
 
 ENTRY_POINTS = "ewm_studio.jobs"
 

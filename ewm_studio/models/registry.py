@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.models.base import Component, Controller, MemoryModel, Tag, VisionModel
-from ewm_studio.plugins import load_plugin, plugins, same_name
+from ewm_studio.models.plugins import load_plugin, plugins, same_name
 from ewm_studio.settings import ComponentChoice, ComponentSettings, explain
 from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
 

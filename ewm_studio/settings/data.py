@@ -8,6 +8,8 @@ from pydantic import Field
 
 from ewm_studio.settings.declare import Settings, setting
 
+MOST_FRAMES = 100_000_000
+
 
 class DataSettings(Settings):
     """Frames from elsewhere, to train on beforehand or to record: how many, from where, and how they are kept."""
@@ -23,12 +25,12 @@ class DataSettings(Settings):
     )
     frames: int = setting(
         10_000,
-        "Frames to collect.",
+        "Frames of the environment to collect or record, each of its steps one, whatever the action repeat.",
         unit="frames",
         flag="frames",
         commands=("pretrain", "record"),
         ge=16,
-        le=100_000_000,
+        le=MOST_FRAMES,
         fixed=True,
         moved="pretrain.frames",
     )

@@ -201,8 +201,8 @@ class WarmUpSettings(Settings):
 
     random_frames: int = setting(
         0,
-        "Collect so many frames of random actions and train vision and memory on them; 0: none. They are the first "
-        "that a world_model.frame_buffer holds.",
+        "Collect so many frames of random actions, one a decision, and train vision and memory on them; 0: none. "
+        "They are the first that a world_model.frame_buffer holds.",
         unit="frames",
         ge=0,
         le=10_000_000,

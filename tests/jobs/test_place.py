@@ -29,6 +29,17 @@ def test_every_job_takes_a_workspace_by_its_path(tmp_path):
     assert {run.job for run in workspace.runs()} == {"train", "pretrain"}
 
 
+def test_frames_are_those_of_the_environment_whatever_the_action_repeat(tmp_path):
+    asked = {"data": {"frames": 160}, "env": {"action_repeat": 4, "batch_size": 1, "workers": 0}}
+    recorded = finish(ewm.record(short(**asked), tmp_path / "ws"))
+    memory = {"name": "LSTMMemory", "hidden_dim": 4}
+    gathered = finish(ewm.pretrain(short(memory=memory, **asked), tmp_path / "ws"))
+    assert recorded["frames"] == 160
+    assert 40 <= gathered["env_steps"] <= 41
+    old = Experiment.from_dict({"pretrain": {"frames": 40}, "env": {"action_repeat": 4}})  # 0.1.0 counted decisions
+    assert old.data.frames == 160
+
+
 def test_a_model_goes_into_a_file_or_under_the_runs_name_into_a_folder(tmp_path):
     place = tmp_path / "ws"
     file = tmp_path / "models" / "best"
