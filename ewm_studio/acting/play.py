@@ -194,7 +194,7 @@ def _play_in_processes(
     processes: int, agent: Agent, settings: EnvSettings, seeds: range, greedy: bool, control: JobControl
 ) -> Iterator[Played]:
     context, spec = _context(), require_portable_spec(settings.id)
-    stop = context.Event()
+    stop = context.RawValue("b", 0)  # without a lock, which a process that dies would keep
     # As a model file holds it: PyTorch would hand its tensors over as shared memory.
     weights = save({name: tensor.cpu().contiguous() for name, tensor in agent.model.state_dict().items()})
     description = {**agent.model.describe(), "env": settings.describe()}
@@ -212,7 +212,7 @@ def _play_in_processes(
                     return
                 yield played
         finally:
-            stop.set()
+            stop.value = 1
             pool.shutdown(cancel_futures=True)
 
 
@@ -266,4 +266,4 @@ def _begin(
 
 def _episode(seed: int) -> Played | None:
     assert _player is not None
-    return _player.episode(seed, _stop.is_set)
+    return _player.episode(seed, lambda: bool(_stop.value))

@@ -32,6 +32,7 @@ from ewm_studio.workspace.versions import versions
 
 WORST = 5  # episodes that the card names
 CURVE = "curve.png"
+_OF_ONE_RUN: Any = {"run": True, "versions": True, "start": True, "env": {"workers", "render_mode"}}
 MODES = {"greedy": True, "sampled": False}
 
 
@@ -101,7 +102,7 @@ def write_card(
 
 
 def _check_alike(runs: list[Run], experiments: list[Experiment]) -> None:
-    plain = [e.model_dump(mode="json", exclude={"run", "versions", "start"}) for e in experiments]
+    plain = [e.model_dump(mode="json", exclude=_OF_ONE_RUN) for e in experiments]
     for run, values in zip(runs, plain, strict=True):
         if values != plain[0]:
             raise UserError(f"runs {runs[0].name} and {run.name} are of different settings: a card is of one preset")

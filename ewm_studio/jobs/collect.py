@@ -109,7 +109,9 @@ def gather(
         UserError: no episode of a recording can be read.
     """
     if not recordings:
-        return (yield from collect_random(experiment, experiment.data.frames, store, control, probe))
+        each = experiment.env.action_repeat
+        goal = -(-experiment.data.frames // each)
+        return (yield from collect_random(experiment, goal, store, control, probe, each))
     episodes = yield from read_recordings(recordings, spaces, experiment, store)
     share = experiment.data.random_share
     frames = round(sum(len(episode.frames) for episode in episodes) * share / (1 - share))
@@ -120,16 +122,32 @@ def gather(
 
 
 def collect_random(
-    experiment: Experiment, goal: int, store: FrameStore, control: JobControl, probe: EnvProbe | None = None
+    experiment: Experiment,
+    goal: int,
+    store: FrameStore,
+    control: JobControl,
+    probe: EnvProbe | None = None,
+    each: int = 1,
 ) -> Generator[Event, None, Experience]:
-    """Collect `goal` frames, or hardly more, with random actions; the generator's value is the experience.
+    """Collect `goal` frames as they are seen, one a decision, or hardly more, with random actions.
 
-    One seed always gives the same experience, also when a run is resumed. `probe` is as `make_vector` has it.
+    One seed always gives the same experience, also when a run is resumed.
+
+    Args:
+        experiment: of the run.
+        goal: frames wanted.
+        store: takes them.
+        control: asks to stop.
+        probe: is as `make_vector` has it.
+        each: frames of the environment that one of them is told as.
+
+    Returns:
+        The experience.
     """
     rng = np.random.default_rng(np.random.SeedSequence([experiment.run.seed, RANDOM_SALT]))
     gathered = _Gathered(store)
     with contextlib.closing(make_vector(experiment.env.as_played(), experiment.run.seed, probe)) as envs:
-        meter, steps, experience = Meter("collect", goal, "frames"), 0, gathered.experience
+        meter, steps, experience = Meter("collect", goal * each, "frames"), 0, gathered.experience
         policy = RandomPolicy(envs.action_space, rng)
         enough = lambda: experience.frame_count >= goal or control.stop_requested  # noqa: E731
         for step in play_episodes(envs, policy, listeners=[gathered], stopped=enough):
@@ -137,9 +155,9 @@ def collect_random(
             for episode in step.episodes:
                 yield EpisodeFinished(steps, episode.reward, episode.length, episode.seed)
             if steps // envs.num_envs % 16 == 0:
-                yield meter.at(min(experience.frame_count, goal))
+                yield meter.at(min(experience.frame_count, goal) * each)
         experience.finish()
-        yield meter.at(min(experience.frame_count, goal))
+        yield meter.at(min(experience.frame_count, goal) * each)
         return experience
 
 

@@ -22,6 +22,7 @@ from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import EpisodeFinished, EvaluationKept, Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.jobs.setup import load_for, model_metadata, patch_from
 from ewm_studio.models.device import choose_device, set_threads
 from ewm_studio.settings import Experiment
@@ -32,6 +33,7 @@ from ewm_studio.workspace.replays import EvaluationWriter, Replay, copy_model, l
 WORST = 5  # episodes that a result names
 
 
+@opens_workspace
 @explains_failures
 def infer(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None

@@ -22,6 +22,7 @@ from ewm_studio.events import EpisodeFinished, Event, Finished, JobControl, Mess
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import agent_for, spread
 from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.training.randomness import Randomness
@@ -30,6 +31,7 @@ from ewm_studio.workspace import Workspace
 FRAMES_A_NEWS = 256  # between two words about the progress
 
 
+@opens_workspace
 @explains_failures
 def record(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None

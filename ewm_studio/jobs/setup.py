@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -96,23 +97,40 @@ def model_metadata(
 
 
 def save_path_of(experiment: Experiment) -> Path | None:
-    """Where the final model goes besides the run.
+    """Where the final model goes besides the run: a file, or a folder that is there, for one named like the run.
 
     Raises:
         UserError: the place cannot hold a file.
     """
-    if not experiment.start.save_path:
+    given = experiment.start.save_path
+    if not given:
         return None
-    path = Path(experiment.start.save_path).expanduser()
+    path = Path(given).expanduser()
     if path.is_dir():
-        raise UserError(f"start.save_path {path} is a folder; give a file's name")
+        _check_folder(path, path)
+        return path
+    if given.endswith(("/", os.sep)):
+        raise UserError(f"start.save_path {path}: the folder {path} does not exist")
     if path.suffix != ".safetensors":
         path = path.with_name(path.name + ".safetensors")
-    if path.is_dir():
-        raise UserError(f"start.save_path {path} is a folder; give a file's name")
+    if path.exists() and not path.is_file():
+        raise UserError(f"start.save_path {path} is there and is no file; give another name")
     folder = path.absolute().parent
     if not folder.is_dir():
         raise UserError(f"start.save_path {path}: the folder {folder} does not exist")
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"start.save_path {path}: the folder {folder} cannot be written to")
+    _check_folder(path, folder)
     return path
+
+
+def _check_folder(path: Path, folder: Path) -> None:
+    """Make sure, by doing it, that a file can be made in a folder: permissions do not tell all.
+
+    Raises:
+        UserError: none can.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"start.save_path {path}: the folder {folder} cannot be written to ({reason})") from None

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.models.base import Component, Controller, MemoryModel, Tag, VisionModel
+from ewm_studio.models.plugins import load_plugin, plugins, same_name
 from ewm_studio.settings import ComponentChoice, ComponentSettings, explain
 from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
 
@@ -37,17 +38,18 @@ _AUTO: dict[ComponentKind, tuple[str, ...]] = {
 class _Found:
     components: dict[ComponentKind, dict[str, type[Component]]]
     broken: dict[str, str]  # what could not be used, by the name it was to have, and why
+    printed: list[str]  # who spoke when imported, a line each
 
 
 @cache
 def _found() -> _Found:
     """Everything that is installed; what is broken is set aside and takes nothing else down."""
-    found = _Found({kind: {} for kind in COMPONENTS}, {})
+    found = _Found({kind: {} for kind in COMPONENTS}, {}, [])
     for kind in COMPONENTS:
         package = importlib.import_module(f"ewm_studio.models.{kind}")
         for info in pkgutil.iter_modules(package.__path__):
             _take_file(found, kind, f"{package.__name__}.{info.name}")
-    for point in metadata.entry_points(group=ENTRY_POINTS):
+    for point in plugins(ENTRY_POINTS):
         _take_entry_point(found, point)
     return found
 
@@ -65,10 +67,11 @@ def _take_file(found: _Found, kind: ComponentKind, name: str) -> None:
 
 def _take_entry_point(found: _Found, point: metadata.EntryPoint) -> None:
     said = f"component '{point.name}' of {point.value}"
-    try:
-        cls = point.load()
-    except Exception as error:
-        found.broken[point.name] = f"{said} cannot be imported: {_reason(error)}"
+    cls, reason, printed = load_plugin(point)
+    if printed:
+        found.printed.append(f"{said} printed when it was imported: {printed}")
+    if reason:
+        found.broken[point.name] = f"{said} cannot be imported: {reason}"
         return
     kind = next((k for k in COMPONENTS if inspect.isclass(cls) and issubclass(cls, _BASES[k])), None)
     if kind is None:
@@ -76,9 +79,12 @@ def _take_entry_point(found: _Found, point: metadata.EntryPoint) -> None:
     elif inspect.isabstract(cls):
         missing = ", ".join(sorted(cls.__abstractmethods__))
         found.broken[point.name] = f"{said} is not whole: it lacks {missing}"
-    elif found.components[kind].setdefault(cls.__name__, cls) is not cls:
-        first = found.components[kind][cls.__name__].__module__
-        found.broken[point.name] = f"{said} is left out: {first} has a {kind} component called {cls.__name__} already"
+    else:
+        taken = found.components[kind]
+        own = taken.setdefault(same_name(cls.__name__, taken) or cls.__name__, cls)
+        if own is not cls:
+            first = f"{own.__module__} has a {kind} component called {own.__name__} already"
+            found.broken[point.name] = f"{said} is left out: {first}"
 
 
 def _reason(error: Exception) -> str:
@@ -92,8 +98,8 @@ def components(kind: ComponentKind) -> dict[str, type[Component]]:
 
 
 def broken_components() -> list[str]:
-    """Why components that are installed cannot be used, a line each."""
-    return list(_found().broken.values())
+    """Why components that are installed cannot be used, a line each; and who printed something when imported."""
+    return [*_found().broken.values(), *_found().printed]
 
 
 def component(kind: ComponentKind, name: str) -> type[Component]:

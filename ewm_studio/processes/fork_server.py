@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from multiprocessing import forkserver, popen_forkserver, util
 from pathlib import Path
 from typing import Any
 
+from ewm_studio.processes.endings import held_back, leave_endings_to_the_run
 from ewm_studio.processes.living import owner
 from ewm_studio.processes.spawning import SpawnWithoutMain, with_names
 
 assert sys.platform != "win32"
 from multiprocessing.context import ForkServerContext, ForkServerProcess  # noqa: E402  there are none elsewhere
 
-# What is sent to a whole group of processes to end it is for the run to obey, which saves first.
-_TO_THE_GROUP = (signal.SIGTERM, signal.SIGHUP)
 _MARK = "ewm-studio-"  # begins a name that says whose a folder is
 _Server: Any = forkserver.ForkServer  # its fields are the standard library's own affair, and not described
 _Popen: Any = popen_forkserver.Popen
-
-
-@contextlib.contextmanager
-def _blocked() -> Iterator[None]:
-    """A process that this thread starts now keeps the signals to its group waiting."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TO_THE_GROUP)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _mark_temporary_folder() -> None:
@@ -50,7 +37,7 @@ class ForkServer(_Server):
 
     def ensure_running(self) -> None:
         """Start it, if it does not run; returns before it is ready."""
-        with _blocked():
+        with held_back():  # also in what the standard library starts beside it, to clean up
             super().ensure_running()
         _mark_temporary_folder()
 
@@ -65,7 +52,7 @@ class ForkServer(_Server):
 
 
 class ForkedProcess(ForkServerProcess):
-    """A process made by a fork server."""
+    """A process made by a fork server. What is sent to a whole group to end it is left to whoever made the process."""
 
     server: ForkServer
 
@@ -76,9 +63,13 @@ class ForkedProcess(ForkServerProcess):
         return type("Popen", (_Popen,), {"_launch": launch})(process_obj)
 
     def run(self) -> None:
-        """What the process is for, with the signals that its server keeps waiting."""
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_THE_GROUP)
+        """What the process is for."""
+        leave_endings_to_the_run()
         super().run()
+
+    def terminate(self) -> None:
+        """End it at once: it obeys no gentler signal."""
+        self.kill()
 
 
 class Forking(ForkServerContext):

@@ -24,6 +24,7 @@ def setting(
     advanced: bool = False,
     training_only: bool = False,
     of_model: bool = True,
+    fixed: bool = False,
     moved: str = "",
     **constraints: Any,
 ) -> Any:
@@ -39,6 +40,7 @@ def setting(
         training_only: without meaning where a model is played, hence no part of a model's description.
         of_model: of the environment: whether a model brings it along. What says only how many environments run, or
             whether they are shown, stays as chosen.
+        fixed: cannot change when a run is resumed; what a model brings along of its environment never can.
         moved: where it stood in earlier versions, as `section.field`; there it is still read, never written.
         constraints: pydantic's `ge`, `gt`, `le`, `lt`, ...
     """
@@ -49,6 +51,7 @@ def setting(
         "advanced": advanced,
         "training_only": training_only,
         "of_model": of_model and not training_only,
+        "fixed": fixed,
         "moved": moved,
     }
     return Field(default, description=help, json_schema_extra=extra, **constraints)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from ewm_studio.errors import UserError, nearest
-from ewm_studio.settings.data import DataSettings
+from ewm_studio.settings.data import MOST_FRAMES, DataSettings
 from ewm_studio.settings.declare import Settings, declared, setting
 from ewm_studio.settings.learning import (
     PPOSettings,
@@ -146,8 +146,17 @@ def at_present_places(values: dict[str, Any]) -> dict[str, Any]:
         (section, name), (present, field) = old.split("."), new.split(".")
         group, target = placed.get(section), placed.get(present, {})
         if isinstance(group, dict) and name in group and isinstance(target, dict):
-            placed[present] = {field: group.pop(name), **target}
+            value = group.pop(name)
+            placed[present] = {field: _in_frames(value, values) if old == "pretrain.frames" else value, **target}
     return placed
+
+
+def _in_frames(decisions: Any, values: dict[str, Any]) -> Any:
+    """0.1.0 counted decisions where frames of the environment are counted now; another type is refused later."""
+    env = values.get("env")
+    repeat = env.get("action_repeat", 1) if isinstance(env, dict) else 1
+    known = isinstance(decisions, int) and isinstance(repeat, int)
+    return min(decisions * repeat, MOST_FRAMES) if known else decisions
 
 
 def read_settings(path: Path) -> dict[str, Any]:

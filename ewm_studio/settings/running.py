@@ -96,6 +96,7 @@ class EnvSettings(Settings):
         flag="batch-size",
         commands=("train", "pretrain", "record"),
         of_model=False,
+        fixed=True,
     )
     workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = setting(
         "auto",
@@ -131,7 +132,7 @@ class EnvSettings(Settings):
 class RunSettings(Settings):
     """Seed, device, and what a run writes."""
 
-    seed: int = setting(0, "One seed fixes everything that is random.", flag="seed", ge=0, le=2**32 - 1)
+    seed: int = setting(0, "One seed fixes everything that is random.", flag="seed", ge=0, le=2**32 - 1, fixed=True)
     device: str = setting(
         "auto",
         "Where the models compute: auto, cpu, cuda, cuda:1, mps.",
@@ -181,16 +182,26 @@ class StartSettings(Settings):
         "Model to start from: a .safetensors file, a run's folder, or a run's name; its components are used.",
         flag="load-path",
         commands=EVERY,
+        fixed=True,
     )
     patch_load_path: str | None = setting(
-        None, "Second model, from which the parts named by patch are taken.", flag="patch-load-path", commands=EVERY
+        None,
+        "Second model, from which the parts named by patch are taken.",
+        flag="patch-load-path",
+        commands=EVERY,
+        fixed=True,
     )
     patch: str | None = setting(
-        None, "Parts to take from the second model: any of v, m, c.", flag="patch", commands=EVERY, pattern="^[vmc, ]*$"
+        None,
+        "Parts to take from the second model: any of v, m, c.",
+        flag="patch",
+        commands=EVERY,
+        pattern="^[vmc, ]*$",
+        fixed=True,
     )
     save_path: str | None = setting(
         None,
-        "Also save the final model to this .safetensors file.",
+        "Also save the final model to this .safetensors file, or under the run's name in this folder.",
         flag="save-path",
         commands=("train", "pretrain"),
     )

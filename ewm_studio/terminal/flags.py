@@ -13,6 +13,7 @@ from ewm_studio.settings import EVERY
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.settings.fields import Field
 from ewm_studio.settings.paths import all_fields, parse_assignment
+from ewm_studio.terminal.output import write_line
 
 # Words for the opposite of a switch that read better than `--no-`.
 _OPPOSITES = {"greedy": "sample"}
@@ -61,6 +62,10 @@ def known_options() -> dict[str, tuple[str, ...]]:
     return {option: tuple(dict.fromkeys(commands)) for option, commands in found.items()}
 
 
+class Helped(SystemExit):
+    """All that was asked for was help, and it was printed."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are one line, and which never guesses at shortened flags."""
 
@@ -72,6 +77,15 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help by the one way in which all is printed; argparse's own keeps quiet where nothing can be."""
+        if message:
+            write_line(message.rstrip("\n"))
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End as `--help` does; no other SystemExit is a good end."""
+        raise Helped(status)
 
     def error(self, message: str) -> NoReturn:
         """Turn argparse's usage dump into one line."""

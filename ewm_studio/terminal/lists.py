@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ewm_studio.errors import UserError
-from ewm_studio.terminal.output import print_json, write_line
+from ewm_studio.terminal.output import print_json, stdout_to_stderr, write_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def list_components(kind: str | None, as_json: bool) -> int:
     """Print every component, or those of one kind, with its tags and its settings as JSON Schema."""
-    from ewm_studio.models.registry import broken_components, components
+    with stdout_to_stderr():
+        from ewm_studio.models.registry import broken_components, components
     from ewm_studio.settings.experiment import COMPONENTS
 
     found = [
@@ -51,14 +52,15 @@ def list_envs(part: str | None, describe: bool, as_json: bool) -> int:
         UserError: no id contains `part`.
     """
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    from ewm_studio.envs.factory import describe_env, env_ids
+    with stdout_to_stderr():  # packages that bring environments say hello
+        from ewm_studio.envs.factory import describe_env, env_ids
 
-    ids = [i for i in env_ids() if part is None or part.casefold() in i.casefold()]
-    if not ids:
-        raise UserError(f"no environment's id contains '{part}'; `ewm-studio envs` lists them all")
-    rows: list[dict[str, Any]] = [{"id": i} for i in ids]
-    if part is not None or describe:
-        rows = [_described(row["id"], describe_env) for row in rows]
+        ids = [i for i in env_ids() if part is None or part.casefold() in i.casefold()]
+        if not ids:
+            raise UserError(f"no environment's id contains '{part}'; `ewm-studio envs` lists them all")
+        rows: list[dict[str, Any]] = [{"id": i} for i in ids]
+        if part is not None or describe:
+            rows = [_described(row["id"], describe_env) for row in rows]
     if as_json:
         print_json(rows)
     else:

@@ -16,7 +16,7 @@ from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.settings.paths import parse_assignment
 from ewm_studio.terminal.editor import Editor
 from ewm_studio.terminal.jobs import asked_for, run_job
-from ewm_studio.terminal.output import summary
+from ewm_studio.terminal.output import silence, summary, unprinted
 from ewm_studio.terminal.prompt import BACK, Prompt, pick
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Menu:
         self.editor = Editor(self.document, self.prompt)
         if config is not None:
             self.open(config)
-        self._leaving = False
+        self._leaving, self._code = False, 0
         self.entries: dict[str, tuple[str, Callable[[], None]]] = {
             "settings": ("see and edit settings", self.editor.sections),
             "components": ("choose vision, memory and controller", self.editor.components),
@@ -57,7 +57,11 @@ class Menu:
         }
 
     def run(self) -> int:
-        """Serve until the person leaves or the input ends; returns the exit code."""
+        """Serve until the person leaves or the input ends; returns the exit code.
+
+        Raises:
+            OutputError: nothing more can be shown.
+        """
         try:
             while not self._leaving:
                 self.show()
@@ -71,7 +75,10 @@ class Menu:
         except KeyboardInterrupt:
             self.prompt.say("")
             return 130
-        return 0
+        except OSError as error:
+            silence(self.prompt.console.file)
+            raise unprinted(error) from None
+        return self._code
 
     def show(self) -> None:
         """Draw the menu with what is chosen at present."""
@@ -124,11 +131,13 @@ class Menu:
         self.prompt.say(f"[green]saved {escape(text)}[/]")
 
     def job(self, command: str) -> None:
-        """Run a job; Ctrl-C ends it after it saved, and the menu goes on."""
+        """Run a job; Ctrl-C ends it after it saved, and the menu goes on; what else ends a program ends both."""
         job = asked_for(command, self.document.experiment, self.workspace)
         outcome = run_job(ThreadRunner(job), self.workspace.path)
         if outcome.result is not None:
             self.prompt.say(escape(summary(outcome.result)))
+        if outcome.leave:
+            self._leaving, self._code = True, outcome.code
 
     def runs(self) -> None:
         """List the workspace's runs."""

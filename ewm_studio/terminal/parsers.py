@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ewm_studio.jobs.kinds import KINDS, job_kind, job_kinds
+from ewm_studio.jobs.kinds import KINDS, JobKind, job_kind, look_for_kinds
+from ewm_studio.terminal.output import write_line
 
 if TYPE_CHECKING:
     from ewm_studio.workspace import Workspace
@@ -21,15 +23,24 @@ CARD = "card"
 _CARD_HELP = "Play runs of one preset on unseen episodes and write the best one's card."
 
 
+@cache
+def kinds_told() -> dict[str, JobKind]:
+    """All kinds of jobs by name; a package that brings one amiss is named on stderr, once."""
+    kinds, lines = look_for_kinds()
+    for line in lines:
+        write_line(f"ewm-studio: {line}", error=True)
+    return kinds
+
+
 def is_job(word: str) -> bool:
     """Whether a word is the command of a kind of job."""
-    kind = KINDS.get(word) or (None if word.startswith("-") else job_kinds().get(word))
+    kind = KINDS.get(word) or (None if word.startswith("-") else kinds_told().get(word))
     return kind is not None and bool(kind.summary)
 
 
 def commands() -> dict[str, str]:
     """All commands, each with its line of help."""
-    jobs = {kind.name: kind.summary for kind in job_kinds().values() if kind.summary}
+    jobs = {kind.name: kind.summary for kind in kinds_told().values() if kind.summary}
     return {**jobs, **LISTS, CARD: _CARD_HELP}
 
 

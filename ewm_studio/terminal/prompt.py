@@ -15,11 +15,19 @@ from ewm_studio.settings.fields import Field
 BACK = "(empty: back)"
 
 
+class _Screen(Console):
+    """A console whose reader may go away; that is said like any other failure to write."""
+
+    def on_broken_pipe(self) -> None:
+        """Called where the pipe was found broken."""
+        raise
+
+
 class Prompt:
     """Lines to and from a person."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or _Screen(highlight=False)
 
     def ask(self, prompt: str) -> str:
         """One line from the person, without surrounding blanks.

@@ -85,9 +85,13 @@ def test_a_fork_server_outlives_a_signal_to_its_group_and_ends_with_its_processe
     again.join(60)
     assert again.exitcode == 0
     assert context.server == server
-    os.kill(process.pid, signal.SIGTERM)  # to what it made, signals come through
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # what it made is as deaf
+        os.kill(process.pid, number)
+    process.join(0.3)
+    assert process.is_alive()
+    process.terminate()
     process.join(60)
-    assert process.exitcode == -signal.SIGTERM
+    assert process.exitcode == -signal.SIGKILL
     context.close()
     with pytest.raises(ProcessLookupError):
         os.kill(server, 0)
@@ -106,3 +110,30 @@ def test_a_process_finds_what_its_fork_server_imported():
 
 def tell_modules(pipe):
     pipe.send("sched" in sys.modules)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_program_that_such_a_process_starts_hears_signals(context):
+    ours, theirs = context.Pipe()
+    process = context.Process(target=end_a_program, args=(theirs,))
+    process.start()
+    assert ours.recv() == -signal.SIGTERM
+    process.join(60)
+
+
+def end_a_program(pipe):
+    program = subprocess.Popen(["sleep", "60"])
+    program.terminate()
+    pipe.send(program.wait())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_signals_to_a_process_that_begins_end_nothing(context):
+    ours, theirs = context.Pipe()
+    process = context.Process(target=tell_modules, args=(theirs,))
+    process.start()
+    while not ours.poll(0.002):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            os.kill(process.pid, number)
+    process.join(60)
+    assert process.exitcode == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ewm_studio.models import registry
+from ewm_studio.terminal import parsers
 
 
 @contextmanager
@@ -31,6 +32,7 @@ def installed(
 
 
 def forget_components() -> None:
-    """Have the registry look anew for what is installed."""
+    """Have what is installed looked for anew: components and kinds of jobs."""
     registry._found.cache_clear()
     registry.components.cache_clear()
+    parsers.kinds_told.cache_clear()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
-import signal
 import sys
 import threading
 from functools import cache
@@ -18,10 +17,8 @@ from ewm_studio.processes.context import forking
 
 
 def become_worker() -> None:
-    """What every worker process does first: draw without a display, leave Ctrl-C to the run, and end with it."""
+    """What every worker process does first: draw without a display, and end with the run, which alone obeys signals."""
     os.environ["SDL_VIDEODRIVER"] = "dummy"
-    # Ctrl-C in a terminal reaches every process; the run decides what becomes of it, and may still save.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

@@ -7,7 +7,6 @@ end it, and rarely more. Workers are made by a fork server (or spawned), never f
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -238,8 +237,6 @@ class _Worker:
 def _serve(pipe: Connection, share: _Share) -> None:
     """A worker's life: answer requests until the pipe closes."""
     become_worker()
-    # What asks a whole group of processes to end, as a service's stop does, asks the run, which saves first.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(EOFError, OSError):
         try:
             _answer_all(pipe, share)

@@ -12,6 +12,7 @@ from types import TracebackType
 from PySide6.QtCore import QMessageLogContext, QObject, Qt, QTimer, QtMsgType, Signal, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
 
+from ewm_studio.processes.endings import wanted
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.kit.theme import MODES, theme
 from ewm_studio.ui.window.rebuilding import ask_to_rebuild, readable
@@ -107,7 +108,7 @@ def main(workspace: str | Path | None = None) -> int:
     studio.window.bar.train.setFocus()
     QTimer.singleShot(0, studio.begin)
     # From a terminal or the system: save and close without a question. The studio's timers let Python see the signal.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in wanted():
         signal.signal(number, lambda *_: QTimer.singleShot(0, studio.leave))
     try:
         return app.exec()
