@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 import os
@@ -15,10 +16,11 @@ from gymnasium.wrappers import HumanRendering
 from ewm_studio.envs import register
 from ewm_studio.envs.carracing.known import FAST_MODULE, is_stock, unknown_source
 from ewm_studio.envs.carracing.lap import has_laps
+from ewm_studio.envs.failures import asked_for, failure_of, said
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.envs.rendering import RenderedObservation
 from ewm_studio.envs.spaces import describe
-from ewm_studio.errors import UserError, nearest
+from ewm_studio.errors import JobError, UserError, nearest
 from ewm_studio.settings import EnvSettings
 
 _FAST_CAR_RACING = f"{FAST_MODULE}:FastCarRacing"
@@ -153,8 +155,10 @@ def find_spec(id: str) -> EnvSpec:
     if module:
         try:
             importlib.import_module(module)
-        except Exception as error:
-            raise UserError(f"env.id '{id}': module '{module}' cannot be imported ({error})") from error
+        except BaseException as error:
+            if asked_for(error):
+                raise
+            raise UserError(f"env.id '{id}': module '{module}' cannot be imported ({said(error)})") from error
     try:
         return gym.spec(name)
     except gym.error.Error as error:
@@ -184,23 +188,33 @@ def _make(
         env = gym.make(spec, max_episode_steps=max_episode_steps, **given)
     except gym.error.DependencyNotInstalled as error:
         raise UserError(f"env.id '{id}' needs a package that is not installed: {error}") from error
-    except Exception as error:
-        raise UserError(f"env.id '{id}' cannot be made: {type(error).__name__}: {error}") from error
+    except BaseException as error:
+        raise _cannot_be_made(id, error) from error
     if swapped and env.unwrapped.spec is not None:
         env.unwrapped.spec.entry_point = found.entry_point  # what is seen is what the stock one gives
     try:
         _check_spaces(env, id)
     except UserError:
-        env.close()
+        with contextlib.suppress(BaseException):  # what was refused is told
+            env.close()
         raise
     return env
+
+
+def _cannot_be_made(id: str, error: BaseException) -> UserError | JobError:
+    """Why there is no such environment: bad input, or a failure where what it raised is no Exception."""
+    if isinstance(error, Exception):
+        return UserError(f"env.id '{id}' cannot be made: {type(error).__name__}: {error}")
+    return failure_of(id, error, "while it was made")
 
 
 def _check_spaces(env: gym.Env, id: str) -> None:
     """Refuse an environment that does not say what it gives, or takes actions of a kind that no controller has."""
     for name in ("observation_space", "action_space"):
         if not isinstance(getattr(env, name, None), gym.Space):
-            raise UserError(f"env.id '{id}' cannot be used: it has no {name.replace('_', ' ')}")
+            found = getattr(env, name, None)
+            old = " but one of the old Gym's" if type(found).__module__.partition(".")[0] == "gym" else ""
+            raise UserError(f"env.id '{id}' cannot be used: it has no {name.replace('_', ' ')}{old}")
     if not isinstance(env.action_space, _ACTIONS):
         raise UserError(
             f"env.id '{id}' takes actions of the space {env.action_space}; supported are Box, Discrete, "
@@ -216,8 +230,8 @@ def _render_modes(id: str) -> list[str]:
             creator = load_env_creator(creator)
     except gym.error.DependencyNotInstalled as error:
         raise UserError(f"env.id '{id}' needs a package that is not installed: {error}") from error
-    except Exception as error:
-        raise UserError(f"env.id '{id}' cannot be made: {type(error).__name__}: {error}") from error
+    except BaseException as error:
+        raise _cannot_be_made(id, error) from error
     metadata = getattr(creator, "metadata", None)
     # A function says nothing about what it makes: let it try.
     return list(metadata.get("render_modes") or []) if isinstance(metadata, dict) else ["rgb_array", "human"]

@@ -10,7 +10,7 @@ from functools import cached_property
 import gymnasium as gym
 
 from ewm_studio.envs.factory import make_prepared_env, settling_frames
-from ewm_studio.envs.failures import environment_at_work
+from ewm_studio.envs.failures import ClosingFailed, environment_at_work
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.settings import EnvSettings
 
@@ -61,14 +61,15 @@ class EnvProbe:
             JobError: it failed.
         """
         env = self._made()
-        with environment_at_work(self.settings.id):
+        with environment_at_work(self.settings.id, lambda: "while it was measured"):
             return _seconds_a_step(env)
 
     def close(self) -> None:
-        """End the environment; again is harmless."""
+        """End the environment; again is harmless, and so is one that fails at it: nothing was done in it."""
         env, self._env = self._env, None
         if env is not None:
-            env.close()
+            with contextlib.suppress(ClosingFailed):
+                env.close()
 
     def _made(self) -> PreparedEnv:
         if self._env is None:

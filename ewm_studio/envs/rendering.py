@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from ewm_studio.envs.failures import failure_of
 from ewm_studio.errors import UserError
 
 
@@ -64,6 +65,8 @@ def picture_space(env: gym.Env) -> gym.spaces.Box:
         picture: Any = env.render()
     except Exception as error:
         raise UserError(f"env.pixels: {name} cannot be rendered: {type(error).__name__}: {error}") from error
+    except BaseException as error:
+        raise failure_of(name, error, "at the first picture") from error
     if not (isinstance(picture, np.ndarray) and picture.ndim == 3 and picture.shape[2] == 3):
         raise UserError(f"env.pixels: {name} renders no RGB picture, so it cannot be observed by its picture")
     return gym.spaces.Box(0, 255, picture.shape, np.uint8)

@@ -17,6 +17,7 @@ from ewm_studio.data.experience import Experience, StoredEpisode
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import Recording, load_experience
+from ewm_studio.envs.failures import ClosingFailed
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.envs.simulator import Simulator, Step
@@ -128,19 +129,23 @@ def collect_random(
     """
     rng = np.random.default_rng(np.random.SeedSequence([experiment.run.seed, RANDOM_SALT]))
     gathered = _Gathered(store)
-    with contextlib.closing(make_vector(experiment.env.as_played(), experiment.run.seed, probe)) as envs:
-        meter, steps, experience = Meter("collect", goal, "frames"), 0, gathered.experience
-        policy = RandomPolicy(envs.action_space, rng)
-        enough = lambda: experience.frame_count >= goal or control.stop_requested  # noqa: E731
-        for step in play_episodes(envs, policy, listeners=[gathered], stopped=enough):
-            steps += envs.num_envs
-            for episode in step.episodes:
-                yield EpisodeFinished(steps, episode.reward, episode.length, episode.seed)
-            if steps // envs.num_envs % 16 == 0:
-                yield meter.at(min(experience.frame_count, goal))
-        experience.finish()
-        yield meter.at(min(experience.frame_count, goal))
-        return experience
+    envs = make_vector(experiment.env.as_played(), experiment.run.seed, probe)
+    try:
+        with contextlib.closing(envs):
+            meter, steps, experience = Meter("collect", goal, "frames"), 0, gathered.experience
+            policy = RandomPolicy(envs.action_space, rng)
+            enough = lambda: experience.frame_count >= goal or control.stop_requested  # noqa: E731
+            for step in play_episodes(envs, policy, listeners=[gathered], stopped=enough):
+                steps += envs.num_envs
+                for episode in step.episodes:
+                    yield EpisodeFinished(steps, episode.reward, episode.length, episode.seed)
+                if steps // envs.num_envs % 16 == 0:
+                    yield meter.at(min(experience.frame_count, goal))
+            experience.finish()
+            yield meter.at(min(experience.frame_count, goal))
+    except ClosingFailed as failure:  # what was collected is whole
+        yield Message(str(failure), "warning")
+    return experience
 
 
 class _Gathered(Listener):
