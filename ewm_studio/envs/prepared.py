@@ -14,7 +14,6 @@ from ewm_studio.envs.carracing.lap import Lap, has_laps
 from ewm_studio.envs.failures import environment_closing
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.rendering import Window, as_rgb, picture_space, rendered
-from ewm_studio.envs.spaces import is_picture
 from ewm_studio.settings import EnvSettings
 
 
@@ -66,7 +65,6 @@ class PreparedEnv(gym.Wrapper):
         if self._draws:
             base.draw = False
         raw_space = picture_space(env) if self.pixels else env.observation_space
-        self._observes_picture = is_picture(raw_space)
         self.preprocessor = Preprocessor(raw_space, settings)
         self.observation_space = self.preprocessor.space
         if not (self.pixels or self._draws or self.repeat > 1 or self.has_rules):
@@ -168,13 +166,22 @@ class PreparedEnv(gym.Wrapper):
             self._raw, self._undrawn = self._drawn(), False
         return self._raw
 
+    def check(self) -> None:
+        """Look at the present observation where it goes elsewhere unprepared.
+
+        Raises:
+            WrongOutput: as `observe`.
+        """
+        self.preprocessor.check(self.raw())
+
     def picture(self) -> np.ndarray:
         """The picture of the present moment, uint8 (H, W, 3): the raw observation if it is one, else what is rendered.
 
         Raises:
             UserError: the environment draws none.
         """
-        return as_rgb(self.raw(), self.env) if self._observes_picture else rendered(self.env)
+        layout = self.preprocessor.layout
+        return rendered(self.env) if layout is None else as_rgb(self.raw(), self.env, layout)
 
     def _drawn(self) -> Any:
         if self.pixels:

@@ -26,6 +26,7 @@ class Spaces:
     observation: gym.spaces.Box
     action: gym.Space
     settling_frames: int = 0  # at the start of an episode, no part of the task
+    taken_for: str = ""  # what observations are taken for, in words
 
 
 class EnvProbe:
@@ -50,7 +51,8 @@ class EnvProbe:
             UserError: the environment is unknown or cannot be used.
         """
         env = self._made()
-        return Spaces(env.preprocessor.raw_space, env.preprocessor.space, env.action_space, settling_frames(env))
+        seen = env.preprocessor
+        return Spaces(seen.raw_space, seen.space, env.action_space, settling_frames(env), seen.taken_for)
 
     @cached_property
     def step_cost(self) -> float:

@@ -66,8 +66,13 @@ class SingleEnv(VectorEnvs):
         return self._present_seed
 
     def raw(self) -> Any:
-        """The present observation before it is prepared, as it is after the last frame."""
+        """The present observation before it is prepared, as it is after the last frame.
+
+        Raises:
+            JobError: the environment failed, or gave one that is not of its space.
+        """
         with environment_at_work(self._id, self._when):
+            self.env.check()
             return self.env.raw()
 
     def render(self, i: int = 0) -> np.ndarray:

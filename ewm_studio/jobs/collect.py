@@ -17,7 +17,7 @@ from ewm_studio.data.experience import Experience, StoredEpisode
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import Recording, load_experience
-from ewm_studio.envs.failures import ClosingFailed
+from ewm_studio.envs.failures import ClosingFailed, WrongOutput
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.envs.simulator import Simulator, Step
@@ -174,7 +174,10 @@ def read_recordings(
     for recording in recordings:
         for path, reason in recording.damaged:
             yield Message(f"{path.name} is left out: {reason}", "warning")
-        experience = load_experience(recording, prepared.batch, experiment.env.action_repeat, store)
+        try:
+            experience = load_experience(recording, prepared.batch, experiment.env.action_repeat, store)
+        except WrongOutput as error:
+            raise UserError(f"{recording.folder}: damaged, it holds {error}") from None
         yield Message(f"{experience.frame_count:,} frames read from {recording.folder}")
         episodes += experience.episodes
     return episodes

@@ -17,6 +17,7 @@ from ewm_studio.settings import EnvSettings, Experiment, explain, read_settings
 from ewm_studio.settings.experiment import COMPONENTS, present_path
 from ewm_studio.settings.layers import Values, over, with_model
 from ewm_studio.settings.paths import check_value
+from ewm_studio.settings.running import values_of_file
 
 if TYPE_CHECKING:
     from ewm_studio.workspace import Workspace
@@ -66,6 +67,7 @@ def build_experiment(
             )
         path = workspace.run(resume).folder / "experiment.toml"
         base = read_settings(path)
+        base["env"] = values_of_file(base.get("env", {}))
         source = str(path) if config is None else source
     elif load_path:
         model = model_values(workspace, str(load_path))
@@ -86,7 +88,7 @@ def model_values(workspace: Workspace, name: str) -> Values:
     path = workspace.resolve_model(name)
     metadata = read_metadata(path)
     try:
-        env = EnvSettings.model_validate(metadata["env"]).of_model()
+        env = EnvSettings.of_file(metadata["env"]).of_model()
         parts: Values = {
             k: {"name": str(metadata["parts"][k]["name"]), **metadata["parts"][k]["settings"]} for k in COMPONENTS
         }

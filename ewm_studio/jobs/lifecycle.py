@@ -59,6 +59,7 @@ def prepare(experiment: Experiment, workspace: Workspace, resume: str | None, pr
     save_path = save_path_of(experiment)
     threads = set_threads(experiment.run.threads, spaces.observation)
     notes = [Message(line, "warning") for line in [*broken_components(), *env_notes(experiment.env), *threads]]
+    notes.append(Message(f"observations are taken for {spaces.taken_for}"))
     if experiment.env.batch_size == "auto":
         count, sentence = choose_batch_size(probe)
         experiment = experiment.with_values(("env.batch_size", count))

@@ -58,7 +58,7 @@ def from_description(
         observation_space = space_from_json(metadata["spaces"]["observation"])
         action_space = space_from_json(metadata["spaces"]["action"])
         described = metadata["parts"]
-        env = EnvSettings.model_validate(metadata["env"])
+        env = EnvSettings.of_file(metadata["env"])
         choices = {k: ComponentChoice(name=described[k]["name"], **described[k]["settings"]) for k in COMPONENTS}
     except UserError:
         raise
