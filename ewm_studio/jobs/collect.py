@@ -76,6 +76,12 @@ def find_recordings(names: str, experiment: Experiment, workspace: Workspace) ->
             raise UserError(
                 f"{recording.folder}: recorded on {recording.env_id}, this experiment is on {experiment.env.id}"
             )
+        kwargs = recording.meta.get("env_kwargs", experiment.env.kwargs)  # unknown of earlier versions' and Minari's
+        if kwargs != experiment.env.kwargs:
+            raise UserError(
+                f"{recording.folder}: recorded with the arguments {kwargs}, this experiment has "
+                f"{experiment.env.kwargs}; give the same with --env-arg"
+            )
     return recordings
 
 

@@ -71,6 +71,7 @@ def build_experiment(
         source = str(path) if config is None else source
     elif load_path:
         model = model_values(workspace, str(load_path))
+    single = _with_arguments(single, with_model(base, model, from_file))
     values = with_model(base, model, from_file, single)
     values.pop("versions", None)
     notes = _overruled(over(from_file, single), model)
@@ -102,6 +103,16 @@ def model_values(workspace: Workspace, name: str) -> Values:
 def _given(values: Values, section: str, name: str, otherwise: Any) -> Any:
     group = values.get(section)
     return group.get(name, otherwise) if isinstance(group, dict) else otherwise
+
+
+def _with_arguments(single: Values, below: Values) -> Values:
+    """Single values, with the environment's arguments that are given beside those of the same environment below."""
+    given = _given(single, "env", "kwargs", None)
+    known = _given(below, "env", "kwargs", {})
+    same = _given(single, "env", "id", None) in (None, _given(below, "env", "id", None))
+    if not given or not same or not isinstance(known, dict):
+        return single
+    return {**single, "env": {**single["env"], "kwargs": {**known, **given}}}
 
 
 def _nested(flat: Mapping[str, Any]) -> Values:

@@ -25,6 +25,7 @@ def setting(
     training_only: bool = False,
     of_model: bool = True,
     moved: str = "",
+    earlier: Any = None,
     **constraints: Any,
 ) -> Any:
     """One declared setting.
@@ -40,6 +41,8 @@ def setting(
         of_model: of the environment: whether a model brings it along. What says only how many environments run, or
             whether they are shown, stays as chosen.
         moved: where it stood in earlier versions, as `section.field`; there it is still read, never written.
+        earlier: of a component: what holds for models that were made before there was this setting, where that is not
+            its default.
         constraints: pydantic's `ge`, `gt`, `le`, `lt`, ...
     """
     extra: dict[str, Any] = {
@@ -50,6 +53,7 @@ def setting(
         "training_only": training_only,
         "of_model": of_model and not training_only,
         "moved": moved,
+        "earlier": earlier,
     }
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from ewm_studio.settings.arguments import check_arguments, read_arguments
 from ewm_studio.settings.declare import EVERY, Settings, declared, setting
 
 
@@ -14,6 +15,12 @@ class EnvSettings(Settings):
 
     id: str = setting(
         "CartPole-v1", "Environment: any registered Gymnasium id, or module:Id-v0.", flag="env", min_length=1
+    )
+    kwargs: dict[str, Any] = setting(
+        {},
+        "Arguments of the environment's constructor: is_slippery = false, map_name = \"8x8\". As a flag one at a time, "
+        "as often as there are some: --env-arg is_slippery=false.",
+        flag="env-arg",
     )
     pixels: bool = setting(
         False, "Observe the environment's rendered picture instead of its own observation.", flag="pixels"
@@ -117,6 +124,14 @@ class EnvSettings(Settings):
         flag="render-mode",
         of_model=False,
     )
+
+    @field_validator("kwargs", mode="before")
+    @classmethod
+    def _arguments(cls, value: Any) -> Any:
+        """Arguments as a person writes them in one line, or by name; a UserError says which cannot be."""
+        if isinstance(value, str):
+            return read_arguments(value, "env.kwargs")
+        return check_arguments(value) if isinstance(value, dict) else value
 
     @classmethod
     def of_file(cls, values: dict[str, Any]) -> Self:
