@@ -41,6 +41,7 @@ class Preprocessor:
         earlier = settings.observe == "as_0.1.0"
         self.layout = None if settings.observe == "vector" else picture_layout(raw_space, earlier)
         self.prepare: Callable[[Any], np.ndarray]
+        self._whole: Callable[[Any], np.ndarray]
         if self.layout is not None and isinstance(raw_space, spaces.Box):
             picture = _Picture(raw_space.shape, self.layout, settings)
             self.prepare, self.space = picture, picture.space

@@ -44,7 +44,9 @@ def vector_of(space: gym.Space, earlier: bool = False) -> Vector:
         return Vector(_one_hot(space), spaces.Box(0, 1, (int(space.n),), np.float32), f"{words}, one-hot")
     if isinstance(space, spaces.Box):
         if space.dtype == np.uint8 and len(space.shape) > 1 and is_board(space) and not earlier:
-            return Vector(_board(space), spaces.Box(0, 1, (int(np.prod(space.shape)),), np.float32), _board_words(space))
+            return Vector(
+                _board(space), spaces.Box(0, 1, (int(np.prod(space.shape)),), np.float32), _board_words(space)
+            )
         plain = len(space.shape) == 1 and space.dtype == np.float32
         return Vector(_numbers(space), space if plain else _float_box(space), words)
     flat: gym.Space | None
@@ -185,7 +187,7 @@ def _advice(space: gym.Space) -> str:
         return ""
     return (
         f"; '{pictures[0]}' is a picture, which vision would see better alone: --pixels observes what is rendered, and "
-        f"a wrapper that gives '{pictures[0]}' alone (gymnasium.wrappers.TransformObservation) lets a vision model see it"
+        f"a wrapper that gives '{pictures[0]}' alone (gymnasium.wrappers.TransformObservation) lets a vision see it"
     )
 
 

@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 
 from ewm_studio import formatting as format
 from ewm_studio.errors import UserError
-from ewm_studio.settings.arguments import arguments_text, read_arguments
 from ewm_studio.settings.annotation import Bound, Shape, shape_of
+from ewm_studio.settings.arguments import arguments_text, read_arguments
 from ewm_studio.settings.declare import declared
 from ewm_studio.settings.experiment import reason_of
 

@@ -18,7 +18,7 @@ class EnvSettings(Settings):
     )
     kwargs: dict[str, Any] = setting(
         {},
-        "Arguments of the environment's constructor: is_slippery = false, map_name = \"8x8\". As a flag one at a time, "
+        'Arguments of the environment\'s constructor: is_slippery = false, map_name = "8x8". As a flag one at a time, '
         "as often as there are some: --env-arg is_slippery=false.",
         flag="env-arg",
     )

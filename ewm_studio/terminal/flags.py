@@ -136,7 +136,6 @@ class _Value(argparse.Action):
         value = option == self.option_strings[0] if switch else self.field.parse(str(values), option or "")
         _note(namespace, self.field.path, value)
 
-
     def _add_arguments(self, namespace: argparse.Namespace, text: str, option: str) -> None:
         """One more argument beside those given before; or a JSON object of several."""
         given = getattr(namespace, "overrides", {}).get(self.field.path, {})

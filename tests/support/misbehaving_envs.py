@@ -147,8 +147,6 @@ def env_id(fault: str, place: str = "step") -> str:
 for _fault in ("", "well", *ENDS, DIES, *STEPS, *RESETS):
     for _place in PLACES:
         if _fault and f"{_fault}.{_place}-v0" not in gym.registry:
-            gym.register(
-                f"{_fault}.{_place}-v0", entry_point=Misbehaving, kwargs={"fault": _fault, "place": _place}
-            )
+            gym.register(f"{_fault}.{_place}-v0", entry_point=Misbehaving, kwargs={"fault": _fault, "place": _place})
 if "no_seed.step-v0" not in gym.registry:
     gym.register("no_seed.step-v0", entry_point=NoSeed)

@@ -26,7 +26,7 @@ class DeepContinuousSettings(ActorCriticSettings):
     )
     greedy: BetaGreedy = setting(
         "mean",
-        "Beta head: what is done when nothing is drawn: its mean, or its peak, which says little while it is nearly flat.",
+        "Beta head: what is done when nothing is drawn: its mean, or its peak, which says little while it is flat.",
         advanced=True,
         earlier="mode",
     )

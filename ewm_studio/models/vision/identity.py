@@ -9,6 +9,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.models.base import Losses, Tag, VisionModel
 from ewm_studio.settings import ComponentSettings, setting
 
+
 class IdentitySettings(ComponentSettings):
     """How far observations may go."""
 
