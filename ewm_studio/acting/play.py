@@ -29,7 +29,7 @@ from ewm_studio.envs.single import SingleEnv
 from ewm_studio.envs.spaces import space_from_json, space_to_json
 from ewm_studio.envs.vector.processes import become_worker, require_portable_spec
 from ewm_studio.envs.vector.sizing import worker_count
-from ewm_studio.errors import JobError
+from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import JobControl
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import from_description
@@ -76,6 +76,7 @@ def play(
 
     Raises:
         UserError: no other process can make the environment. JobError: it failed, or a process died.
+        ClosingFailed: all was played, and the environment did not let itself be ended.
     """
     seeds = range(seed, seed + episodes)
     if processes is None:
@@ -237,11 +238,12 @@ def _result(future: Future[Played | None], settings: EnvSettings, control: JobCo
         return None
     except BrokenProcessPool:
         raise JobError(
-            f"a process that played {settings.id} died; the machine may be out of memory: lower env.workers"
+            f"a process that played {settings.id} ended: the environment ended it, or the machine is out of memory; "
+            "try env.workers 0, or fewer of them"
         ) from None
 
 
-_player: Player | None = None  # of a process that plays
+_player: Player | JobError | UserError | None = None  # of a process that plays, or why it cannot
 _stop: Any = None
 
 
@@ -261,9 +263,15 @@ def _begin(
     torch.set_num_threads(threads)
     world_model, settings = from_description(load(weights), description, "the model that plays")
     agent = Agent(world_model, Preprocessor(space_from_json(raw_space), settings), settings, {})
-    _player, _stop = Player(agent, settings, greedy), stop
+    _stop = stop
+    try:
+        _player = Player(agent, settings, greedy)
+    except (JobError, UserError) as error:  # raised here it would be taken for the death of the process
+        _player = error
 
 
 def _episode(seed: int) -> Played | None:
     assert _player is not None
+    if not isinstance(_player, Player):
+        raise _player
     return _player.episode(seed, lambda: bool(_stop.value))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
+import inspect
 import os
 import sys
+from collections.abc import Mapping
+from importlib.machinery import PathFinder
 from typing import Any
 
 import gymnasium as gym
@@ -15,11 +19,13 @@ from gymnasium.wrappers import HumanRendering
 from ewm_studio.envs import register
 from ewm_studio.envs.carracing.known import FAST_MODULE, is_stock, unknown_source
 from ewm_studio.envs.carracing.lap import has_laps
+from ewm_studio.envs.failures import asked_for, failure_of, said
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.envs.rendering import RenderedObservation
 from ewm_studio.envs.spaces import describe
-from ewm_studio.errors import UserError, nearest
+from ewm_studio.errors import JobError, UserError, nearest
 from ewm_studio.settings import EnvSettings
+from ewm_studio.settings.arguments import RESERVED
 
 _FAST_CAR_RACING = f"{FAST_MODULE}:FastCarRacing"
 _ACTIONS = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
@@ -46,6 +52,7 @@ def make_env(
     fast: bool = True,
     render_mode: str | None = None,
     max_episode_steps: int | None = None,
+    kwargs: Mapping[str, Any] | None = None,
 ) -> gym.Env:
     """A plain Gymnasium environment that gives stock observations.
 
@@ -56,12 +63,14 @@ def make_env(
             the one that the fast class was compared with, it stays (`env_notes` says so).
         render_mode: as Gymnasium has it; "human" opens a window.
         max_episode_steps: truncate episodes after this many steps; None keeps the environment's own limit.
+        kwargs: arguments of its constructor.
 
     Raises:
-        UserError: the id is unknown, its module or a package it needs is missing, it cannot render as asked, or its
-            actions are of a kind that no controller has.
+        UserError: the id is unknown, its module or a package it needs is missing, it cannot render as asked, it takes
+            no such arguments, or its actions are of a kind that no controller has.
+        JobError: it did not let itself be made.
     """
-    env = _make(id, pixels, fast, render_mode, max_episode_steps, checks=True)
+    env = _make(id, pixels, fast, render_mode, max_episode_steps, kwargs or {}, checks=True)
     if pixels:
         env = RenderedObservation(env)
         if render_mode == "human":
@@ -83,7 +92,8 @@ def make_prepared_env(settings: EnvSettings, window: bool = True, training: bool
     render_mode: str | None = settings.render_mode if window else None
     if render_mode == "rgb_array" and "rgb_array" not in _render_modes(settings.id):
         render_mode = None
-    env = _make(settings.id, settings.pixels, settings.fast, render_mode, settings.max_episode_steps, checks=False)
+    limit, kwargs = settings.max_episode_steps, settings.kwargs
+    env = _make(settings.id, settings.pixels, settings.fast, render_mode, limit, kwargs, checks=False)
     try:
         return PreparedEnv(env, settings, window and settings.render_mode == "human", training)
     except BaseException:
@@ -151,18 +161,36 @@ def find_spec(id: str) -> EnvSpec:
     register()
     module, _, name = id.rpartition(":")
     if module:
+        _look_in_present_folder(module)
         try:
             importlib.import_module(module)
-        except Exception as error:
-            raise UserError(f"env.id '{id}': module '{module}' cannot be imported ({error})") from error
+        except BaseException as error:
+            if asked_for(error):
+                raise
+            raise UserError(f"env.id '{id}': module '{module}' cannot be imported ({said(error)})") from error
     try:
         return gym.spec(name)
     except gym.error.Error as error:
         raise UserError(f"env.id '{id}' is not a registered environment; {nearest(name, env_ids())}") from error
 
 
+def _look_in_present_folder(module: str) -> None:
+    """Let a module be found in the present folder too, after all that is installed: an installed command does not."""
+    top, folder = module.partition(".")[0], os.getcwd()
+    if top in sys.modules or not top or folder in sys.path:
+        return
+    if PathFinder.find_spec(top) is None and PathFinder.find_spec(top, [folder]) is not None:
+        sys.path.append(folder)
+
+
 def _make(
-    id: str, pixels: bool, fast: bool, render_mode: str | None, max_episode_steps: int | None, checks: bool
+    id: str,
+    pixels: bool,
+    fast: bool,
+    render_mode: str | None,
+    max_episode_steps: int | None,
+    kwargs: Mapping[str, Any],
+    checks: bool,
 ) -> gym.Env:
     """The environment without its picture as observation; `checks` keeps Gymnasium's checking wrappers."""
     found = find_spec(id)
@@ -176,6 +204,9 @@ def _make(
     swapped = fast and is_stock(spec) and unknown_source() is None
     if swapped:
         spec.entry_point = _FAST_CAR_RACING
+    if kwargs:
+        _check_arguments(id, spec, kwargs)
+        spec.kwargs = {**spec.kwargs, **kwargs}
     if not checks:
         spec.order_enforce, spec.disable_env_checker = False, True
     try:
@@ -184,23 +215,54 @@ def _make(
         env = gym.make(spec, max_episode_steps=max_episode_steps, **given)
     except gym.error.DependencyNotInstalled as error:
         raise UserError(f"env.id '{id}' needs a package that is not installed: {error}") from error
-    except Exception as error:
-        raise UserError(f"env.id '{id}' cannot be made: {type(error).__name__}: {error}") from error
+    except BaseException as error:
+        raise _cannot_be_made(id, error) from error
     if swapped and env.unwrapped.spec is not None:
         env.unwrapped.spec.entry_point = found.entry_point  # what is seen is what the stock one gives
     try:
         _check_spaces(env, id)
     except UserError:
-        env.close()
+        with contextlib.suppress(BaseException):  # what was refused is told
+            env.close()
         raise
     return env
+
+
+def _check_arguments(id: str, spec: EnvSpec, given: Mapping[str, Any]) -> None:
+    """Refuse arguments that the constructor does not take, as far as it says which it takes.
+
+    Raises:
+        UserError: naming those that it takes.
+    """
+    creator = _creator(id, spec)
+    try:
+        parameters = inspect.signature(creator).parameters.values()
+    except (TypeError, ValueError):  # of C, or made by hand: it is asked by giving it what is given
+        return
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    known = [p.name for p in parameters if p.kind in named and p.name not in RESERVED]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        takes = f"it takes {', '.join(known)}" if known else "it takes none"
+        raise UserError(f"env.kwargs (--env-arg): {id} takes no argument '{unknown[0]}'; {takes}")
+
+
+def _cannot_be_made(id: str, error: BaseException) -> UserError | JobError:
+    """Why there is no such environment: bad input, or a failure where what it raised is no Exception."""
+    if isinstance(error, Exception):
+        return UserError(f"env.id '{id}' cannot be made: {type(error).__name__}: {error}")
+    return failure_of(id, error, "while it was made")
 
 
 def _check_spaces(env: gym.Env, id: str) -> None:
     """Refuse an environment that does not say what it gives, or takes actions of a kind that no controller has."""
     for name in ("observation_space", "action_space"):
         if not isinstance(getattr(env, name, None), gym.Space):
-            raise UserError(f"env.id '{id}' cannot be used: it has no {name.replace('_', ' ')}")
+            found = getattr(env, name, None)
+            old = " but one of the old Gym's" if type(found).__module__.partition(".")[0] == "gym" else ""
+            raise UserError(f"env.id '{id}' cannot be used: it has no {name.replace('_', ' ')}{old}")
     if not isinstance(env.action_space, _ACTIONS):
         raise UserError(
             f"env.id '{id}' takes actions of the space {env.action_space}; supported are Box, Discrete, "
@@ -208,17 +270,24 @@ def _check_spaces(env: gym.Env, id: str) -> None:
         )
 
 
-def _render_modes(id: str) -> list[str]:
-    """The render modes the environment's class names; empty where it names none."""
-    creator: Any = find_spec(id).entry_point
+def _creator(id: str, spec: EnvSpec) -> Any:
+    """The class or function that makes an environment.
+
+    Raises:
+        UserError: a package that it needs is missing, or it cannot be imported.
+    """
+    creator: Any = spec.entry_point
     try:
-        if isinstance(creator, str):
-            creator = load_env_creator(creator)
+        return load_env_creator(creator) if isinstance(creator, str) else creator
     except gym.error.DependencyNotInstalled as error:
         raise UserError(f"env.id '{id}' needs a package that is not installed: {error}") from error
-    except Exception as error:
-        raise UserError(f"env.id '{id}' cannot be made: {type(error).__name__}: {error}") from error
-    metadata = getattr(creator, "metadata", None)
+    except BaseException as error:
+        raise _cannot_be_made(id, error) from error
+
+
+def _render_modes(id: str) -> list[str]:
+    """The render modes the environment's class names; empty where it names none."""
+    metadata = getattr(_creator(id, find_spec(id)), "metadata", None)
     # A function says nothing about what it makes: let it try.
     return list(metadata.get("render_modes") or []) if isinstance(metadata, dict) else ["rgb_array", "human"]
 

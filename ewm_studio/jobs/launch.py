@@ -17,6 +17,7 @@ from ewm_studio.settings import EnvSettings, Experiment, explain, read_settings
 from ewm_studio.settings.experiment import COMPONENTS, present_path
 from ewm_studio.settings.layers import Values, over, with_model
 from ewm_studio.settings.paths import check_value
+from ewm_studio.settings.running import values_of_file
 
 if TYPE_CHECKING:
     from ewm_studio.workspace import Workspace
@@ -66,9 +67,11 @@ def build_experiment(
             )
         path = workspace.run(resume).folder / "experiment.toml"
         base = read_settings(path)
+        base["env"] = values_of_file(base.get("env", {}))
         source = str(path) if config is None else source
     elif load_path:
         model = model_values(workspace, str(load_path))
+    single = _with_arguments(single, with_model(base, model, from_file))
     values = with_model(base, model, from_file, single)
     values.pop("versions", None)
     notes = _overruled(over(from_file, single), model)
@@ -86,7 +89,7 @@ def model_values(workspace: Workspace, name: str) -> Values:
     path = workspace.resolve_model(name)
     metadata = read_metadata(path)
     try:
-        env = EnvSettings.model_validate(metadata["env"]).of_model()
+        env = EnvSettings.of_file(metadata["env"]).of_model()
         parts: Values = {
             k: {"name": str(metadata["parts"][k]["name"]), **metadata["parts"][k]["settings"]} for k in COMPONENTS
         }
@@ -100,6 +103,16 @@ def model_values(workspace: Workspace, name: str) -> Values:
 def _given(values: Values, section: str, name: str, otherwise: Any) -> Any:
     group = values.get(section)
     return group.get(name, otherwise) if isinstance(group, dict) else otherwise
+
+
+def _with_arguments(single: Values, below: Values) -> Values:
+    """Single values, with the environment's arguments that are given beside those of the same environment below."""
+    given = _given(single, "env", "kwargs", None)
+    known = _given(below, "env", "kwargs", {})
+    same = _given(single, "env", "id", None) in (None, _given(below, "env", "id", None))
+    if not given or not same or not isinstance(known, dict):
+        return single
+    return {**single, "env": {**single["env"], "kwargs": {**known, **given}}}
 
 
 def _nested(flat: Mapping[str, Any]) -> Values:

@@ -71,6 +71,7 @@ def prepare(
     threads, said = set_threads(experiment.run.threads, spaces.observation)
     experiment = experiment.with_values(("run.threads", threads))
     notes = [Message(line, "warning") for line in [*broken_components(), *env_notes(experiment.env), *said]]
+    notes.append(Message(f"observations are taken for {spaces.taken_for}"))
     num_envs = experiment.env.batch_size
     if num_envs == "auto":
         num_envs, sentence = choose_batch_size(probe)
@@ -79,7 +80,7 @@ def prepare(
     if spreads and experiment.env.workers == "auto" and experiment.env.render_mode != "human":
         experiment = experiment.with_values(("env.workers", worker_count(experiment.env, num_envs, probe)))
     randomness = Randomness(experiment.run.seed)
-    model, experiment = build_model(experiment, spaces, workspace, randomness.torch)
+    model, experiment = build_model(experiment, spaces, workspace, randomness.torch, resumed=previous is not None)
     randomness.move_to(device)
     experiment = experiment.model_copy(update={"versions": versions(), "start": origin})
     return PreparedJob(experiment, spaces, device, model.to(device), randomness, previous, save_path, notes)

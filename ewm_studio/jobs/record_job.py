@@ -62,6 +62,7 @@ def record(
             workspace.recordings_folder / name,
             {
                 "env": settings.id,
+                "env_kwargs": settings.kwargs,
                 "pixels": settings.pixels,
                 "source": source,
                 "seed": experiment.run.seed,

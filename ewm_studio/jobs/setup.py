@@ -23,11 +23,11 @@ from ewm_studio.workspace.versions import versions
 
 
 def build_model(
-    experiment: Experiment, spaces: Spaces, workspace: Workspace, generator: Generator
+    experiment: Experiment, spaces: Spaces, workspace: Workspace, generator: Generator, resumed: bool = False
 ) -> tuple[AgentModel, Experiment]:
     """The model a run starts with: fresh, loaded, or patched; and the experiment that names its parts in full.
 
-    The weights of a fresh one are drawn from `generator`.
+    The weights of a fresh one are drawn from `generator`. `resumed`: the experiment is that of a run that exists.
 
     Raises:
         UserError: parts do not fit, or a file is damaged, of another kind or of other spaces.
@@ -36,7 +36,7 @@ def build_model(
     if start.load_path:
         model = load_for(start.load_path, spaces, experiment.env, workspace, dropout)
     else:
-        parts = choose_parts(experiment, spaces.observation, spaces.action)
+        parts = choose_parts(experiment, spaces.observation, spaces.action, made=resumed)
         with drawing_from(generator):
             model = AgentModel(parts, spaces.observation, spaces.action)
     patch_from(start, model, workspace, dropout)

@@ -19,16 +19,18 @@ LETTERS: dict[str, ComponentKind] = {"v": "vision", "m": "memory", "c": "control
 
 
 def choose_parts(
-    experiment: Experiment, observation_space: gym.spaces.Box, action_space: gym.Space
+    experiment: Experiment, observation_space: gym.spaces.Box, action_space: gym.Space, made: bool = False
 ) -> dict[ComponentKind, Part]:
     """The three parts of an experiment, each checked to fit; `world_model.dropout` overrides the parts' own.
+
+    `made`: the experiment is that of a run that exists; see `choose`.
 
     Raises:
         UserError: a name is unknown, a part does not fit, or a setting is bad.
     """
     parts: dict[ComponentKind, Part] = {}
     for kind in COMPONENTS:
-        part = choose(kind, getattr(experiment, kind), observation_space, action_space)
+        part = choose(kind, getattr(experiment, kind), observation_space, action_space, made)
         parts[kind] = _with_dropout(part, experiment.world_model.dropout)
     return parts
 
@@ -58,7 +60,7 @@ def from_description(
         observation_space = space_from_json(metadata["spaces"]["observation"])
         action_space = space_from_json(metadata["spaces"]["action"])
         described = metadata["parts"]
-        env = EnvSettings.model_validate(metadata["env"])
+        env = EnvSettings.of_file(metadata["env"])
         choices = {k: ComponentChoice(name=described[k]["name"], **described[k]["settings"]) for k in COMPONENTS}
     except UserError:
         raise
@@ -68,7 +70,7 @@ def from_description(
         raise UserError(f"{source}: the model's observations are no Box but {observation_space}")
     try:
         parts = {
-            kind: _with_dropout(choose(kind, choices[kind], observation_space, action_space), dropout)
+            kind: _with_dropout(choose(kind, choices[kind], observation_space, action_space, made=True), dropout)
             for kind in COMPONENTS
         }
     except UserError as error:

@@ -21,6 +21,7 @@ from ewm_studio.errors import UserError, nearest
 from ewm_studio.models.base import Component, Controller, MemoryModel, Tag, VisionModel
 from ewm_studio.models.plugins import load_plugin, plugins, same_name
 from ewm_studio.settings import ComponentChoice, ComponentSettings, explain
+from ewm_studio.settings.declare import declared
 from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
 
 ENTRY_POINTS = "ewm_studio.components"
@@ -154,8 +155,21 @@ class Part:
         return self.cls.__name__
 
 
-def choose(kind: ComponentKind, choice: ComponentChoice, observation_space: gym.Space, action_space: gym.Space) -> Part:
+def choose(
+    kind: ComponentKind,
+    choice: ComponentChoice,
+    observation_space: gym.Space,
+    action_space: gym.Space,
+    made: bool = False,
+) -> Part:
     """Turn a choice into a part that fits: `auto` picks, names are looked up, settings are checked.
+
+    Args:
+        kind: of the component.
+        choice: its name and settings.
+        observation_space: as prepared.
+        action_space: of the environment.
+        made: the choice describes what is made already: settings that it does not know of are as they were then.
 
     Raises:
         UserError: no such component, one that does not fit (with why, and what would), or a bad setting.
@@ -171,7 +185,14 @@ def choose(kind: ComponentKind, choice: ComponentChoice, observation_space: gym.
         reason = misfit(cls, observation_space, action_space)
         if reason is not None:
             raise UserError(f"{kind} {cls.__name__} does not fit: {reason}; what fits: {', '.join(fits) or 'nothing'}")
-    return Part(kind, cls, check_settings(kind, cls, choice.given))
+    given = {**_earlier(cls), **choice.given} if made else choice.given
+    return Part(kind, cls, check_settings(kind, cls, given))
+
+
+def _earlier(cls: type[Component]) -> dict[str, Any]:
+    """What holds for models made before there were these settings."""
+    values = {name: declared(info).get("earlier") for name, info in cls.Settings.model_fields.items()}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def check_settings(kind: ComponentKind, cls: type[Component], given: dict[str, Any]) -> ComponentSettings:

@@ -26,6 +26,7 @@ def setting(
     of_model: bool = True,
     fixed: bool = False,
     moved: str = "",
+    earlier: Any = None,
     **constraints: Any,
 ) -> Any:
     """One declared setting.
@@ -42,6 +43,8 @@ def setting(
             whether they are shown, stays as chosen.
         fixed: cannot change when a run is resumed; what a model brings along of its environment never can.
         moved: where it stood in earlier versions, as `section.field`; there it is still read, never written.
+        earlier: of a component: what holds for models that were made before there was this setting, where that is not
+            its default.
         constraints: pydantic's `ge`, `gt`, `le`, `lt`, ...
     """
     extra: dict[str, Any] = {
@@ -53,6 +56,7 @@ def setting(
         "of_model": of_model and not training_only,
         "fixed": fixed,
         "moved": moved,
+        "earlier": earlier,
     }
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 

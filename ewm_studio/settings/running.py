@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from ewm_studio.settings.arguments import check_arguments, read_arguments
 from ewm_studio.settings.declare import EVERY, Settings, declared, setting
 
 
@@ -14,6 +15,12 @@ class EnvSettings(Settings):
 
     id: str = setting(
         "CartPole-v1", "Environment: any registered Gymnasium id, or module:Id-v0.", flag="env", min_length=1
+    )
+    kwargs: dict[str, Any] = setting(
+        {},
+        'Arguments of the environment\'s constructor: is_slippery = false, map_name = "8x8". As a flag one at a time, '
+        "as often as there are some: --env-arg is_slippery=false.",
+        flag="env-arg",
     )
     pixels: bool = setting(
         False, "Observe the environment's rendered picture instead of its own observation.", flag="pixels"
@@ -89,6 +96,13 @@ class EnvSettings(Settings):
         training_only=True,
     )
     fast: bool = setting(True, "Use the fast, bit-identical CarRacing in place of the stock one.", advanced=True)
+    observe: Literal["auto", "vector", "as_0.1.0"] = setting(
+        "auto",
+        "What observations are taken for: auto finds pictures, also with four channels or with their channels first, "
+        "and boards; vector flattens whatever comes; as_0.1.0 is for models of that version, which knew pictures "
+        "with their channels last only.",
+        advanced=True,
+    )
     batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = setting(
         8,
         "Environments that run in parallel; auto finds the number by a short measurement.",
@@ -112,6 +126,23 @@ class EnvSettings(Settings):
         of_model=False,
     )
 
+    @field_validator("kwargs", mode="before")
+    @classmethod
+    def _arguments(cls, value: Any) -> Any:
+        """Arguments as a person writes them in one line, or by name; a UserError says which cannot be."""
+        if isinstance(value, str):
+            return read_arguments(value, "env.kwargs")
+        return check_arguments(value) if isinstance(value, dict) else value
+
+    @classmethod
+    def of_file(cls, values: dict[str, Any]) -> Self:
+        """What a file says of its environment; what it does not know of is as it was when it was written.
+
+        Raises:
+            ValidationError: it says something that no environment has.
+        """
+        return cls.model_validate(values_of_file(values))
+
     def as_played(self) -> Self:
         """Without what holds in training only, for data that are of the environment as it is."""
         return type(self)(**self.describe())
@@ -127,6 +158,11 @@ class EnvSettings(Settings):
     @classmethod
     def _declared(cls, fact: str, value: bool) -> set[str]:
         return {name for name, info in cls.model_fields.items() if declared(info)[fact] is value}
+
+
+def values_of_file(values: dict[str, Any]) -> dict[str, Any]:
+    """The environment's settings as a run's or a model's file has them, with what the file is too old to know of."""
+    return {"observe": "as_0.1.0", **values}
 
 
 class RunSettings(Settings):

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.jobs.kinds import KINDS, job_kind
 from ewm_studio.settings import EVERY
+from ewm_studio.settings.arguments import read_argument, read_arguments
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.settings.fields import Field
 from ewm_studio.settings.paths import all_fields, parse_assignment
@@ -142,9 +143,19 @@ class _Value(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
+        if self.field.kind == "arguments":
+            self._add_arguments(namespace, str(values), option or "")
+            return
         switch = self.field.kind == "switch"
         value = option == self.option_strings[0] if switch else self.field.parse(str(values), option or "")
         _note(namespace, self.field.path, value)
+
+    def _add_arguments(self, namespace: argparse.Namespace, text: str, option: str) -> None:
+        """One more argument beside those given before; or a JSON object of several."""
+        given = getattr(namespace, "overrides", {}).get(self.field.path, {})
+        whole = text.lstrip().startswith("{")
+        more = read_arguments(text, option) if whole else dict([read_argument(text, option)])
+        _note(namespace, self.field.path, {**given, **more})
 
 
 class _Set(argparse.Action):

@@ -78,7 +78,8 @@ def run_job(runner: Runner, workspace: Path, notes: Sequence[str] = ()) -> Outco
     except UserError as error:
         return Outcome(complain(error, BAD_INPUT))
     except JobError as error:
-        return Outcome(complain(error, FAILED))
+        # There is a result where all was done, and only an environment did not let itself be ended.
+        return Outcome(complain(error, FAILED), finished.result if finished else None)
     except KeyboardInterrupt:
         return Outcome(complain("interrupted at once; the last saved checkpoint stands", INTERRUPTED))
     except Exception as error:

@@ -197,7 +197,7 @@ def load_replay(path: Path) -> Replay:
         if reward.ndim != 1 or not 0 < len(reward) == len(action) or reward.dtype != np.float64:
             raise ValueError("its parts do not fit together")
         return Replay(
-            env=EnvSettings.model_validate(described["env"]),
+            env=EnvSettings.of_file(described["env"]),
             seed=int(described["seed"]),
             greedy=bool(described["greedy"]),
             action=action,
