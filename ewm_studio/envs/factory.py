@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import os
 import sys
 from typing import Any
@@ -18,6 +17,7 @@ from ewm_studio.envs.carracing.lap import has_laps
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.envs.rendering import RenderedObservation
 from ewm_studio.envs.spaces import describe
+from ewm_studio.envs.trust import import_for, import_named
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.settings import EnvSettings
 
@@ -50,7 +50,8 @@ def make_env(
     """A plain Gymnasium environment that gives stock observations.
 
     Args:
-        id: any registered id, or `module:Id-v0`, whose module is imported first.
+        id: any registered id, or `module:Id-v0`, whose module is imported first; a program that takes the id from a
+            file runs what the file names.
         pixels: observe the rendered picture, uint8 (H, W, 3), instead.
         fast: CarRacing is the fast class: the same frames, rewards and infos, bit for bit. Where Gymnasium's own is not
             the one that the fast class was compared with, it stays (`env_notes` says so).
@@ -60,6 +61,23 @@ def make_env(
     Raises:
         UserError: the id is unknown, its module or a package it needs is missing, it cannot render as asked, or its
             actions are of a kind that no controller has.
+    """
+    import_named(id)
+    return make_trusted_env(id, pixels=pixels, fast=fast, render_mode=render_mode, max_episode_steps=max_episode_steps)
+
+
+def make_trusted_env(
+    id: str,
+    *,
+    pixels: bool = False,
+    fast: bool = True,
+    render_mode: str | None = None,
+    max_episode_steps: int | None = None,
+) -> gym.Env:
+    """`make_env` for an id that a file may have given: a module that nobody agreed to is not imported.
+
+    Raises:
+        Untrusted: nobody agreed to it. UserError: see `make_env`.
     """
     env = _make(id, pixels, fast, render_mode, max_episode_steps, checks=True)
     if pixels:
@@ -125,7 +143,7 @@ def describe_env(id: str) -> dict[str, Any]:
     Raises:
         UserError: see `make_env`.
     """
-    env = make_env(id)
+    env = make_trusted_env(id)
     try:
         spec = env.spec
         name = spec.name if spec else ""
@@ -143,18 +161,14 @@ def describe_env(id: str) -> dict[str, Any]:
 
 
 def find_spec(id: str) -> EnvSpec:
-    """The registered spec of an id; imports the module of `module:Id-v0`.
+    """The registered spec of an id; imports the module of `module:Id-v0`, if it may be.
 
     Raises:
-        UserError: there is none, or its module cannot be imported.
+        Untrusted: nobody agreed to its module. UserError: there is none, or its module cannot be imported.
     """
     register()
-    module, _, name = id.rpartition(":")
-    if module:
-        try:
-            importlib.import_module(module)
-        except Exception as error:
-            raise UserError(f"env.id '{id}': module '{module}' cannot be imported ({error})") from error
+    import_for(id)
+    name = id.rpartition(":")[2]
     try:
         return gym.spec(name)
     except gym.error.Error as error:

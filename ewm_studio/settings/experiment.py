@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from ewm_studio.errors import UserError, nearest
@@ -63,6 +63,21 @@ class Experiment(Settings):
     versions: dict[str, str] = Field(
         default_factory=dict, description="What the run was made with; written, never read."
     )
+    _of_file: bool = PrivateAttr(False)
+
+    @property
+    def of_file(self) -> bool:
+        """Whether a file chose the environment: then its module is not imported before a person agrees to it."""
+        return self._of_file
+
+    def as_of_file(self) -> Self:
+        """The same settings, whose environment nobody here chose."""
+        copy = self.model_copy()
+        copy._of_file = True
+        return copy
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Experiment) and self.__dict__ == other.__dict__  # wherever they were read
 
     @model_validator(mode="before")
     @classmethod
@@ -98,7 +113,7 @@ class Experiment(Settings):
             UserError: the file is missing, is no TOML, or holds a bad setting.
         """
         path = Path(path)
-        return cls.from_dict(read_settings(path), source=str(path))
+        return cls.from_dict(read_settings(path), source=str(path)).as_of_file()
 
     def to_toml(self) -> str:
         """All settings as TOML, which has no null: an empty setting is an empty string, read back as None."""
@@ -114,7 +129,9 @@ class Experiment(Settings):
                 known = [f"{s}.{f}" for s, group in values.items() if isinstance(group, dict) for f in group]
                 raise UserError(f"{source}: no setting '{path}'; {nearest(path, known)}")
             values[section][field] = value
-        return Experiment.from_dict(values, source)
+        changed = Experiment.from_dict(values, source)
+        chosen = any(present_path(path) == "env.id" for path, _ in overrides)
+        return changed.as_of_file() if self.of_file and not chosen else changed
 
 
 SECTIONS: dict[str, type[BaseModel]] = {
