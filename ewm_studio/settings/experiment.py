@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -22,6 +24,8 @@ from ewm_studio.settings.learning import (
 )
 from ewm_studio.settings.running import EnvSettings, InferSettings, RunSettings, StartSettings
 
+_DEEPEST = 16  # tables and lists in a settings file
+LARGEST_FILE = 2**20  # bytes of a settings file
 ComponentKind = Literal["vision", "memory", "controller"]
 COMPONENTS: tuple[ComponentKind, ...] = get_args(ComponentKind)
 
@@ -173,15 +177,53 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or no TOML.
     """
+    text = _text_of(path)
     try:
-        values = tomllib.loads(path.read_bytes().decode("utf-8"))
+        values = tomllib.loads(text)
+        _check_plain(values)
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, and endless nesting
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"{path}: not a TOML file ({reason})") from None
+    return at_present_places(values)
+
+
+def _check_plain(value: Any, depth: int = 0) -> None:
+    """Refuse numbers and nesting that no setting has, and that nothing could even be said about.
+
+    Raises:
+        ValueError: there are such.
+    """
+    if depth > _DEEPEST:
+        raise ValueError(f"nested more than {_DEEPEST} deep")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ValueError("a whole number of more than 64 bits")
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_plain(item, depth + 1)
+
+
+def _text_of(path: Path) -> str:
+    """The text of a settings file, which is looked at before it is opened: a named pipe would wait for a writer.
+
+    Raises:
+        UserError: it is missing, no file, far too large, or no text.
+    """
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "something that is no file"
+            raise UserError(f"{path}: expected a TOML file, found {what}")
+        if found.st_size > LARGEST_FILE:
+            raise UserError(
+                f"{path}: expected settings, found {found.st_size:,} bytes; at most {LARGEST_FILE:,} can be"
+            )
+        return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a TOML file ({error})") from None
-    return at_present_places(values)
+    except (OSError, ValueError) as error:  # a ValueError: a name that no file can have
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UserError(f"{path}: cannot be read ({reason})") from None
 
 
 def explain(error: ValidationError, source: str) -> str:

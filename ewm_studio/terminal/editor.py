@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.markup import escape
-
 from ewm_studio.errors import UserError
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.settings.experiment import COMPONENTS, SECTIONS, ComponentKind
 from ewm_studio.settings.fields import Field, fields_of
-from ewm_studio.terminal.prompt import BACK, Prompt, as_text, pick
+from ewm_studio.terminal.prompt import BACK, Prompt, as_text, escape, pick
 from ewm_studio.terminal.trust import settle_trust
 
 

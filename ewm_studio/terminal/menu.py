@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 
 from ewm_studio.envs.trust import Untrusted
 from ewm_studio.jobs.launch import build_experiment, model_values
@@ -18,7 +17,7 @@ from ewm_studio.settings.paths import parse_assignment
 from ewm_studio.terminal.editor import Editor
 from ewm_studio.terminal.jobs import asked_for, run_job
 from ewm_studio.terminal.output import summary
-from ewm_studio.terminal.prompt import BACK, Prompt, pick
+from ewm_studio.terminal.prompt import BACK, Prompt, escape, pick
 from ewm_studio.terminal.trust import settle_trust
 
 if TYPE_CHECKING:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from ewm_studio.formatting import printable, printable_lines
+
 
 def complain(reason: object, code: int) -> int:
     """Write one line to stderr; returns the exit code."""
@@ -26,7 +28,12 @@ def print_json(value: Any) -> None:
 
 
 def write_line(text: str, error: bool = False) -> None:
-    """Write a line to stdout or stderr; a reader that went away is no failure."""
+    """Write lines to stdout or stderr, whatever is in them; a reader that went away is no failure."""
+    write_styled(printable_lines(text), error)
+
+
+def write_styled(text: str, error: bool = False) -> None:
+    """Write lines of our own making, which may have colours."""
     stream = sys.stderr if error else sys.stdout
     if stream is None:
         return
@@ -96,7 +103,9 @@ def summary(result: Mapping[str, Any]) -> str:
     rows: list[tuple[str, str]] = []
     for name, value in plain(result).items():
         if isinstance(value, dict):
-            rows.extend((f"{name.replace('_', ' ')}: {inner}", _figure(item)) for inner, item in value.items())
+            rows.extend(
+                (f"{name.replace('_', ' ')}: {printable(inner)}", _figure(item)) for inner, item in value.items()
+            )
         else:
             rows.append((name.replace("_", " "), _figure(value)))
     width = max((len(name) for name, _ in rows), default=0)
@@ -108,4 +117,4 @@ def _figure(value: Any) -> str:
         return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
     if isinstance(value, list):
         return str(len(value))
-    return "-" if value is None else str(value)
+    return "-" if value is None else printable(str(value))
