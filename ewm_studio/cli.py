@@ -134,10 +134,12 @@ def _run_job(command: str, words: list[str]) -> int:
     from ewm_studio.jobs.launch import build_experiment
     from ewm_studio.jobs.runners.thread import ThreadRunner
     from ewm_studio.terminal.jobs import asked_for, run_job
+    from ewm_studio.terminal.trust import settle_trust
 
     resume = getattr(options, "resume", None)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         launch = build_experiment(workspace, config=options.config, overrides=options.overrides, resume=resume)
+        settle_trust(launch.experiment.env.id, meant=options.trust_env or "env.id" in options.overrides)
         runner = ThreadRunner(asked_for(command, launch.experiment, workspace, resume))
         outcome = run_job(runner, workspace.path, notes=launch.notes)
     return _report(outcome, options.json)
@@ -164,9 +166,12 @@ def _run_card(words: list[str]) -> int:
     from ewm_studio.jobs.card import write_card
     from ewm_studio.jobs.runners.thread import ThreadRunner
     from ewm_studio.terminal.jobs import run_job
+    from ewm_studio.terminal.trust import trust_runs
 
     chosen = {name: getattr(options, name) for name in ("episodes", "seed", "marks", "limits")}
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        if options.trust_env:
+            trust_runs(workspace, options.runs)
         job = ThreadRunner(lambda control: write_card(options.runs, options.out, workspace, control, **chosen))
         outcome = run_job(job, workspace.path)
     return _report(outcome, options.json)

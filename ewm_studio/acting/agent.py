@@ -119,7 +119,7 @@ def load_agent(path: str | Path, device: str = "cpu") -> Agent:
     tensors, metadata = load_model(Path(path))
     model, env = from_description(tensors, metadata, str(path))
     try:
-        raw_space = space_from_json(metadata["spaces"]["raw_observation"])
+        preprocessor = Preprocessor(space_from_json(metadata["spaces"]["raw_observation"]), env)
     except Exception as error:
         raise UserError(f"{path}: the description of the model is not understood ({error})") from None
-    return Agent(model.to(device), Preprocessor(raw_space, env), env, metadata)
+    return Agent(model.to(device), preprocessor, env, metadata)

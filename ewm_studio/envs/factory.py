@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
 import inspect
 import os
 import sys
 from collections.abc import Mapping
-from importlib.machinery import PathFinder
 from typing import Any
 
 import gymnasium as gym
@@ -19,10 +17,11 @@ from gymnasium.wrappers import HumanRendering
 from ewm_studio.envs import register
 from ewm_studio.envs.carracing.known import FAST_MODULE, is_stock, unknown_source
 from ewm_studio.envs.carracing.lap import has_laps
-from ewm_studio.envs.failures import asked_for, failure_of, said
+from ewm_studio.envs.failures import failure_of
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.envs.rendering import RenderedObservation
 from ewm_studio.envs.spaces import describe
+from ewm_studio.envs.trust import import_for, import_named
 from ewm_studio.errors import JobError, UserError, nearest
 from ewm_studio.settings import EnvSettings
 from ewm_studio.settings.arguments import RESERVED
@@ -57,7 +56,8 @@ def make_env(
     """A plain Gymnasium environment that gives stock observations.
 
     Args:
-        id: any registered id, or `module:Id-v0`, whose module is imported first.
+        id: any registered id, or `module:Id-v0`, whose module is imported first; a program that takes the id from a
+            file runs what the file names.
         pixels: observe the rendered picture, uint8 (H, W, 3), instead.
         fast: CarRacing is the fast class: the same frames, rewards and infos, bit for bit. Where Gymnasium's own is not
             the one that the fast class was compared with, it stays (`env_notes` says so).
@@ -69,6 +69,26 @@ def make_env(
         UserError: the id is unknown, its module or a package it needs is missing, it cannot render as asked, it takes
             no such arguments, or its actions are of a kind that no controller has.
         JobError: it did not let itself be made.
+    """
+    import_named(id)
+    return make_trusted_env(
+        id, pixels=pixels, fast=fast, render_mode=render_mode, max_episode_steps=max_episode_steps, kwargs=kwargs
+    )
+
+
+def make_trusted_env(
+    id: str,
+    *,
+    pixels: bool = False,
+    fast: bool = True,
+    render_mode: str | None = None,
+    max_episode_steps: int | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> gym.Env:
+    """`make_env` for an id that a file may have given: a module that nobody agreed to is not imported.
+
+    Raises:
+        Untrusted: nobody agreed to it. UserError, JobError: see `make_env`.
     """
     env = _make(id, pixels, fast, render_mode, max_episode_steps, kwargs or {}, checks=True)
     if pixels:
@@ -135,7 +155,7 @@ def describe_env(id: str) -> dict[str, Any]:
     Raises:
         UserError: see `make_env`.
     """
-    env = make_env(id)
+    env = make_trusted_env(id)
     try:
         spec = env.spec
         name = spec.name if spec else ""
@@ -153,34 +173,18 @@ def describe_env(id: str) -> dict[str, Any]:
 
 
 def find_spec(id: str) -> EnvSpec:
-    """The registered spec of an id; imports the module of `module:Id-v0`.
+    """The registered spec of an id; imports the module of `module:Id-v0`, if it may be.
 
     Raises:
-        UserError: there is none, or its module cannot be imported.
+        Untrusted: nobody agreed to its module. UserError: there is none, or its module cannot be imported.
     """
     register()
-    module, _, name = id.rpartition(":")
-    if module:
-        _look_in_present_folder(module)
-        try:
-            importlib.import_module(module)
-        except BaseException as error:
-            if asked_for(error):
-                raise
-            raise UserError(f"env.id '{id}': module '{module}' cannot be imported ({said(error)})") from error
+    import_for(id)
+    name = id.rpartition(":")[2]
     try:
         return gym.spec(name)
     except gym.error.Error as error:
         raise UserError(f"env.id '{id}' is not a registered environment; {nearest(name, env_ids())}") from error
-
-
-def _look_in_present_folder(module: str) -> None:
-    """Let a module be found in the present folder too, after all that is installed: an installed command does not."""
-    top, folder = module.partition(".")[0], os.getcwd()
-    if top in sys.modules or not top or folder in sys.path:
-        return
-    if PathFinder.find_spec(top) is None and PathFinder.find_spec(top, [folder]) is not None:
-        sys.path.append(folder)
 
 
 def _make(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from gymnasium import spaces
 
 from ewm_studio.errors import UserError
 
+LARGEST_SPACE = 2**28  # bytes of one observation that a file may declare
 _PEDALS = ("steer", "gas", "brake")
 _COLORS = {1: "gray", 3: "RGB", 4: "with 4 channels"}
 BOARD_NUMBERS = 1024  # a board has no more
@@ -57,11 +59,28 @@ def space_from_json(described: dict[str, Any]) -> gym.Space:
         UserError: the description is not of a space.
     """
     try:
+        _check_size(described)
         return _from_json(described)
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"not the description of a space ({type(error).__name__}: {error})") from error
+
+
+def _check_size(described: dict[str, Any]) -> None:
+    """Refuse what a file declares larger than any observation is, before it is made."""
+    declared = _declared_bytes(described)
+    if declared > LARGEST_SPACE:
+        raise UserError(f"not the description of a space: {declared:,} bytes, at most {LARGEST_SPACE:,} can be")
+
+
+def _declared_bytes(described: dict[str, Any]) -> int:
+    """Bytes of one observation or action, as described."""
+    parts = described.get("spaces", [])
+    inner = [part[1] if described["type"] == "Dict" else part for part in parts]
+    shape = described.get("shape", described.get("n", 1) if described["type"] == "MultiBinary" else [])
+    size = math.prod(int(n) for n in (shape if isinstance(shape, list) else [shape]))
+    return size * np.dtype(described.get("dtype", "uint8")).itemsize + sum(map(_declared_bytes, inner))
 
 
 def _from_json(described: dict[str, Any]) -> gym.Space:

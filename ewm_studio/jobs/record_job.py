@@ -12,6 +12,7 @@ import torch
 from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.policy import ControllerPolicy, Policy
 from ewm_studio.acting.random_policy import RandomPolicy
+from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import RecordingWriter
 from ewm_studio.envs.factory import env_notes, make_prepared_env
 from ewm_studio.envs.simulator import Simulator, Step, Watchable
@@ -48,6 +49,8 @@ def record(
     settings = experiment.env
     if "," in (experiment.data.recording or ""):
         raise UserError(f"--recording {experiment.data.recording}: a recording is written under one name")
+    name = experiment.data.recording or time.strftime(f"%Y-%m-%d-%H%M%S-{_source(experiment)}")
+    place = Library(workspace).place_to_write(name)
     randomness = Randomness(experiment.run.seed)
     agent = agent_for(experiment, workspace) if experiment.start.load_path else None
     env = make_prepared_env(settings)
@@ -56,10 +59,9 @@ def record(
         policy = ControllerPolicy(agent.model.controller, experiment.infer.greedy)
         randomness.move_to(agent.model.device)
     with contextlib.closing(SingleEnv(env, settings, seeds=experiment.run.seed)) as simulator:
-        source = "model" if agent else "random"
-        name = experiment.data.recording or time.strftime(f"%Y-%m-%d-%H%M%S-{source}")
+        source = _source(experiment)
         writer = RecordingWriter(
-            workspace.recordings_folder / name,
+            place,
             {
                 "env": settings.id,
                 "env_kwargs": settings.kwargs,
@@ -76,6 +78,11 @@ def record(
         recorder = EpisodeRecorder(writer, experiment.data.frames)
         world = agent.model if agent else None
         yield from record_in(simulator, policy, world, recorder, randomness.torch, control)
+
+
+def _source(experiment: Experiment) -> str:
+    """Who acts."""
+    return "model" if experiment.start.load_path else "random"
 
 
 def record_in(

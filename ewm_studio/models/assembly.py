@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+import torch
 from torch import Tensor, nn
 
 from ewm_studio.envs.spaces import space_from_json
@@ -15,6 +16,7 @@ from ewm_studio.models.registry import Part, choose
 from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment
 from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
 
+_BESIDE_WEIGHTS = 2**26  # bytes that a model may hold and not save
 LETTERS: dict[str, ComponentKind] = {"v": "vision", "m": "memory", "c": "controller"}
 
 
@@ -62,8 +64,8 @@ def from_description(
         described = metadata["parts"]
         env = EnvSettings.of_file(metadata["env"])
         choices = {k: ComponentChoice(name=described[k]["name"], **described[k]["settings"]) for k in COMPONENTS}
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
     except Exception as error:
         raise UserError(f"{source}: the description of the model is not understood ({error})") from None
     if not isinstance(observation_space, gym.spaces.Box):
@@ -75,30 +77,73 @@ def from_description(
         }
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
+    _check_declared(parts, observation_space, action_space, tensors, source)
     with drawing_from(make_generator(0)):  # only to be written over
         model = AgentModel(parts, observation_space, action_space)
     load_weights(model, tensors, source)
     return model, env
 
 
-def load_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
-    """Copy `tensors` into `module`, all names and shapes agreeing.
+def _check_declared(
+    parts: dict[ComponentKind, Part],
+    observation_space: gym.spaces.Box,
+    action_space: gym.Space,
+    tensors: dict[str, Tensor],
+    source: str,
+) -> None:
+    """Refuse a description of a model that is not the one whose weights are there, before any memory is taken for it.
 
     Raises:
-        UserError: naming the first weight that is missing, unknown or of another shape.
+        UserError: as `load_weights`; or the model would hold far more than its weights.
+    """
+    try:
+        with torch.device("meta"):
+            model = AgentModel(parts, observation_space, action_space)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    except (MemoryError, OverflowError) as error:
+        raise UserError(f"{source}: describes a model that no memory holds ({error})") from None
+    except Exception:  # a component of another package that computes while it is built: told by its own sizes
+        return
+    check_weights(model, tensors, source)
+    held = sum(t.nbytes for t in [*model.parameters(), *model.buffers()])
+    stored = sum(t.nbytes for t in tensors.values())
+    if held > stored + _BESIDE_WEIGHTS:
+        raise UserError(f"{source}: describes a model of {held:,} bytes, with weights of {stored:,}")
+
+
+def load_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Copy `tensors` into `module`, all names, shapes and dtypes agreeing.
+
+    Raises:
+        UserError: naming the first weight that is missing, unknown, of another shape or dtype, or not finite.
+    """
+    check_weights(module, tensors, source)
+    for name, tensor in sorted(tensors.items()):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise UserError(f"{source}: weight '{name}' holds values that are not finite; take an earlier model")
+    module.load_state_dict(tensors)
+
+
+def check_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Make sure that `tensors` are those of `module`, which may be without memory, by their names, shapes and dtypes.
+
+    Raises:
+        UserError: naming the first weight that is missing, unknown, or of another shape or dtype.
     """
     own = module.state_dict()
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors:
             raise UserError(f"{source}: weight '{name}' is missing, expected shape {tuple(own[name].shape)}")
         if name not in own:
-            raise UserError(f"{source}: weight '{name}' is not known to this model")
+            raise UserError(f"{source}: weight '{name:.80}' is not known to this model")
         if own[name].shape != tensors[name].shape:
             raise UserError(
                 f"{source}: weight '{name}' should have shape {tuple(own[name].shape)}, found "
                 f"{tuple(tensors[name].shape)}"
             )
-    module.load_state_dict(tensors)
+        if own[name].dtype != tensors[name].dtype:
+            raise UserError(f"{source}: weight '{name}' should be of {own[name].dtype}, found {tensors[name].dtype}")
 
 
 def patch(model: AgentModel, donor: AgentModel, letters: str, source: str) -> list[ComponentKind]:

@@ -212,7 +212,7 @@ def _unquoted(text: str) -> str:
         return text
     try:
         values = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
     return values["value"] if set(values) == {"value"} and isinstance(values["value"], str) else text
 

@@ -16,6 +16,7 @@ from ewm_studio.settings.fields import Field
 from ewm_studio.settings.paths import all_fields, parse_assignment
 from ewm_studio.terminal.output import write_line
 
+TRUST_HELP = "Import the module that a file names for its environment (module:Id-v0), now and from now on."
 # Words for the opposite of a switch that read better than `--no-`.
 _OPPOSITES = {"greedy": "sample"}
 
@@ -37,6 +38,7 @@ def options_of(field: Field) -> tuple[str, ...]:
 _OTHERS: dict[str, tuple[str, ...]] = {
     "--config": EVERY,
     "--set": EVERY,
+    "--trust-env": EVERY,
     "--resume": tuple(kind.name for kind in KINDS.values() if kind.may_resume),
     "--workspace": (*EVERY, "components", "envs", "runs", "recordings"),
     "--json": (*EVERY, "components", "envs", "runs", "recordings"),
@@ -203,6 +205,7 @@ def add_common(parser: argparse.ArgumentParser, command: str) -> None:
         metavar="SECTION.FIELD=VALUE",
         help="Set any setting, also a component's own: --set vision.latent_dim=64. May be given many times.",
     )
+    group.add_argument("--trust-env", action="store_true", help=TRUST_HELP)
     if job_kind(command).may_resume:
         group.add_argument("--resume", metavar="RUN", help="Go on with this run where it was stopped.")
     add_place(group)

@@ -7,7 +7,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ewm_studio.errors import UserError
-from ewm_studio.terminal.output import print_json, stdout_to_stderr, write_line
+from ewm_studio.formatting import printable
+from ewm_studio.terminal.output import print_json, stdout_to_stderr, write_line, write_styled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,18 +133,19 @@ def print_table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
     import sys
 
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from ewm_studio.terminal.prompt import escape
 
     table: Table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(escape(_cell(row.get(column))) for column in columns))
+        table.add_row(*(escape(printable(_cell(row.get(column)))) for column in columns))
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     with console.capture() as capture:
         console.print(table)
-    write_line("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))
+    write_styled("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))
 
 
 def _cell(value: Any) -> str:

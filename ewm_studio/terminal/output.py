@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ewm_studio.errors import JobError
+from ewm_studio.formatting import printable, printable_lines
 
 
 class OutputError(JobError):
@@ -32,11 +33,16 @@ def print_json(value: Any) -> None:
 
 
 def write_line(text: str, error: bool = False) -> None:
-    """Write a line to stdout or stderr.
+    """Write lines to stdout or stderr, whatever is in them.
 
     Raises:
         OutputError: stdout is full or closed, or its reader went away. With stderr there is nobody to tell.
     """
+    write_styled(printable_lines(text), error)
+
+
+def write_styled(text: str, error: bool = False) -> None:
+    """Write lines of our own making, which may have colours; raises what `write_line` does."""
     stream = sys.stderr if error else sys.stdout
     if stream is None:
         if error:
@@ -135,7 +141,9 @@ def summary(result: Mapping[str, Any]) -> str:
     rows: list[tuple[str, str]] = []
     for name, value in plain(result).items():
         if isinstance(value, dict):
-            rows.extend((f"{name.replace('_', ' ')}: {inner}", _figure(item)) for inner, item in value.items())
+            rows.extend(
+                (f"{name.replace('_', ' ')}: {printable(inner)}", _figure(item)) for inner, item in value.items()
+            )
         else:
             rows.append((name.replace("_", " "), _figure(value)))
     width = max((len(name) for name, _ in rows), default=0)
@@ -147,4 +155,4 @@ def _figure(value: Any) -> str:
         return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
     if isinstance(value, list):
         return str(len(value))
-    return "-" if value is None else str(value)
+    return "-" if value is None else printable(str(value))

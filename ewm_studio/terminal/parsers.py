@@ -57,9 +57,10 @@ def job_parser(command: str) -> Any:
 
 def card_parser() -> Any:
     """The parser of `card`."""
-    from ewm_studio.terminal.flags import Parser, add_place
+    from ewm_studio.terminal.flags import TRUST_HELP, Parser, add_place
 
     parser = Parser(f"ewm-studio {CARD}", _CARD_HELP)
+    parser.add_argument("--trust-env", action="store_true", help=TRUST_HELP)
     parser.add_argument("runs", metavar="RUN", nargs="+", help="Runs of the same settings, each of its own seed.")
     parser.add_argument("--out", metavar="FOLDER", required=True, help="Takes model, settings, card and curve.")
     parser.add_argument("--episodes", type=_count, default=100, help="Episodes each plays in each way (default 100).")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ewm_studio.errors import UserError, nearest
+from ewm_studio.formatting import printable_lines
 from ewm_studio.settings.fields import Field
 
 BACK = "(empty: back)"
@@ -21,6 +22,11 @@ class _Screen(Console):
     def on_broken_pipe(self) -> None:
         """Called where the pipe was found broken."""
         raise
+
+
+def escape(text: str) -> str:
+    """A text from anywhere, for a place where markup is understood: it says what it says and nothing more."""
+    return markup.escape(printable_lines(text))
 
 
 class Prompt:

@@ -12,6 +12,7 @@ from typing import Any
 from gymnasium.envs.registration import EnvSpec
 
 from ewm_studio.envs.factory import find_spec
+from ewm_studio.envs.trust import TRUST_ALL
 from ewm_studio.errors import UserError
 from ewm_studio.processes.context import forking
 
@@ -19,6 +20,7 @@ from ewm_studio.processes.context import forking
 def become_worker() -> None:
     """What every worker process does first: draw without a display, and end with the run, which alone obeys signals."""
     os.environ["SDL_VIDEODRIVER"] = "dummy"
+    os.environ[TRUST_ALL] = "1"  # the run made this very environment before, and asked then
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
