@@ -46,7 +46,7 @@ def going_on(
     if not resume:
         return asked, None
     run = _run_to_resume(workspace, resume, kind)
-    own = Experiment.from_toml(run.folder / SETTINGS)
+    own = Experiment.of_run(run.folder / SETTINGS)
     return settings_to_resume(run.name, own, asked), Previous(run, own)
 
 

@@ -22,7 +22,7 @@ from ewm_studio.settings.learning import (
     WarmUpSettings,
     WorldModelSettings,
 )
-from ewm_studio.settings.running import EnvSettings, InferSettings, RunSettings, StartSettings
+from ewm_studio.settings.running import EnvSettings, InferSettings, RunSettings, StartSettings, values_of_file
 
 _DEEPEST = 16  # tables and lists in a settings file
 LARGEST_FILE = 2**20  # bytes of a settings file
@@ -118,6 +118,16 @@ class Experiment(Settings):
         """
         path = Path(path)
         return cls.from_dict(read_settings(path), source=str(path)).as_of_file()
+
+    @classmethod
+    def of_run(cls, path: str | Path) -> Experiment:
+        """Read the `experiment.toml` of a run, with what the file is too old to know of as it was then.
+
+        Raises:
+            UserError: as `from_toml`.
+        """
+        values = read_settings(Path(path))
+        return cls.from_dict({**values, "env": values_of_file(values.get("env", {}))}, source=str(path))
 
     def to_toml(self) -> str:
         """All settings as TOML, which has no null: an empty setting is an empty string, read back as None."""
