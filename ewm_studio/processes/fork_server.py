@@ -8,7 +8,7 @@ import sys
 from multiprocessing import forkserver, popen_forkserver
 from typing import Any
 
-from ewm_studio.processes.endings import held_back, leave_endings_to_the_run
+from ewm_studio.processes.endings import held_back, keep_the_tracker, leave_endings_to_the_run
 from ewm_studio.processes.spawning import SpawnWithoutMain, with_names
 
 assert sys.platform != "win32"
@@ -26,7 +26,7 @@ class ForkServer(_Server):
 
     def ensure_running(self) -> None:
         """Start it, if it does not run; returns before it is ready."""
-        with held_back():  # also in what the standard library starts beside it, to clean up
+        with held_back():
             super().ensure_running()
 
     def close(self) -> None:
@@ -67,6 +67,7 @@ class Forking(ForkServerContext):
     """
 
     def __init__(self, preload: tuple[str, ...]) -> None:
+        keep_the_tracker()
         self._server = ForkServer()
         self._server.set_forkserver_preload(list(preload))
 
