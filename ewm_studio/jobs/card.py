@@ -24,7 +24,7 @@ from ewm_studio.machine import cores
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.workspace import Run, Workspace
-from ewm_studio.workspace.files import write_error
+from ewm_studio.workspace.files import write_error, write_text
 from ewm_studio.workspace.pretrained import CARD
 from ewm_studio.workspace.replays import MODEL_NAME
 from ewm_studio.workspace.run import Episodes, Points
@@ -207,7 +207,9 @@ def _write(folder: Path, runs: list[Run], best: int, card: dict[str, Any], works
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / MODEL_NAME)
-        shutil.copyfile(runs[best].folder / "experiment.toml", folder / "experiment.toml")
+        plan = Experiment.from_toml(runs[best].folder / "experiment.toml")
+        # How many processes step the environments changes nothing but the speed, and is each machine's own affair.
+        write_text(folder / "experiment.toml", plan.with_values(("env.workers", "auto")).to_toml())
         lines = []
         for run, row in zip(runs, card["seeds"], strict=True):
             curve = run.metrics("reward/mean_100")

@@ -33,11 +33,23 @@ def held_back() -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
+    from multiprocessing import resource_tracker  # only now: help is there at once
+
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
     try:
+        # The standard library's own process, which cleans up what others leave. Who starts it first lets some of the
+        # signals through again afterwards.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def keep_the_tracker() -> None:
+    """Have the standard library's process that cleans up survive what ends the group, and so come before any use."""
+    with held_back():
+        pass
 
 
 def leave_endings_to_the_run() -> None:

@@ -10,7 +10,7 @@ from multiprocessing import forkserver, popen_forkserver, util
 from pathlib import Path
 from typing import Any
 
-from ewm_studio.processes.endings import held_back, leave_endings_to_the_run
+from ewm_studio.processes.endings import held_back, keep_the_tracker, leave_endings_to_the_run
 from ewm_studio.processes.living import owner
 from ewm_studio.processes.spawning import SpawnWithoutMain, with_names
 
@@ -38,7 +38,7 @@ class ForkServer(_Server):
 
     def ensure_running(self) -> None:
         """Start it, if it does not run; returns before it is ready."""
-        with held_back():  # also in what the standard library starts beside it, to clean up
+        with held_back():
             super().ensure_running()
         _mark_temporary_folder()
 
@@ -80,6 +80,7 @@ class Forking(ForkServerContext):
     """
 
     def __init__(self, preload: tuple[str, ...]) -> None:
+        keep_the_tracker()
         self._server = ForkServer()
         self._server.set_forkserver_preload(list(preload))
 

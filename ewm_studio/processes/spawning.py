@@ -15,7 +15,7 @@ from multiprocessing import spawn
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
-from ewm_studio.processes.endings import held_back, leave_endings_to_the_run
+from ewm_studio.processes.endings import held_back, keep_the_tracker, leave_endings_to_the_run
 
 
 class SpawnWithoutMain:
@@ -71,6 +71,9 @@ class Spawning(SpawnContext):
     """A context of the standard library's kind, whose processes are spawned."""
 
     Process = SpawnedProcess
+
+    def __init__(self) -> None:
+        keep_the_tracker()
 
     def close(self) -> None:
         """Nothing waits to be ended."""

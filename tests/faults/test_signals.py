@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from ewm_studio.workspace import Workspace
-from tests.support.stops import Ended, Nursery
+from tests.support.stops import Ended, Nursery, left_of
 
 if sys.platform == "win32":
     pytest.skip("signals of POSIX", allow_module_level=True)
@@ -119,3 +121,42 @@ def wrong_with_resuming(nursery: Nursery, moment: Moment, place) -> str:
         ends = (*ends, "--set", "warm_up.memory_epochs=1")
     again = nursery.run(command, "--resume", info.name, *ends, "--json", "--workspace", str(place))
     return "" if again.code == 0 else f"resumed: exit code {again.code}, {again.err[-300:]}"
+
+
+WINDOW = """
+import sys
+from ewm_studio.ui.window import app
+from ewm_studio.ui.window.studio import Studio
+
+class Training(Studio):
+    def begin(self):
+        super().begin()
+        for path, value in (("train.total_steps", 10**9), ("env.workers", 2), ("env.batch_size", 4)):
+            self.services.document.set(path, value)
+        self.services.start("train")
+
+app.Studio = Training
+sys.exit(app.main(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(("number", "group"), ALWAYS)
+def test_the_windows_job_saves_too(tally, tmp_path, number, group):
+    place = tmp_path / "ws"
+    environ = {**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "QT_QPA_PLATFORM": "offscreen"}
+    command = [sys.executable, "-c", WINDOW, str(place)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ, start_new_session=True) as process:
+        until = time.monotonic() + 90
+        while not list(place.glob("runs/*/experiment.toml")) and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(random.Random(number).uniform(0.2, 1.5))
+        (os.killpg if group else os.kill)(process.pid, number)
+        _, err = process.communicate(timeout=90)
+    workspace = Workspace(place)
+    states = [(info.state, workspace.run(info.name).latest_checkpoint()) for info in workspace.runs()]
+    workspace.close()
+    left = left_of(process.pid)
+    saved = [state for state, _ in states] == ["stopped"] and states[0][1] is not None
+    held = saved and not left and "Traceback" not in err and process.returncode == 0
+    to = "its group" if group else "the process"
+    tally.count(f"{number.name} to {to}: the window", held, f"{process.returncode} {states} {left} {err[-300:]}")

@@ -137,3 +137,29 @@ def test_signals_to_a_process_that_begins_end_nothing(context):
             os.kill(process.pid, number)
     process.join(60)
     assert process.exitcode == 0
+
+
+BLOCKED = """
+import signal, time
+from multiprocessing import resource_tracker
+from ewm_studio.processes.context import forking
+context = forking()
+process = context.Process(target=time.sleep, args=(0,))
+process.start()
+process.join()
+for pid in (context.server, resource_tracker._resource_tracker._pid):
+    status = open(f"/proc/{pid}/status").read().split()
+    masks = [int(status[status.index(name) + 1], 16) for name in ("SigBlk:", "SigIgn:")]
+    deaf = {n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if (masks[0] | masks[1]) & 1 << n - 1}
+    print(len(deaf))
+context.close()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks into /proc")
+def test_whoever_starts_the_standard_librarys_helper_first_all_are_deaf():
+    """In a process of its own, where no helper of the standard library runs yet: that one's start unblocks signals."""
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert (done.stdout.split(), done.stderr) == (["3", "3"], "")

@@ -12,6 +12,28 @@ import pytest
 from ewm_studio.models import registry
 from ewm_studio.terminal import parsers
 
+# What a package may do when it is imported.
+MISDEEDS = {
+    "exits": "import sys; sys.exit(0)",
+    "exits_without_code": "raise SystemExit",
+    "interrupts": "raise KeyboardInterrupt",
+    "strange": "class Strange(BaseException): pass\nraise Strange('a line\\nand another')",
+    "fails": "1 / 0",
+    "broken": "def",
+    "recurses": "def f(): f()\nf()",
+    "exits_a_generator": "raise GeneratorExit",
+    "prints": "print('{\"hello\": 1}')\nimport os; os.write(1, b'from below')",
+}
+
+
+def distribution(place: Path, name: str, source: str, entries: str) -> None:
+    """A package in a folder, as an installer would leave it."""
+    about = place / f"{name}-1.0.dist-info"
+    about.mkdir(parents=True)
+    (place / f"{name}.py").write_text(source)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(entries)
+
 
 @contextmanager
 def installed(

@@ -23,6 +23,7 @@ for line in sys.stdin:
     pid = os.fork()
     if not pid:
         os.setsid()
+        sys.path[:0] = order["path"]
         os.environ.update(order["env"])
         for number, name in enumerate(("in", "out", "err")):
             os.dup2(os.open(order[name], os.O_RDONLY if name == "in" else os.O_WRONLY | os.O_CREAT, 0o600), number)
@@ -67,14 +68,23 @@ class Nursery:
             [sys.executable, "-c", _NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
         )
 
-    def start(self, *argv: str, **env: str) -> Path:
-        """Begin a command; gives the file of its stderr. `end` is called next."""
+    def start(self, *argv: str, out: str = "", path: tuple[str, ...] = (), **env: str) -> Path:
+        """Begin a command; gives the file of its stderr. `end` is called next.
+
+        Args:
+            argv: its words.
+            out: takes its stdout, in place of a file that is read.
+            path: folders in which packages are found, too.
+            env: variables of its environment.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._count += 1
         self._out, err = (self.place / f"{self._count}.{name}" for name in ("out", "err"))
-        err.touch()
-        order = {"argv": argv, "env": env, "in": os.devnull, "out": str(self._out), "err": str(err)}
+        for file in (self._out, err):
+            file.touch()
+        files = {"in": os.devnull, "out": out or str(self._out), "err": str(err)}
+        order = {"argv": argv, "env": env, "path": path, **files}
         print(json.dumps(order), file=self._process.stdin, flush=True)
         self.pid = int(self._process.stdout.readline())
         self._err, self._since = err, time.monotonic()
@@ -104,9 +114,9 @@ class Nursery:
         seconds = time.monotonic() - self._since
         return Ended(code, self._out.read_text(), self._err.read_text(), seconds, left_of(self.pid))
 
-    def run(self, *argv: str, **env: str) -> Ended:
-        """A command from its start to its end."""
-        self.start(*argv, **env)
+    def run(self, *argv: str, **options: Any) -> Ended:
+        """A command from its start to its end; the options are those of `start`."""
+        self.start(*argv, **options)
         return self.end()
 
     def close(self) -> None:

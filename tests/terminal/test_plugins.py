@@ -10,19 +10,9 @@ from pathlib import Path
 import pytest
 
 from ewm_studio import cli
+from tests.support.installed import MISDEEDS, distribution
 
 ROOT = Path(__file__).parents[2]
-MISDEEDS = {
-    "exits": "import sys; sys.exit(0)",
-    "exits_without_code": "raise SystemExit",
-    "interrupts": "raise KeyboardInterrupt",
-    "strange": "class Strange(BaseException): pass\nraise Strange('a line\\nand another')",
-    "fails": "1 / 0",
-    "broken": "def",
-    "recurses": "def f(): f()\nf()",
-    "exits_a_generator": "raise GeneratorExit",
-    "prints": "print('{\"hello\": 1}')\nimport os; os.write(1, b'from below')",
-}
 MEMORY = """
 from ewm_studio.models.memory.no_memory import NoMemory
 class {name}(NoMemory):
@@ -40,15 +30,6 @@ def run(place: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "PYTHONPATH": f"{place}{os.pathsep}{ROOT}", "EWM_WORKSPACE": str(place / "ws")}
     command = [sys.executable, "-m", "ewm_studio", *argv]
     return subprocess.run(command, capture_output=True, text=True, env=environ, timeout=120, check=False)
-
-
-def distribution(place: Path, name: str, source: str, entries: str) -> None:
-    """A package in a folder, as an installer would leave it."""
-    about = place / f"{name}-1.0.dist-info"
-    about.mkdir(parents=True)
-    (place / f"{name}.py").write_text(source)
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text(entries)
 
 
 def test_every_misdeed_is_named_and_all_else_works(tmp_path):
