@@ -113,7 +113,7 @@ def test_what_is_no_number(tally, place: Path, workers: int) -> None:
 
 
 def test_what_ends_its_process(tally, place: Path) -> None:
-    """In a worker it is told; in the process of the command that ends, as it was told to, and the run is there still."""
+    """In a worker it is told; in the process of the command that one ends, and the run is there still."""
     for at in ("reset", "step"):
         for words in jobs(env_id(DIES, at), 2, place):
             code, out, err = command(words, place)
