@@ -240,7 +240,7 @@ def _result(future: Future[Played | None], settings: EnvSettings, control: JobCo
         return None
     except BrokenProcessPool:
         raise JobError(
-            f"a process that played {settings.id} ended: the environment ended it, or the machine is out of memory; "
+            f"a process that played {settings.id} died: the environment ended it, or the machine is out of memory; "
             "try env.workers 0, or fewer of them"
         ) from None
 

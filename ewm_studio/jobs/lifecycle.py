@@ -65,7 +65,7 @@ def prepare(experiment: Experiment, workspace: Workspace, resume: str | None, pr
         experiment = experiment.with_values(("env.batch_size", count))
         notes.append(Message(sentence))
     randomness = Randomness(experiment.run.seed)
-    model, experiment = build_model(experiment, spaces, workspace, randomness.torch, resumed=previous is not None)
+    model, experiment = build_model(experiment, spaces, workspace, randomness.torch, previous is not None)
     randomness.move_to(device)
     experiment = experiment.model_copy(update={"versions": versions()})
     return PreparedJob(experiment, spaces, device, model.to(device), randomness, previous, save_path, notes)
