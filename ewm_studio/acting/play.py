@@ -9,6 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache, partial
+from multiprocessing.util import Finalize
 from typing import Any
 
 import gymnasium as gym
@@ -22,6 +23,7 @@ from ewm_studio.acting.agent import Agent
 from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.policy import ControllerPolicy
 from ewm_studio.envs.factory import make_prepared_env
+from ewm_studio.envs.failures import ClosingFailed
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.probe import EnvProbe
 from ewm_studio.envs.simulator import Episode, Simulator, Step
@@ -238,7 +240,7 @@ def _result(future: Future[Played | None], settings: EnvSettings, control: JobCo
         return None
     except BrokenProcessPool:
         raise JobError(
-            f"a process that played {settings.id} ended: the environment ended it, or the machine is out of memory; "
+            f"a process that played {settings.id} died: the environment ended it, or the machine is out of memory; "
             "try env.workers 0, or fewer of them"
         ) from None
 
@@ -268,6 +270,15 @@ def _begin(
         _player = Player(agent, settings, greedy)
     except (JobError, UserError) as error:  # raised here it would be taken for the death of the process
         _player = error
+    else:
+        Finalize(None, _close, exitpriority=1)
+
+
+def _close() -> None:
+    """End the environment with its process; nobody is left who could be told that it failed."""
+    if isinstance(_player, Player):
+        with contextlib.suppress(ClosingFailed):
+            _player.close()
 
 
 def _episode(seed: int) -> Played | None:

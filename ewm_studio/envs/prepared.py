@@ -75,7 +75,17 @@ class PreparedEnv(gym.Wrapper):
         step, prepare = self.env.step, self.preprocessor.prepare
 
         def plain(action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-            self._raw, reward, terminated, truncated, info = checks.step(step(action))
+            result = step(action)
+            if result.__class__ is tuple and len(result) == 5:
+                self._raw, reward, terminated, truncated, info = result
+                if (
+                    reward.__class__ is float
+                    and terminated.__class__ is bool
+                    and truncated.__class__ is bool
+                    and info.__class__ is dict
+                ):
+                    return prepare(self._raw), reward, terminated, truncated, info
+            self._raw, reward, terminated, truncated, info = checks.step(result)
             return prepare(self._raw), reward, terminated, truncated, info
 
         return plain

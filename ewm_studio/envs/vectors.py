@@ -83,6 +83,8 @@ def _numbers(space: spaces.Box) -> Callable[[Any], np.ndarray]:
     shape, flat, dtype = space.shape, len(space.shape) == 1, str(space.dtype)
 
     def prepare(raw: Any) -> np.ndarray:
+        if flat and raw.__class__ is np.ndarray and raw.dtype == np.float32 and raw.shape == shape:
+            return raw
         try:
             numbers = np.asarray(raw, np.float32)
         except (TypeError, ValueError):

@@ -80,7 +80,7 @@ def prepare(
     if spreads and experiment.env.workers == "auto" and experiment.env.render_mode != "human":
         experiment = experiment.with_values(("env.workers", worker_count(experiment.env, num_envs, probe)))
     randomness = Randomness(experiment.run.seed)
-    model, experiment = build_model(experiment, spaces, workspace, randomness.torch, resumed=previous is not None)
+    model, experiment = build_model(experiment, spaces, workspace, randomness.torch, previous is not None)
     randomness.move_to(device)
     experiment = experiment.model_copy(update={"versions": versions(), "start": origin})
     return PreparedJob(experiment, spaces, device, model.to(device), randomness, previous, save_path, notes)

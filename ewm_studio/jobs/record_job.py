@@ -77,7 +77,10 @@ def record(
         yield from (Message(line, "warning") for line in env_notes(settings))
         recorder = EpisodeRecorder(writer, experiment.data.frames)
         world = agent.model if agent else None
-        yield from record_in(simulator, policy, world, recorder, randomness.torch, control)
+        try:
+            yield from record_in(simulator, policy, world, recorder, randomness.torch, control)
+        finally:
+            writer.discard()  # what an environment that failed has left half done
 
 
 def _source(experiment: Experiment) -> str:

@@ -50,8 +50,10 @@ def read_arguments(text: str, source: str) -> dict[str, Any]:
 
 
 def arguments_text(arguments: dict[str, Any]) -> str:
-    """Arguments as a person reads them; `read_arguments` reads them back."""
-    return ", ".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
+    """Arguments as a person reads them, as JSON where that could be misread; `read_arguments` reads them back."""
+    whole = ", ".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
+    breaks = len(_BREAKS.findall(whole)) + 1
+    return whole if breaks == max(len(arguments), 1) else json.dumps(arguments, ensure_ascii=False)
 
 
 def check_arguments(arguments: dict[str, Any]) -> dict[str, Any]:

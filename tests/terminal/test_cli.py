@@ -88,6 +88,8 @@ def other_value(flag: Field) -> tuple[str, Any]:
         return "some/thing", "some/thing"
     if isinstance(flag.default, float) or flag.path in EMPTY_FLOATS:
         return "0.125", 0.125
+    if flag.kind == "arguments":
+        return "size=77", {"size": 77}
     return "77", 77
 
 

@@ -79,6 +79,7 @@ class EnvGroup:
         """Where `reset`, `step` and `restore` write, as `Step` has it; without rules `shaping` is left as it is."""
         self._obs, self._reward, self._terminated, self._truncated = obs, reward, terminated, truncated
         self._shaping, self._env_terminated = shaping, env_terminated
+        self._finite = np.ones(obs.shape, np.bool_) if obs.dtype == np.float32 else None
 
     def reset(self, seed: int | None = None) -> None:
         """Start the first episode of each, of this seed or of the one they were made with."""
@@ -217,9 +218,11 @@ class EnvGroup:
         The last observations of episodes and the first ones are looked at where they come.
         """
         obs = self._obs
-        if -checks.MOST_REWARD < sum(rewards) < checks.MOST_REWARD and (
-            obs.dtype != np.float32 or np.isfinite(obs).all()
-        ):
+        sound = True
+        if self._finite is not None:
+            np.isfinite(obs, self._finite)
+            sound = b"\0" not in self._finite.tobytes()  # of a few numbers, in a third of the time of `all`
+        if sound and -checks.MOST_REWARD < sum(rewards) < checks.MOST_REWARD:
             return
         for i, reward in enumerate(rewards):
             try:
