@@ -107,7 +107,7 @@ def write_log(workspace: Path | None, error: BaseException) -> Path:
     """Write a failure's traceback to the workspace's `logs/`, or beside the system's temporary files."""
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     text = "".join(traceback.format_exception(error))
-    folders = [workspace / "logs"] if workspace is not None and workspace.is_dir() else []
+    folders = [workspace / "logs"] if workspace is not None else []
     for folder in (*folders, Path(tempfile.gettempdir()) / "ewm-studio-logs"):
         try:
             folder.mkdir(parents=True, exist_ok=True)

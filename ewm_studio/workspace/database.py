@@ -299,8 +299,10 @@ class Database:
             if _code(error) in _DAMAGE:
                 raise self._damaged(error) from None
             raise UserError(f"{self.path}: expected a workspace database, found: {error}") from None
+        except UnicodeDecodeError as error:  # SQLite quotes what it found
+            raise self._damaged(error) from None
 
-    def _damaged(self, error: sqlite3.Error) -> Damaged:
+    def _damaged(self, error: Exception) -> Damaged:
         return Damaged(self.path, str(error))
 
 

@@ -134,8 +134,9 @@ def describe(folder: Path, rows: Mapping[str, np.ndarray]) -> dict[str, Any] | N
     record = read_record(folder)
     found |= record
     if found.setdefault("state", "interrupted") == "running":  # it was killed, and logged more than it could say
-        found |= {key: max(found[key], late) for key, late in _from_rows(rows).items()}
-        found["state"] = "interrupted"
+        logged = _from_rows(rows)
+        found |= {key: max(found[key], logged.get(key, 0)) for key in ("steps", "epochs")}
+        found |= {"episodes": logged.get("episodes", found["episodes"]), "state": "interrupted"}
     found.setdefault("created", _date_of(folder))
     found.pop("name", None)
     return found if all(makes_sense(field, found.get(field)) for field in FIELDS) else None

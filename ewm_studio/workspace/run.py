@@ -104,12 +104,20 @@ class Run:
         if self._lock.held:
             return
         self._take_lock()
+        try:
+            self._go_on()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _go_on(self) -> None:
         known = self._history.known()
         latest = self._checkpoints.latest()
         began = {"state": "running", "started": time.time(), "finished": None, "error": ""}
         self._values = {**known, **began}
         if "title" not in read_record(self.folder) and (known["title"] or known["note"]):
             write_note(self.folder, known["title"], known["note"])
+        write_record(self.folder, self.name, self._values)  # first: on a full disk nothing is forgotten
         self._values["episodes"] = self._history.go_on(latest.step if latest else -1, self._values)
         write_record(self.folder, self.name, self._values)
 
@@ -178,7 +186,7 @@ class Run:
             UserError or JobError: the files cannot be written; the previous checkpoint stands.
         """
         self.resume()
-        self._check_place()
+        self._write_rows()  # first, so that a checkpoint never knows of more than the curves do
         path, best = self._checkpoints.save(step, tensors, metadata, trainer_tree, mean_reward, keep)
         values: dict[str, Any] = {"steps": int(step), "mean_reward": mean_reward}
         if best:

@@ -17,6 +17,8 @@ from ewm_studio.workspace.lock import RunLock
 from ewm_studio.workspace.logbook import EPISODES, Logbook, row_count
 from ewm_studio.workspace.record import FIELDS, NOTE, RECORD, describe, is_name, sensible, write_note, write_record
 
+_UNREADABLE = (sqlite3.Error, ValueError)  # an error that quotes bytes which are no text is the latter
+
 
 def salvage(database: Path, folders: Sequence[Path]) -> None:
     """Write into the runs' folders what they lack; whoever calls it holds the database's lock.
@@ -25,7 +27,7 @@ def salvage(database: Path, folders: Sequence[Path]) -> None:
         database: the file, in whatever state.
         folders: of the runs that there are.
     """
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database)) as connection:
+    with contextlib.suppress(*_UNREADABLE), contextlib.closing(sqlite3.connect(database)) as connection:
         connection.text_factory = lambda data: data.decode("utf-8", "replace")
         connection.execute("PRAGMA writable_schema = ON")  # reads on where a part of the schema makes no sense
         runs = _runs(connection)
@@ -73,5 +75,5 @@ def _logged(connection: sqlite3.Connection, run: int, tags: dict[int, str]) -> d
 
 def _rows(connection: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> Iterator[Any]:
     """The rows of a query until it fails."""
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*_UNREADABLE):
         yield from connection.execute(sql, values)
