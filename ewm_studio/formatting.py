@@ -104,4 +104,7 @@ def date(seconds: float | None) -> str:
     """A moment as 2026-11-22 14:05, in local time."""
     from datetime import datetime
 
-    return "" if seconds is None else f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
+    try:
+        return "" if seconds is None else f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
+    except (OverflowError, ValueError, OSError):  # a file may say anything
+        return ""

@@ -122,4 +122,9 @@ def load_agent(path: str | Path, device: str = "cpu") -> Agent:
         preprocessor = Preprocessor(space_from_json(metadata["spaces"]["raw_observation"]), env)
     except Exception as error:
         raise UserError(f"{path}: the description of the model is not understood ({error})") from None
+    if preprocessor.space.shape != model.observation_space.shape:
+        raise UserError(
+            f"{path}: its raw observations come to {preprocessor.space.shape}, its model takes "
+            f"{model.observation_space.shape}"
+        )
     return Agent(model.to(device), preprocessor, env, metadata)

@@ -299,7 +299,7 @@ def _described(path: Path) -> dict[str, Any]:
         float(described["created"]), described["env"]["id"], described["greedy"]
         described["model"]["name"], described["model"]["sha256"], described["model"]["parts"]
         int(described["seed"]), float(described["reward"]), int(described["frames"]), described["terminated"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise _not_understood(path, error) from None
     return described
 

@@ -6,9 +6,10 @@ import select
 import signal
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
-SECONDS = 20.0  # for one file, on a busy machine
+SECONDS = 60.0  # for one file, on a machine that may have much else to do
 MEMORY = 6 * 2**30  # bytes of address space, of which PyTorch takes some 3 to begin with
 GROWTH = 600 * 2**20  # bytes in memory that reading one small file may add
 
@@ -20,7 +21,7 @@ class Sandbox:
         self._process: subprocess.Popen | None = None
 
     def read(self, kind: str, path: Path) -> str:
-        """What reading came to: "read", "refused: <line>", or what went wrong."""
+        """What reading came to: "read <digest of what was>", "refused: <line>", or what went wrong."""
         process = self._running()
         process.stdin.write(f"{kind}\t{path}\n")
         process.stdin.flush()
@@ -53,30 +54,37 @@ class Sandbox:
 
 def held(answer: str) -> bool:
     """Whether a file was read, or refused in one line that names it."""
-    return answer == "read" or (answer.startswith("refused: /") and "Traceback" not in answer)
+    return answer.startswith("read ") or refused(answer)
 
 
-def _read_model(path: Path) -> None:
+def refused(answer: str) -> bool:
+    """Whether a file was refused in one line that names it."""
+    return answer.startswith("refused: /") and "Traceback" not in answer
+
+
+def _read_model(path: Path) -> object:
     from ewm_studio.acting.agent import load_agent
 
-    load_agent(path)
+    agent = load_agent(path)
+    return [(name, tensor.numpy().tobytes()) for name, tensor in agent.model.state_dict().items()], agent.metadata
 
 
-def _read_trainer(path: Path) -> None:
+def _read_trainer(path: Path) -> object:
     from ewm_studio.workspace.tree import load_tree
 
-    load_tree(path)
+    return load_tree(path)
 
 
-def _read_replay(path: Path) -> None:
+def _read_replay(path: Path) -> object:
     from ewm_studio.workspace.replays import evaluations_in, load_replay
 
     for evaluation in evaluations_in(path.parent.parent):
         evaluation.episodes()
-    load_replay(path)
+    replay = load_replay(path)
+    return replay.action.tobytes(), replay.reward.tobytes(), replay.env, replay.seed, replay.frames, replay.greedy
 
 
-def _read_recording(path: Path) -> None:
+def _read_recording(path: Path) -> object:
     import numpy as np
 
     from ewm_studio.data.frames import FrameStore
@@ -84,17 +92,17 @@ def _read_recording(path: Path) -> None:
     from ewm_studio.data.recordings import Recording, load_experience
 
     recording = Recording(path.parent)
-    recording.episode(0)
+    data = recording.episode(0)
     thumbnail(path, 32)
     episode_frames(path)
-    shape = np.shape(recording.episode(0).obs)[1:]
-    load_experience(recording, lambda raw: raw, 1, FrameStore(shape, recording.episode(0).obs.dtype, 2**24))
+    load_experience(recording, lambda raw: raw, 1, FrameStore(np.shape(data.obs)[1:], data.obs.dtype, 2**24))
+    return [np.asarray(getattr(data, name)).tobytes() for name in ("obs", "action", "reward", "manual")], recording.meta
 
 
-def _read_settings(path: Path) -> None:
+def _read_settings(path: Path) -> object:
     from ewm_studio.settings import Experiment
 
-    Experiment.from_toml(path)
+    return Experiment.from_toml(path)
 
 
 _READERS = {
@@ -125,8 +133,8 @@ def _serve() -> None:
         kind, name = line.rstrip("\n").split("\t")
         before = _peak()
         try:
-            _READERS[kind](Path(name))
-            answer = "read"
+            found = _READERS[kind](Path(name))
+            answer = f"read {zlib.crc32(repr(found).encode('utf-8', 'replace')):08x}"
         except UserError as error:
             answer = "refused: " + " ".join(str(error).split())
         except BaseException as error:
