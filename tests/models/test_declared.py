@@ -37,7 +37,7 @@ def test_layers_without_weights_are_never_made(tmp_path, monkeypatch, parts):
     path = tmp_path / "model.safetensors"
     save_model(path, {"x": torch.zeros(1)}, described(**parts))
     monkeypatch.setattr("ewm_studio.models.assembly.drawing_from", lambda _: pytest.fail("a model was made"))
-    with pytest.raises(UserError, match="weight '.*' is missing"):
+    with pytest.raises(UserError, match=r"weight '.*' is missing"):
         ewm.load(path)
 
 
