@@ -76,12 +76,12 @@ class Library:
         return sorted(found, key=lambda info: -info.recorded)
 
     def find(self, name: str) -> Recording:
-        """A recording by its name, or by its folder in this workspace.
+        """A recording to read, by its name or by its folder, anywhere when that is given in full.
 
         Raises:
             UserError: there is none, with the nearest; or nothing in it can be read.
         """
-        return Recording(self._place(name))
+        return Recording(self._place_to_read(name))
 
     def find_all(self, names: str) -> list[Recording]:
         """Recordings by their names, set apart by commas.
@@ -90,7 +90,7 @@ class Library:
             UserError: as `find`; or none is named.
         """
         with contextlib.suppress(UserError):  # a folder whose name has a comma
-            return [Recording(self._place(names))]
+            return [Recording(self._place_to_read(names))]
         wanted = list(dict.fromkeys(part.strip() for part in names.split(",") if part.strip()))
         if not wanted:
             raise UserError(f"{names!r} names no recording; {nearest(names, self.names())}")
@@ -240,6 +240,13 @@ class Library:
             raise UserError(f"{folder}: a link, which is not followed; give the recording another name")
         return folder
 
+    def _place_to_read(self, name: str) -> Path:
+        """`_place`, or a folder elsewhere that is named in full and is no link: it is read and never changed."""
+        folder = Path(name) if "\0" not in name else Path()
+        if folder.is_absolute() and ".." not in folder.parts and folder.is_dir() and not folder.is_symlink():
+            return folder
+        return self._place(name)
+
     def _place(self, name: str) -> Path:
         """The folder of a recording that is there: one of this workspace, whatever the name says."""
         known = self.names()
@@ -248,7 +255,7 @@ class Library:
         inside = Path(os.path.abspath(name)) if name and "\0" not in name else Path()
         if inside.name in known and inside.parent == Path(os.path.abspath(self.folder)):
             return self.folder / inside.name
-        hint = "; it is no recording of this workspace: copy its folder there" if os.path.isdir(name) else ""
+        hint = "; it is no recording of this workspace; give its folder in full" if os.path.isdir(name) else ""
         raise UserError(f"no recording '{name:.200}' in {self.folder}{hint}; {nearest(name[:200], known)}")
 
     def _check_own_episode(self, path: Path) -> None:

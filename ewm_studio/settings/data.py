@@ -16,7 +16,7 @@ class DataSettings(Settings):
 
     recording: str | None = setting(
         None,
-        "Recordings to train on, set apart by commas (names in the workspace); of record, the one to "
+        "Recordings to train on, set apart by commas (names in the workspace, or a folder in full); of record, the one to "
         "write. Empty: collect afresh.",
         flag="recording",
         commands=("pretrain", "record"),

@@ -40,14 +40,24 @@ def everything(folder):
 
 
 def outside(library, elsewhere):
-    paths = ["../../elsewhere", "../recordings/../../elsewhere", str(elsewhere), "..", "."]
-    return [*paths, "link", "loop", "pipe", "", "\0"]
+    paths = ["../../elsewhere", "../recordings/../../elsewhere", f"{elsewhere}/../elsewhere", "..", "."]
+    return [*paths, "link", str(library.folder / "link"), "loop", "pipe", "", "\0"]
 
 
 def test_lists_are_of_what_is_here(library):
     assert library.names() == ["a", "b"]
     assert {info.name: info.episodes for info in library.recordings()} == {"a": 1, "b": 1}
     assert library.find(str(library.folder / "a")).folder == library.folder / "a"
+
+
+def test_a_folder_named_in_full_is_read_and_never_changed(library, elsewhere):
+    before = everything(elsewhere)
+    assert library.find(str(elsewhere)).step_count == 20
+    assert [r.folder for r in library.find_all(f"a,{elsewhere}")] == [library.folder / "a", elsewhere]
+    for act in (library.delete, lambda name: library.rename(name, "c"), lambda name: library.merge(["a", "b"], name)):
+        with pytest.raises(UserError):
+            act(str(elsewhere))
+    assert everything(elsewhere) == before
 
 
 def test_nothing_outside_is_read_changed_or_deleted(library, elsewhere):
@@ -75,7 +85,7 @@ def test_nothing_outside_is_read_changed_or_deleted(library, elsewhere):
 
 def test_nothing_is_recorded_outside(library, elsewhere, tmp_path, capsys):
     before = everything(elsewhere)
-    for name in [n for n in outside(library, elsewhere) if n and n != "\0"]:
+    for name in [str(elsewhere), *(n for n in outside(library, elsewhere) if n and n != "\0")]:
         words = ["record", "--recording", name, "--frames", "16", "--workspace", str(tmp_path / "ws")]
         assert main(words) == 2, name
         assert len(capsys.readouterr().err.splitlines()) == 1
