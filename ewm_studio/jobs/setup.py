@@ -18,6 +18,7 @@ from ewm_studio.models.randomness import drawing_from
 from ewm_studio.settings import EnvSettings, Experiment, StartSettings
 from ewm_studio.settings.layers import Values, with_model
 from ewm_studio.workspace import Workspace
+from ewm_studio.workspace.files import check_path
 from ewm_studio.workspace.models import load_model
 from ewm_studio.workspace.versions import versions
 
@@ -106,6 +107,7 @@ def save_path_of(experiment: Experiment) -> Path | None:
     if not given:
         return None
     path = Path(given).expanduser()
+    check_path(path, "start.save_path")
     if path.is_dir():
         _check_folder(path, path)
         return path

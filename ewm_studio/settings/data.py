@@ -16,8 +16,8 @@ class DataSettings(Settings):
 
     recording: str | None = setting(
         None,
-        "Recordings to train on, set apart by commas (names in the workspace, or a folder in full); of record, the one to "
-        "write. Empty: collect afresh.",
+        "Recordings to train on, set apart by commas (names in the workspace, or a folder in full); of record, the one "
+        "to write. Empty: collect afresh.",
         flag="recording",
         commands=("pretrain", "record"),
         fixed=True,

@@ -15,6 +15,8 @@ from typing import Any, TextIO
 from ewm_studio.errors import JobError
 from ewm_studio.formatting import printable, printable_lines
 
+LONGEST = 1000  # characters of a complaint
+
 
 class OutputError(JobError):
     """What was asked for was done, and could not be printed."""
@@ -23,6 +25,8 @@ class OutputError(JobError):
 def complain(reason: object, code: int) -> int:
     """Write one line to stderr; returns the exit code."""
     line = " ".join(str(reason).split())
+    if len(line) > LONGEST:  # somebody else's words or a name of thousands of letters
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     write_line(f"ewm-studio: {line}", error=True)
     return code
 

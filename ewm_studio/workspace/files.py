@@ -68,6 +68,21 @@ def clean_leftovers(folder: Path, name: str = "", older_than: float = LEFTOVER_S
                         os.unlink(entry.path)
 
 
+def check_path(path: Path, what: str) -> None:
+    """Refuse what no system takes for a path: a name too long, a null character.
+
+    Raises:
+        UserError: `what`, such as "workspace", cannot stand there.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{what} {str(path)[:80]!r} cannot be a path here ({reason}); give another") from None
+
+
 def is_full(error: OSError) -> bool:
     """Whether a write failed because the disk is full or broken: the job's misfortune, nobody's mistake."""
     return error.errno in _FULL

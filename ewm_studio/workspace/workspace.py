@@ -16,7 +16,7 @@ from typing import Any
 from ewm_studio.errors import JobError, UserError, nearest
 from ewm_studio.workspace.checkpoints import MODEL, Checkpoints
 from ewm_studio.workspace.database import Database, update
-from ewm_studio.workspace.files import write_error
+from ewm_studio.workspace.files import check_path, write_error
 from ewm_studio.workspace.pretrained import pretrained_model, pretrained_models
 from ewm_studio.workspace.record import SETTINGS, is_name, write_note, write_record
 from ewm_studio.workspace.recovery import Recovery, folders_in, rebuild
@@ -338,8 +338,7 @@ def safe_name(text: str) -> str:
 
 def _check_place(folder: Path) -> None:
     """Refuse a folder that cannot be one: the nearest thing that is there on the way to it is no folder."""
-    if "\0" in str(folder):
-        raise UserError(f"workspace {str(folder.parent)[:80]!r} cannot be a folder: it holds a null character")
+    check_path(folder, "workspace")
     place = next((p for p in (folder, *folder.parents) if os.path.lexists(p)), None)
     if place is not None and not place.is_dir():
         raise UserError(f"workspace {folder.parent}: a file is in the way of the folder; choose another place")

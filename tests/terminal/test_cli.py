@@ -681,3 +681,13 @@ def test_empty_and_none_empty_what_may_be_empty():
 
 def test_every_declared_flag_is_on_some_command():
     assert all(flag.commands for flag in declared_flags())
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b"])
+@pytest.mark.parametrize("words", [["runs", "--workspace"], ["train", "--total-steps", "100", "--save-path"]])
+def test_what_no_system_takes_for_a_path_is_bad_input(words, name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("EWM_WORKSPACE", str(tmp_path / "ws"))
+    assert cli.main([*words, name]) == 2
+    line = capsys.readouterr().err.strip()
+    assert "cannot be a path here" in line
+    assert len(line) < 1100
