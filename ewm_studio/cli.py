@@ -21,6 +21,7 @@ from ewm_studio.terminal.parsers import (
     job_parser,
     list_parser,
     open_workspace,
+    workspace_folder,
 )
 
 if TYPE_CHECKING:
@@ -29,9 +30,20 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `ewm-studio` with these arguments (the process's own by default); returns the exit code."""
-    from ewm_studio.terminal.output import complain
+    from ewm_studio.terminal.stopping import end_at_signals, interrupts
 
-    words = list(sys.argv[1:] if argv is None else argv)
+    with interrupts() as seen:
+        code = _guarded(list(sys.argv[1:] if argv is None else argv), seen)
+    if argv is None:
+        end_at_signals()
+    return code
+
+
+def _guarded(words: list[str], signals: list[int]) -> int:
+    """Do what the words ask for; the exit code. `signals` takes those that come while there is nothing to save."""
+    from ewm_studio.terminal.output import complain
+    from ewm_studio.terminal.stopping import INTERRUPTED
+
     try:
         return _dispatch(words)
     except UserError as error:
@@ -39,22 +51,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     except JobError as error:
         return complain(error, 1)
     except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        return 0
-    except SystemExit as error:  # argparse after --help
-        return error.code if isinstance(error.code, int) else 0
+        return INTERRUPTED
+    except SystemExit as error:
+        from ewm_studio.terminal.flags import Helped
+
+        if isinstance(error, Helped):
+            return 0
+        return complain(f"{_importing(error)} called sys.exit({error.code!r}); nothing was done", 1)
     except Exception as error:
+        if signals:  # what was interrupted may have made it another exception
+            return INTERRUPTED
         from ewm_studio.terminal.jobs import fail
 
         return fail(error, None)
+
+
+def _importing(error: BaseException) -> str:
+    """The module whose import an exception ended."""
+    name, trace = "something", error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_name == "<module>":
+            name = f"{trace.tb_frame.f_globals.get('__name__')}, when it was imported,"
+        trace = trace.tb_next
+    return name
 
 
 def _dispatch(words: list[str]) -> int:
     if words == ["--version"]:
         from importlib.metadata import version
 
-        print(f"ewm-studio {version('ewm-studio')}")
+        from ewm_studio.terminal.output import write_line
+
+        write_line(f"ewm-studio {version('ewm-studio')}")
         return 0
     if words and words[0] in LISTS:
         return _run_list(words[0], words[1:])
@@ -106,10 +134,12 @@ def _run_job(command: str, words: list[str]) -> int:
     from ewm_studio.jobs.launch import build_experiment
     from ewm_studio.jobs.runners.thread import ThreadRunner
     from ewm_studio.terminal.jobs import asked_for, run_job
+    from ewm_studio.terminal.trust import settle_trust
 
     resume = getattr(options, "resume", None)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         launch = build_experiment(workspace, config=options.config, overrides=options.overrides, resume=resume)
+        settle_trust(launch.experiment.env.id, meant=options.trust_env or "env.id" in options.overrides)
         runner = ThreadRunner(asked_for(command, launch.experiment, workspace, resume))
         outcome = run_job(runner, workspace.path, notes=launch.notes)
     return _report(outcome, options.json)
@@ -117,13 +147,16 @@ def _run_job(command: str, words: list[str]) -> int:
 
 def _report(outcome: Outcome, as_json: bool) -> int:
     """Print what a job gave; returns the exit code."""
-    from ewm_studio.terminal.output import print_json, summary, write_line
+    from ewm_studio.terminal.output import OutputError, complain, print_json, summary, write_line
 
-    if outcome.result is not None:
-        if as_json:
-            print_json(outcome.result)
-        else:
-            write_line(summary(outcome.result))
+    try:
+        if outcome.result is not None:
+            if as_json:
+                print_json(outcome.result)
+            else:
+                write_line(summary(outcome.result))
+    except OutputError as error:  # how the job ended is the weightier news
+        return complain(error, outcome.code or 1)
     return outcome.code
 
 
@@ -133,9 +166,12 @@ def _run_card(words: list[str]) -> int:
     from ewm_studio.jobs.card import write_card
     from ewm_studio.jobs.runners.thread import ThreadRunner
     from ewm_studio.terminal.jobs import run_job
+    from ewm_studio.terminal.trust import trust_runs
 
     chosen = {name: getattr(options, name) for name in ("episodes", "seed", "marks", "limits")}
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        if options.trust_env:
+            trust_runs(workspace, options.runs)
         job = ThreadRunner(lambda control: write_card(options.runs, options.out, workspace, control, **chosen))
         outcome = run_job(job, workspace.path)
     return _report(outcome, options.json)
@@ -155,6 +191,8 @@ def _run_list(command: str, words: list[str]) -> int:
         return lists.list_envs(options.part, options.describe, options.json)
     if command == "models":
         return lists.list_models(options.json)
+    if options.rebuild:
+        return lists.rebuild_runs(workspace_folder(options.workspace), options.json)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         return lists.list_runs(workspace, options.json)
 

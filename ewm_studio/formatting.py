@@ -1,8 +1,30 @@
-"""Numbers and times as people read them: 131,072 steps; 2 min 47 s; 3.0e-4."""
+"""Numbers and times as people read them: 131,072 steps; 2 min 47 s; 3.0e-4; and texts from anywhere, made harmless."""
 
 from __future__ import annotations
 
 import math
+import unicodedata
+
+
+def printable(text: str) -> str:
+    """A text from anywhere as one line that only says something.
+
+    What would move a cursor, begin another line, change colours or turn the direction of writing is spelled out, as is
+    what no text can hold: a part of a file's name that is no UTF-8.
+    """
+    return text if text.isprintable() else "".join(map(_spelled, text))
+
+
+def printable_lines(text: str) -> str:
+    """`printable` for a text that may have several lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _spelled(sign: str) -> str:
+    """A sign as it is, or as Python writes it; the many kinds of blank as a blank."""
+    if sign.isprintable():
+        return sign
+    return " " if unicodedata.category(sign) == "Zs" or sign == "\t" else repr(sign)[1:-1]
 
 
 def count(value: float) -> str:
@@ -82,4 +104,7 @@ def date(seconds: float | None) -> str:
     """A moment as 2026-11-22 14:05, in local time."""
     from datetime import datetime
 
-    return "" if seconds is None else f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
+    try:
+        return "" if seconds is None else f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
+    except (OverflowError, ValueError, OSError):  # a file may say anything
+        return ""

@@ -1,10 +1,22 @@
 """What tests of several rooms share."""
 
+import os
 from collections import Counter
 
 import pytest
 
+from ewm_studio.envs.trust import TRUST_ALL
 from ewm_studio.jobs.runners.process import JobProcesses
+
+os.environ[TRUST_ALL] = "1"  # the tests' own modules; what is about trust takes it away
+
+
+@pytest.fixture
+def nothing_trusted(monkeypatch, tmp_path):
+    """No module was ever agreed to, and what is agreed to in this test is forgotten."""
+    monkeypatch.delenv(TRUST_ALL)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("APPDATA", str(tmp_path / "config"))
 
 
 @pytest.fixture(scope="session")

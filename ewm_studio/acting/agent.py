@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from ewm_studio.envs.failures import WrongOutput
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.spaces import space_from_json
 from ewm_studio.errors import UserError
@@ -49,8 +50,16 @@ class Agent:
         self.metadata = metadata
 
     def prepare(self, obs: Any) -> Tensor:
-        """Raw observations with a leading batch axis -> what vision sees, (B, C, H, W) or (B, D)."""
-        return torch.from_numpy(np.array(self.preprocessor.batch(obs))).to(self.model.device)
+        """Raw observations with a leading batch axis -> what vision sees, (B, C, H, W) or (B, D).
+
+        Raises:
+            UserError: they are not of the space that the model was trained on.
+        """
+        try:
+            prepared = self.preprocessor.batch(obs)
+        except WrongOutput as error:
+            raise UserError(f"the agent was given {error}; observations have a leading batch axis") from None
+        return torch.from_numpy(np.array(prepared)).to(self.model.device)
 
     def initial_state(self, batch: int = 1) -> AgentState:
         """The state at the start of `batch` episodes."""
@@ -110,7 +119,12 @@ def load_agent(path: str | Path, device: str = "cpu") -> Agent:
     tensors, metadata = load_model(Path(path))
     model, env = from_description(tensors, metadata, str(path))
     try:
-        raw_space = space_from_json(metadata["spaces"]["raw_observation"])
+        preprocessor = Preprocessor(space_from_json(metadata["spaces"]["raw_observation"]), env)
     except Exception as error:
         raise UserError(f"{path}: the description of the model is not understood ({error})") from None
-    return Agent(model.to(device), Preprocessor(raw_space, env), env, metadata)
+    if preprocessor.space.shape != model.observation_space.shape:
+        raise UserError(
+            f"{path}: its raw observations come to {preprocessor.space.shape}, its model takes "
+            f"{model.observation_space.shape}"
+        )
+    return Agent(model.to(device), preprocessor, env, metadata)

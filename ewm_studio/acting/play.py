@@ -9,6 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache, partial
+from multiprocessing.util import Finalize
 from typing import Any
 
 import gymnasium as gym
@@ -22,6 +23,7 @@ from ewm_studio.acting.agent import Agent
 from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.policy import ControllerPolicy
 from ewm_studio.envs.factory import make_prepared_env
+from ewm_studio.envs.failures import ClosingFailed
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.probe import EnvProbe
 from ewm_studio.envs.simulator import Episode, Simulator, Step
@@ -29,7 +31,7 @@ from ewm_studio.envs.single import SingleEnv
 from ewm_studio.envs.spaces import space_from_json, space_to_json
 from ewm_studio.envs.vector.processes import become_worker, require_portable_spec
 from ewm_studio.envs.vector.sizing import worker_count
-from ewm_studio.errors import JobError
+from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import JobControl
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import from_description
@@ -76,6 +78,7 @@ def play(
 
     Raises:
         UserError: no other process can make the environment. JobError: it failed, or a process died.
+        ClosingFailed: all was played, and the environment did not let itself be ended.
     """
     seeds = range(seed, seed + episodes)
     if processes is None:
@@ -194,7 +197,7 @@ def _play_in_processes(
     processes: int, agent: Agent, settings: EnvSettings, seeds: range, greedy: bool, control: JobControl
 ) -> Iterator[Played]:
     context, spec = _context(), require_portable_spec(settings.id)
-    stop = context.Event()
+    stop = context.RawValue("b", 0)  # without a lock, which a process that dies would keep
     # As a model file holds it: PyTorch would hand its tensors over as shared memory.
     weights = save({name: tensor.cpu().contiguous() for name, tensor in agent.model.state_dict().items()})
     description = {**agent.model.describe(), "env": settings.describe()}
@@ -212,7 +215,7 @@ def _play_in_processes(
                     return
                 yield played
         finally:
-            stop.set()
+            stop.value = 1
             pool.shutdown(cancel_futures=True)
 
 
@@ -237,11 +240,12 @@ def _result(future: Future[Played | None], settings: EnvSettings, control: JobCo
         return None
     except BrokenProcessPool:
         raise JobError(
-            f"a process that played {settings.id} died; the machine may be out of memory: lower env.workers"
+            f"a process that played {settings.id} died: the environment ended it, or the machine is out of memory; "
+            "try env.workers 0, or fewer of them"
         ) from None
 
 
-_player: Player | None = None  # of a process that plays
+_player: Player | JobError | UserError | None = None  # of a process that plays, or why it cannot
 _stop: Any = None
 
 
@@ -261,9 +265,24 @@ def _begin(
     torch.set_num_threads(threads)
     world_model, settings = from_description(load(weights), description, "the model that plays")
     agent = Agent(world_model, Preprocessor(space_from_json(raw_space), settings), settings, {})
-    _player, _stop = Player(agent, settings, greedy), stop
+    _stop = stop
+    try:
+        _player = Player(agent, settings, greedy)
+    except (JobError, UserError) as error:  # raised here it would be taken for the death of the process
+        _player = error
+    else:
+        Finalize(None, _close, exitpriority=1)
+
+
+def _close() -> None:
+    """End the environment with its process; nobody is left who could be told that it failed."""
+    if isinstance(_player, Player):
+        with contextlib.suppress(ClosingFailed):
+            _player.close()
 
 
 def _episode(seed: int) -> Played | None:
     assert _player is not None
-    return _player.episode(seed, _stop.is_set)
+    if not isinstance(_player, Player):
+        raise _player
+    return _player.episode(seed, lambda: bool(_stop.value))

@@ -9,12 +9,15 @@
     manual          (T,) bool, the person drove
 
 Attributes: `format`, `version`, `meta` (JSON: environment, spaces, source, ...), `layout` (JSON), `length`, `return`,
-`manual_share`.
+`manual_share`, `sealed`. Behind the content lies a seal, see `seal`; files of earlier versions have none.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ewm_studio.data.seal import is_sealed, sealed
+from ewm_studio.data.vetting import vetting
 from ewm_studio.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,6 +40,7 @@ CHUNK_BYTES = 2**16  # of smaller ones
 PENDING_BYTES = 2**18  # observations are compressed whenever so much has come together: a millisecond's work at most
 READ_BYTES = 8 * 2**20  # raw observations read at a time
 READ_ROWS = 4096
+MOST_COMPRESSED = 300  # times that compression can make anything smaller
 NUMERIC = "biuf"  # dtype kinds
 
 
@@ -111,10 +117,14 @@ class EpisodeBuilder:
                 "length": self.length,
                 "return": float(columns["reward"].sum()),
                 "manual_share": float(columns["manual"].mean()),
+                "sealed": True,
             }
         )
         self._file.flush()
-        return self._file.id.get_file_image()
+        chunks: list[tuple[int, int]] = []
+        for dataset in self._datasets:
+            dataset.id.chunk_iter(lambda chunk: chunks.append((chunk.byte_offset, chunk.size)))
+        return sealed(self._file.id.get_file_image(), chunks)
 
     def close(self) -> None:
         """Free the memory."""
@@ -203,12 +213,42 @@ def one_of(obs: Any, row: int) -> Any:
 
 
 @contextmanager
-def open_episode(path: Path) -> Iterator[EpisodeFile]:
+def open_episode(path: Path, whole: bool = True) -> Iterator[EpisodeFile]:
     """Open an episode file for reading.
+
+    Args:
+        path: the file.
+        whole: its arrays are to be read, not only what a list shows of it.
 
     Raises:
         UserError: it is missing, damaged, of another kind or of another version; also when damage shows later.
     """
+    _check_file(path)
+    with _damage_of(path):
+        proven = is_sealed(path)
+        complaint = "" if proven else vetting(read_unsealed).complaint(path, whole)
+    if complaint:
+        raise UserError(f"{path}: {complaint}")
+    with _opened(path, proven) as episode:
+        yield episode
+
+
+def read_unsealed(path: Path, whole: bool) -> None:
+    """Read a file that nothing vouches for, with whatever that does to this process.
+
+    Raises:
+        UserError: as `open_episode`.
+    """
+    with _opened(path, proven=False) as episode:
+        for name in ("action", "reward", "terminated", "truncated", "manual") if whole else ():
+            episode.column(name)
+        rows = episode.batch_rows()
+        for first in range(0, episode.length + 1, rows) if whole else ():
+            episode.obs(slice(first, first + rows))
+
+
+@contextmanager
+def _opened(path: Path, proven: bool) -> Iterator[EpisodeFile]:
     import h5py
 
     with _damage_of(path):
@@ -216,8 +256,19 @@ def open_episode(path: Path) -> Iterator[EpisodeFile]:
     with file:
         with _damage_of(path):
             _check_kind(path, file)
+            if not proven and file.attrs.get("sealed"):
+                raise ValueError("the seal behind its content is gone")
             episode = EpisodeFile(path, file)
         yield episode
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what opening would wait for: a pipe, a device; and folders, by their right name."""
+    with _damage_of(path):
+        found = os.stat(path).st_mode
+    if not stat.S_ISREG(found):
+        what = "a folder" if stat.S_ISDIR(found) else "something that is no file"
+        raise UserError(f"{path}: expected an episode's file, found {what}")
 
 
 @contextmanager
@@ -227,7 +278,7 @@ def _damage_of(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, MemoryError) as error:
         raise UserError(f"{path}: damaged or no HDF5 file ({_one_line(error)}); delete it or restore it") from error
 
 
@@ -259,7 +310,21 @@ def _dataset(file: h5py.File, name: str) -> Any:
         raise KeyError(f"'{name}' is no plain array")
     if parent.dtype.kind not in NUMERIC:
         raise TypeError(f"'{name}' holds {parent.dtype}, not numbers")
+    _check_declared(name, parent)
     return parent
+
+
+def _check_declared(name: str, dataset: Any) -> None:
+    """Refuse an array that declares far more than is stored of it, before memory is taken for it."""
+    stored = dataset.id.get_storage_size()
+    row = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+    if dataset.chunks is None:
+        sound = dataset.nbytes <= stored
+    else:
+        chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        sound = dataset.nbytes <= stored * MOST_COMPRESSED and chunk <= max(row, CHUNK_BYTES)
+    if not sound:
+        raise ValueError(f"'{name}' declares {dataset.nbytes:,} bytes, of which {stored:,} are stored")
 
 
 def _rows(dataset: Any, rows: slice) -> NDArray:

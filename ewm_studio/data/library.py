@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,12 @@ from ewm_studio.data.recordings import (
     Recording,
     differs,
     episode_paths,
+    is_episode,
     next_episode_path,
     replace_episode,
 )
 from ewm_studio.errors import UserError, nearest
+from ewm_studio.processes.living import owner
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.files import write_aside, write_error
 from ewm_studio.workspace.workspace import safe_name
@@ -62,25 +63,25 @@ class Library:
 
     def names(self) -> list[str]:
         """Every recording's name, in order."""
-        with contextlib.suppress(OSError):
-            return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
+            return sorted(e.name for e in entries if _is_folder(e) and is_plain(e.name))
         return []
 
     def recordings(self) -> list[RecordingInfo]:
         """All that can be read, the one last recorded to first."""
         found = []
         for name in self.names():
-            with contextlib.suppress(UserError):  # no episode in it yet, or none that can be read
+            with contextlib.suppress(UserError, OSError):  # no episode in it yet, or none that can be read
                 found.append(summary(Recording(self.folder / name)))
         return sorted(found, key=lambda info: -info.recorded)
 
     def find(self, name: str) -> Recording:
-        """A recording by its name here, or by its folder anywhere.
+        """A recording to read, by its name or by its folder, anywhere when that is given in full.
 
         Raises:
             UserError: there is none, with the nearest; or nothing in it can be read.
         """
-        return Recording(self._place(name))
+        return Recording(self._place_to_read(name))
 
     def find_all(self, names: str) -> list[Recording]:
         """Recordings by their names, set apart by commas.
@@ -88,8 +89,8 @@ class Library:
         Raises:
             UserError: as `find`; or none is named.
         """
-        if Path(names).is_dir():  # a folder whose name has a comma
-            return [Recording(Path(names))]
+        with contextlib.suppress(UserError):  # a folder whose name has a comma
+            return [Recording(self._place_to_read(names))]
         wanted = list(dict.fromkeys(part.strip() for part in names.split(",") if part.strip()))
         if not wanted:
             raise UserError(f"{names!r} names no recording; {nearest(names, self.names())}")
@@ -101,6 +102,7 @@ class Library:
         Raises:
             UserError: there are no such steps, or the file is damaged. JobError: the disk is full.
         """
+        self._check_own_episode(path)
         with open_episode(path) as episode:
             image = episode.cut(begin, end)
             recorded = episode.recorded
@@ -117,8 +119,7 @@ class Library:
         Raises:
             UserError: it is not there, or cannot be moved.
         """
-        if not path.is_file():
-            raise UserError(f"{path}: no such file")
+        self._check_own_episode(path)
         place = self._room(path)
         with _writing(path):
             os.rename(path, place)
@@ -198,7 +199,7 @@ class Library:
             UserError: the name is taken or no file name, or the folder cannot be made.
         """
         target = self.new_place(name)
-        folder = self.folder / f"{_ASIDE}{os.getpid()}-{secrets.token_hex(4)}"
+        folder = self.folder / f"{_ASIDE}{owner()}"
         try:
             with _writing(folder):
                 folder.mkdir(parents=True)
@@ -223,13 +224,51 @@ class Library:
             raise UserError(f"a recording is called '{name}' already; choose another name")
         return self.folder / name
 
+    def place_to_write(self, name: str) -> Path:
+        """The folder of a recording that episodes are added to, there or not.
+
+        Raises:
+            UserError: the name is none of a folder here, or is a link's, which may lead anywhere.
+        """
+        if not is_plain(name):
+            raise UserError(
+                f"{name[:80]!r} cannot name a recording, which is a folder of {self.folder}; give a plain name such as "
+                f"{safe_name(name)}"
+            )
+        folder = self.folder / name
+        if os.path.islink(folder):
+            raise UserError(f"{folder}: a link, which is not followed; give the recording another name")
+        return folder
+
+    def _place_to_read(self, name: str) -> Path:
+        """`_place`, or a folder elsewhere that is named in full and is no link: it is read and never changed."""
+        folder = Path(name) if "\0" not in name else Path()
+        if folder.is_absolute() and ".." not in folder.parts and folder.is_dir() and not folder.is_symlink():
+            return folder
+        return self._place(name)
+
     def _place(self, name: str) -> Path:
-        own = self.folder / name
-        if own.is_dir():
-            return own
-        if Path(name).is_dir():
-            return Path(name)
-        raise UserError(f"no recording '{name}' in {self.folder}; {nearest(name, self.names())}")
+        """The folder of a recording that is there: one of this workspace, whatever the name says."""
+        known = self.names()
+        if name in known:
+            return self.folder / name
+        inside = Path(os.path.abspath(name)) if name and "\0" not in name else Path()
+        if inside.name in known and inside.parent == Path(os.path.abspath(self.folder)):
+            return self.folder / inside.name
+        hint = "; it is no recording of this workspace; give its folder in full" if os.path.isdir(name) else ""
+        raise UserError(f"no recording '{name:.200}' in {self.folder}{hint}; {nearest(name[:200], known)}")
+
+    def _check_own_episode(self, path: Path) -> None:
+        """Refuse to touch what is no file of a recording here, or a link to some other place.
+
+        Raises:
+            UserError: it is not one.
+        """
+        folder = os.path.dirname(os.path.dirname(os.path.abspath(path)))
+        if folder != os.path.abspath(self.folder) or path.parent.name not in self.names():
+            raise UserError(f"{path}: no episode of a recording in {self.folder}")
+        if not is_episode(path):
+            raise UserError(f"{path}: no such file")
 
     def _own(self, name: str) -> Path:
         if name not in self.names():
@@ -242,6 +281,17 @@ class Library:
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return _free(folder / path.name)
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name is one of a folder in another, and nothing more: no path, nothing hidden, no control character."""
+    return name == os.path.basename(name) and not name.startswith(".") and bool(name) and name.isprintable()
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    with contextlib.suppress(OSError):
+        return entry.is_dir(follow_symlinks=False)
+    return False
 
 
 def summary(recording: Recording) -> RecordingInfo:

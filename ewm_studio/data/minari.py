@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import Recording, RecordingWriter
 from ewm_studio.envs.spaces import space_from_json, space_to_json
 from ewm_studio.errors import UserError, nearest
+from ewm_studio.processes.living import owner
 from ewm_studio.workspace.files import write_error
 from ewm_studio.workspace.workspace import safe_name
 
@@ -83,7 +83,7 @@ def export_recording(recording: Recording, dataset_id: str, progress: OnEpisodes
     root, target = get_dataset_path(), get_dataset_path(dataset_id)
     if target.exists():
         raise UserError(f"there is a Minari dataset '{dataset_id}' already; choose another name or a higher version")
-    aside = root / f".{os.getpid()}-{secrets.token_hex(4)}"  # Minari lists no hidden folders
+    aside = root / f".{owner()}"  # Minari lists no hidden folders
     try:
         with _quiet():
             aside.mkdir()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +57,7 @@ class RecordingWriter:
     def _check_existing(self) -> None:
         for path in episode_paths(self.folder):
             try:
-                with open_episode(path) as episode:
+                with open_episode(path, whole=False) as episode:
                     found = episode.meta
             except UserError:
                 continue  # damaged ones are the reader's to report
@@ -193,7 +195,7 @@ class Recording:
         return episode_paths(self.folder)
 
     def _note(self, path: Path) -> None:
-        with open_episode(path) as episode:
+        with open_episode(path, whole=False) as episode:
             meta = episode.meta
             info = EpisodeInfo(
                 path,
@@ -295,14 +297,28 @@ def _merge(action: NDArray, first: NDArray) -> NDArray:
 
 
 def episode_paths(folder: Path) -> list[Path]:
-    """The episode files of a recording, in order."""
-    return sorted(path for path in folder.glob("*.h5") if path.stem.isdecimal() and path.stem.isascii())
+    """The episode files of a recording, in order. Links are not followed, and what is no file is never opened."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    paths = [folder / name for name in names if name.endswith(".h5")]
+    return sorted(path for path in paths if path.stem.isdecimal() and path.stem.isascii() and is_episode(path))
+
+
+def is_episode(path: Path) -> bool:
+    """Whether there is a file of its own, not a link, a folder, a pipe or a device."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def next_episode_path(folder: Path) -> Path:
     """Where the next episode of a recording goes."""
-    number = max((int(path.stem) for path in episode_paths(folder)), default=0) + 1
-    return folder / f"{number:06d}.h5"
+    stems = [path.stem for path in folder.glob("*.h5")]  # also of what is no episode: nothing is written over it
+    numbers = [int(stem) for stem in stems if stem.isdecimal() and stem.isascii() and len(stem) < 19]
+    return folder / f"{max(numbers, default=0) + 1:06d}.h5"
 
 
 def differs(found: dict[str, Any], expected: dict[str, Any], name: str) -> str:

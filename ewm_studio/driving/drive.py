@@ -147,7 +147,7 @@ class Drive:
         """
         source = "manual" if self._dream is None else "dream"
         spaces = self._raw_space, self._env.action_space
-        self.recorder = DriveRecorder(folder, self._settings.id, self._settings.pixels, spaces, source, self._frames)
+        self.recorder = DriveRecorder(folder, self._settings, spaces, source, self._frames)
         if self._obs is not None and not self.over:
             self.recorder.begin(self._obs, self._seed, self.steps)
 

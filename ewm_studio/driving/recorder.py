@@ -10,6 +10,7 @@ import gymnasium as gym
 from ewm_studio.data.recordings import RecordingWriter, episode_paths
 from ewm_studio.driving.snapshot import EpisodeKept
 from ewm_studio.envs.spaces import space_to_json
+from ewm_studio.settings import EnvSettings
 
 
 class DriveRecorder:
@@ -20,14 +21,13 @@ class DriveRecorder:
     """
 
     def __init__(
-        self, folder: Path, env_id: str, pixels: bool, spaces: tuple[gym.Space, gym.Space], source: str, frames: int
+        self, folder: Path, env: EnvSettings, spaces: tuple[gym.Space, gym.Space], source: str, frames: int
     ) -> None:
         """Open a recording; nothing is written before the first episode ends.
 
         Args:
             folder: where it goes.
-            env_id: the environment.
-            pixels: whether its picture is observed in place of its own observation.
+            env: the environment.
             spaces: of raw observations and of actions.
             source: manual, or dream.
             frames: of one step.
@@ -36,8 +36,9 @@ class DriveRecorder:
             UserError: the folder holds episodes of another environment, or cannot be made.
         """
         meta = {
-            "env": env_id,
-            "pixels": pixels,
+            "env": env.id,
+            "env_kwargs": env.kwargs,
+            "pixels": env.pixels,
             "source": source,
             "action_repeat": frames,
             "observation_space": space_to_json(spaces[0]),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import importlib
+import inspect
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -15,11 +17,14 @@ from gymnasium.wrappers import HumanRendering
 from ewm_studio.envs import register
 from ewm_studio.envs.carracing.known import FAST_MODULE, is_stock, unknown_source
 from ewm_studio.envs.carracing.lap import has_laps
+from ewm_studio.envs.failures import failure_of
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.envs.rendering import RenderedObservation
 from ewm_studio.envs.spaces import describe
-from ewm_studio.errors import UserError, nearest
+from ewm_studio.envs.trust import import_for, import_named
+from ewm_studio.errors import JobError, UserError, nearest
 from ewm_studio.settings import EnvSettings
+from ewm_studio.settings.arguments import RESERVED
 
 _FAST_CAR_RACING = f"{FAST_MODULE}:FastCarRacing"
 _ACTIONS = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
@@ -46,22 +51,46 @@ def make_env(
     fast: bool = True,
     render_mode: str | None = None,
     max_episode_steps: int | None = None,
+    kwargs: Mapping[str, Any] | None = None,
 ) -> gym.Env:
     """A plain Gymnasium environment that gives stock observations.
 
     Args:
-        id: any registered id, or `module:Id-v0`, whose module is imported first.
+        id: any registered id, or `module:Id-v0`, whose module is imported first; a program that takes the id from a
+            file runs what the file names.
         pixels: observe the rendered picture, uint8 (H, W, 3), instead.
         fast: CarRacing is the fast class: the same frames, rewards and infos, bit for bit. Where Gymnasium's own is not
             the one that the fast class was compared with, it stays (`env_notes` says so).
         render_mode: as Gymnasium has it; "human" opens a window.
         max_episode_steps: truncate episodes after this many steps; None keeps the environment's own limit.
+        kwargs: arguments of its constructor.
 
     Raises:
-        UserError: the id is unknown, its module or a package it needs is missing, it cannot render as asked, or its
-            actions are of a kind that no controller has.
+        UserError: the id is unknown, its module or a package it needs is missing, it cannot render as asked, it takes
+            no such arguments, or its actions are of a kind that no controller has.
+        JobError: it did not let itself be made.
     """
-    env = _make(id, pixels, fast, render_mode, max_episode_steps, checks=True)
+    import_named(id)
+    return make_trusted_env(
+        id, pixels=pixels, fast=fast, render_mode=render_mode, max_episode_steps=max_episode_steps, kwargs=kwargs
+    )
+
+
+def make_trusted_env(
+    id: str,
+    *,
+    pixels: bool = False,
+    fast: bool = True,
+    render_mode: str | None = None,
+    max_episode_steps: int | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> gym.Env:
+    """`make_env` for an id that a file may have given: a module that nobody agreed to is not imported.
+
+    Raises:
+        Untrusted: nobody agreed to it. UserError, JobError: see `make_env`.
+    """
+    env = _make(id, pixels, fast, render_mode, max_episode_steps, kwargs or {}, checks=True)
     if pixels:
         env = RenderedObservation(env)
         if render_mode == "human":
@@ -83,7 +112,8 @@ def make_prepared_env(settings: EnvSettings, window: bool = True, training: bool
     render_mode: str | None = settings.render_mode if window else None
     if render_mode == "rgb_array" and "rgb_array" not in _render_modes(settings.id):
         render_mode = None
-    env = _make(settings.id, settings.pixels, settings.fast, render_mode, settings.max_episode_steps, checks=False)
+    limit, kwargs = settings.max_episode_steps, settings.kwargs
+    env = _make(settings.id, settings.pixels, settings.fast, render_mode, limit, kwargs, checks=False)
     try:
         return PreparedEnv(env, settings, window and settings.render_mode == "human", training)
     except BaseException:
@@ -125,7 +155,7 @@ def describe_env(id: str) -> dict[str, Any]:
     Raises:
         UserError: see `make_env`.
     """
-    env = make_env(id)
+    env = make_trusted_env(id)
     try:
         spec = env.spec
         name = spec.name if spec else ""
@@ -143,18 +173,14 @@ def describe_env(id: str) -> dict[str, Any]:
 
 
 def find_spec(id: str) -> EnvSpec:
-    """The registered spec of an id; imports the module of `module:Id-v0`.
+    """The registered spec of an id; imports the module of `module:Id-v0`, if it may be.
 
     Raises:
-        UserError: there is none, or its module cannot be imported.
+        Untrusted: nobody agreed to its module. UserError: there is none, or its module cannot be imported.
     """
     register()
-    module, _, name = id.rpartition(":")
-    if module:
-        try:
-            importlib.import_module(module)
-        except Exception as error:
-            raise UserError(f"env.id '{id}': module '{module}' cannot be imported ({error})") from error
+    import_for(id)
+    name = id.rpartition(":")[2]
     try:
         return gym.spec(name)
     except gym.error.Error as error:
@@ -162,7 +188,13 @@ def find_spec(id: str) -> EnvSpec:
 
 
 def _make(
-    id: str, pixels: bool, fast: bool, render_mode: str | None, max_episode_steps: int | None, checks: bool
+    id: str,
+    pixels: bool,
+    fast: bool,
+    render_mode: str | None,
+    max_episode_steps: int | None,
+    kwargs: Mapping[str, Any],
+    checks: bool,
 ) -> gym.Env:
     """The environment without its picture as observation; `checks` keeps Gymnasium's checking wrappers."""
     found = find_spec(id)
@@ -176,6 +208,9 @@ def _make(
     swapped = fast and is_stock(spec) and unknown_source() is None
     if swapped:
         spec.entry_point = _FAST_CAR_RACING
+    if kwargs:
+        _check_arguments(id, spec, kwargs)
+        spec.kwargs = {**spec.kwargs, **kwargs}
     if not checks:
         spec.order_enforce, spec.disable_env_checker = False, True
     try:
@@ -184,23 +219,54 @@ def _make(
         env = gym.make(spec, max_episode_steps=max_episode_steps, **given)
     except gym.error.DependencyNotInstalled as error:
         raise UserError(f"env.id '{id}' needs a package that is not installed: {error}") from error
-    except Exception as error:
-        raise UserError(f"env.id '{id}' cannot be made: {type(error).__name__}: {error}") from error
+    except BaseException as error:
+        raise _cannot_be_made(id, error) from error
     if swapped and env.unwrapped.spec is not None:
         env.unwrapped.spec.entry_point = found.entry_point  # what is seen is what the stock one gives
     try:
         _check_spaces(env, id)
     except UserError:
-        env.close()
+        with contextlib.suppress(BaseException):  # what was refused is told
+            env.close()
         raise
     return env
+
+
+def _check_arguments(id: str, spec: EnvSpec, given: Mapping[str, Any]) -> None:
+    """Refuse arguments that the constructor does not take, as far as it says which it takes.
+
+    Raises:
+        UserError: naming those that it takes.
+    """
+    creator = _creator(id, spec)
+    try:
+        parameters = inspect.signature(creator).parameters.values()
+    except (TypeError, ValueError):  # of C, or made by hand: it is asked by giving it what is given
+        return
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    known = [p.name for p in parameters if p.kind in named and p.name not in RESERVED]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        takes = f"it takes {', '.join(known)}" if known else "it takes none"
+        raise UserError(f"env.kwargs (--env-arg): {id} takes no argument '{unknown[0]}'; {takes}")
+
+
+def _cannot_be_made(id: str, error: BaseException) -> UserError | JobError:
+    """Why there is no such environment: bad input, or a failure where what it raised is no Exception."""
+    if isinstance(error, Exception):
+        return UserError(f"env.id '{id}' cannot be made: {type(error).__name__}: {error}")
+    return failure_of(id, error, "while it was made")
 
 
 def _check_spaces(env: gym.Env, id: str) -> None:
     """Refuse an environment that does not say what it gives, or takes actions of a kind that no controller has."""
     for name in ("observation_space", "action_space"):
         if not isinstance(getattr(env, name, None), gym.Space):
-            raise UserError(f"env.id '{id}' cannot be used: it has no {name.replace('_', ' ')}")
+            found = getattr(env, name, None)
+            old = " but one of the old Gym's" if type(found).__module__.partition(".")[0] == "gym" else ""
+            raise UserError(f"env.id '{id}' cannot be used: it has no {name.replace('_', ' ')}{old}")
     if not isinstance(env.action_space, _ACTIONS):
         raise UserError(
             f"env.id '{id}' takes actions of the space {env.action_space}; supported are Box, Discrete, "
@@ -208,17 +274,24 @@ def _check_spaces(env: gym.Env, id: str) -> None:
         )
 
 
-def _render_modes(id: str) -> list[str]:
-    """The render modes the environment's class names; empty where it names none."""
-    creator: Any = find_spec(id).entry_point
+def _creator(id: str, spec: EnvSpec) -> Any:
+    """The class or function that makes an environment.
+
+    Raises:
+        UserError: a package that it needs is missing, or it cannot be imported.
+    """
+    creator: Any = spec.entry_point
     try:
-        if isinstance(creator, str):
-            creator = load_env_creator(creator)
+        return load_env_creator(creator) if isinstance(creator, str) else creator
     except gym.error.DependencyNotInstalled as error:
         raise UserError(f"env.id '{id}' needs a package that is not installed: {error}") from error
-    except Exception as error:
-        raise UserError(f"env.id '{id}' cannot be made: {type(error).__name__}: {error}") from error
-    metadata = getattr(creator, "metadata", None)
+    except BaseException as error:
+        raise _cannot_be_made(id, error) from error
+
+
+def _render_modes(id: str) -> list[str]:
+    """The render modes the environment's class names; empty where it names none."""
+    metadata = getattr(_creator(id, find_spec(id)), "metadata", None)
     # A function says nothing about what it makes: let it try.
     return list(metadata.get("render_modes") or []) if isinstance(metadata, dict) else ["rgb_array", "human"]
 

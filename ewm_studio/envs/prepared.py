@@ -8,11 +8,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from ewm_studio.envs import checks
 from ewm_studio.envs.box2d import renew_world
 from ewm_studio.envs.carracing.lap import Lap, has_laps
+from ewm_studio.envs.failures import environment_closing
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.rendering import Window, as_rgb, picture_space, rendered
-from ewm_studio.envs.spaces import is_picture
 from ewm_studio.settings import EnvSettings
 
 
@@ -23,6 +24,10 @@ class PreparedEnv(gym.Wrapper):
     `settings.pixels` the observation is the rendered picture of `env`, shown on the screen with `window`. An
     environment that draws its own observation on request (the fast CarRacing: attribute `draw`, method `frame()`)
     draws only what is observed, and nothing twice. Box2D worlds are made anew for every episode.
+
+    What the environment gives is looked at first: what is no number, no flag or not of its space is refused. Whether
+    numbers are finite is looked at here too, except in the plain `step` of a cheap environment, whose caller looks at
+    many at once.
 
     With `training`, episodes also end as `settings.idle_limit` and `settings.round_end` say, and rewards are less
     `settings.skip_penalty`.
@@ -37,6 +42,7 @@ class PreparedEnv(gym.Wrapper):
 
     def __init__(self, env: gym.Env, settings: EnvSettings, window: bool = False, training: bool = False) -> None:
         super().__init__(env)
+        self._id = settings.id
         # An environment that renders for its observer cannot open its own window as well.
         self._window = Window(env.metadata.get("render_fps") or 30) if window and settings.pixels else None
         self.repeat = settings.action_repeat
@@ -59,7 +65,6 @@ class PreparedEnv(gym.Wrapper):
         if self._draws:
             base.draw = False
         raw_space = picture_space(env) if self.pixels else env.observation_space
-        self._observes_picture = is_picture(raw_space)
         self.preprocessor = Preprocessor(raw_space, settings)
         self.observation_space = self.preprocessor.space
         if not (self.pixels or self._draws or self.repeat > 1 or self.has_rules):
@@ -70,8 +75,18 @@ class PreparedEnv(gym.Wrapper):
         step, prepare = self.env.step, self.preprocessor.prepare
 
         def plain(action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-            self._raw, reward, terminated, truncated, info = step(action)
-            return prepare(self._raw), float(reward), terminated, truncated, info
+            result = step(action)
+            if result.__class__ is tuple and len(result) == 5:
+                self._raw, reward, terminated, truncated, info = result
+                if (
+                    reward.__class__ is float
+                    and terminated.__class__ is bool
+                    and truncated.__class__ is bool
+                    and info.__class__ is dict
+                ):
+                    return prepare(self._raw), reward, terminated, truncated, info
+            self._raw, reward, terminated, truncated, info = checks.step(result)
+            return prepare(self._raw), reward, terminated, truncated, info
 
         return plain
 
@@ -91,7 +106,7 @@ class PreparedEnv(gym.Wrapper):
         """`reset` without observing."""
         self.history_free = renew_world(self.env)
         self._idle, self.shaping, self.env_terminated = 0, 0.0, False
-        self._raw, info = self.env.reset(seed=seed, options=options)
+        self._raw, info = checks.reset(self.env.reset(seed=seed, options=options))
         self._undrawn = self.pixels or self._draws
         if self._lap is not None:
             self._lap.begin()
@@ -110,18 +125,18 @@ class PreparedEnv(gym.Wrapper):
         """
         total, frames, over = 0.0, 0, False
         while not over and frames < self.repeat:
-            self._raw, reward, terminated, truncated, info = self.env.step(action)
+            self._raw, gained, terminated, truncated, info = checks.step(self.env.step(action))
             self._undrawn = self.pixels or self._draws
-            gained = float(reward)
+            checks.learnable(gained)
             total, frames = total + gained if frames else gained, frames + 1
-            over = bool(terminated or truncated)
+            over = terminated or truncated
             if over or frames == self.repeat:
                 over = self._conclude(total, frames, terminated, truncated, info)
             yield gained, over
 
     def _conclude(self, total: float, frames: int, terminated: bool, truncated: bool, info: dict[str, Any]) -> bool:
         """Make the `outcome` of a decision from that of its frames, by the rules; whether the episode is over."""
-        self.env_terminated = bool(terminated)
+        self.env_terminated = terminated
         if self.repeat > 1:
             info = {**info, "frames": frames}
         if self.idle_limit is not None:
@@ -137,14 +152,23 @@ class PreparedEnv(gym.Wrapper):
         return self.outcome[1] or self.outcome[2]
 
     def close(self) -> None:
-        """End the environment."""
+        """End the environment.
+
+        Raises:
+            ClosingFailed: it did not let itself be ended.
+        """
         if self._window is not None:
             self._window.close()
-        super().close()
+        with environment_closing(self._id):
+            super().close()
 
     def observe(self) -> np.ndarray:
-        """The present prepared observation."""
-        return self.preprocessor(self.raw())
+        """The present prepared observation.
+
+        Raises:
+            WrongOutput: it is not of the environment's space, or not finite.
+        """
+        return checks.finite(self.preprocessor(self.raw()))
 
     def raw(self) -> Any:
         """The present observation before it is prepared; drawn now, and once, where it is drawn on request."""
@@ -152,13 +176,22 @@ class PreparedEnv(gym.Wrapper):
             self._raw, self._undrawn = self._drawn(), False
         return self._raw
 
+    def check(self) -> None:
+        """Look at the present observation where it goes elsewhere unprepared.
+
+        Raises:
+            WrongOutput: as `observe`.
+        """
+        self.preprocessor.check(self.raw())
+
     def picture(self) -> np.ndarray:
         """The picture of the present moment, uint8 (H, W, 3): the raw observation if it is one, else what is rendered.
 
         Raises:
             UserError: the environment draws none.
         """
-        return as_rgb(self.raw(), self.env) if self._observes_picture else rendered(self.env)
+        layout = self.preprocessor.layout
+        return rendered(self.env) if layout is None else as_rgb(self.raw(), self.env, layout)
 
     def _drawn(self) -> Any:
         if self.pixels:

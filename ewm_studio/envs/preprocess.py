@@ -10,22 +10,25 @@ import numpy as np
 from gymnasium import spaces
 from PIL import Image
 
-from ewm_studio.envs.spaces import describe, is_picture
+from ewm_studio.envs.checks import finite
+from ewm_studio.envs.spaces import Layout, describe, picture_layout
+from ewm_studio.envs.vectors import vector_of, wrong
 from ewm_studio.errors import UserError
 from ewm_studio.settings import EnvSettings
 
 
 class Preprocessor:
-    """Prepares raw observations of one space.
+    """Prepares raw observations of one space, and refuses what is none of it.
 
-    A picture (uint8 (H, W, 3), (H, W, 1) or (H, W)) is cropped, turned gray if so set, and resized to
-    `image_size` a side with antialiasing. Discrete becomes one-hot; a Box of any other kind is flattened;
-    MultiDiscrete, MultiBinary, Dict and Tuple are flattened as Gymnasium does it.
+    A picture (see `picture_layout`) is cropped, turned gray if so set, and resized to `image_size` a side with
+    antialiasing. Everything else becomes a vector; see `vectors`.
 
     Attributes:
         raw_space: the space of the observations that go in.
         space: the space of those that come out, Box uint8 (C, H, W) or Box float32 (D,).
         prepare: what calling the preprocessor calls.
+        layout: how pictures lie in a raw observation; None where they are none.
+        taken_for: what observations are taken for, in words.
 
     Raises:
         UserError: the crop leaves nothing, or the space cannot be made a vector.
@@ -35,16 +38,35 @@ class Preprocessor:
 
     def __init__(self, raw_space: gym.Space, settings: EnvSettings) -> None:
         self.raw_space = raw_space
+        earlier = settings.observe == "as_0.1.0"
+        self.layout = None if settings.observe == "vector" else picture_layout(raw_space, earlier)
         self.prepare: Callable[[Any], np.ndarray]
-        if is_picture(raw_space):
-            picture = _Picture(raw_space.shape or (), settings)
+        self._whole: Callable[[Any], np.ndarray]
+        if self.layout is not None and isinstance(raw_space, spaces.Box):
+            picture = _Picture(raw_space.shape, self.layout, settings)
             self.prepare, self.space = picture, picture.space
+            self.taken_for = f"a picture, {describe(raw_space)}, seen as {describe(picture.space)}"
+            self._whole = picture.whole
         else:
-            self.prepare, self.space = _vector(raw_space)
+            vector = vector_of(raw_space, earlier)
+            self.prepare, self.space, self.taken_for = vector.prepare, vector.space, vector.words
+            self._whole = vector.prepare
 
     def __call__(self, raw_obs: Any) -> np.ndarray:
-        """One observation, (C, H, W) or (D,). May share memory with `raw_obs`."""
+        """One observation, (C, H, W) or (D,). May share memory with `raw_obs`.
+
+        Raises:
+            WrongOutput: it is none of the space.
+        """
         return self.prepare(raw_obs)
+
+    def check(self, raw_obs: Any) -> None:
+        """Look at an observation without preparing it, as far as that is quicker.
+
+        Raises:
+            WrongOutput: it is none of the space, or not finite.
+        """
+        finite(self._whole(raw_obs))
 
     def batch(self, raw_obs: Any) -> np.ndarray:
         """Observations with a leading batch axis -> (B, C, H, W) or (B, D), each row as `__call__` gives it.
@@ -58,8 +80,9 @@ class Preprocessor:
 class _Picture:
     """Crop, gray and resize, by Pillow: the same bits everywhere."""
 
-    def __init__(self, shape: tuple[int, ...], settings: EnvSettings) -> None:
-        height, width = shape[:2]
+    def __init__(self, shape: tuple[int, ...], layout: Layout, settings: EnvSettings) -> None:
+        self.shape, self.layout = shape, layout
+        height, width = shape[1:] if layout == "CHW" else shape[:2]
         self.box = (
             settings.crop_left,
             settings.crop_top,
@@ -71,61 +94,50 @@ class _Picture:
                 f"env.crop_*: {settings.crop_left} + {settings.crop_right} columns and {settings.crop_top} + "
                 f"{settings.crop_bottom} rows leave nothing of a picture of {width}x{height}; cut off less"
             )
-        self.colors = len(shape) == 3 and shape[2] == 3
-        self.to_gray = self.colors and settings.grayscale
-        channels = 3 if self.colors and not self.to_gray else 1
+        channels = 1 if layout == "HW" else shape[0] if layout == "CHW" else shape[2]
+        self.channels = channels
+        self.to_gray = channels == 3 and settings.grayscale
         size = settings.image_size
         self.size = (size, size)
         self.keeps_size = (self.box[2] - self.box[0], self.box[3] - self.box[1]) == self.size
-        self.space = spaces.Box(0, 255, (channels, size, size), np.uint8)
+        self.space = spaces.Box(0, 255, (1 if self.to_gray else channels, size, size), np.uint8)
+
+    def whole(self, picture: Any) -> np.ndarray:
+        """The picture as an array, once it is sure that it is one.
+
+        Raises:
+            WrongOutput: it is of another shape or dtype.
+        """
+        array = np.asarray(picture)
+        if array.dtype != np.uint8 or array.shape != self.shape:
+            raise wrong(picture, self.shape, "uint8")
+        return array
 
     def __call__(self, picture: Any) -> np.ndarray:
-        """(H, W, 3), (H, W, 1) or (H, W) -> (C, S, S)."""
-        picture = np.asarray(picture)
-        if picture.ndim == 3 and not self.colors:
-            picture = picture[:, :, 0]
+        """(H, W, C), (C, H, W) or (H, W) -> (C, S, S)."""
+        array = self.whole(picture)
+        if self.layout == "CHW":
+            array = array.transpose(1, 2, 0)
+        if self.channels == 1 and array.ndim == 3:
+            array = array[:, :, 0]
         # Cut here and not by resize's own box, which lets the filter reach beyond it.
         left, top, right, bottom = self.box
-        out = picture[top:bottom, left:right]
+        out = array[top:bottom, left:right]
+        if self.channels == 4 and not self.keeps_size:
+            # Each by itself: Pillow takes the fourth for how opaque the others are.
+            return np.stack([self._resized(out[:, :, channel]) for channel in range(4)])
         if self.to_gray or not self.keeps_size:
-            image = Image.fromarray(out)
-            if self.to_gray:
-                image = image.convert("L")
-            # reducing_gap: in a picture many times too large, whole pixels are averaged first, 3 times as fast.
-            out = np.asarray(image.resize(self.size, Image.Resampling.BILINEAR, reducing_gap=1.0))
+            out = self._resized(out)
         if out.ndim == 2:
             return np.ascontiguousarray(out)[None]
         return np.ascontiguousarray(out.transpose(2, 0, 1))
 
-
-def _vector(space: gym.Space) -> tuple[Callable[[Any], np.ndarray], spaces.Box]:
-    """How to make a vector of observations of `space`, and the vector's space.
-
-    Raises:
-        UserError: it cannot be made one.
-    """
-    if isinstance(space, spaces.Discrete):
-        one_hot, start = np.eye(int(space.n), dtype=np.float32), int(space.start)
-        return lambda raw: one_hot[int(raw) - start].copy(), spaces.Box(0, 1, (int(space.n),), np.float32)
-    if isinstance(space, spaces.Box):
-        if len(space.shape) == 1 and space.dtype == np.float32:
-            return lambda raw: np.asarray(raw, np.float32), space
-        return lambda raw: np.asarray(raw, np.float32).reshape(-1), _float_box(space)
-    flat: gym.Space | None
-    try:
-        flat = spaces.flatten_space(space)
-    except NotImplementedError:
-        flat = None
-    if not isinstance(flat, spaces.Box):
-        raise UserError(f"observations of the space {describe(space)} cannot be made a vector")
-    return lambda raw: np.asarray(spaces.flatten(space, raw), np.float32), _float_box(flat)
-
-
-def _float_box(space: spaces.Box) -> spaces.Box:
-    """The Box float32 (D,) that holds every flattened value of `space`."""
-    with np.errstate(over="ignore"):  # bounds beyond float32 become infinite
-        low, high = (bound.astype(np.float32).reshape(-1) for bound in (space.low, space.high))
-    return spaces.Box(low, high, dtype=np.float32)
+    def _resized(self, picture: np.ndarray) -> np.ndarray:
+        image = Image.fromarray(np.ascontiguousarray(picture))
+        if self.to_gray:
+            image = image.convert("L")
+        # reducing_gap: in a picture many times too large, whole pixels are averaged first, 3 times as fast.
+        return np.asarray(image.resize(self.size, Image.Resampling.BILINEAR, reducing_gap=1.0))
 
 
 def _rows(space: gym.Space, batch: Any) -> Iterator[Any]:

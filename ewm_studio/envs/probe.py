@@ -10,7 +10,7 @@ from functools import cached_property
 import gymnasium as gym
 
 from ewm_studio.envs.factory import make_prepared_env, settling_frames
-from ewm_studio.envs.failures import environment_at_work
+from ewm_studio.envs.failures import ClosingFailed, environment_at_work
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.settings import EnvSettings
 
@@ -26,6 +26,7 @@ class Spaces:
     observation: gym.spaces.Box
     action: gym.Space
     settling_frames: int = 0  # at the start of an episode, no part of the task
+    taken_for: str = ""  # what observations are taken for, in words
 
 
 class EnvProbe:
@@ -50,7 +51,8 @@ class EnvProbe:
             UserError: the environment is unknown or cannot be used.
         """
         env = self._made()
-        return Spaces(env.preprocessor.raw_space, env.preprocessor.space, env.action_space, settling_frames(env))
+        seen = env.preprocessor
+        return Spaces(seen.raw_space, seen.space, env.action_space, settling_frames(env), seen.taken_for)
 
     @cached_property
     def step_cost(self) -> float:
@@ -61,14 +63,15 @@ class EnvProbe:
             JobError: it failed.
         """
         env = self._made()
-        with environment_at_work(self.settings.id):
+        with environment_at_work(self.settings.id, lambda: "while it was measured"):
             return _seconds_a_step(env)
 
     def close(self) -> None:
-        """End the environment; again is harmless."""
+        """End the environment; again is harmless, and so is one that fails at it: nothing was done in it."""
         env, self._env = self._env, None
         if env is not None:
-            env.close()
+            with contextlib.suppress(ClosingFailed):
+                env.close()
 
     def _made(self) -> PreparedEnv:
         if self._env is None:

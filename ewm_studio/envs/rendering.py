@@ -8,6 +8,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from ewm_studio.envs.failures import failure_of
+from ewm_studio.envs.spaces import Layout
 from ewm_studio.errors import UserError
 
 
@@ -64,6 +66,8 @@ def picture_space(env: gym.Env) -> gym.spaces.Box:
         picture: Any = env.render()
     except Exception as error:
         raise UserError(f"env.pixels: {name} cannot be rendered: {type(error).__name__}: {error}") from error
+    except BaseException as error:
+        raise failure_of(name, error, "at the first picture") from error
     if not (isinstance(picture, np.ndarray) and picture.ndim == 3 and picture.shape[2] == 3):
         raise UserError(f"env.pixels: {name} renders no RGB picture, so it cannot be observed by its picture")
     return gym.spaces.Box(0, 255, picture.shape, np.uint8)
@@ -80,14 +84,15 @@ def rendered(env: gym.Env) -> np.ndarray:
     return as_rgb(env.render() if env.render_mode == "rgb_array" else None, env)
 
 
-def as_rgb(picture: Any, env: gym.Env) -> np.ndarray:
-    """A copy, uint8 (H, W, 3), of a picture that `env` gave, (H, W, 3), (H, W, 1) or (H, W).
+def as_rgb(picture: Any, env: gym.Env, layout: Layout = "HWC") -> np.ndarray:
+    """A copy, uint8 (H, W, 3), of a picture that `env` gave: gray, RGB, or the first three of four channels.
 
     Raises:
         UserError: it is no picture.
     """
     found = picture if isinstance(picture, np.ndarray) else np.zeros(0)
     found = found[..., None] if found.ndim == 2 else found
-    if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] not in (1, 3):
+    found = found.transpose(1, 2, 0) if layout == "CHW" and found.ndim == 3 else found
+    if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] not in (1, 3, 4):
         raise UserError(f"{env.spec.id if env.spec else env} draws no pictures (rgb_array)")
-    return np.repeat(found, 3, axis=2) if found.shape[2] == 1 else found.copy()
+    return np.repeat(found, 3, axis=2) if found.shape[2] == 1 else found[:, :, :3].copy()

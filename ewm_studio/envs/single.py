@@ -66,8 +66,13 @@ class SingleEnv(VectorEnvs):
         return self._present_seed
 
     def raw(self) -> Any:
-        """The present observation before it is prepared, as it is after the last frame."""
-        with environment_at_work(self._id):
+        """The present observation before it is prepared, as it is after the last frame.
+
+        Raises:
+            JobError: the environment failed, or gave one that is not of its space.
+        """
+        with environment_at_work(self._id, self._when):
+            self.env.check()
             return self.env.raw()
 
     def render(self, i: int = 0) -> np.ndarray:
@@ -77,11 +82,15 @@ class SingleEnv(VectorEnvs):
             UserError: it draws none.
             JobError: it failed.
         """
-        with environment_at_work(self._id):
+        with environment_at_work(self._id, self._when):
             return self.env.picture()
 
     def close(self) -> None:
-        """End the environment."""
+        """End the environment.
+
+        Raises:
+            ClosingFailed: it did not let itself be ended.
+        """
         self.env.close()
 
     def _reset(self, seed: int | None) -> None:
@@ -129,7 +138,7 @@ class SingleEnv(VectorEnvs):
         if seed is None:
             return
         self._return, self._shaped, self._length, self._present_seed = 0.0, 0.0, 0, seed
-        with environment_at_work(self._id):
+        with environment_at_work(self._id, self._when):
             self.env.reset_blind(seed=seed)
             for action in actions:
                 total, terminated, truncated, info = self.env.step_blind(action)
@@ -145,7 +154,7 @@ class SingleEnv(VectorEnvs):
                 self.on_frame(action, *frame)
 
     def _next(self, frames: Any) -> tuple[float, bool] | None:
-        with environment_at_work(self._id):
+        with environment_at_work(self._id, lambda: self._when(1)):
             frame: tuple[float, bool] | None = next(frames, None)
             return frame
 
@@ -154,6 +163,11 @@ class SingleEnv(VectorEnvs):
         self._shaped += self.env.shaping
         self._length += info["frames"] if self.env.repeat > 1 else 1
 
+    def _when(self, ahead: int = 0) -> str:
+        """The moment, where something fails: so many steps ahead of those that are counted."""
+        step = self._length + ahead
+        return f"{f'step {step}' if step else 'the reset'} of the episode of seed {self._present_seed}"
+
     def _observe(self) -> None:
-        with environment_at_work(self._id):
+        with environment_at_work(self._id, self._when):
             self.obs[0] = self.env.observe()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -11,7 +12,10 @@ from gymnasium import spaces
 
 from ewm_studio.errors import UserError
 
+LARGEST_SPACE = 2**28  # bytes of one observation that a file may declare
 _PEDALS = ("steer", "gas", "brake")
+_COLORS = {1: "gray", 3: "RGB", 4: "with 4 channels"}
+BOARD_NUMBERS = 1024  # a board has no more
 
 
 def space_to_json(space: gym.Space) -> dict[str, Any]:
@@ -55,11 +59,28 @@ def space_from_json(described: dict[str, Any]) -> gym.Space:
         UserError: the description is not of a space.
     """
     try:
+        _check_size(described)
         return _from_json(described)
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"not the description of a space ({type(error).__name__}: {error})") from error
+
+
+def _check_size(described: dict[str, Any]) -> None:
+    """Refuse what a file declares larger than any observation is, before it is made."""
+    declared = _declared_bytes(described)
+    if declared > LARGEST_SPACE:
+        raise UserError(f"not the description of a space: {declared:,} bytes, at most {LARGEST_SPACE:,} can be")
+
+
+def _declared_bytes(described: dict[str, Any]) -> int:
+    """Bytes of one observation or action, as described."""
+    parts = described.get("spaces", [])
+    inner = [part[1] if described["type"] == "Dict" else part for part in parts]
+    shape = described.get("shape", described.get("n", 1) if described["type"] == "MultiBinary" else [])
+    size = math.prod(int(n) for n in (shape if isinstance(shape, list) else [shape]))
+    return size * np.dtype(described.get("dtype", "uint8")).itemsize + sum(map(_declared_bytes, inner))
 
 
 def _from_json(described: dict[str, Any]) -> gym.Space:
@@ -103,11 +124,43 @@ def _bounds_from_json(bounds: Any, shape: tuple[int, ...], dtype: np.dtype) -> n
     return np.full(shape, float(bounds) if isinstance(bounds, str) else bounds, dtype=dtype)
 
 
+Layout = Literal["HW", "HWC", "CHW"]
+
+
+def picture_layout(space: gym.Space, earlier: bool = False) -> Layout | None:
+    """How pictures of this space lie in an observation; None where its observations are no pictures.
+
+    uint8 with one, three or four channels (four: RGBA, or four gray frames one after the other) last or first, or
+    without any. A small board that says by its bounds that it holds other things than brightness is none.
+
+    Args:
+        space: of raw observations.
+        earlier: as version 0.1.0 had it: one or three channels, last, or none, whatever the bounds.
+    """
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) not in (2, 3):
+        return None
+    shape = space.shape
+    if earlier:
+        return "HW" if len(shape) == 2 else "HWC" if shape[2] in (1, 3) else None
+    if is_board(space):
+        return None
+    if len(shape) == 2:
+        return "HW"
+    last, first = shape[2] in (1, 3, 4), shape[0] in (1, 3, 4)
+    if last and first:  # the channels are what there is less of
+        return "HWC" if shape[2] <= shape[0] else "CHW"
+    return "HWC" if last else "CHW" if first else None
+
+
+def is_board(space: spaces.Box) -> bool:
+    """Whether these uint8 observations, (H, W) or with channels, are the fields of a board: few, of small numbers."""
+    few = int(np.prod(space.shape)) <= BOARD_NUMBERS
+    return few and bool((space.high < 255).all()) and bool((space.high > space.low).all())
+
+
 def is_picture(space: gym.Space) -> bool:
-    """Whether raw observations of this space are pictures: uint8 (H, W, 3), (H, W, 1) or (H, W)."""
-    if not isinstance(space, spaces.Box) or space.dtype != np.uint8:
-        return False
-    return len(space.shape) == 2 or (len(space.shape) == 3 and space.shape[2] in (1, 3))
+    """Whether raw observations of this space are pictures; see `picture_layout`."""
+    return picture_layout(space) is not None
 
 
 def describe(space: gym.Space) -> str:
@@ -144,10 +197,12 @@ def _is_pedals(space: gym.Space) -> bool:
 
 def _describe_box(space: spaces.Box) -> str:
     shape = space.shape
-    if is_picture(space):
-        return f"{shape[1]}x{shape[0]} {'RGB' if shape[2:] == (3,) else 'gray'}"
-    if space.dtype == np.uint8 and len(shape) == 3 and shape[0] in (1, 3):  # a prepared picture (C, H, W)
-        return f"{shape[2]}x{shape[1]} {'RGB' if shape[0] == 3 else 'gray'}"
+    layout = picture_layout(space)
+    if layout is not None:  # raw, or prepared as (C, H, W)
+        channels, height, width = (1, *shape) if layout == "HW" else shape
+        if layout == "HWC":
+            height, width, channels = shape
+        return f"{width}x{height} {_COLORS[channels]}"
     if _is_pedals(space):
         return ", ".join(_PEDALS)
     words = _count(int(np.prod(shape)), "number")

@@ -20,12 +20,11 @@ from ewm_studio.events import Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.card_text import card_text
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import infer
-from ewm_studio.jobs.launch import read_experiment
 from ewm_studio.machine import cores
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.workspace import Run, Workspace
-from ewm_studio.workspace.files import write_error
+from ewm_studio.workspace.files import write_error, write_text
 from ewm_studio.workspace.pretrained import CARD
 from ewm_studio.workspace.replays import MODEL_NAME
 from ewm_studio.workspace.run import Episodes, Points
@@ -33,6 +32,7 @@ from ewm_studio.workspace.versions import versions
 
 WORST = 5  # episodes that the card names
 CURVE = "curve.png"
+_OF_ONE_RUN: Any = {"run": True, "versions": True, "start": True, "env": {"workers", "render_mode"}}
 MODES = {"greedy": True, "sampled": False}
 
 
@@ -65,7 +65,7 @@ def write_card(
     """
     control, folder = control or JobControl(), Path(folder).expanduser()
     chosen = [workspace.run(name) for name in runs]
-    experiments = [read_experiment(run.folder / "experiment.toml") for run in chosen]
+    experiments = [Experiment.from_toml(run.folder / "experiment.toml") for run in chosen]
     _check_alike(chosen, experiments)
     yield RunStarted("infer", "", str(folder), f"card of {len(chosen)} runs, {episodes} unseen episodes each")
     rows: list[dict[str, Any]] = []
@@ -102,7 +102,7 @@ def write_card(
 
 
 def _check_alike(runs: list[Run], experiments: list[Experiment]) -> None:
-    plain = [e.model_dump(mode="json", exclude={"run", "versions", "start"}) for e in experiments]
+    plain = [e.model_dump(mode="json", exclude=_OF_ONE_RUN) for e in experiments]
     for run, values in zip(runs, plain, strict=True):
         if values != plain[0]:
             raise UserError(f"runs {runs[0].name} and {run.name} are of different settings: a card is of one preset")
@@ -207,7 +207,9 @@ def _write(folder: Path, runs: list[Run], best: int, card: dict[str, Any], works
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / MODEL_NAME)
-        shutil.copyfile(runs[best].folder / "experiment.toml", folder / "experiment.toml")
+        plan = Experiment.from_toml(runs[best].folder / "experiment.toml")
+        # How many processes step the environments changes nothing but the speed, and is each machine's own affair.
+        write_text(folder / "experiment.toml", plan.with_values(("env.workers", "auto")).to_toml())
         lines = []
         for run, row in zip(runs, card["seeds"], strict=True):
             curve = run.metrics("reward/mean_100")

@@ -17,6 +17,7 @@ from ewm_studio.data.experience import Experience, StoredEpisode
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import Recording, load_experience
+from ewm_studio.envs.failures import ClosingFailed, WrongOutput
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.envs.simulator import Simulator, Step
@@ -75,6 +76,12 @@ def find_recordings(names: str, experiment: Experiment, workspace: Workspace) ->
             raise UserError(
                 f"{recording.folder}: recorded on {recording.env_id}, this experiment is on {experiment.env.id}"
             )
+        kwargs = recording.meta.get("env_kwargs", experiment.env.kwargs)  # unknown of earlier versions' and Minari's
+        if kwargs != experiment.env.kwargs:
+            raise UserError(
+                f"{recording.folder}: recorded with the arguments {kwargs}, this experiment has "
+                f"{experiment.env.kwargs}; give the same with --env-arg"
+            )
     return recordings
 
 
@@ -109,7 +116,9 @@ def gather(
         UserError: no episode of a recording can be read.
     """
     if not recordings:
-        return (yield from collect_random(experiment, experiment.data.frames, store, control, probe))
+        each = experiment.env.action_repeat
+        goal = -(-experiment.data.frames // each)
+        return (yield from collect_random(experiment, goal, store, control, probe, each))
     episodes = yield from read_recordings(recordings, spaces, experiment, store)
     share = experiment.data.random_share
     frames = round(sum(len(episode.frames) for episode in episodes) * share / (1 - share))
@@ -120,27 +129,47 @@ def gather(
 
 
 def collect_random(
-    experiment: Experiment, goal: int, store: FrameStore, control: JobControl, probe: EnvProbe | None = None
+    experiment: Experiment,
+    goal: int,
+    store: FrameStore,
+    control: JobControl,
+    probe: EnvProbe | None = None,
+    each: int = 1,
 ) -> Generator[Event, None, Experience]:
-    """Collect `goal` frames, or hardly more, with random actions; the generator's value is the experience.
+    """Collect `goal` frames as they are seen, one a decision, or hardly more, with random actions.
 
-    One seed always gives the same experience, also when a run is resumed. `probe` is as `make_vector` has it.
+    One seed always gives the same experience, also when a run is resumed.
+
+    Args:
+        experiment: of the run.
+        goal: frames wanted.
+        store: takes them.
+        control: asks to stop.
+        probe: is as `make_vector` has it.
+        each: frames of the environment that one of them is told as.
+
+    Returns:
+        The experience.
     """
     rng = np.random.default_rng(np.random.SeedSequence([experiment.run.seed, RANDOM_SALT]))
     gathered = _Gathered(store)
-    with contextlib.closing(make_vector(experiment.env.as_played(), experiment.run.seed, probe)) as envs:
-        meter, steps, experience = Meter("collect", goal, "frames"), 0, gathered.experience
-        policy = RandomPolicy(envs.action_space, rng)
-        enough = lambda: experience.frame_count >= goal or control.stop_requested  # noqa: E731
-        for step in play_episodes(envs, policy, listeners=[gathered], stopped=enough):
-            steps += envs.num_envs
-            for episode in step.episodes:
-                yield EpisodeFinished(steps, episode.reward, episode.length, episode.seed)
-            if steps // envs.num_envs % 16 == 0:
-                yield meter.at(min(experience.frame_count, goal))
-        experience.finish()
-        yield meter.at(min(experience.frame_count, goal))
-        return experience
+    envs = make_vector(experiment.env.as_played(), experiment.run.seed, probe)
+    try:
+        with contextlib.closing(envs):
+            meter, steps, experience = Meter("collect", goal * each, "frames"), 0, gathered.experience
+            policy = RandomPolicy(envs.action_space, rng)
+            enough = lambda: experience.frame_count >= goal or control.stop_requested  # noqa: E731
+            for step in play_episodes(envs, policy, listeners=[gathered], stopped=enough):
+                steps += envs.num_envs
+                for episode in step.episodes:
+                    yield EpisodeFinished(steps, episode.reward, episode.length, episode.seed)
+                if steps // envs.num_envs % 16 == 0:
+                    yield meter.at(min(experience.frame_count, goal) * each)
+            experience.finish()
+            yield meter.at(min(experience.frame_count, goal) * each)
+    except ClosingFailed as failure:  # what was collected is whole
+        yield Message(str(failure), "warning")
+    return experience
 
 
 class _Gathered(Listener):
@@ -169,7 +198,10 @@ def read_recordings(
     for recording in recordings:
         for path, reason in recording.damaged:
             yield Message(f"{path.name} is left out: {reason}", "warning")
-        experience = load_experience(recording, prepared.batch, experiment.env.action_repeat, store)
+        try:
+            experience = load_experience(recording, prepared.batch, experiment.env.action_repeat, store)
+        except WrongOutput as error:
+            raise UserError(f"{recording.folder}: damaged, it holds {error}") from None
         yield Message(f"{experience.frame_count:,} frames read from {recording.folder}")
         episodes += experience.episodes
     return episodes

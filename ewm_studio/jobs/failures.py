@@ -7,8 +7,10 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import ParamSpec
 
+from ewm_studio.envs.trust import import_named
 from ewm_studio.errors import JobError
 from ewm_studio.events import Event
+from ewm_studio.settings import Experiment
 from ewm_studio.workspace.files import is_full, write_error
 
 P = ParamSpec("P")
@@ -40,11 +42,17 @@ def explained(error: BaseException) -> BaseException:
 
 
 def explains_failures(job: JobFunction[P]) -> JobFunction[P]:
-    """Make a job raise what `explained` gives, so that every consumer has one clear line."""
+    """Make a job raise what `explained` gives, so that every consumer has one clear line.
+
+    Settings that a program made itself are taken at their word: the module that their environment names is imported.
+    """
 
     @functools.wraps(job)
     def events(*args: P.args, **kwargs: P.kwargs) -> Generator[Event, None, None]:
         try:
+            given = kwargs.get("experiment", args[0] if args else None)
+            if isinstance(given, Experiment) and not given.of_file:
+                import_named(given.env.id)
             yield from job(*args, **kwargs)
         except Exception as error:
             clear = explained(error)

@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 
 from ewm_studio.acting.agent import Agent
-from ewm_studio.acting.play import EpisodeScore, play, process_count
+from ewm_studio.acting.play import EpisodeScore, Played, play, process_count
 from ewm_studio.analysis.film import FILMS, check_target, export, panes_of
 from ewm_studio.analysis.trace import trace
 from ewm_studio.envs.factory import env_notes
+from ewm_studio.envs.failures import ClosingFailed
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.probe import EnvProbe, Spaces, spaces_of
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import EpisodeFinished, EvaluationKept, Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.jobs.setup import load_for, model_metadata, patch_from
 from ewm_studio.models.device import choose_device, set_threads
 from ewm_studio.settings import Experiment
@@ -32,6 +34,7 @@ from ewm_studio.workspace.replays import EvaluationWriter, Replay, copy_model, l
 WORST = 5  # episodes that a result names
 
 
+@opens_workspace
 @explains_failures
 def infer(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None
@@ -43,6 +46,7 @@ def infer(
 
     Raises:
         UserError: no model is named, it is damaged, or it is made for another environment.
+        JobError: the environment failed; after the result, where it only did not let itself be ended.
     """
     control, settings = control or JobControl(), experiment.infer
     video = Path(settings.video).expanduser() if settings.video else None
@@ -64,7 +68,8 @@ def infer(
     keeper = Keeper(evaluation_writer(experiment, agent, workspace) if keeps else None)
     began, steps, first = time.monotonic(), 0, None
     seed, greedy = experiment.run.seed, settings.greedy
-    for played in play(agent, experiment.env, seed, settings.episodes, greedy, control, processes):
+    played_all = _PlayedAll(play(agent, experiment.env, seed, settings.episodes, greedy, control, processes))
+    for played in played_all:
         score = played.score
         scores.append(score)
         laps.append(played.replay.lap_finished)
@@ -84,6 +89,22 @@ def infer(
         result["laps_finished"] = laps.count(True) / len(laps)
     result |= {"seconds": seconds, "steps_per_second": steps / max(seconds, 1e-9), "stopped_by": stopped_by}
     yield Finished(stopped_by, result)
+    if played_all.failure is not None:
+        raise played_all.failure
+
+
+class _PlayedAll:
+    """Episodes as they are played, and the failure of an environment that could only not be ended after them."""
+
+    def __init__(self, episodes: Iterator[Played]) -> None:
+        self._episodes = episodes
+        self.failure: ClosingFailed | None = None
+
+    def __iter__(self) -> Iterator[Played]:
+        try:
+            yield from self._episodes
+        except ClosingFailed as failure:
+            self.failure = failure
 
 
 def agent_for(experiment: Experiment, workspace: Workspace, probe: EnvProbe | None = None) -> Agent:

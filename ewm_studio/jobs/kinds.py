@@ -6,14 +6,13 @@ Qt is imported before a job is run.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from importlib import import_module, metadata
-from typing import Any
+from importlib import import_module
 
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.events import Event
+from ewm_studio.models.plugins import load_plugin, plugins, same_name
 
 ENTRY_POINTS = "ewm_studio.jobs"
 
@@ -97,16 +96,26 @@ KINDS: dict[str, JobKind] = {kind.name: kind for kind in _TABLE}
 
 def job_kinds() -> dict[str, JobKind]:
     """All kinds by name; one of another package never takes the place of one that is here."""
-    return KINDS | {kind.name: kind for kind in _installed() if kind.name not in KINDS}
+    return look_for_kinds()[0]
 
 
-def _installed() -> list[JobKind]:
-    """Those of other packages; what cannot be imported, or is no `JobKind`, is left out."""
-    found: list[Any] = []
-    for point in metadata.entry_points(group=ENTRY_POINTS):
-        with contextlib.suppress(Exception):  # somebody else's package; the studio goes on without it
-            found.append(point.load())
-    return [kind for kind in found if isinstance(kind, JobKind)]
+def look_for_kinds() -> tuple[dict[str, JobKind], list[str]]:
+    """All kinds by name, and a line on each package that brings one that is left out, or that printed something."""
+    found, lines = dict(KINDS), list[str]()
+    for point in plugins(ENTRY_POINTS):
+        said = f"job '{point.name}' of {point.value}"
+        kind, reason, printed = load_plugin(point)
+        if printed:
+            lines.append(f"{said} printed when it was imported: {printed}")
+        if reason:
+            lines.append(f"{said} cannot be imported: {reason}")
+        elif not isinstance(kind, JobKind):
+            lines.append(f"{said} is left out: it is no JobKind")
+        elif (own := same_name(kind.name, found)) is not None:
+            lines.append(f"{said} is left out: there is a job called {own} already")
+        else:
+            found[kind.name] = kind
+    return found, lines
 
 
 def job_kind(name: str) -> JobKind:

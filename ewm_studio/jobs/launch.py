@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ewm_studio.errors import UserError
-from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment, explain, read_settings
+from ewm_studio.settings import EnvSettings, Experiment, explain, read_settings
 from ewm_studio.settings.experiment import COMPONENTS, present_path
 from ewm_studio.settings.layers import Values, over, with_model
 from ewm_studio.settings.paths import check_value
+from ewm_studio.settings.running import values_of_file
 
 if TYPE_CHECKING:
     from ewm_studio.workspace import Workspace
@@ -54,7 +55,7 @@ def build_experiment(
     """
     given = {present_path(path): check_value(path, value) for path, value in (overrides or {}).items()}
     single = _nested(given)
-    from_file: Values = {} if config is None else read_in_full(Path(config))
+    from_file: Values = {} if config is None else read_settings(Path(config))
     source = "settings" if config is None else str(config)
     load_path = _given(single, "start", "load_path", _given(from_file, "start", "load_path", None))
     base: Values = {}
@@ -65,40 +66,16 @@ def build_experiment(
                 "--resume goes on with the run's own model and --load-path starts a new run: give one of them"
             )
         path = workspace.run(resume).folder / "experiment.toml"
-        base = read_in_full(path)
+        base = read_settings(path)
+        base["env"] = values_of_file(base.get("env", {}))
         source = str(path) if config is None else source
     elif load_path:
         model = model_values(workspace, str(load_path))
+    single = _with_arguments(single, with_model(base, model, from_file))
     values = with_model(base, model, from_file, single)
     values.pop("versions", None)
     notes = _overruled(over(from_file, single), model)
     return Launch(Experiment.from_dict(values, source), notes)
-
-
-def read_in_full(path: Path) -> Values:
-    """The settings of a file; where a run wrote it in full, a setting that it lacks means what it meant at the time.
-
-    Raises:
-        UserError: the file cannot be read, or names a component that is not there.
-    """
-    values = read_settings(path)
-    if values.get("versions"):
-        from ewm_studio.models.registry import as_then
-
-        for kind in COMPONENTS:
-            if isinstance(values.get(kind), dict):
-                choice = ComponentChoice.model_validate(values[kind])
-                values[kind] = as_then(kind, choice).model_dump(mode="json")
-    return values
-
-
-def read_experiment(path: Path) -> Experiment:
-    """The experiment of a file, as `read_in_full` gives it.
-
-    Raises:
-        UserError: as `read_in_full`, or it holds a bad setting.
-    """
-    return Experiment.from_dict(read_in_full(path), str(path))
 
 
 def model_values(workspace: Workspace, name: str) -> Values:
@@ -112,7 +89,7 @@ def model_values(workspace: Workspace, name: str) -> Values:
     path = workspace.resolve_model(name)
     metadata = read_metadata(path)
     try:
-        env = EnvSettings.model_validate(metadata["env"]).of_model()
+        env = EnvSettings.of_file(metadata["env"]).of_model()
         parts: Values = {
             k: {"name": str(metadata["parts"][k]["name"]), **metadata["parts"][k]["settings"]} for k in COMPONENTS
         }
@@ -126,6 +103,16 @@ def model_values(workspace: Workspace, name: str) -> Values:
 def _given(values: Values, section: str, name: str, otherwise: Any) -> Any:
     group = values.get(section)
     return group.get(name, otherwise) if isinstance(group, dict) else otherwise
+
+
+def _with_arguments(single: Values, below: Values) -> Values:
+    """Single values, with the environment's arguments that are given beside those of the same environment below."""
+    given = _given(single, "env", "kwargs", None)
+    known = _given(below, "env", "kwargs", {})
+    same = _given(single, "env", "id", None) in (None, _given(below, "env", "id", None))
+    if not given or not same or not isinstance(known, dict):
+        return single
+    return {**single, "env": {**single["env"], "kwargs": {**known, **given}}}
 
 
 def _nested(flat: Mapping[str, Any]) -> Values:

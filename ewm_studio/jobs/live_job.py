@@ -56,7 +56,7 @@ def live(
     """
     asked = _beside_a_driver(experiment)
     with contextlib.closing(EnvProbe(asked.env)) as probe:
-        start = prepare(asked, workspace, None, probe)
+        start = prepare(asked, workspace, None, probe, spreads=False)
     job = LiveJob(start.experiment, start.spaces, start.model, start.randomness)
     first: list[Decision] = []
     while len(first) < LEAST and not control.stop_requested:
@@ -142,6 +142,7 @@ class LiveJob:
         self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
         self.trainers = trainers_of(model, experiment, randomness.torch)
         self.stopped_by = "stop"
+        self.computed_on: dict[str, str] | None = None  # it goes on with no run
         self.losses: dict[str, float] = {}
         self.frames_seen = self.updates = self._count = 0
         self._began = self._saved = time.monotonic()

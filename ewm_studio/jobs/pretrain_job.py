@@ -32,6 +32,8 @@ from ewm_studio.jobs.collect import (
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.place import opens_workspace
+from ewm_studio.jobs.resuming import computed_on, going_on
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.jobs.setup import model_metadata
 from ewm_studio.models.agent_model import AgentModel
@@ -51,6 +53,7 @@ PICTURES = 8
 B = TypeVar("B")
 
 
+@opens_workspace
 @explains_failures
 def pretrain(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None, resume: str | None = None
@@ -64,9 +67,11 @@ def pretrain(
         UserError: bad input. JobError: a loss that is not finite, or environments that died.
     """
     control = control or JobControl()
+    experiment, previous = going_on("pretrain", experiment, workspace, resume)
     recordings = recordings_to_pretrain_on(experiment, workspace)
     with contextlib.closing(EnvProbe(experiment.env)) as probe:
-        start = prepare(experiment, workspace, resume, probe)
+        spreads = not recordings or experiment.data.random_share > 0
+        start = prepare(experiment, workspace, previous, probe, spreads)
         check_spaces(recordings, start.spaces)
         job = PretrainJob(start.experiment, start.spaces, start.model, start.randomness)
         work = partial(_gather_and_train, job=job, recordings=recordings, control=control, probe=probe)
@@ -122,6 +127,7 @@ class PretrainJob:
         self.seconds_before, self._began = 0.0, time.monotonic()
         self.losses: dict[str, float] = {}
         self.stopped_by = "epochs"
+        self.computed_on: dict[str, str] | None = None  # when the run that is resumed was saved
         self._frames_here = 0
         self._counts = {"frames": 0, "episodes": 0}
         self._gathered_before: int | None = None  # frames, when the run that is resumed was saved
@@ -358,6 +364,7 @@ class PretrainJob:
             "gathered": self._counts["frames"],
             "optimizers": {name: trainer.state_dict() for name, trainer in self.trainers.items()},
             "random": self.randomness.state(),
+            "computed_on": computed_on(self.model.device),
         }
 
     def restore(self, run: Run) -> None:
@@ -375,6 +382,7 @@ class PretrainJob:
         self.best_weights = state.get("best_weights", {})  # 0.1.0 kept the last weights
         self.frames_seen, self.seconds_before = state["frames_seen"], state["seconds"]
         self._pass = _Pass(**state["pass"])
+        self.computed_on = state.get("computed_on")  # 0.1.0 did not say
         self._gathered_before = state.get("gathered")  # states of earlier versions do not say
         for name, trainer in self.trainers.items():
             trainer.load_state_dict(state["optimizers"][name])

@@ -12,6 +12,7 @@ import torch
 from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.policy import ControllerPolicy, Policy
 from ewm_studio.acting.random_policy import RandomPolicy
+from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import RecordingWriter
 from ewm_studio.envs.factory import env_notes, make_prepared_env
 from ewm_studio.envs.simulator import Simulator, Step, Watchable
@@ -22,6 +23,7 @@ from ewm_studio.events import EpisodeFinished, Event, Finished, JobControl, Mess
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import agent_for, spread
 from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment
 from ewm_studio.training.randomness import Randomness
@@ -30,6 +32,7 @@ from ewm_studio.workspace import Workspace
 FRAMES_A_NEWS = 256  # between two words about the progress
 
 
+@opens_workspace
 @explains_failures
 def record(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None
@@ -46,6 +49,8 @@ def record(
     settings = experiment.env
     if "," in (experiment.data.recording or ""):
         raise UserError(f"--recording {experiment.data.recording}: a recording is written under one name")
+    name = experiment.data.recording or time.strftime(f"%Y-%m-%d-%H%M%S-{_source(experiment)}")
+    place = Library(workspace).place_to_write(name)
     randomness = Randomness(experiment.run.seed)
     agent = agent_for(experiment, workspace) if experiment.start.load_path else None
     env = make_prepared_env(settings)
@@ -54,12 +59,12 @@ def record(
         policy = ControllerPolicy(agent.model.controller, experiment.infer.greedy)
         randomness.move_to(agent.model.device)
     with contextlib.closing(SingleEnv(env, settings, seeds=experiment.run.seed)) as simulator:
-        source = "model" if agent else "random"
-        name = experiment.data.recording or time.strftime(f"%Y-%m-%d-%H%M%S-{source}")
+        source = _source(experiment)
         writer = RecordingWriter(
-            workspace.recordings_folder / name,
+            place,
             {
                 "env": settings.id,
+                "env_kwargs": settings.kwargs,
                 "pixels": settings.pixels,
                 "source": source,
                 "seed": experiment.run.seed,
@@ -72,7 +77,15 @@ def record(
         yield from (Message(line, "warning") for line in env_notes(settings))
         recorder = EpisodeRecorder(writer, experiment.data.frames)
         world = agent.model if agent else None
-        yield from record_in(simulator, policy, world, recorder, randomness.torch, control)
+        try:
+            yield from record_in(simulator, policy, world, recorder, randomness.torch, control)
+        finally:
+            writer.discard()  # what an environment that failed has left half done
+
+
+def _source(experiment: Experiment) -> str:
+    """Who acts."""
+    return "model" if experiment.start.load_path else "random"
 
 
 def record_in(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ from ewm_studio.models.randomness import drawing_from
 from ewm_studio.settings import EnvSettings, Experiment, StartSettings
 from ewm_studio.settings.layers import Values, with_model
 from ewm_studio.workspace import Workspace
+from ewm_studio.workspace.files import check_path
 from ewm_studio.workspace.models import load_model
 from ewm_studio.workspace.versions import versions
 
 
 def build_model(
-    experiment: Experiment, spaces: Spaces, workspace: Workspace, generator: Generator
+    experiment: Experiment, spaces: Spaces, workspace: Workspace, generator: Generator, resumed: bool = False
 ) -> tuple[AgentModel, Experiment]:
     """The model a run starts with: fresh, loaded, or patched; and the experiment that names its parts in full.
 
-    The weights of a fresh one are drawn from `generator`.
+    The weights of a fresh one are drawn from `generator`. `resumed`: the experiment is that of a run that exists.
 
     Raises:
         UserError: parts do not fit, or a file is damaged, of another kind or of other spaces.
@@ -35,7 +37,7 @@ def build_model(
     if start.load_path:
         model = load_for(start.load_path, spaces, experiment.env, workspace, dropout)
     else:
-        parts = choose_parts(experiment, spaces.observation, spaces.action)
+        parts = choose_parts(experiment, spaces.observation, spaces.action, made=resumed)
         with drawing_from(generator):
             model = AgentModel(parts, spaces.observation, spaces.action)
     patch_from(start, model, workspace, dropout)
@@ -96,23 +98,41 @@ def model_metadata(
 
 
 def save_path_of(experiment: Experiment) -> Path | None:
-    """Where the final model goes besides the run.
+    """Where the final model goes besides the run: a file, or a folder that is there, for one named like the run.
 
     Raises:
         UserError: the place cannot hold a file.
     """
-    if not experiment.start.save_path:
+    given = experiment.start.save_path
+    if not given:
         return None
-    path = Path(experiment.start.save_path).expanduser()
+    path = Path(given).expanduser()
+    check_path(path, "start.save_path")
     if path.is_dir():
-        raise UserError(f"start.save_path {path} is a folder; give a file's name")
+        _check_folder(path, path)
+        return path
+    if given.endswith(("/", os.sep)):
+        raise UserError(f"start.save_path {path}: the folder {path} does not exist")
     if path.suffix != ".safetensors":
         path = path.with_name(path.name + ".safetensors")
-    if path.is_dir():
-        raise UserError(f"start.save_path {path} is a folder; give a file's name")
+    if path.exists() and not path.is_file():
+        raise UserError(f"start.save_path {path} is there and is no file; give another name")
     folder = path.absolute().parent
     if not folder.is_dir():
         raise UserError(f"start.save_path {path}: the folder {folder} does not exist")
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"start.save_path {path}: the folder {folder} cannot be written to")
+    _check_folder(path, folder)
     return path
+
+
+def _check_folder(path: Path, folder: Path) -> None:
+    """Make sure, by doing it, that a file can be made in a folder: permissions do not tell all.
+
+    Raises:
+        UserError: none can.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"start.save_path {path}: the folder {folder} cannot be written to ({reason})") from None

@@ -77,7 +77,33 @@ class JobSpec:
         if kind.fed:
             more["feed"] = feed or LiveFeed()
         with contextlib.closing(Workspace(self.workspace)) as workspace:
-            yield from kind.load()(self._settings(workspace), workspace, control, **more)
+            # Whoever asked for it agreed to the environment's module or did not; a job in words says nothing of that.
+            yield from kind.load()(self._settings(workspace).as_of_file(), workspace, control, **more)
+
+    def check_trusted(self, workspace: Workspace) -> None:
+        """Refuse, before it is started, what would import a module that nobody agreed to.
+
+        Raises:
+            Untrusted: the environment's. What else is wrong with the job is the job's to say.
+        """
+        from ewm_studio.envs.trust import Untrusted, check_trusted
+
+        try:
+            check_trusted(self._environment(workspace))
+        except Untrusted:
+            raise
+        except UserError:
+            return
+
+    def _environment(self, workspace: Workspace) -> str:
+        """The id of the environment that it would make."""
+        from ewm_studio.jobs.launch import build_experiment, model_values
+
+        if self.model:
+            return str(model_values(workspace, self.model)["env"]["id"])
+        if self.resume and not self.experiment:
+            return build_experiment(workspace, resume=self.resume).experiment.env.id
+        return str(self.experiment.get("env", {}).get("id", ""))
 
     def _settings(self, workspace: Workspace) -> Experiment:
         from ewm_studio.jobs.launch import build_experiment

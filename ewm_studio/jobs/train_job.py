@@ -22,6 +22,8 @@ from ewm_studio.jobs.collect import check_spaces, find_recordings
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.place import opens_workspace
+from ewm_studio.jobs.resuming import computed_on, going_on
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.jobs.setup import model_metadata
 from ewm_studio.jobs.warm_up import WarmUp
@@ -41,6 +43,7 @@ PICTURES = 8
 FRAMES = "frames"  # the folder of a run that holds the agent's last frames
 
 
+@opens_workspace
 @explains_failures
 def train(
     experiment: Experiment, workspace: Workspace, control: JobControl | None = None, resume: str | None = None
@@ -54,10 +57,11 @@ def train(
         UserError: bad input. JobError: a loss that is not finite, or environments that died.
     """
     control = control or JobControl()
+    experiment, previous = going_on("train", experiment, workspace, resume)
     names = experiment.warm_up.recording
     recordings = find_recordings(names, experiment, workspace) if names else []
     with contextlib.closing(EnvProbe(experiment.env)) as probe:
-        start = prepare(experiment, workspace, resume, probe)
+        start = prepare(experiment, workspace, previous, probe)
         check_spaces(recordings, start.spaces)
         envs = make_vector(start.experiment.env, start.experiment.run.seed, probe)
     with contextlib.closing(envs):
@@ -96,6 +100,7 @@ class TrainingJob:
         self.best_epoch = 0
         self.losses: dict[str, float] = {}
         self.stopped_by = ""
+        self.computed_on: dict[str, str] | None = None  # when the run that is resumed was saved
         self._began = self._acting_since = time.monotonic()
         self._steps_before = 0
         self._pictures_at = 0.0
@@ -282,6 +287,7 @@ class TrainingJob:
             "warm_up": self.warm_up.state(),
             "collector": self.collector.state(),
             "random": self.randomness.state(),
+            "computed_on": computed_on(self.model.device),
         }
 
     def restore(self, run: Run) -> None:
@@ -296,13 +302,14 @@ class TrainingJob:
     def _take_up(self, state: dict[str, Any], folder: Path) -> None:
         """Undo `state`; `folder` is the run's."""
         self.env_steps, self.episodes, self.epochs, self.best_epoch = state["counters"]
+        self.computed_on = state.get("computed_on")  # 0.1.0 did not say
         self.best_mean, self.seconds_before = state["best_mean"], state["seconds"]
         self.recent.extend(state["recent"])
         self.recent_lengths.extend(state["recent_lengths"])
         self.learner.restore(state)
         self.world_model.load_state_dict(state["world_model"])
         self.warm_up.restore(state["warm_up"])
-        if self.world_model.frames is not None:
+        if self.world_model.frames is not None and state["frames"]:
             self.world_model.frames.load(folder / FRAMES, state["frames"])
         self.collector.restore(state["collector"])
         self.randomness.restore(state["random"])

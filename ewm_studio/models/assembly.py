@@ -5,30 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+import torch
 from torch import Tensor, nn
 
 from ewm_studio.envs.spaces import space_from_json
 from ewm_studio.errors import UserError
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.randomness import drawing_from, make_generator
-from ewm_studio.models.registry import Part, as_then, choose
+from ewm_studio.models.registry import Part, choose
 from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment
 from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
 
+_BESIDE_WEIGHTS = 2**26  # bytes that a model may hold and not save
 LETTERS: dict[str, ComponentKind] = {"v": "vision", "m": "memory", "c": "controller"}
 
 
 def choose_parts(
-    experiment: Experiment, observation_space: gym.spaces.Box, action_space: gym.Space
+    experiment: Experiment, observation_space: gym.spaces.Box, action_space: gym.Space, made: bool = False
 ) -> dict[ComponentKind, Part]:
     """The three parts of an experiment, each checked to fit; `world_model.dropout` overrides the parts' own.
+
+    `made`: the experiment is that of a run that exists; see `choose`.
 
     Raises:
         UserError: a name is unknown, a part does not fit, or a setting is bad.
     """
     parts: dict[ComponentKind, Part] = {}
     for kind in COMPONENTS:
-        part = choose(kind, getattr(experiment, kind), observation_space, action_space)
+        part = choose(kind, getattr(experiment, kind), observation_space, action_space, made)
         parts[kind] = _with_dropout(part, experiment.world_model.dropout)
     return parts
 
@@ -58,50 +62,90 @@ def from_description(
         observation_space = space_from_json(metadata["spaces"]["observation"])
         action_space = space_from_json(metadata["spaces"]["action"])
         described = metadata["parts"]
-        env = EnvSettings.model_validate(metadata["env"])
+        env = EnvSettings.of_file(metadata["env"])
         choices = {k: ComponentChoice(name=described[k]["name"], **described[k]["settings"]) for k in COMPONENTS}
-        choices = {kind: as_then(kind, choice) for kind, choice in choices.items()}
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
     except Exception as error:
         raise UserError(f"{source}: the description of the model is not understood ({error})") from None
     if not isinstance(observation_space, gym.spaces.Box):
         raise UserError(f"{source}: the model's observations are no Box but {observation_space}")
     try:
         parts = {
-            kind: _with_dropout(choose(kind, choices[kind], observation_space, action_space), dropout)
+            kind: _with_dropout(choose(kind, choices[kind], observation_space, action_space, made=True), dropout)
             for kind in COMPONENTS
         }
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
+    _check_declared(parts, observation_space, action_space, tensors, source)
     with drawing_from(make_generator(0)):  # only to be written over
         model = AgentModel(parts, observation_space, action_space)
     load_weights(model, tensors, source)
     return model, env
 
 
-def load_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
-    """Copy `tensors` into `module`, all names and shapes agreeing; buffers that 0.1.0 did not have may be missing.
+def _check_declared(
+    parts: dict[ComponentKind, Part],
+    observation_space: gym.spaces.Box,
+    action_space: gym.Space,
+    tensors: dict[str, Tensor],
+    source: str,
+) -> None:
+    """Refuse a description of a model that is not the one whose weights are there, before any memory is taken for it.
 
     Raises:
-        UserError: naming the first weight that is missing, unknown or of another shape.
+        UserError: as `load_weights`; or the model would hold far more than its weights.
+    """
+    try:
+        with torch.device("meta"):
+            model = AgentModel(parts, observation_space, action_space)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    except (MemoryError, OverflowError) as error:
+        raise UserError(f"{source}: describes a model that no memory holds ({error})") from None
+    except Exception:  # a component of another package that computes while it is built: told by its own sizes
+        return
+    check_weights(model, tensors, source)
+    held = sum(t.nbytes for t in [*model.parameters(), *model.buffers()])
+    stored = sum(t.nbytes for t in tensors.values())
+    if held > stored + _BESIDE_WEIGHTS:
+        raise UserError(f"{source}: describes a model of {held:,} bytes, with weights of {stored:,}")
+
+
+def load_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Copy `tensors` into `module`, all names, shapes and dtypes agreeing; buffers that 0.1.0 had not may be missing.
+
+    Raises:
+        UserError: naming the first weight that is missing, unknown, of another shape or dtype, or not finite.
+    """
+    check_weights(module, tensors, source)
+    tensors = {**_newer_buffers(module), **tensors}
+    for name, tensor in sorted(tensors.items()):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise UserError(f"{source}: weight '{name}' holds values that are not finite; take an earlier model")
+    module.load_state_dict(tensors)
+
+
+def check_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Make sure that `tensors` are those of `module`, which may be without memory, by their names, shapes and dtypes.
+
+    Raises:
+        UserError: naming the first weight that is missing, unknown, or of another shape or dtype.
     """
     own = module.state_dict()
-    since = {
-        f"{at}.{name}".lstrip(".") for at, part in module.named_modules() for name in getattr(part, "SINCE_0_1_0", ())
-    }
-    tensors = {**{name: own[name] for name in since if name in own}, **tensors}
+    tensors = {**_newer_buffers(module), **tensors}
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors:
             raise UserError(f"{source}: weight '{name}' is missing, expected shape {tuple(own[name].shape)}")
         if name not in own:
-            raise UserError(f"{source}: weight '{name}' is not known to this model")
+            raise UserError(f"{source}: weight '{name:.80}' is not known to this model")
         if own[name].shape != tensors[name].shape:
             raise UserError(
                 f"{source}: weight '{name}' should have shape {tuple(own[name].shape)}, found "
                 f"{tuple(tensors[name].shape)}"
             )
-    module.load_state_dict(tensors)
+        if own[name].dtype != tensors[name].dtype:
+            raise UserError(f"{source}: weight '{name}' should be of {own[name].dtype}, found {tensors[name].dtype}")
 
 
 def _newer_buffers(module: nn.Module) -> dict[str, Tensor]:

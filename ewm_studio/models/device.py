@@ -37,15 +37,15 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def set_threads(setting: int | str, observation: gym.spaces.Box) -> list[str]:
+def set_threads(setting: int | str, observation: gym.spaces.Box) -> tuple[int, list[str]]:
     """CPU threads for PyTorch: small models lose time on the second thread, pictures gain.
 
-    Gives lines for the log, where `auto` means fewer than it could.
+    Gives their number, and lines for the log where `auto` means fewer than it could.
     """
     count, notes = _thread_count(setting, len(observation.shape) == 3)
     if torch.get_num_threads() != count:
         torch.set_num_threads(count)
-    return notes
+    return count, notes
 
 
 def _thread_count(setting: int | str, pictures: bool) -> tuple[int, list[str]]:

@@ -160,9 +160,14 @@ class Beta(_Raw):
     Distribution").
     """
 
-    def __init__(self, params: Tensor, to_env: ToEnv) -> None:
-        """From network outputs (B, 2 D): first all alphas, then all betas, each 1 + softplus(output)."""
+    def __init__(self, params: Tensor, to_env: ToEnv, greedy_mean: bool = False) -> None:
+        """From network outputs (B, 2 D): first all alphas, then all betas, each 1 + softplus(output).
+
+        `greedy_mean`: `mode` gives the mean. Where the density is nearly flat its peak says little: with both
+        concentrations a hair above 1 it lies anywhere, while the mean lies where the draws do.
+        """
         super().__init__(to_env)
+        self._greedy_mean = greedy_mean
         self.excess = (F.softplus(params) + _MIN_EXCESS).clamp_max(_MAX_CONCENTRATION - 1)
 
     @property
@@ -182,8 +187,8 @@ class Beta(_Raw):
         return (first / (first + second)).clamp(_BETA_EDGE, 1 - _BETA_EDGE)
 
     def mode(self) -> Tensor:
-        """The peak (alpha - 1) / (alpha + beta - 2), (B, D)."""
-        first, second = self.excess.chunk(2, -1)
+        """The peak (alpha - 1) / (alpha + beta - 2), or the mean alpha / (alpha + beta), (B, D)."""
+        first, second = self.concentrations if self._greedy_mean else self.excess.chunk(2, -1)
         return (first / (first + second)).clamp(_BETA_EDGE, 1 - _BETA_EDGE)
 
     def log_prob(self, raw: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ from ewm_studio.models.distributions import Beta, DiagonalGaussian, MultiBernoul
 
 BoxHead = Literal["auto", "beta", "gaussian", "tanh_gaussian", "categorical"]
 
+BetaGreedy = Literal["mean", "mode"]
+
 _IMPOSSIBLE = -1e9  # logit of a choice that does not exist: probability exactly 0, yet 0 * log 0 is no NaN
 _EDGE = 0.98  # how near to its bounds, in -1..1, an action may be where a raw one for the bound would be infinite
 _LOG_STD_RANGE = (-5.0, 2.0)  # where a state-dependent spread may go
@@ -220,10 +222,11 @@ class GaussianHead(Head):
 
 
 class BetaHead(Head):
-    """Beta over a bounded Box: raw 0..1 stands for the bounds."""
+    """Beta over a bounded Box: raw 0..1 stands for the bounds. Greedy is its mean, or its peak."""
 
-    def __init__(self, box: BoxMap) -> None:
+    def __init__(self, box: BoxMap, greedy: BetaGreedy = "mode") -> None:
         super().__init__()
+        self.greedy_mean = greedy == "mean"
         if not box.bounded:
             raise _unbounded("beta", box.space)
         self.box = box
@@ -231,7 +234,7 @@ class BetaHead(Head):
 
     def forward(self, params: Tensor) -> Beta:
         """From alphas and betas before softplus (B, 2 D)."""
-        return Beta(params, self.to_env)
+        return Beta(params, self.to_env, self.greedy_mean)
 
     def to_env(self, raw: Tensor) -> Tensor:
         """Raw actions (B, D) in 0..1 -> actions (B, *shape)."""
@@ -298,17 +301,22 @@ def discrete_head(space: gym.Space, temperature: float = 1.0) -> Head:
 
 
 def box_head(
-    box: BoxMap, kind: BoxHead, initial_log_std: float, bins: int, values: Sequence[Sequence[float]] | None = None
+    box: BoxMap,
+    kind: BoxHead,
+    initial_log_std: float,
+    bins: int,
+    values: Sequence[Sequence[float]] | None = None,
+    greedy: BetaGreedy = "mode",
 ) -> Head:
     """The head of this name for a Box; `auto` is beta where the Box is bounded, and otherwise gaussian.
 
-    `bins` and `values` are those of `MultiCategoricalBox`.
+    `bins` and `values` are those of `MultiCategoricalBox`, `greedy` is that of `BetaHead`.
 
     Raises:
         UserError: the head needs bounds that the Box lacks, or `values` are not one list an axis.
     """
     if kind == "beta" or (kind == "auto" and box.bounded):
-        return BetaHead(box)
+        return BetaHead(box, greedy)
     if kind == "categorical":
         return MultiCategoricalBox(box, bins, values)
     return GaussianHead(box, initial_log_std, squash=kind == "tanh_gaussian")

@@ -10,10 +10,10 @@ from ewm_studio.models.base import Tag, VisionModel
 
 
 def to_pictures(obs: Tensor) -> np.ndarray:
-    """Pictures (B, C, H, W), uint8 or float in 0 to 1 -> uint8 (B, H, W, C) on the CPU."""
+    """Pictures (B, C, H, W), uint8 or float in 0 to 1 -> uint8 (B, H, W, C) on the CPU; the first three of four."""
     if obs.dtype != torch.uint8:
         obs = (obs.clamp(0, 1) * 255).round().to(torch.uint8)
-    return obs.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return obs[:, :3].permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 @torch.no_grad()

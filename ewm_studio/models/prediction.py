@@ -51,10 +51,10 @@ class PredictiveSettings(ComponentSettings):
     reward: Literal["distribution", "mean"] = setting(
         "distribution",
         "How rewards are foretold: by a distribution over them, through a layer of its own, or by their mean alone.",
-        before="mean",
+        earlier="mean",
     )
     head_layers: int = setting(
-        1, "Layers between the features and what is foretold of the next latent.", ge=0, le=4, advanced=True, before=0
+        1, "Layers between the features and what is foretold of the next latent.", ge=0, le=4, advanced=True, earlier=0
     )
     input_noise: float = setting(
         0.1,
@@ -62,7 +62,7 @@ class PredictiveSettings(ComponentSettings):
         "so that it forgives its own errors.",
         ge=0,
         le=10,
-        before=0.0,
+        earlier=0.0,
     )
     feedback_steps: int = setting(
         24,
@@ -70,7 +70,7 @@ class PredictiveSettings(ComponentSettings):
         unit="steps",
         ge=0,
         le=1024,
-        before=0,
+        earlier=0,
     )
     feedback_weight: float = setting(
         10.0,
@@ -78,7 +78,7 @@ class PredictiveSettings(ComponentSettings):
         ge=0,
         le=10_000,
         advanced=True,
-        before=0.0,
+        earlier=0.0,
     )
     feedback_draws: float = setting(
         0.5,
@@ -86,10 +86,10 @@ class PredictiveSettings(ComponentSettings):
         ge=0,
         le=1,
         advanced=True,
-        before=0.0,
+        earlier=0.0,
     )
     feedback_context: int = setting(
-        8, "True steps before predictions are fed back.", unit="steps", ge=0, le=1024, advanced=True, before=8
+        8, "True steps before predictions are fed back.", unit="steps", ge=0, le=1024, advanced=True, earlier=8
     )
 
 

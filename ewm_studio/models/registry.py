@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.models.base import Component, Controller, MemoryModel, Tag, VisionModel
+from ewm_studio.models.plugins import load_plugin, plugins, same_name
 from ewm_studio.settings import ComponentChoice, ComponentSettings, explain
 from ewm_studio.settings.declare import declared
 from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
@@ -38,17 +39,18 @@ _AUTO: dict[ComponentKind, tuple[str, ...]] = {
 class _Found:
     components: dict[ComponentKind, dict[str, type[Component]]]
     broken: dict[str, str]  # what could not be used, by the name it was to have, and why
+    printed: list[str]  # who spoke when imported, a line each
 
 
 @cache
 def _found() -> _Found:
     """Everything that is installed; what is broken is set aside and takes nothing else down."""
-    found = _Found({kind: {} for kind in COMPONENTS}, {})
+    found = _Found({kind: {} for kind in COMPONENTS}, {}, [])
     for kind in COMPONENTS:
         package = importlib.import_module(f"ewm_studio.models.{kind}")
         for info in pkgutil.iter_modules(package.__path__):
             _take_file(found, kind, f"{package.__name__}.{info.name}")
-    for point in metadata.entry_points(group=ENTRY_POINTS):
+    for point in plugins(ENTRY_POINTS):
         _take_entry_point(found, point)
     return found
 
@@ -66,10 +68,11 @@ def _take_file(found: _Found, kind: ComponentKind, name: str) -> None:
 
 def _take_entry_point(found: _Found, point: metadata.EntryPoint) -> None:
     said = f"component '{point.name}' of {point.value}"
-    try:
-        cls = point.load()
-    except Exception as error:
-        found.broken[point.name] = f"{said} cannot be imported: {_reason(error)}"
+    cls, reason, printed = load_plugin(point)
+    if printed:
+        found.printed.append(f"{said} printed when it was imported: {printed}")
+    if reason:
+        found.broken[point.name] = f"{said} cannot be imported: {reason}"
         return
     kind = next((k for k in COMPONENTS if inspect.isclass(cls) and issubclass(cls, _BASES[k])), None)
     if kind is None:
@@ -77,9 +80,12 @@ def _take_entry_point(found: _Found, point: metadata.EntryPoint) -> None:
     elif inspect.isabstract(cls):
         missing = ", ".join(sorted(cls.__abstractmethods__))
         found.broken[point.name] = f"{said} is not whole: it lacks {missing}"
-    elif found.components[kind].setdefault(cls.__name__, cls) is not cls:
-        first = found.components[kind][cls.__name__].__module__
-        found.broken[point.name] = f"{said} is left out: {first} has a {kind} component called {cls.__name__} already"
+    else:
+        taken = found.components[kind]
+        own = taken.setdefault(same_name(cls.__name__, taken) or cls.__name__, cls)
+        if own is not cls:
+            first = f"{own.__module__} has a {kind} component called {own.__name__} already"
+            found.broken[point.name] = f"{said} is left out: {first}"
 
 
 def _reason(error: Exception) -> str:
@@ -93,8 +99,8 @@ def components(kind: ComponentKind) -> dict[str, type[Component]]:
 
 
 def broken_components() -> list[str]:
-    """Why components that are installed cannot be used, a line each."""
-    return list(_found().broken.values())
+    """Why components that are installed cannot be used, a line each; and who printed something when imported."""
+    return [*_found().broken.values(), *_found().printed]
 
 
 def component(kind: ComponentKind, name: str) -> type[Component]:
@@ -149,8 +155,21 @@ class Part:
         return self.cls.__name__
 
 
-def choose(kind: ComponentKind, choice: ComponentChoice, observation_space: gym.Space, action_space: gym.Space) -> Part:
+def choose(
+    kind: ComponentKind,
+    choice: ComponentChoice,
+    observation_space: gym.Space,
+    action_space: gym.Space,
+    made: bool = False,
+) -> Part:
     """Turn a choice into a part that fits: `auto` picks, names are looked up, settings are checked.
+
+    Args:
+        kind: of the component.
+        choice: its name and settings.
+        observation_space: as prepared.
+        action_space: of the environment.
+        made: the choice describes what is made already: settings that it does not know of are as they were then.
 
     Raises:
         UserError: no such component, one that does not fit (with why, and what would), or a bad setting.
@@ -166,21 +185,14 @@ def choose(kind: ComponentKind, choice: ComponentChoice, observation_space: gym.
         reason = misfit(cls, observation_space, action_space)
         if reason is not None:
             raise UserError(f"{kind} {cls.__name__} does not fit: {reason}; what fits: {', '.join(fits) or 'nothing'}")
-    return Part(kind, cls, check_settings(kind, cls, choice.given))
+    given = {**_earlier(cls), **choice.given} if made else choice.given
+    return Part(kind, cls, check_settings(kind, cls, given))
 
 
-def as_then(kind: ComponentKind, choice: ComponentChoice) -> ComponentChoice:
-    """A choice from a file written in full, perhaps by an earlier version: a setting it lacks means what it meant then.
-
-    Raises:
-        UserError: no such component.
-    """
-    if choice.name == "auto":
-        return choice
-    fields = component(kind, choice.name).Settings.model_fields
-    then = {name: declared(info).get("before") for name, info in fields.items()}
-    missing = {name: value for name, value in then.items() if value is not None and name not in choice.given}
-    return ComponentChoice(name=choice.name, **{**missing, **choice.given})
+def _earlier(cls: type[Component]) -> dict[str, Any]:
+    """What holds for models made before there were these settings."""
+    values = {name: declared(info).get("earlier") for name, info in cls.Settings.model_fields.items()}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def check_settings(kind: ComponentKind, cls: type[Component], given: dict[str, Any]) -> ComponentSettings:

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 
 
+UNBOUNDED = torch.finfo(torch.float32).max  # weights in files are finite
+
+
 class RunningScale(nn.Module):
     """Running mean and deviation of vectors (..., D), forgetting slowly so that drifting latents are followed.
 
@@ -66,8 +69,8 @@ class LatentRange(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.register_buffer("low", torch.full((dim,), -torch.inf))
-        self.register_buffer("high", torch.full((dim,), torch.inf))
+        self.register_buffer("low", torch.full((dim,), -UNBOUNDED))
+        self.register_buffer("high", torch.full((dim,), UNBOUNDED))
 
     @torch.no_grad()
     def update(self, samples: Tensor) -> None:
@@ -75,7 +78,7 @@ class LatentRange(nn.Module):
         if samples.shape[0] == 0:
             return
         low, mean, high = samples.amin(0), samples.mean(0), samples.amax(0)
-        unseen = torch.isinf(self.low)
+        unseen = self.low == -UNBOUNDED
         self.low.copy_(torch.where(unseen, low, torch.minimum(low, self.low + 1e-3 * (mean - self.low))))
         self.high.copy_(torch.where(unseen, high, torch.maximum(high, self.high + 1e-3 * (mean - self.high))))
 

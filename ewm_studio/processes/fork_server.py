@@ -6,29 +6,28 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from multiprocessing import forkserver, popen_forkserver
+from multiprocessing import forkserver, popen_forkserver, util
+from pathlib import Path
 from typing import Any
 
+from ewm_studio.processes.endings import held_back, keep_the_tracker, leave_endings_to_the_run
+from ewm_studio.processes.living import owner
 from ewm_studio.processes.spawning import SpawnWithoutMain, with_names
 
 assert sys.platform != "win32"
 from multiprocessing.context import ForkServerContext, ForkServerProcess  # noqa: E402  there are none elsewhere
 
-# What is sent to a whole group of processes to end it is for the run to obey, which saves first.
-_TO_THE_GROUP = (signal.SIGTERM, signal.SIGHUP)
+_MARK = "ewm-studio-"  # begins a name that says whose a folder is
 _Server: Any = forkserver.ForkServer  # its fields are the standard library's own affair, and not described
 _Popen: Any = popen_forkserver.Popen
 
 
-@contextlib.contextmanager
-def _blocked() -> Iterator[None]:
-    """A process that this thread starts now keeps the signals to its group waiting."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TO_THE_GROUP)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _mark_temporary_folder() -> None:
+    """Say in the standard library's temporary folder whose it is, so that it can be removed after a kill."""
+    folder = Path(util.get_temp_dir())
+    with contextlib.suppress(OSError):
+        if not any(name.startswith(f"{_MARK}{os.getpid()}-") for name in os.listdir(folder)):
+            (folder / f"{_MARK}{owner()}").touch()
 
 
 class ForkServer(_Server):
@@ -39,8 +38,9 @@ class ForkServer(_Server):
 
     def ensure_running(self) -> None:
         """Start it, if it does not run; returns before it is ready."""
-        with _blocked():
+        with held_back():
             super().ensure_running()
+        _mark_temporary_folder()
 
     def close(self) -> None:
         """End it at once."""
@@ -53,7 +53,7 @@ class ForkServer(_Server):
 
 
 class ForkedProcess(ForkServerProcess):
-    """A process made by a fork server."""
+    """A process made by a fork server. What is sent to a whole group to end it is left to whoever made the process."""
 
     server: ForkServer
 
@@ -64,9 +64,13 @@ class ForkedProcess(ForkServerProcess):
         return type("Popen", (_Popen,), {"_launch": launch})(process_obj)
 
     def run(self) -> None:
-        """What the process is for, with the signals that its server keeps waiting."""
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_THE_GROUP)
+        """What the process is for."""
+        leave_endings_to_the_run()
         super().run()
+
+    def terminate(self) -> None:
+        """End it at once: it obeys no gentler signal."""
+        self.kill()
 
 
 class Forking(ForkServerContext):
@@ -76,6 +80,7 @@ class Forking(ForkServerContext):
     """
 
     def __init__(self, preload: tuple[str, ...]) -> None:
+        keep_the_tracker()
         self._server = ForkServer()
         self._server.set_forkserver_preload(list(preload))
 

@@ -15,6 +15,8 @@ from multiprocessing import spawn
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
+from ewm_studio.processes.endings import held_back, keep_the_tracker, leave_endings_to_the_run
+
 
 class SpawnWithoutMain:
     """The module `multiprocessing.spawn`, but for what a new process is told of the script that runs here."""
@@ -48,17 +50,30 @@ def _popen() -> Callable[[Any], Any]:
 
 
 class SpawnedProcess(SpawnProcess):
-    """A process that begins with nothing imported."""
+    """A process that begins with nothing imported, and leaves what ends a whole group to whoever made it."""
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
-        return _popen()(process_obj)
+        with held_back():
+            return _popen()(process_obj)
+
+    def run(self) -> None:
+        """What the process is for."""
+        leave_endings_to_the_run()
+        super().run()
+
+    def terminate(self) -> None:
+        """End it at once: it obeys no gentler signal."""
+        self.kill()
 
 
 class Spawning(SpawnContext):
     """A context of the standard library's kind, whose processes are spawned."""
 
     Process = SpawnedProcess
+
+    def __init__(self) -> None:
+        keep_the_tracker()
 
     def close(self) -> None:
         """Nothing waits to be ended."""

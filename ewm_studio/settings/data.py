@@ -8,26 +8,30 @@ from pydantic import Field
 
 from ewm_studio.settings.declare import Settings, setting
 
+MOST_FRAMES = 100_000_000
+
 
 class DataSettings(Settings):
     """Frames from elsewhere, to train on beforehand or to record: how many, from where, and how they are kept."""
 
     recording: str | None = setting(
         None,
-        "Recordings to train on, set apart by commas (names in the workspace, or a folder); of record, the one to "
-        "write. Empty: collect afresh.",
+        "Recordings to train on, set apart by commas (names in the workspace, or a folder in full); of record, the one "
+        "to write. Empty: collect afresh.",
         flag="recording",
         commands=("pretrain", "record"),
+        fixed=True,
         moved="pretrain.recording",
     )
     frames: int = setting(
         10_000,
-        "Frames to collect.",
+        "Frames of the environment to collect or record, each of its steps one, whatever the action repeat.",
         unit="frames",
         flag="frames",
         commands=("pretrain", "record"),
         ge=16,
-        le=100_000_000,
+        le=MOST_FRAMES,
+        fixed=True,
         moved="pretrain.frames",
     )
     random_share: float = setting(
@@ -37,6 +41,7 @@ class DataSettings(Settings):
         commands=("pretrain",),
         ge=0,
         lt=1,
+        fixed=True,
         moved="pretrain.random_share",
     )
     manual_mode_delay: float | None = setting(
@@ -55,10 +60,16 @@ class DataSettings(Settings):
         "of its task (the 50 frames in which CarRacing zooms in).",
         unit="frames",
         advanced=True,
+        fixed=True,
         moved="pretrain.skip_start",
     )
     held_out: float = setting(
-        0.1, "Share of the episodes kept aside to measure on.", ge=0.01, le=0.5, moved="pretrain.held_out"
+        0.1,
+        "Share of the episodes kept aside to measure on.",
+        ge=0.01,
+        le=0.5,
+        fixed=True,
+        moved="pretrain.held_out",
     )
     memory_limit: int = setting(
         512,

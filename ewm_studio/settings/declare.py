@@ -24,8 +24,9 @@ def setting(
     advanced: bool = False,
     training_only: bool = False,
     of_model: bool = True,
+    fixed: bool = False,
     moved: str = "",
-    before: Any = None,
+    earlier: Any = None,
     **constraints: Any,
 ) -> Any:
     """One declared setting.
@@ -40,8 +41,10 @@ def setting(
         training_only: without meaning where a model is played, hence no part of a model's description.
         of_model: of the environment: whether a model brings it along. What says only how many environments run, or
             whether they are shown, stays as chosen.
+        fixed: cannot change when a run is resumed; what a model brings along of its environment never can.
         moved: where it stood in earlier versions, as `section.field`; there it is still read, never written.
-        before: of a component: what files mean that were written before the setting was there; None: its default.
+        earlier: of a component: what holds for models that were made before there was this setting, where that is not
+            its default.
         constraints: pydantic's `ge`, `gt`, `le`, `lt`, ...
     """
     extra: dict[str, Any] = {
@@ -51,8 +54,9 @@ def setting(
         "advanced": advanced,
         "training_only": training_only,
         "of_model": of_model and not training_only,
+        "fixed": fixed,
         "moved": moved,
-        "before": before,
+        "earlier": earlier,
     }
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,8 @@ class ExperimentDocument:
             if getattr(self._experiment, section).name == value:
                 return
             changed = self._experiment.model_copy(update={section: ComponentChoice(name=value)})
+        elif path == "env.id" and value != self._experiment.env.id:  # arguments are one environment's own
+            changed = self._experiment.with_values((path, value), ("env.kwargs", {}))
         else:
             changed = self._experiment.with_values((path, value))
         if changed != self._experiment:
@@ -167,6 +170,8 @@ class ExperimentDocument:
 
 def _words(field: Field, value: Any, job: str) -> list[str]:
     """How a command line sets a field."""
+    if field.kind == "arguments":
+        return [word for name in value for word in (f"--{field.flag}", f"{name}={json.dumps(value[name])}")]
     if not field.flag or job not in field.commands or isinstance(value, bool) or value is None:
         return ["--set", f"{field.path}={_literal(value)}"]
     return [f"--{field.flag}", str(value)]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from ewm_studio.errors import UserError, nearest
-from ewm_studio.settings.data import DataSettings
+from ewm_studio.settings.data import MOST_FRAMES, DataSettings
 from ewm_studio.settings.declare import Settings, declared, setting
 from ewm_studio.settings.learning import (
     PPOSettings,
@@ -20,8 +22,10 @@ from ewm_studio.settings.learning import (
     WarmUpSettings,
     WorldModelSettings,
 )
-from ewm_studio.settings.running import EnvSettings, InferSettings, RunSettings, StartSettings
+from ewm_studio.settings.running import EnvSettings, InferSettings, RunSettings, StartSettings, values_of_file
 
+_DEEPEST = 16  # tables and lists in a settings file
+LARGEST_FILE = 2**20  # bytes of a settings file
 ComponentKind = Literal["vision", "memory", "controller"]
 COMPONENTS: tuple[ComponentKind, ...] = get_args(ComponentKind)
 
@@ -63,6 +67,21 @@ class Experiment(Settings):
     versions: dict[str, str] = Field(
         default_factory=dict, description="What the run was made with; written, never read."
     )
+    _of_file: bool = PrivateAttr(False)
+
+    @property
+    def of_file(self) -> bool:
+        """Whether a file chose the environment: then its module is not imported before a person agrees to it."""
+        return self._of_file
+
+    def as_of_file(self) -> Self:
+        """The same settings, whose environment nobody here chose."""
+        copy = self.model_copy()
+        copy._of_file = True
+        return copy
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Experiment) and self.__dict__ == other.__dict__  # wherever they were read
 
     @model_validator(mode="before")
     @classmethod
@@ -98,7 +117,17 @@ class Experiment(Settings):
             UserError: the file is missing, is no TOML, or holds a bad setting.
         """
         path = Path(path)
-        return cls.from_dict(read_settings(path), source=str(path))
+        return cls.from_dict(read_settings(path), source=str(path)).as_of_file()
+
+    @classmethod
+    def of_run(cls, path: str | Path) -> Experiment:
+        """Read the `experiment.toml` of a run, with what the file is too old to know of as it was then.
+
+        Raises:
+            UserError: as `from_toml`.
+        """
+        values = read_settings(Path(path))
+        return cls.from_dict({**values, "env": values_of_file(values.get("env", {}))}, source=str(path))
 
     def to_toml(self) -> str:
         """All settings as TOML, which has no null: an empty setting is an empty string, read back as None."""
@@ -114,7 +143,9 @@ class Experiment(Settings):
                 known = [f"{s}.{f}" for s, group in values.items() if isinstance(group, dict) for f in group]
                 raise UserError(f"{source}: no setting '{path}'; {nearest(path, known)}")
             values[section][field] = value
-        return Experiment.from_dict(values, source)
+        changed = Experiment.from_dict(values, source)
+        chosen = any(present_path(path) == "env.id" for path, _ in overrides)
+        return changed.as_of_file() if self.of_file and not chosen else changed
 
 
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -146,8 +177,17 @@ def at_present_places(values: dict[str, Any]) -> dict[str, Any]:
         (section, name), (present, field) = old.split("."), new.split(".")
         group, target = placed.get(section), placed.get(present, {})
         if isinstance(group, dict) and name in group and isinstance(target, dict):
-            placed[present] = {field: group.pop(name), **target}
+            value = group.pop(name)
+            placed[present] = {field: _in_frames(value, values) if old == "pretrain.frames" else value, **target}
     return placed
+
+
+def _in_frames(decisions: Any, values: dict[str, Any]) -> Any:
+    """0.1.0 counted decisions where frames of the environment are counted now; another type is refused later."""
+    env = values.get("env")
+    repeat = env.get("action_repeat", 1) if isinstance(env, dict) else 1
+    known = isinstance(decisions, int) and isinstance(repeat, int)
+    return min(decisions * repeat, MOST_FRAMES) if known else decisions
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -156,15 +196,53 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or no TOML.
     """
+    text = _text_of(path)
     try:
-        values = tomllib.loads(path.read_bytes().decode("utf-8"))
+        values = tomllib.loads(text)
+        _check_plain(values)
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, and endless nesting
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"{path}: not a TOML file ({reason})") from None
+    return at_present_places(values)
+
+
+def _check_plain(value: Any, depth: int = 0) -> None:
+    """Refuse numbers and nesting that no setting has, and that nothing could even be said about.
+
+    Raises:
+        ValueError: there are such.
+    """
+    if depth > _DEEPEST:
+        raise ValueError(f"nested more than {_DEEPEST} deep")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ValueError("a whole number of more than 64 bits")
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_plain(item, depth + 1)
+
+
+def _text_of(path: Path) -> str:
+    """The text of a settings file, which is looked at before it is opened: a named pipe would wait for a writer.
+
+    Raises:
+        UserError: it is missing, no file, far too large, or no text.
+    """
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "something that is no file"
+            raise UserError(f"{path}: expected a TOML file, found {what}")
+        if found.st_size > LARGEST_FILE:
+            raise UserError(
+                f"{path}: expected settings, found {found.st_size:,} bytes; at most {LARGEST_FILE:,} can be"
+            )
+        return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a TOML file ({error})") from None
-    return at_present_places(values)
+    except (OSError, ValueError) as error:  # a ValueError: a name that no file can have
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UserError(f"{path}: cannot be read ({reason})") from None
 
 
 def explain(error: ValidationError, source: str) -> str:

@@ -17,10 +17,11 @@ from pydantic.fields import FieldInfo
 from ewm_studio import formatting as format
 from ewm_studio.errors import UserError
 from ewm_studio.settings.annotation import Bound, Shape, shape_of
+from ewm_studio.settings.arguments import arguments_text, read_arguments
 from ewm_studio.settings.declare import declared
 from ewm_studio.settings.experiment import reason_of
 
-ValueKind = Literal["switch", "integer", "number", "choice", "text"]
+ValueKind = Literal["switch", "integer", "number", "choice", "text", "arguments"]
 
 _LABELS = {
     "lr": "Learning rate",
@@ -48,9 +49,10 @@ _LABELS = {
     "fast": "Fast CarRacing",
     "ema": "Moving average",
     "id": "Environment",
+    "kwargs": "Arguments",
 }
 _SECTION_LABELS = {"env.batch_size": "Environments", "world_model.train": "Train with PPO"}
-_METAVARS: dict[ValueKind, str] = {"integer": "N", "number": "X", "text": "TEXT"}
+_METAVARS: dict[ValueKind, str] = {"integer": "N", "number": "X", "text": "TEXT", "arguments": "NAME=VALUE"}
 # 250,000 and 250 000, but not 0,125.
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([,\s]\d{3})+(\.\d+)?")
 
@@ -110,6 +112,8 @@ class Field:
         """A value as a form shows it; `parse` reads it back."""
         if value is None:
             return ""
+        if self.kind == "arguments":
+            return arguments_text(value)
         if self.kind == "integer" and isinstance(value, int):
             return format.count(value)
         if self.kind == "number" and isinstance(value, int | float):
@@ -124,6 +128,8 @@ class Field:
         Raises:
             UserError: it is none, or out of range; see `check`.
         """
+        if self.kind == "arguments":
+            return read_arguments(text, source or self.path)
         text = _unquoted(text.strip())
         if self.optional and (not text or (self.kind != "text" and text.casefold() == "none")):
             return None
@@ -191,7 +197,7 @@ def _field(section: str, name: str, info: FieldInfo, model: type[BaseModel]) -> 
 
 
 def _kind(shape: Shape) -> ValueKind:
-    kinds: dict[Any, ValueKind] = {bool: "switch", int: "integer", float: "number"}
+    kinds: dict[Any, ValueKind] = {bool: "switch", int: "integer", float: "number", dict[str, Any]: "arguments"}
     of_type = next((kind for type_, kind in kinds.items() if type_ in shape.types), None)
     return of_type or ("choice" if shape.words and not shape.types else "text")
 
@@ -206,7 +212,7 @@ def _unquoted(text: str) -> str:
         return text
     try:
         values = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
     return values["value"] if set(values) == {"value"} and isinstance(values["value"], str) else text
 

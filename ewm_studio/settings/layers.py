@@ -10,7 +10,7 @@ Values = dict[str, Any]  # section -> field -> value; a section of components ma
 
 
 def over(lower: Values, upper: Values) -> Values:
-    """`upper` laid over `lower`. Another component's name drops the settings that belonged to the old one."""
+    """`upper` laid over `lower`. Another component or environment drops what belonged to the old one alone."""
     merged = {section: dict(group) if isinstance(group, dict) else group for section, group in lower.items()}
     for section, group in upper.items():
         below = merged.get(section)
@@ -19,6 +19,8 @@ def over(lower: Values, upper: Values) -> Values:
             continue
         if section in COMPONENTS and str(group.get("name", below.get("name"))) != str(below.get("name")):
             below = {}
+        if section == "env" and group.get("id", below.get("id")) != below.get("id"):
+            below = {name: value for name, value in below.items() if name != "kwargs"}
         merged[section] = {**below, **group}
     return merged
 

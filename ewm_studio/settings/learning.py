@@ -177,6 +177,7 @@ class WorldModelSettings(Settings):
         ge=0,
         le=10_000_000,
         advanced=True,
+        fixed=True,
     )
     vision_updates: int = setting(
         10, "With a frame_buffer: minibatches of vision after every rollout; 0: none.", ge=0, le=100_000, advanced=True
@@ -200,18 +201,20 @@ class WarmUpSettings(Settings):
 
     random_frames: int = setting(
         0,
-        "Collect so many frames of random actions and train vision and memory on them; 0: none. They are the first "
-        "that a world_model.frame_buffer holds.",
+        "Collect so many frames of random actions, one a decision, and train vision and memory on them; 0: none. "
+        "They are the first that a world_model.frame_buffer holds.",
         unit="frames",
         ge=0,
         le=10_000_000,
         advanced=True,
+        fixed=True,
     )
     recording: str | None = setting(
         None,
         "Recordings, set apart by commas (names in the workspace, or a folder): vision and memory train on them too, "
         "and the controller begins by copying their driver.",
         advanced=True,
+        fixed=True,
     )
     vision_epochs: int = setting(
         10, "Passes of vision over these frames.", unit="passes", ge=0, le=100_000, advanced=True
@@ -232,18 +235,21 @@ class PretrainSettings(Settings):
         "Train vision. With neither chosen, both are trained.",
         flag="pretrain-vision",
         commands=("pretrain",),
+        fixed=True,
     )
     memory: bool = setting(
         False,
         "Train memory. With neither chosen, both are trained.",
         flag="pretrain-memory",
         commands=("pretrain",),
+        fixed=True,
     )
     mode: Literal["random", "manual"] = setting(
         "random",
         "random: actions are random (smooth where continuous); manual: you drive.",
         flag="pretrain-mode",
         commands=("pretrain",),
+        fixed=True,
     )
     epochs: int = setting(
         10,

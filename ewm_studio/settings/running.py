@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from ewm_studio.settings.arguments import check_arguments, read_arguments
 from ewm_studio.settings.declare import EVERY, Settings, declared, setting
 
 
@@ -14,6 +15,12 @@ class EnvSettings(Settings):
 
     id: str = setting(
         "CartPole-v1", "Environment: any registered Gymnasium id, or module:Id-v0.", flag="env", min_length=1
+    )
+    kwargs: dict[str, Any] = setting(
+        {},
+        'Arguments of the environment\'s constructor: is_slippery = false, map_name = "8x8". As a flag one at a time, '
+        "as often as there are some: --env-arg is_slippery=false.",
+        flag="env-arg",
     )
     pixels: bool = setting(
         False, "Observe the environment's rendered picture instead of its own observation.", flag="pixels"
@@ -89,6 +96,13 @@ class EnvSettings(Settings):
         training_only=True,
     )
     fast: bool = setting(True, "Use the fast, bit-identical CarRacing in place of the stock one.", advanced=True)
+    observe: Literal["auto", "vector", "as_0.1.0"] = setting(
+        "auto",
+        "What observations are taken for: auto finds pictures, also with four channels or with their channels first, "
+        "and boards; vector flattens whatever comes; as_0.1.0 is for models of that version, which knew pictures "
+        "with their channels last only.",
+        advanced=True,
+    )
     batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = setting(
         8,
         "Environments that run in parallel; auto finds the number by a short measurement.",
@@ -96,6 +110,7 @@ class EnvSettings(Settings):
         flag="batch-size",
         commands=("train", "pretrain", "record"),
         of_model=False,
+        fixed=True,
     )
     workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = setting(
         "auto",
@@ -110,6 +125,23 @@ class EnvSettings(Settings):
         flag="render-mode",
         of_model=False,
     )
+
+    @field_validator("kwargs", mode="before")
+    @classmethod
+    def _arguments(cls, value: Any) -> Any:
+        """Arguments as a person writes them in one line, or by name; a UserError says which cannot be."""
+        if isinstance(value, str):
+            return read_arguments(value, "env.kwargs")
+        return check_arguments(value) if isinstance(value, dict) else value
+
+    @classmethod
+    def of_file(cls, values: dict[str, Any]) -> Self:
+        """What a file says of its environment; what it does not know of is as it was when it was written.
+
+        Raises:
+            ValidationError: it says something that no environment has.
+        """
+        return cls.model_validate(values_of_file(values))
 
     def as_played(self) -> Self:
         """Without what holds in training only, for data that are of the environment as it is."""
@@ -128,10 +160,15 @@ class EnvSettings(Settings):
         return {name for name, info in cls.model_fields.items() if declared(info)[fact] is value}
 
 
+def values_of_file(values: dict[str, Any]) -> dict[str, Any]:
+    """The environment's settings as a run's or a model's file has them, with what the file is too old to know of."""
+    return {"observe": "as_0.1.0", **values}
+
+
 class RunSettings(Settings):
     """Seed, device, and what a run writes."""
 
-    seed: int = setting(0, "One seed fixes everything that is random.", flag="seed", ge=0, le=2**32 - 1)
+    seed: int = setting(0, "One seed fixes everything that is random.", flag="seed", ge=0, le=2**32 - 1, fixed=True)
     device: str = setting(
         "auto",
         "Where the models compute: auto, cpu, cuda, cuda:1, mps.",
@@ -181,16 +218,26 @@ class StartSettings(Settings):
         "Model to start from: a .safetensors file, a run's folder, or a run's name; its components are used.",
         flag="load-path",
         commands=EVERY,
+        fixed=True,
     )
     patch_load_path: str | None = setting(
-        None, "Second model, from which the parts named by patch are taken.", flag="patch-load-path", commands=EVERY
+        None,
+        "Second model, from which the parts named by patch are taken.",
+        flag="patch-load-path",
+        commands=EVERY,
+        fixed=True,
     )
     patch: str | None = setting(
-        None, "Parts to take from the second model: any of v, m, c.", flag="patch", commands=EVERY, pattern="^[vmc, ]*$"
+        None,
+        "Parts to take from the second model: any of v, m, c.",
+        flag="patch",
+        commands=EVERY,
+        pattern="^[vmc, ]*$",
+        fixed=True,
     )
     save_path: str | None = setting(
         None,
-        "Also save the final model to this .safetensors file.",
+        "Also save the final model to this .safetensors file, or under the run's name in this folder.",
         flag="save-path",
         commands=("train", "pretrain"),
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.markup import escape
-
 from ewm_studio.errors import UserError
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.settings.experiment import COMPONENTS, SECTIONS, ComponentKind
 from ewm_studio.settings.fields import Field, fields_of
-from ewm_studio.terminal.prompt import BACK, Prompt, as_text, pick
+from ewm_studio.terminal.prompt import BACK, Prompt, as_text, escape, pick
+from ewm_studio.terminal.trust import settle_trust
 
 
 class Editor:
@@ -49,6 +48,8 @@ class Editor:
         kind = _kind(section)
         if kind is not None:
             value = self._fit_for_component(kind, name, value)
+        if path == "env.id":
+            settle_trust(str(value), meant=True)
         self.document.set(path, value)
         self.prompt.say(f"[green]{escape(path)} = {escape(as_text(value))}[/]")
         if kind is not None and self.document.experiment.start.load_path:

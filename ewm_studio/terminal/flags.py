@@ -10,10 +10,13 @@ from typing import Any, NoReturn
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.jobs.kinds import KINDS, job_kind
 from ewm_studio.settings import EVERY
+from ewm_studio.settings.arguments import read_argument, read_arguments
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.settings.fields import Field
 from ewm_studio.settings.paths import all_fields, parse_assignment
+from ewm_studio.terminal.output import write_line
 
+TRUST_HELP = "Import the module that a file names for its environment (module:Id-v0), now and from now on."
 # Words for the opposite of a switch that read better than `--no-`.
 _OPPOSITES = {"greedy": "sample"}
 
@@ -35,6 +38,7 @@ def options_of(field: Field) -> tuple[str, ...]:
 _OTHERS: dict[str, tuple[str, ...]] = {
     "--config": EVERY,
     "--set": EVERY,
+    "--trust-env": EVERY,
     "--resume": tuple(kind.name for kind in KINDS.values() if kind.may_resume),
     "--workspace": (*EVERY, "components", "envs", "runs", "recordings"),
     "--json": (*EVERY, "components", "envs", "runs", "recordings"),
@@ -61,6 +65,10 @@ def known_options() -> dict[str, tuple[str, ...]]:
     return {option: tuple(dict.fromkeys(commands)) for option, commands in found.items()}
 
 
+class Helped(SystemExit):
+    """All that was asked for was help, and it was printed."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are one line, and which never guesses at shortened flags."""
 
@@ -72,6 +80,15 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help by the one way in which all is printed; argparse's own keeps quiet where nothing can be."""
+        if message:
+            write_line(message.rstrip("\n"))
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End as `--help` does; no other SystemExit is a good end."""
+        raise Helped(status)
 
     def error(self, message: str) -> NoReturn:
         """Turn argparse's usage dump into one line."""
@@ -128,9 +145,19 @@ class _Value(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
+        if self.field.kind == "arguments":
+            self._add_arguments(namespace, str(values), option or "")
+            return
         switch = self.field.kind == "switch"
         value = option == self.option_strings[0] if switch else self.field.parse(str(values), option or "")
         _note(namespace, self.field.path, value)
+
+    def _add_arguments(self, namespace: argparse.Namespace, text: str, option: str) -> None:
+        """One more argument beside those given before; or a JSON object of several."""
+        given = getattr(namespace, "overrides", {}).get(self.field.path, {})
+        whole = text.lstrip().startswith("{")
+        more = read_arguments(text, option) if whole else dict([read_argument(text, option)])
+        _note(namespace, self.field.path, {**given, **more})
 
 
 class _Set(argparse.Action):
@@ -178,6 +205,7 @@ def add_common(parser: argparse.ArgumentParser, command: str) -> None:
         metavar="SECTION.FIELD=VALUE",
         help="Set any setting, also a component's own: --set vision.latent_dim=64. May be given many times.",
     )
+    group.add_argument("--trust-env", action="store_true", help=TRUST_HELP)
     if job_kind(command).may_resume:
         group.add_argument("--resume", metavar="RUN", help="Go on with this run where it was stopped.")
     add_place(group)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import tempfile
-import threading
 import time
 import traceback
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from ewm_studio.errors import JobError, UserError
@@ -21,19 +18,27 @@ from ewm_studio.events import Event, Finished, JobControl
 from ewm_studio.jobs.runners.runner import Runner
 from ewm_studio.jobs.spec import JobSpec, StartJob
 from ewm_studio.settings import Experiment
-from ewm_studio.terminal.output import Tolerant, complain
-from ewm_studio.terminal.progress import View, make_view
+from ewm_studio.terminal.output import complain, stdout_to_stderr
+from ewm_studio.terminal.progress import make_view
+from ewm_studio.terminal.stopping import INTERRUPTED, stopping
 from ewm_studio.workspace import Workspace
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: the exit code, and the result if it came to one."""
+    """How a job ended.
+
+    Attributes:
+        code: the exit code.
+        result: what it came to, if it did.
+        leave: whether it was stopped by what ends the whole program, not by a key.
+    """
 
     code: int
     result: dict[str, Any] | None = field(default=None)
+    leave: bool = False
 
 
 def asked_for(command: str, experiment: Experiment, workspace: Workspace, resume: str | None = None) -> StartJob:
@@ -54,7 +59,7 @@ def asked_for(command: str, experiment: Experiment, workspace: Workspace, resume
 def run_job(runner: Runner, workspace: Path, notes: Sequence[str] = ()) -> Outcome:
     """Run a job to its end, showing progress on stderr.
 
-    The first SIGINT or SIGTERM asks the job to save and end, the second ends it at once.
+    The first signal asks the job to save and end, the second ends it at once.
 
     Args:
         runner: runs the job.
@@ -63,7 +68,7 @@ def run_job(runner: Runner, workspace: Path, notes: Sequence[str] = ()) -> Outco
     """
     finished: Finished | None = None
     try:
-        with _stdout_to_stderr(), make_view() as view, _signals(runner, view) as signals:
+        with stdout_to_stderr(), make_view() as view, stopping(lambda: runner.tell("stop"), view.say) as signals:
             for note in notes:
                 view.say(note)
             for event in _events(runner):
@@ -73,14 +78,15 @@ def run_job(runner: Runner, workspace: Path, notes: Sequence[str] = ()) -> Outco
     except UserError as error:
         return Outcome(complain(error, BAD_INPUT))
     except JobError as error:
-        return Outcome(complain(error, FAILED))
+        # There is a result where all was done, and only an environment did not let itself be ended.
+        return Outcome(complain(error, FAILED), finished.result if finished else None)
     except KeyboardInterrupt:
         return Outcome(complain("interrupted at once; the last saved checkpoint stands", INTERRUPTED))
     except Exception as error:
         return Outcome(fail(error, workspace))
     result = finished.result if finished is not None else None
     stopped = bool(signals) and (finished is None or finished.stopped_by == "stop")
-    return Outcome(INTERRUPTED if stopped else DONE, result)
+    return Outcome(INTERRUPTED if stopped else DONE, result, any(number != signal.SIGINT for number in signals))
 
 
 def _events(runner: Runner) -> Generator[Event, None, None]:
@@ -110,50 +116,3 @@ def write_log(workspace: Path | None, error: BaseException) -> Path:
             continue
         return folder / name
     return Path(os.devnull)
-
-
-@contextlib.contextmanager
-def _signals(runner: Runner, view: View) -> Iterator[list[int]]:
-    """The first signal asks the job to stop, the second raises KeyboardInterrupt, the third ends the process.
-
-    Gives a list that takes their numbers as they come.
-    """
-    seen: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield seen
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        if len(seen) > 2:
-            os._exit(INTERRUPTED)
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-        runner.tell("stop")
-        view.say("stopping: saving first; once more ends at once")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _stdout_to_stderr() -> Iterator[None]:
-    """While a job runs, whatever a library or a subprocess prints goes to stderr: stdout is for the result."""
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(Tolerant(sys.stderr)))
-        try:
-            kept = os.dup(1)
-            os.dup2(2, 1)
-        except OSError:  # one of them is closed
-            kept = -1
-        try:
-            yield
-        finally:
-            if kept >= 0:
-                os.dup2(kept, 1)
-                os.close(kept)

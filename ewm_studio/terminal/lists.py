@@ -7,9 +7,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ewm_studio.errors import UserError
-from ewm_studio.terminal.output import print_json, write_line
+from ewm_studio.formatting import printable
+from ewm_studio.terminal.output import print_json, stdout_to_stderr, write_line, write_styled
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
     from ewm_studio.workspace import RunInfo, Workspace
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
 
 def list_components(kind: str | None, as_json: bool) -> int:
     """Print every component, or those of one kind, with its tags and its settings as JSON Schema."""
-    from ewm_studio.models.registry import broken_components, components
+    with stdout_to_stderr():
+        from ewm_studio.models.registry import broken_components, components
     from ewm_studio.settings.experiment import COMPONENTS
 
     found = [
@@ -49,14 +53,15 @@ def list_envs(part: str | None, describe: bool, as_json: bool) -> int:
         UserError: no id contains `part`.
     """
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    from ewm_studio.envs.factory import describe_env, env_ids
+    with stdout_to_stderr():  # packages that bring environments say hello
+        from ewm_studio.envs.factory import describe_env, env_ids
 
-    ids = [i for i in env_ids() if part is None or part.casefold() in i.casefold()]
-    if not ids:
-        raise UserError(f"no environment's id contains '{part}'; `ewm-studio envs` lists them all")
-    rows: list[dict[str, Any]] = [{"id": i} for i in ids]
-    if part is not None or describe:
-        rows = [_described(row["id"], describe_env) for row in rows]
+        ids = [i for i in env_ids() if part is None or part.casefold() in i.casefold()]
+        if not ids:
+            raise UserError(f"no environment's id contains '{part}'; `ewm-studio envs` lists them all")
+        rows: list[dict[str, Any]] = [{"id": i} for i in ids]
+        if part is not None or describe:
+            rows = [_described(row["id"], describe_env) for row in rows]
     if as_json:
         print_json(rows)
     else:
@@ -82,6 +87,16 @@ def list_runs(workspace: Workspace, as_json: bool) -> int:
     else:
         print_table(_RUN_COLUMNS, [_run_row(run) for run in runs])
     return 0
+
+
+def rebuild_runs(path: Path, as_json: bool) -> int:
+    """Make the list of runs again from their folders, and print it."""
+    from ewm_studio.workspace import Workspace
+
+    workspace, aside = Workspace.rebuild(path)
+    if aside is not None:
+        write_line(f"the old database is kept as {aside}", error=True)
+    return list_runs(workspace, as_json)
 
 
 def list_models(as_json: bool) -> int:
@@ -118,18 +133,19 @@ def print_table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
     import sys
 
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from ewm_studio.terminal.prompt import escape
 
     table: Table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(escape(_cell(row.get(column))) for column in columns))
+        table.add_row(*(escape(printable(_cell(row.get(column)))) for column in columns))
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     with console.capture() as capture:
         console.print(table)
-    write_line("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))
+    write_styled("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))
 
 
 def _cell(value: Any) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 
+from ewm_studio.envs.trust import Untrusted
 from ewm_studio.jobs.launch import build_experiment, model_values
 from ewm_studio.jobs.runners.thread import ThreadRunner
 from ewm_studio.settings.document import ExperimentDocument
@@ -16,8 +16,9 @@ from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.settings.paths import parse_assignment
 from ewm_studio.terminal.editor import Editor
 from ewm_studio.terminal.jobs import asked_for, run_job
-from ewm_studio.terminal.output import summary
-from ewm_studio.terminal.prompt import BACK, Prompt, pick
+from ewm_studio.terminal.output import silence, summary, unprinted
+from ewm_studio.terminal.prompt import BACK, Prompt, escape, pick
+from ewm_studio.terminal.trust import settle_trust
 
 if TYPE_CHECKING:
     from ewm_studio.workspace import Workspace
@@ -41,7 +42,7 @@ class Menu:
         self.editor = Editor(self.document, self.prompt)
         if config is not None:
             self.open(config)
-        self._leaving = False
+        self._leaving, self._code = False, 0
         self.entries: dict[str, tuple[str, Callable[[], None]]] = {
             "settings": ("see and edit settings", self.editor.sections),
             "components": ("choose vision, memory and controller", self.editor.components),
@@ -57,7 +58,11 @@ class Menu:
         }
 
     def run(self) -> int:
-        """Serve until the person leaves or the input ends; returns the exit code."""
+        """Serve until the person leaves or the input ends; returns the exit code.
+
+        Raises:
+            OutputError: nothing more can be shown.
+        """
         try:
             while not self._leaving:
                 self.show()
@@ -71,7 +76,10 @@ class Menu:
         except KeyboardInterrupt:
             self.prompt.say("")
             return 130
-        return 0
+        except OSError as error:
+            silence(self.prompt.console.file)
+            raise unprinted(error) from None
+        return self._code
 
     def show(self) -> None:
         """Draw the menu with what is chosen at present."""
@@ -124,11 +132,26 @@ class Menu:
         self.prompt.say(f"[green]saved {escape(text)}[/]")
 
     def job(self, command: str) -> None:
-        """Run a job; Ctrl-C ends it after it saved, and the menu goes on."""
+        """Run a job; Ctrl-C ends it after it saved, and the menu goes on; what else ends a program ends both."""
+        if not self._agreed(self.document.experiment.env.id):
+            return
         job = asked_for(command, self.document.experiment, self.workspace)
         outcome = run_job(ThreadRunner(job), self.workspace.path)
         if outcome.result is not None:
             self.prompt.say(escape(summary(outcome.result)))
+        if outcome.leave:
+            self._leaving, self._code = True, outcome.code
+
+    def _agreed(self, id: str) -> bool:
+        """Whether the module that an environment's id names may be imported; asks where a file named it."""
+        try:
+            settle_trust(id, meant=False)
+        except Untrusted as asked:
+            words = f"'{id}' of a file imports the module '{asked.module}' ({asked.place}); trust it? [y/n]"
+            if self.prompt.ask(words).lower() not in ("y", "yes"):
+                return False
+            settle_trust(id, meant=True)
+        return True
 
     def runs(self) -> None:
         """List the workspace's runs."""

@@ -8,14 +8,25 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
+
+from ewm_studio.errors import JobError
+from ewm_studio.formatting import printable, printable_lines
+
+LONGEST = 1000  # characters of a complaint
+
+
+class OutputError(JobError):
+    """What was asked for was done, and could not be printed."""
 
 
 def complain(reason: object, code: int) -> int:
     """Write one line to stderr; returns the exit code."""
     line = " ".join(str(reason).split())
+    if len(line) > LONGEST:  # somebody else's words or a name of thousands of letters
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     write_line(f"ewm-studio: {line}", error=True)
     return code
 
@@ -26,17 +37,36 @@ def print_json(value: Any) -> None:
 
 
 def write_line(text: str, error: bool = False) -> None:
-    """Write a line to stdout or stderr; a reader that went away is no failure."""
+    """Write lines to stdout or stderr, whatever is in them.
+
+    Raises:
+        OutputError: stdout is full or closed, or its reader went away. With stderr there is nobody to tell.
+    """
+    write_styled(printable_lines(text), error)
+
+
+def write_styled(text: str, error: bool = False) -> None:
+    """Write lines of our own making, which may have colours; raises what `write_line` does."""
     stream = sys.stderr if error else sys.stdout
     if stream is None:
-        return
+        if error:
+            return
+        raise OutputError("standard output is closed: there is nowhere to print the result")
     try:
         try:
             print(text, file=stream, flush=True)
         except UnicodeEncodeError:
             print(text.encode("ascii", "backslashreplace").decode(), file=stream, flush=True)
-    except OSError:
+    except (OSError, ValueError) as refusal:  # ValueError: closed by this process
         silence(stream)
+        if not error:
+            raise unprinted(refusal) from None
+
+
+def unprinted(refusal: OSError | ValueError) -> OutputError:
+    """What to raise where standard output took nothing more."""
+    reason = getattr(refusal, "strerror", None) or str(refusal)
+    return OutputError(f"the result could not be printed: standard output took no more ({reason})")
 
 
 class Tolerant(io.TextIOBase):
@@ -63,6 +93,25 @@ class Tolerant(io.TextIOBase):
         if self._stream is not None:
             with contextlib.suppress(OSError, ValueError):
                 self._stream.flush()
+
+
+@contextlib.contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """Within, whatever a library or a subprocess prints goes to stderr: stdout is for the result."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(Tolerant(sys.stderr)))
+        try:
+            kept = os.dup(1)
+            os.dup2(2, 1)
+        except OSError:  # one of them is closed
+            kept = -1
+        try:
+            yield
+        finally:
+            if kept >= 0:
+                os.dup2(kept, 1)
+                os.close(kept)
 
 
 def silence(stream: Any) -> None:
@@ -96,7 +145,9 @@ def summary(result: Mapping[str, Any]) -> str:
     rows: list[tuple[str, str]] = []
     for name, value in plain(result).items():
         if isinstance(value, dict):
-            rows.extend((f"{name.replace('_', ' ')}: {inner}", _figure(item)) for inner, item in value.items())
+            rows.extend(
+                (f"{name.replace('_', ' ')}: {printable(inner)}", _figure(item)) for inner, item in value.items()
+            )
         else:
             rows.append((name.replace("_", " "), _figure(value)))
     width = max((len(name) for name, _ in rows), default=0)
@@ -108,4 +159,4 @@ def _figure(value: Any) -> str:
         return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
     if isinstance(value, list):
         return str(len(value))
-    return "-" if value is None else str(value)
+    return "-" if value is None else printable(str(value))

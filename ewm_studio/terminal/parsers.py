@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ewm_studio.jobs.kinds import KINDS, job_kind, job_kinds
+from ewm_studio.jobs.kinds import KINDS, JobKind, job_kind, look_for_kinds
+from ewm_studio.terminal.output import write_line
 
 if TYPE_CHECKING:
     from ewm_studio.workspace import Workspace
@@ -20,15 +23,24 @@ CARD = "card"
 _CARD_HELP = "Play runs of one preset on unseen episodes and write the best one's card."
 
 
+@cache
+def kinds_told() -> dict[str, JobKind]:
+    """All kinds of jobs by name; a package that brings one amiss is named on stderr, once."""
+    kinds, lines = look_for_kinds()
+    for line in lines:
+        write_line(f"ewm-studio: {line}", error=True)
+    return kinds
+
+
 def is_job(word: str) -> bool:
     """Whether a word is the command of a kind of job."""
-    kind = KINDS.get(word) or (None if word.startswith("-") else job_kinds().get(word))
+    kind = KINDS.get(word) or (None if word.startswith("-") else kinds_told().get(word))
     return kind is not None and bool(kind.summary)
 
 
 def commands() -> dict[str, str]:
     """All commands, each with its line of help."""
-    jobs = {kind.name: kind.summary for kind in job_kinds().values() if kind.summary}
+    jobs = {kind.name: kind.summary for kind in kinds_told().values() if kind.summary}
     return {**jobs, **LISTS, CARD: _CARD_HELP}
 
 
@@ -45,9 +57,10 @@ def job_parser(command: str) -> Any:
 
 def card_parser() -> Any:
     """The parser of `card`."""
-    from ewm_studio.terminal.flags import Parser, add_place
+    from ewm_studio.terminal.flags import TRUST_HELP, Parser, add_place
 
     parser = Parser(f"ewm-studio {CARD}", _CARD_HELP)
+    parser.add_argument("--trust-env", action="store_true", help=TRUST_HELP)
     parser.add_argument("runs", metavar="RUN", nargs="+", help="Runs of the same settings, each of its own seed.")
     parser.add_argument("--out", metavar="FOLDER", required=True, help="Takes model, settings, card and curve.")
     parser.add_argument("--episodes", type=_count, default=100, help="Episodes each plays in each way (default 100).")
@@ -80,6 +93,10 @@ def list_parser(command: str) -> Any:
     elif command == "envs":
         parser.add_argument("part", nargs="?", help="Only ids that contain this, with their spaces.")
         parser.add_argument("--describe", action="store_true", help="Observations and actions of all of them: slow.")
+    elif command == "runs":
+        parser.add_argument(
+            "--rebuild", action="store_true", help="Make the list again from the run folders; the old one is kept."
+        )
     elif command == "recordings":
         parser.add_argument("action", nargs="?", help="What to do instead of listing: export, import or merge.")
     return parser
@@ -99,6 +116,17 @@ def open_workspace(folder: str | None) -> Workspace:
     Raises:
         UserError: it cannot be used.
     """
-    from ewm_studio.workspace import Workspace, default_workspace
+    from ewm_studio.workspace import Workspace
+    from ewm_studio.workspace.leftovers import clean_temporary, clean_workspace
 
-    return Workspace(folder if folder is not None else default_workspace())
+    workspace = Workspace(workspace_folder(folder))
+    clean_workspace(workspace.path)
+    clean_temporary()
+    return workspace
+
+
+def workspace_folder(folder: str | None) -> Path:
+    """This folder, or the default workspace's."""
+    from ewm_studio.workspace import default_workspace
+
+    return Path(folder) if folder is not None else default_workspace()

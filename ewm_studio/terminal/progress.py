@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from ewm_studio import events as ev
+from ewm_studio.formatting import printable
 
 LAST = 100  # episodes the shown mean reward is taken over
 LINE_SECONDS = 5.0  # between two plain lines
@@ -92,7 +93,7 @@ class PlainView(View):
 
     def line(self, text: str) -> None:
         """Write one line at once."""
-        print(text, file=self.stream, flush=True)
+        print(printable(text), file=self.stream, flush=True)
 
     def progress(self, event: ev.Progress) -> None:
         """A line every few seconds, and one at the end of each stage."""
@@ -121,7 +122,7 @@ class RichView(View):
 
     def line(self, text: str) -> None:
         """Write a line above the bars."""
-        self.bars.console.print(escape(text), highlight=False, soft_wrap=True)
+        self.bars.console.print(escape(printable(text)), highlight=False, soft_wrap=True)
 
     def progress(self, event: ev.Progress) -> None:
         """Move the stage's bar."""

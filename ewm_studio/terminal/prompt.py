@@ -5,21 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ewm_studio.errors import UserError, nearest
+from ewm_studio.formatting import printable_lines
 from ewm_studio.settings.fields import Field
 
 BACK = "(empty: back)"
+
+
+class _Screen(Console):
+    """A console whose reader may go away; that is said like any other failure to write."""
+
+    def on_broken_pipe(self) -> None:
+        """Called where the pipe was found broken."""
+        raise
+
+
+def escape(text: str) -> str:
+    """A text from anywhere, for a place where markup is understood: it says what it says and nothing more."""
+    return markup.escape(printable_lines(text))
 
 
 class Prompt:
     """Lines to and from a person."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or _Screen(highlight=False)
 
     def ask(self, prompt: str) -> str:
         """One line from the person, without surrounding blanks.

@@ -130,5 +130,6 @@ class Cloning:
         return self.optimizer.state_dict()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Undo `state`."""
+        """Undo `state`; the learning rate is that of the present settings."""
         self.optimizer.load_state_dict(state)
+        self.optimizer.lr = self.settings.lr

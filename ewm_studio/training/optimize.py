@@ -61,9 +61,10 @@ class ComponentTrainer:
         return self.optimizer.state_dict() if self.optimizer is not None else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+        """Restore what `state_dict` gave; the learning rate is that of the present settings."""
         if self.optimizer is not None:
             self.optimizer.load_state_dict(state)
+            self.optimizer.lr = self.lr
 
 
 def trainers_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from ewm_studio.analysis.inspection import Catalog, EnvironmentInfo, Inspection
+from ewm_studio.envs.trust import Untrusted
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.ui.kit.background import Background
@@ -19,6 +20,7 @@ class Fitting(QObject):
     inspected = Signal(object)  # an Inspection of the present choices
     described = Signal(object)  # an EnvironmentInfo
     unknown = Signal(str)  # why the environment cannot be made
+    untrusted = Signal(Untrusted)  # a file chose it, and its module was never agreed to
 
     def __init__(self, document: ExperimentDocument, background: Background, parent: QObject) -> None:
         super().__init__(parent)
@@ -71,6 +73,8 @@ class Fitting(QObject):
 
     def _on_no_environment(self, error: BaseException) -> None:
         self.unknown.emit(str(error))
+        if isinstance(error, Untrusted):
+            self.untrusted.emit(error)
 
 
 def _load_catalog() -> Catalog:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Signal
 
+from ewm_studio.envs.trust import Untrusted
 from ewm_studio.errors import UserError
 from ewm_studio.jobs.failure import Failure, failure_of
 
@@ -15,13 +16,18 @@ class Notices(QObject):
 
     said = Signal(str, str, bool)  # a line; info, warning or error; whether it is good news
     failed = Signal(Failure)
+    untrusted = Signal(Untrusted)  # a file names a module: it is for the person to say whether it is imported
+    agreed = Signal(str)  # to the module of this environment's id
 
     def say(self, text: str, level: str = "info", good: bool = False) -> None:
         """One line for the log."""
         self.said.emit(text, level, good)
 
     def fail(self, error: BaseException | Failure) -> None:
-        """Something went wrong: a line for the log, and a dialog."""
+        """Something went wrong: a line for the log, and a dialog; a module that nobody agreed to is a question."""
+        if isinstance(error, Untrusted):
+            self.untrusted.emit(error)
+            return
         failure = error if isinstance(error, Failure) else failure_of(error)
         self.say(f"{failure.title}: {failure.what}", "error")
         self.failed.emit(failure)

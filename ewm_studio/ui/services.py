@@ -6,6 +6,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
+from ewm_studio.envs.trust import Untrusted
 from ewm_studio.errors import UserError
 from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.jobs.spec import JobSpec
@@ -48,9 +49,11 @@ class Services(QObject):
         super().__init__(parent)
         self.document, self.jobs, self.background, self.notices = document, jobs, background, notices
         self._workspace = workspace
+        self._asked_for: tuple[str, JobSpec, str] | None = None  # waits for the person's word about its environment
         self.shown = ShownRun(background, self)
         self.fitting = Fitting(document, background, self)
         jobs.started.connect(self._on_started)
+        notices.agreed.connect(self._on_agreed)
         jobs.events.connect(lambda events: self.shown.take(events, jobs.kind, self._workspace))
         self.fitting.ready.connect(lambda _: self.show_last_run())
 
@@ -72,7 +75,7 @@ class Services(QObject):
     def change_workspace(self, workspace: Workspace) -> None:
         """Work in another workspace from now on; the one before is closed, and nothing of it is shown any more."""
         self._workspace.close()
-        self._workspace = workspace
+        self._workspace, self._asked_for = workspace, None
         self.shown.clear()
 
     def turn_to(self, page: str) -> None:
@@ -119,7 +122,20 @@ class Services(QObject):
         self._submit(self._workspace.info(name).job, f"Resume {name}", resume=name)
 
     def _submit(self, kind: Any, words: str, experiment: dict[str, Any] | None = None, **more: str) -> None:
-        self.jobs.submit(JobSpec(kind, str(self._workspace.path.resolve()), experiment or {}, **more), words)
+        spec = JobSpec(kind, str(self._workspace.path.resolve()), experiment or {}, **more)
+        try:
+            spec.check_trusted(self._workspace)
+        except Untrusted as asked:
+            self._asked_for = (asked.id, spec, words)
+            self.notices.fail(asked)
+            return
+        self.jobs.submit(spec, words)
+
+    def _on_agreed(self, id: str) -> None:
+        """Start what waited for the person's word about this environment."""
+        asked_for, self._asked_for = self._asked_for, None
+        if asked_for is not None and asked_for[0] == id:
+            self.jobs.submit(*asked_for[1:])
 
     def _model_to_play(self) -> str:
         shown = self.shown.run

@@ -79,7 +79,7 @@ class Checkpoints:
             UserError or JobError: the files cannot be written; what was there stands.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(exist_ok=True)
         except OSError as error:
             raise write_error(self.folder, error) from error
         path = self.folder / f"{step}{MODEL}"

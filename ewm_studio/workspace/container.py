@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ewm_studio.errors import UserError
+from ewm_studio.machine import memory_bytes
 from ewm_studio.workspace.files import write_aside
 
 KEY = "ewm-studio"
@@ -97,8 +98,13 @@ def read_container(path: Path, expected: str, version: int) -> tuple[bytes, dict
     """
     with _Opened(path) as file:
         header = _read_header(path, file, expected, version)
+        if header.size > memory_bytes():
+            raise UserError(f"{path}: {header.size:,} bytes are more than this machine's memory holds")
         file.seek(0)
-        data = file.read()
+        try:
+            data = file.read(header.size)
+        except MemoryError:
+            raise UserError(f"{path}: there is no memory for its {header.size:,} bytes") from None
     view = memoryview(data)
     found = hashlib.sha256(view[:_START])
     found.update(_ZEROS.encode("ascii"))
@@ -152,8 +158,10 @@ def _read_header(path: Path, file: BinaryIO, expected: str, version: int) -> Hea
         raise UserError(f"{path}: expected {expected}, found an empty file")
     start = file.read(8)
     length = int.from_bytes(start, "little")
-    if len(start) < 8 or length > _LONGEST_HEADER:
+    if len(start) < 8 or length > _LONGEST_HEADER or (length > size - 8 and not file.read(1) == b"{"):
         raise UserError(f"{path}: expected {expected}, found a file that is no safetensors file")
+    if length > size - 8:
+        raise UserError(f"{path}: truncated, expected a header of {length} bytes, found {size - 8}")
     text = file.read(length)
     if not text.startswith(b"{"):
         raise UserError(f"{path}: expected {expected}, found a file that is no safetensors file")

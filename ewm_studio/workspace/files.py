@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from ewm_studio.errors import JobError, UserError
+from ewm_studio.processes.living import is_owned, owner, owner_died
 
 _SUFFIX = ".tmp"
 LEFTOVER_SECONDS = 3600.0  # a temporary file this old belongs to a write that was killed
@@ -26,7 +26,7 @@ def write_aside(path: Path, write: Callable[[Path], None]) -> None:
         JobError: the disk is full or broken. UserError: there is no such folder, or no permission to write there.
     """
     path = Path(os.path.realpath(path))  # a link keeps pointing where it points
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}")
+    temporary = path.with_name(f".{path.name}.{owner()}{_SUFFIX}")
     clean_leftovers(path.parent, path.name)
     try:
         try:
@@ -43,13 +43,19 @@ def write_aside(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """`write_aside` of a UTF-8 text, line ends as they are."""
-    write_aside(path, lambda temporary: _write_bytes(temporary, text.encode("utf-8")))
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """`write_aside` of what a file holds."""
+    write_aside(path, lambda temporary: _write_bytes(temporary, data))
 
 
 def clean_leftovers(folder: Path, name: str = "", older_than: float = LEFTOVER_SECONDS) -> None:
     """Remove what killed writes left in a folder: of one file name, or of every name.
 
-    Give `older_than=0` only where nobody else can be writing.
+    That is what a process made that is dead, or where the name does not tell, what is old. Give `older_than=0` only
+    where nobody else can be writing.
     """
     start = f".{name}." if name else "."
     now = time.time()
@@ -57,8 +63,24 @@ def clean_leftovers(folder: Path, name: str = "", older_than: float = LEFTOVER_S
         for entry in entries:
             if entry.name.startswith(start) and entry.name.endswith(_SUFFIX):
                 with contextlib.suppress(OSError):
-                    if now - entry.stat(follow_symlinks=False).st_mtime >= older_than:
+                    old = now - entry.stat(follow_symlinks=False).st_mtime >= older_than
+                    if owner_died(entry.name) or (old and (older_than == 0 or not is_owned(entry.name))):
                         os.unlink(entry.path)
+
+
+def check_path(path: Path, what: str) -> None:
+    """Refuse what no system takes for a path: a name too long, a null character.
+
+    Raises:
+        UserError: `what`, such as "workspace", cannot stand there.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{what} {str(path)[:80]!r} cannot be a path here ({reason}); give another") from None
 
 
 def is_full(error: OSError) -> bool:

@@ -83,7 +83,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path, writable: bool)
         UserError: the database is of another program or a newer version, or an older one that cannot be written.
     """
     latest = len(MIGRATIONS)
-    if writable and pragma(connection, "user_version") < latest:
+    if writable and not is_up_to_date(connection):
         with transaction(connection, "IMMEDIATE"):  # another process may have been first
             _apply_missing(connection)
     version = pragma(connection, "user_version")
@@ -96,6 +96,11 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path, writable: bool)
             f"{path}: expected a workspace of version {latest}, found version {version}, and it cannot be written to; "
             "open it once where it can"
         )
+
+
+def is_up_to_date(connection: sqlite3.Connection) -> bool:
+    """Whether no step is missing."""
+    return pragma(connection, "user_version") >= len(MIGRATIONS)
 
 
 def _apply_missing(connection: sqlite3.Connection) -> None:

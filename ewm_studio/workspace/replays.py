@@ -197,7 +197,7 @@ def load_replay(path: Path) -> Replay:
         if reward.ndim != 1 or not 0 < len(reward) == len(action) or reward.dtype != np.float64:
             raise ValueError("its parts do not fit together")
         return Replay(
-            env=EnvSettings.model_validate(described["env"]),
+            env=EnvSettings.of_file(described["env"]),
             seed=int(described["seed"]),
             greedy=bool(described["greedy"]),
             action=action,
@@ -299,7 +299,7 @@ def _described(path: Path) -> dict[str, Any]:
         float(described["created"]), described["env"]["id"], described["greedy"]
         described["model"]["name"], described["model"]["sha256"], described["model"]["parts"]
         int(described["seed"]), float(described["reward"]), int(described["frames"]), described["terminated"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise _not_understood(path, error) from None
     return described
 

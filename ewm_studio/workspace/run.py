@@ -6,15 +6,18 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ewm_studio.errors import UserError
+from ewm_studio.errors import JobError, UserError
 from ewm_studio.workspace.checkpoints import Checkpoints
-from ewm_studio.workspace.database import Database, Row, update
-from ewm_studio.workspace.files import write_error
+from ewm_studio.workspace.database import Database, Row
+from ewm_studio.workspace.files import write_error, write_text
+from ewm_studio.workspace.history import History
 from ewm_studio.workspace.lock import RunLock
+from ewm_studio.workspace.logbook import EPISODES
+from ewm_studio.workspace.record import SETTINGS, RunState, read_record, write_note, write_record
 from ewm_studio.workspace.replays import Evaluation, evaluations_in
 
 if TYPE_CHECKING:
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 0.2
 REPLAYS = "replays"  # the folder of kept evaluations
-RunState = Literal["running", "finished", "stopped", "failed", "interrupted"]
 SUMMARY = ("steps", "episodes", "epochs", "best_reward", "mean_reward", "error")
 
 
@@ -51,16 +53,16 @@ class Run:
     logged after its latest checkpoint is forgotten, because it goes on from there.
     """
 
-    def __init__(self, database: Database, id: int, name: str, folder: Path) -> None:
-        self._database, self._id = database, id
+    def __init__(self, database: Database, name: str, folder: Path) -> None:
+        self._database = database
         self.name = name
         self.folder = folder
         self._checkpoints = Checkpoints(folder / "checkpoints")
+        self._history = History(database, name, folder)
         self._lock = RunLock(folder)
         self._buffer_lock = threading.Lock()
-        self._metrics: dict[str, list[Row]] = {}
-        self._episodes: list[Row] = []
-        self._counters: dict[str, int] = {}
+        self._rows: dict[str, list[Row]] = {}
+        self._values: dict[str, Any] = {}  # of its row in the list
         self._flushed_at = float("-inf")
 
     @property
@@ -68,19 +70,30 @@ class Run:
         """Whether a process is writing this run now."""
         return self._lock.alive()
 
-    def begin(self) -> None:
-        """Become the writer of a new run.
+    @property
+    def behind(self) -> bool:
+        """Whether the list does not know all yet that the run's folder holds; it is told when it is next read."""
+        return self._history.behind
+
+    def create(self, values: Mapping[str, Any], settings: str) -> None:
+        """Become the writer of a new run, in a folder that is there and empty.
+
+        Args:
+            values: of its row in the list, as `record.FIELDS` names them.
+            settings: the text of experiment.toml.
 
         Raises:
-            UserError: another process is.
+            UserError or JobError: it cannot be written.
         """
-        try:
-            if not self._lock.acquire():
-                raise UserError(f"run {self.name} is being trained already; stop that first")
-        except OSError as error:
-            raise write_error(self.folder, error) from error
-        with self._database.writing() as connection:
-            update(connection, self._id, {"state": "running", "started": time.time(), "finished": None, "error": ""})
+        self._take_lock()
+        self._values = {**values, "state": "running", "started": time.time(), "steps": 0, "episodes": 0, "epochs": 0}
+        write_text(self.folder / SETTINGS, settings)
+        self._history.begin(self._values)
+        write_record(self.folder, self.name, self._values)  # last: without it, whoever lists runs leaves it alone
+
+    def abandon(self) -> None:
+        """Be its writer no more, without a word: it could not be begun."""
+        self._lock.release()
 
     def resume(self) -> None:
         """Become the writer of a run that was there before; happens by itself at the first thing that is logged.
@@ -90,51 +103,62 @@ class Run:
         """
         if self._lock.held:
             return
-        self.begin()
+        self._take_lock()
+        try:
+            self._go_on()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _go_on(self) -> None:
+        known = self._history.known()
         latest = self._checkpoints.latest()
-        self._database.cut(self._id, latest.step if latest else -1)
-        episodes = self._database.read("SELECT count(*) FROM episodes WHERE run = ?", (self._id,))[0][0]
-        self._counters["episodes"] = episodes
+        began = {"state": "running", "started": time.time(), "finished": None, "error": ""}
+        self._values = {**known, **began}
+        if "title" not in read_record(self.folder) and (known["title"] or known["note"]):
+            write_note(self.folder, known["title"], known["note"])
+        write_record(self.folder, self.name, self._values)  # first: on a full disk nothing is forgotten
+        self._values["episodes"] = self._history.go_on(latest.step if latest else -1, self._values)
+        write_record(self.folder, self.name, self._values)
 
     def log_metrics(self, step: int, epoch: int, seconds: float, values: Mapping[str, float]) -> None:
         """Log one row of named scalars; reaches the disk within a fifth of a second of further logging."""
         self.resume()
         with self._buffer_lock:
             for tag, value in values.items():
-                self._metrics.setdefault(tag, []).append((int(step), int(epoch), float(seconds), float(value)))
-            self._counters |= {"steps": int(step), "epochs": int(epoch)}
+                self._rows.setdefault(tag, []).append((int(step), int(epoch), float(seconds), float(value)))
+            self._values |= {"steps": int(step), "epochs": int(epoch)}
         self._flush_in_time()
 
     def log_episode(self, step: int, seconds: float, reward: float, length: int) -> None:
         """Log the end of one episode."""
         self.resume()
         with self._buffer_lock:
-            self._episodes.append((int(step), int(length), float(seconds), float(reward)))
-            self._counters["episodes"] = self._counters.get("episodes", 0) + 1
-            self._counters["steps"] = int(step)
+            self._rows.setdefault(EPISODES, []).append((int(step), int(length), float(seconds), float(reward)))
+            self._values |= {"steps": int(step), "episodes": self._values["episodes"] + 1}
         self._flush_in_time()
 
     def flush(self) -> None:
-        """Write what is buffered."""
-        with self._buffer_lock:
-            metrics, episodes, counters = self._metrics, self._episodes, dict(self._counters)
-            self._metrics, self._episodes = {}, []
-        self._flushed_at = time.monotonic()
-        if metrics or episodes:
-            self._database.append(self._id, metrics, episodes, counters)
+        """Write what is buffered: to the run's folder, and to the database if it can be had.
+
+        Raises:
+            JobError: the run's folder is gone, or the disk is full.
+        """
+        values = self._write_rows()
+        self._history.bring_up(values)
 
     def tags(self) -> list[str]:
         """Names of the logged scalars."""
-        return self._database.tags(self._id)
+        return self._database.tags(self.name)
 
     def metrics(self, tag: str) -> Points:
         """One scalar's history; empty arrays for a tag that was never logged."""
-        rows = self._database.points(self._id, tag)
+        rows = self._database.points(self.name, tag)
         return Points(*(np.ascontiguousarray(rows[name]) for name in ("step", "count", "seconds", "value")))
 
     def episodes(self) -> Episodes:
         """The episodes of the whole run."""
-        rows = self._database.episodes(self._id)
+        rows = self._database.episodes(self.name)
         return Episodes(*(np.ascontiguousarray(rows[name]) for name in ("step", "seconds", "value", "count")))
 
     def save_checkpoint(
@@ -162,13 +186,15 @@ class Run:
             UserError or JobError: the files cannot be written; the previous checkpoint stands.
         """
         self.resume()
+        self._write_rows()  # first, so that a checkpoint never knows of more than the curves do
         path, best = self._checkpoints.save(step, tensors, metadata, trainer_tree, mean_reward, keep)
-        self.flush()
         values: dict[str, Any] = {"steps": int(step), "mean_reward": mean_reward}
         if best:
             values |= {"checkpoint": path.relative_to(self.folder).as_posix(), "best_reward": mean_reward}
-        with self._database.writing() as connection:
-            update(connection, self._id, values)
+        with self._buffer_lock:
+            self._values |= values
+        self.flush()
+        write_record(self.folder, self.name, self._values)
         return path, best
 
     def best_checkpoint(self) -> Path | None:
@@ -200,12 +226,38 @@ class Run:
         if unknown:
             raise TypeError(f"no such summary: {', '.join(sorted(unknown))}")
         try:
-            self.flush()
-            with self._database.writing() as connection:
-                update(connection, self._id, {"state": state, "finished": time.time(), **summary})
+            before = self._values or self._history.known()
+            self._values = {**before, "state": state, "finished": time.time(), **summary}
+            values = self._write_rows()
+            write_record(self.folder, self.name, values)
+            self._history.end(values)
         finally:
             self._lock.release()
 
+    def _take_lock(self) -> None:
+        try:
+            if not self._lock.acquire():
+                raise UserError(f"run {self.name} is being trained already; stop that first")
+        except OSError as error:
+            raise write_error(self.folder, error) from error
+
+    def _check_place(self) -> None:
+        if self._lock.held and not self._lock.in_place:
+            raise JobError(
+                f"{self.folder}: the run's folder is gone; it was deleted, moved or unmounted while the run was going"
+            )
+
+    def _write_rows(self) -> dict[str, Any]:
+        """Write what is buffered to the run's folder; gives the values that go with it."""
+        self._check_place()
+        with self._buffer_lock:
+            rows, values = self._rows, dict(self._values)
+            self._rows = {}
+        self._flushed_at = time.monotonic()
+        if rows:
+            self._history.add(rows)
+        return values
+
     def _flush_in_time(self) -> None:
         if time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
-            self.flush()
+            self._history.bring_up_in_time(self._write_rows())

@@ -122,7 +122,8 @@ def _decode(node: Any, tensors: dict[str, Tensor]) -> Any:
         return _decode_tensor(content, tensors)
     if tag in ("array", "scalar"):
         number, dtype, *shape = content
-        array = np.frombuffer(tensors[number].numpy().tobytes(), np.dtype(dtype)).reshape(shape[0] if shape else ())
+        # Each lies in the file for one place only: named twice, a small file would fill the memory.
+        array = np.frombuffer(tensors.pop(number).numpy().tobytes(), np.dtype(dtype)).reshape(shape[0] if shape else ())
         return array.copy() if tag == "array" else array[()]
     raise ValueError(f"unknown tag {tag}")
 
@@ -135,5 +136,5 @@ def _decode_tensor(content: list[Any], tensors: dict[str, Tensor]) -> Tensor:
     kind = getattr(torch, dtype)
     if not isinstance(kind, torch.dtype):
         raise ValueError(f"no dtype {dtype}")
-    tensor = tensors[number]
+    tensor = tensors.pop(number)
     return (tensor if tensor.dtype == kind else tensor.view(kind)).reshape(shape)

@@ -3,57 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import dataclasses
 import os
 import re
-import sqlite3
+import shutil
 import time
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ewm_studio.errors import UserError, nearest
-from ewm_studio.settings.experiment import COMPONENTS
+from ewm_studio.errors import JobError, UserError, nearest
 from ewm_studio.workspace.checkpoints import MODEL, Checkpoints
 from ewm_studio.workspace.database import Database, update
-from ewm_studio.workspace.files import write_error, write_text
+from ewm_studio.workspace.files import check_path, write_error
 from ewm_studio.workspace.pretrained import pretrained_model, pretrained_models
+from ewm_studio.workspace.record import SETTINGS, is_name, write_note, write_record
+from ewm_studio.workspace.recovery import Recovery, folders_in, rebuild
 from ewm_studio.workspace.replays import Evaluation, evaluations_in
-from ewm_studio.workspace.run import REPLAYS, Run, RunState
+from ewm_studio.workspace.run import REPLAYS, Run
+from ewm_studio.workspace.run_info import COLUMNS, RunInfo, info_of
 
-_COLUMNS = (
-    "id, name, title, note, job, env, parts, seed, state, created, started, finished, steps, episodes, epochs, "
-    "best_reward, mean_reward, checkpoint, error"
-)
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """One row of the list of runs. Times are seconds since 1970."""
-
-    id: int
-    name: str
-    title: str
-    note: str
-    job: str
-    env: str
-    parts: dict[str, Any]
-    seed: int
-    state: RunState
-    created: float
-    started: float | None
-    finished: float | None
-    steps: int
-    episodes: int
-    epochs: int
-    best_reward: float | None
-    mean_reward: float | None
-    checkpoint: str  # the best one, from the run's folder; empty before the first
-    error: str
-    folder: Path = field(default_factory=Path)
+DATABASE = "workspace.sqlite"
 
 
 def default_workspace() -> Path:
@@ -65,14 +36,28 @@ class Workspace:
     """A workspace's folder; it is made when the first thing is written to it.
 
     Raises:
-        UserError: a file is in the way, there is no permission, or the database is not one of ours.
+        UserError: a file is in the way, there is no permission, or the database is not one of ours. Damaged: it is
+            none any more, and `Workspace.rebuild` brings it back.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = _expanded(path)
         for folder in (self.runs_folder, self.recordings_folder):
             _check_place(folder)
-        self._database = Database(self.path / "workspace.sqlite")
+        self._database = Database(self.path / DATABASE)
+        self._database.check()
+        self._recovery = Recovery(self._database, self.runs_folder, self.bin_folder)
+
+    @classmethod
+    def rebuild(cls, path: str | Path) -> tuple[Workspace, Path | None]:
+        """Make the list of runs again from the run folders; gives the workspace, and where the old database is kept.
+
+        Raises:
+            UserError or JobError: it cannot be written, or another process holds it.
+        """
+        folder = _expanded(path)
+        aside = rebuild(Database(folder / DATABASE), folder / "runs", folder / "bin")
+        return cls(folder), aside
 
     @property
     def runs_folder(self) -> Path:
@@ -125,21 +110,25 @@ class Workspace:
             folder = self.runs_folder / name
             if not self._claim(folder):
                 continue
-            try:
-                id = self._insert(name, job, env_id, json.dumps(dict(parts or {})), seed, "running")
-            except sqlite3.IntegrityError:  # a deleted run had this name
+            if self._is_known(name):  # a deleted run had this name
                 folder.rmdir()
                 continue
-            run = Run(self._database, id, name, folder)
-            run.begin()
-            write_text(folder / "experiment.toml", experiment_toml)
+            values = {"job": job, "env": env_id, "parts": dict(parts or {}), "seed": seed, "created": time.time()}
+            run = Run(self._database, name, folder)
+            try:
+                with contextlib.suppress(OSError):
+                    self.bin_folder.mkdir(exist_ok=True)  # a full disk has no room for it when it is needed
+                run.create(values, experiment_toml)
+            except BaseException:
+                run.abandon()
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
             return run
 
     def runs(self) -> list[RunInfo]:
         """All runs, newest first. One whose process died is shown as interrupted."""
-        self._adopt()
-        rows = self._database.read(f"SELECT {_COLUMNS} FROM runs WHERE deleted IS NULL ORDER BY created DESC, id DESC")
-        return [self._info(row) for row in rows if (self.runs_folder / row[1]).is_dir()]
+        found = [info_of(row, self.runs_folder / row[0]) for row in self._listed(COLUMNS)]
+        return [info for info in found if info is not None]
 
     def info(self, name: str) -> RunInfo:
         """The row of one run.
@@ -148,8 +137,11 @@ class Workspace:
             UserError: as `run`.
         """
         run = self.run(name)
-        rows = self._database.read(f"SELECT {_COLUMNS} FROM runs WHERE name = ? AND deleted IS NULL", (run.name,))
-        return self._info(rows[0])
+        rows = self._database.read(f"SELECT {COLUMNS} FROM runs WHERE name = ?", (run.name,))
+        info = info_of(rows[0], run.folder) if rows else None
+        if info is None:
+            raise UserError(f"run {run.name}: neither its row nor its folder {run.folder} says what it is")
+        return info
 
     def run(self, name: str) -> Run:
         """A run by its name, the unique beginning of its name, or its folder in this workspace.
@@ -157,11 +149,8 @@ class Workspace:
         Raises:
             UserError: there is none, with the nearest; or the beginning fits several.
         """
-        self._adopt()
-        known = {r[1]: r[0] for r in self._database.read("SELECT id, name FROM runs WHERE deleted IS NULL")}
-        known = {n: i for n, i in known.items() if (self.runs_folder / n).is_dir()}
-        found = self._find(name, list(known))
-        return Run(self._database, known[found], found, self.runs_folder / found)
+        found = self._find(name, [row[0] for row in self._listed("name")])
+        return Run(self._database, found, self.runs_folder / found)
 
     def delete_run(self, name: str) -> Path:
         """Move a run to the bin; gives its folder there. Its metrics stay, for `restore_run`.
@@ -176,14 +165,15 @@ class Workspace:
             os.rename(run.folder, target)
         except OSError as error:
             raise write_error(run.folder, error) from error
-        with self._database.writing() as connection:
-            connection.execute("UPDATE runs SET deleted = ? WHERE name = ?", (time.time(), run.name))
+        self._note_place(run.name, time.time())
         return target
 
     def binned_runs(self) -> list[str]:
         """Names of the runs in the bin, the one deleted last first."""
-        rows = self._database.read("SELECT name FROM runs WHERE deleted IS NOT NULL ORDER BY deleted DESC")
-        return [row[0] for row in rows if (self.bin_folder / row[0]).is_dir()]
+        self._recovery.take_up()
+        rows = self._database.read("SELECT name FROM runs ORDER BY deleted DESC, id DESC")
+        there = folders_in(self.bin_folder) - folders_in(self.runs_folder)
+        return [row[0] for row in rows if row[0] in there]
 
     def restore_run(self, name: str) -> Run:
         """Take a run out of the bin.
@@ -198,8 +188,7 @@ class Workspace:
             os.rename(self.bin_folder / name, self.runs_folder / name)
         except OSError as error:
             raise write_error(self.runs_folder / name, error) from error
-        with self._database.writing() as connection:
-            connection.execute("UPDATE runs SET deleted = NULL WHERE name = ?", (name,))
+        self._note_place(name, None)
         return self.run(name)
 
     def rename_run(self, name: str, new: str) -> Run:
@@ -213,9 +202,10 @@ class Workspace:
             raise UserError(
                 f"{new[:80]!r} cannot name a run; use letters, digits, '-', '_' and '.', such as {safe_name(new)}"
             )
-        folder = self.runs_folder / new
-        taken = self._database.read("SELECT 1 FROM runs WHERE name = ?", (new,))
-        if taken or not self._claim(folder):
+        folder, info = self.runs_folder / new, self.info(run.name)
+        values = dataclasses.asdict(info)
+        write_record(run.folder, run.name, values)  # by which the folder is known again, should this be broken off
+        if self._is_known(new) or not self._claim(folder):
             raise UserError(f"a run is called '{new}' already; choose another name")
         # Inside the transaction, so that nobody takes the folder for one put there by hand.
         with self._database.writing() as connection:
@@ -225,6 +215,7 @@ class Workspace:
                 os.rename(run.folder, folder)
             except OSError as error:
                 raise write_error(folder, error) from error
+        write_record(folder, new, values)
         return self.run(new)
 
     def describe_run(self, name: str, *, title: str | None = None, note: str | None = None) -> None:
@@ -233,11 +224,11 @@ class Workspace:
         Raises:
             UserError: no such run.
         """
-        run = self.run(name)
-        values = {k: v for k, v in (("title", title), ("note", note)) if v is not None}
+        info = self.info(name)
+        title, note = info.title if title is None else title, info.note if note is None else note
         with self._database.writing() as connection:
-            id = connection.execute("SELECT id FROM runs WHERE name = ?", (run.name,)).fetchone()[0]
-            update(connection, id, values)
+            update(connection, info.id, {"title": title, "note": note})
+            write_note(info.folder, title, note)
 
     def resolve_model(self, text: str | Path) -> Path:
         """The model file that a person means: a .safetensors file, a run's folder, a run of this workspace, or a model
@@ -272,7 +263,7 @@ class Workspace:
         except (ValueError, OSError):
             return ""
         name = inside.parts[0]
-        return name if len(inside.parts) > 1 and (self.runs_folder / name / "experiment.toml").is_file() else ""
+        return name if len(inside.parts) > 1 and (self.runs_folder / name / SETTINGS).is_file() else ""
 
     def replays_folder_of(self, model: Path) -> Path:
         """Where evaluations of a model file are kept: beside its run where it is of one."""
@@ -287,8 +278,7 @@ class Workspace:
         return sorted(found, key=lambda e: (e.created, e.name), reverse=True)
 
     def close(self) -> None:
-        """Close the database; it opens again when it is next used."""
-        self._database.close()
+        """Nothing is held between two uses; what was opened is named as done with."""
 
     def _find(self, name: str, known: list[str]) -> str:
         if name in known:
@@ -323,42 +313,22 @@ class Workspace:
             raise write_error(folder, error) from error
         return True
 
-    def _insert(self, name: str, job: str, env: str, parts: str, seed: int, state: RunState) -> int:
-        with self._database.writing() as connection:
-            cursor = connection.execute(
-                "INSERT INTO runs (name, job, env, parts, seed, state, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (name, job, env, parts, seed, state, time.time()),
-            )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+    def _is_known(self, name: str) -> bool:
+        """Whether a run of this name is in the list or in the bin."""
+        rows = self._database.read("SELECT 1 FROM runs WHERE name = ?", (name,))
+        return bool(rows) or os.path.lexists(self.bin_folder / name)
 
-    def _adopt(self) -> None:
-        """Take in runs whose folders were put here by hand: any with settings that the database does not know."""
-        if self._database.read_only:
-            return
-        deleted = dict(self._database.read("SELECT name, deleted FROM runs"))
-        with contextlib.suppress(OSError):
-            for folder in sorted(self.runs_folder.iterdir()):
-                if deleted.get(folder.name, "unknown") is None or not (folder / "experiment.toml").is_file():
-                    continue
-                if folder.name in deleted:
-                    with self._database.writing() as connection:
-                        connection.execute("UPDATE runs SET deleted = NULL WHERE name = ?", (folder.name,))
-                    continue
-                with contextlib.suppress(sqlite3.IntegrityError, OSError, ValueError, TypeError, KeyError):
-                    values = tomllib.loads((folder / "experiment.toml").read_text("utf-8"))
-                    parts = {k: {"name": values[k]["name"]} for k in COMPONENTS}
-                    seed = int(values["run"]["seed"])
-                    self._insert(folder.name, "train", str(values["env"]["id"]), json.dumps(parts), seed, "interrupted")
+    def _note_place(self, name: str, deleted: float | None) -> None:
+        """Say in the database where a run lies now; where that cannot be written, its folder says it."""
+        with contextlib.suppress(JobError), self._database.writing() as connection:
+            connection.execute("UPDATE runs SET deleted = ? WHERE name = ?", (deleted, name))
 
-    def _info(self, row: Any) -> RunInfo:
-        values = dict(zip(_COLUMNS.split(", "), row, strict=True))
-        folder = self.runs_folder / values["name"]
-        values["parts"] = json.loads(values["parts"])
-        info = RunInfo(**values, folder=folder)
-        if info.state == "running" and not Run(self._database, info.id, info.name, folder).alive:
-            return RunInfo(**{**values, "state": "interrupted"}, folder=folder)
-        return info
+    def _listed(self, columns: str) -> list[Any]:
+        """Columns, of which the first is the name, of the runs whose folders are in the list, newest first."""
+        self._recovery.take_up()
+        rows = self._database.read(f"SELECT {columns} FROM runs ORDER BY created DESC, id DESC")
+        there = folders_in(self.runs_folder)
+        return [row for row in rows if is_name(row[0]) and row[0] in there]
 
 
 def safe_name(text: str) -> str:
@@ -368,8 +338,7 @@ def safe_name(text: str) -> str:
 
 def _check_place(folder: Path) -> None:
     """Refuse a folder that cannot be one: the nearest thing that is there on the way to it is no folder."""
-    if "\0" in str(folder):
-        raise UserError(f"workspace {str(folder.parent)[:80]!r} cannot be a folder: it holds a null character")
+    check_path(folder, "workspace")
     place = next((p for p in (folder, *folder.parents) if os.path.lexists(p)), None)
     if place is not None and not place.is_dir():
         raise UserError(f"workspace {folder.parent}: a file is in the way of the folder; choose another place")

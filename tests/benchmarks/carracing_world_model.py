@@ -27,7 +27,7 @@ def run(workspace: Workspace, frames: int, seed: int, **sections: dict[str, Any]
     experiment = Experiment.from_dict(
         {"env": {"id": "CarRacing-v3", "action_repeat": 4}, "run": {"seed": seed}, **sections}
     )
-    experiment = experiment.with_values(("data.frames", frames))
+    experiment = experiment.with_values(("data.frames", frames * experiment.env.action_repeat))  # so many decisions
     for event in pretrain(experiment, workspace):
         show(event)
         if isinstance(event, Finished):

@@ -20,7 +20,7 @@ import torch
 import ewm_studio
 from gymnasium.spaces import Box
 from ewm_studio.models.device import set_threads
-(note,) = set_threads("auto", Box(0, 255, (3, 8, 8)))
+_, (note,) = set_threads("auto", Box(0, 255, (3, 8, 8)))
 print(torch.get_num_threads(), note)
 """
 SPINNING = "import sys; sys.modules['torch'] = sys; from ewm_studio.machine import THREADS_SPIN as s; print(s)"
@@ -58,7 +58,7 @@ AUTO = [("auto", PICTURES, cores()), ("auto", NUMBERS, 1)]
 
 @pytest.mark.parametrize(("setting", "space", "count"), [*AUTO, (2, PICTURES, 2), (2, NUMBERS, 2)])
 def test_the_number_of_threads_is_chosen_without_a_word(setting, space, count):
-    assert set_threads(setting, space) == []
+    assert set_threads(setting, space) == (count, [])
     assert torch.get_num_threads() == count
 
 

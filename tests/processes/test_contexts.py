@@ -85,9 +85,13 @@ def test_a_fork_server_outlives_a_signal_to_its_group_and_ends_with_its_processe
     again.join(60)
     assert again.exitcode == 0
     assert context.server == server
-    os.kill(process.pid, signal.SIGTERM)  # to what it made, signals come through
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # what it made is as deaf
+        os.kill(process.pid, number)
+    process.join(0.3)
+    assert process.is_alive()
+    process.terminate()
     process.join(60)
-    assert process.exitcode == -signal.SIGTERM
+    assert process.exitcode == -signal.SIGKILL
     context.close()
     with pytest.raises(ProcessLookupError):
         os.kill(server, 0)
@@ -106,3 +110,56 @@ def test_a_process_finds_what_its_fork_server_imported():
 
 def tell_modules(pipe):
     pipe.send("sched" in sys.modules)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_program_that_such_a_process_starts_hears_signals(context):
+    ours, theirs = context.Pipe()
+    process = context.Process(target=end_a_program, args=(theirs,))
+    process.start()
+    assert ours.recv() == -signal.SIGTERM
+    process.join(60)
+
+
+def end_a_program(pipe):
+    program = subprocess.Popen(["sleep", "60"])
+    program.terminate()
+    pipe.send(program.wait())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_signals_to_a_process_that_begins_end_nothing(context):
+    ours, theirs = context.Pipe()
+    process = context.Process(target=tell_modules, args=(theirs,))
+    process.start()
+    while not ours.poll(0.002):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            os.kill(process.pid, number)
+    process.join(60)
+    assert process.exitcode == 0
+
+
+BLOCKED = """
+import signal, time
+from multiprocessing import resource_tracker
+from ewm_studio.processes.context import forking
+context = forking()
+process = context.Process(target=time.sleep, args=(0,))
+process.start()
+process.join()
+for pid in (context.server, resource_tracker._resource_tracker._pid):
+    status = open(f"/proc/{pid}/status").read().split()
+    masks = [int(status[status.index(name) + 1], 16) for name in ("SigBlk:", "SigIgn:")]
+    deaf = {n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if (masks[0] | masks[1]) & 1 << n - 1}
+    print(len(deaf))
+context.close()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks into /proc")
+def test_whoever_starts_the_standard_librarys_helper_first_all_are_deaf():
+    """In a process of its own, where no helper of the standard library runs yet: that one's start unblocks signals."""
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert (done.stdout.split(), done.stderr) == (["3", "3"], "")

@@ -1,6 +1,7 @@
 """One declaration, one meaning: flags, `--set`, forms, the menu and files agree on every setting there is."""
 
 import io
+import json
 import math
 
 import pytest
@@ -46,7 +47,7 @@ def test_a_field_says_what_pydantic_says(field: Field):
     words = [w for m in members for w in m.get("enum", [m["const"]] if "const" in m else [])]
     assert field.optional == ("null" in types)
     assert list(field.choices) == words
-    kinds = {"boolean": "switch", "integer": "integer", "number": "number"}
+    kinds = {"boolean": "switch", "integer": "integer", "number": "number", "object": "arguments"}
     expected = next(
         (kind for type_, kind in kinds.items() if type_ in types), "text" if "string" in types else "choice"
     )
@@ -72,6 +73,7 @@ def allowed(field: Field) -> list:
             values.append(inside if bound.open else bound.value)
     values += [True, False] if field.kind == "switch" else []
     values += [WORDS.get(field.path, "some-thing")] if field.kind == "text" else []
+    values += [{"a": True, "b": "8x8"}] if field.kind == "arguments" else []
     return [*values, None] if field.optional else values
 
 
@@ -85,14 +87,17 @@ def refused(field: Field) -> list:
             values.append(bound.value if bound.open else outside)
     if field.kind in ("integer", "number"):
         values += ["much", math.nan, *([2.5] if whole else [])]
-    if field.kind in ("choice", "switch"):
+    if field.kind in ("choice", "switch", "arguments"):
         values.append("perhaps")
-    if not field.optional and field.kind != "text":
+    values += [{"a": None}, {"two words": 1}, {"render_mode": "human"}] if field.kind == "arguments" else []
+    if not field.optional and field.kind not in ("text", "arguments"):  # an empty text is one, or none
         values.append(None)
     return values
 
 
 def typed(value) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value)
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

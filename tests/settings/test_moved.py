@@ -101,6 +101,7 @@ def test_at_both_places_the_present_one_holds():
 
 def test_what_version_0_1_0_wrote_is_read():
     found = Experiment.from_toml(MADE / "runs" / "2026-11-27-CarRacing-v3-1" / "experiment.toml")
-    assert (found.data.recording, found.data.frames, found.data.memory_limit) == ("laps", 10_000, 512)
+    assert (found.data.recording, found.data.memory_limit) == ("laps", 512)
+    assert (found.data.frames, found.env.action_repeat) == (20_000, 2)  # it wrote 10,000 decisions
     assert found.data.skip_start == "auto"
     assert found.data.manual_mode_delay is None

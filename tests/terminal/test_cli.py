@@ -18,6 +18,7 @@ from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import EpisodeFinished, Finished, Message, Progress, RunStarted
 from ewm_studio.jobs.kinds import JobKind
 from ewm_studio.jobs.launch import build_experiment
+from ewm_studio.processes.endings import ENDINGS
 from ewm_studio.settings import EVERY, Experiment
 from ewm_studio.settings.fields import Field
 from ewm_studio.settings.paths import COMPONENTS, SECTIONS, read_value
@@ -87,6 +88,8 @@ def other_value(flag: Field) -> tuple[str, Any]:
         return "some/thing", "some/thing"
     if isinstance(flag.default, float) or flag.path in EMPTY_FLOATS:
         return "0.125", 0.125
+    if flag.kind == "arguments":
+        return "size=77", {"size": 77}
     return "77", 77
 
 
@@ -428,13 +431,14 @@ def test_failures_have_their_exit_codes(monkeypatch, capsys, home):
     assert "Traceback" in log.read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", ENDINGS)
 def test_the_first_signal_asks_the_job_to_stop(number, monkeypatch, capsys):
     before = signal.getsignal(number)
 
     def job(experiment, workspace, control=None):
         yield Message("running")
-        signal.raise_signal(number)
+        for _ in range(3):  # as `timeout` and a closing shell do: one request
+            signal.raise_signal(number)
         assert control.stop_requested
         yield Finished("stop", {"saved": True})
 
@@ -462,6 +466,50 @@ def test_the_second_signal_ends_a_job_at_once_and_closes_it(monkeypatch, capsys)
     out, err = capsys.readouterr()
     assert (out, closed) == ("", [True])
     assert "Traceback" not in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_terminal_that_closes_never_ends_what_is_being_saved(monkeypatch, capsys):
+    monkeypatch.setattr("ewm_studio.terminal.stopping.AGAIN_SECONDS", 0.0)
+
+    def job(experiment, workspace, control=None):
+        yield Message("running")
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGHUP)
+        yield Finished("stop", {"saved": True})
+
+    monkeypatch.setattr(JobKind, "load", lambda kind: job)
+    assert cli.main(["train", "--json"]) == 130
+    assert json.loads(capsys.readouterr().out) == {"saved": True}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_nohup_is_obeyed(monkeypatch, capsys):
+    def job(experiment, workspace, control=None):
+        yield Message("running")
+        signal.raise_signal(signal.SIGHUP)
+        yield Finished("epochs", {"stopped": control.stop_requested})
+
+    monkeypatch.setattr(JobKind, "load", lambda kind: job)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert cli.main(["train", "--json"]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert json.loads(capsys.readouterr().out) == {"stopped": False}
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_a_signal_before_there_is_anything_to_save_ends_with_130(number, monkeypatch, capsys):
+    def swallowed(*given, **named):
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            raise ImportError("the extension could not be imported") from None
+
+    monkeypatch.setattr("ewm_studio.jobs.launch.build_experiment", swallowed)
+    assert cli.main(["train"]) == 130
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_job_that_was_done_before_it_heard_is_done(monkeypatch, capsys):
@@ -574,22 +622,53 @@ def test_runs_are_listed(capsys, home):
     assert made.name in capsys.readouterr().out
 
 
-def test_a_pipe_that_closes_early_is_no_failure():
+def put_out(stdout: int | None, *argv: str, **options: Any) -> tuple[int, str]:
+    """Exit code and stderr of a command with this stdout."""
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ewm_studio", "envs"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environ,
+    command = [sys.executable, "-m", "ewm_studio", *argv]
+    done = subprocess.run(
+        command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environ, timeout=120, check=False, **options
     )
-    assert process.stdout is not None
-    process.stdout.close()
-    assert process.stderr is not None
-    err = process.stderr.read()
-    process.stderr.close()
-    assert process.wait(60) == 0
-    assert err == ""
+    return done.returncode, done.stderr
+
+
+PRINTING = (["envs"], ["envs", "--json"], ["runs"], ["--version"], ["train", "--help"], ["--cli"])
+
+
+@pytest.mark.parametrize("argv", PRINTING)
+def test_a_reader_that_goes_away_is_told_on_stderr(argv):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    code, err = put_out(theirs, *argv, stdin=subprocess.DEVNULL)
+    os.close(theirs)
+    assert code == 1
+    assert len(err.splitlines()) == 1
+    assert "standard output took no more" in err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
+@pytest.mark.parametrize("argv", [*PRINTING, ["components", "--json"], ["models"]])
+def test_a_full_stdout_is_an_error(argv):
+    with open("/dev/full", "w") as full:
+        code, err = put_out(full.fileno(), *argv, stdin=subprocess.DEVNULL)
+    assert code == 1
+    assert len(err.splitlines()) == 1
+    assert "No space left" in err
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_a_result_that_cannot_be_printed_is_an_error_unless_the_job_had_a_worse_one(seen, monkeypatch, capsys, as_json):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.main(["train", *as_json]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("ewm-studio: standard output is closed")
+
+    def job(experiment, workspace, control=None):
+        yield Message("running")
+        signal.raise_signal(signal.SIGTERM)
+        yield Finished("stop", {})
+
+    monkeypatch.setattr(JobKind, "load", lambda kind: job)
+    assert cli.main(["train", *as_json]) == 130
 
 
 def test_empty_and_none_empty_what_may_be_empty():
@@ -602,3 +681,13 @@ def test_empty_and_none_empty_what_may_be_empty():
 
 def test_every_declared_flag_is_on_some_command():
     assert all(flag.commands for flag in declared_flags())
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b"])
+@pytest.mark.parametrize("words", [["runs", "--workspace"], ["train", "--total-steps", "100", "--save-path"]])
+def test_what_no_system_takes_for_a_path_is_bad_input(words, name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("EWM_WORKSPACE", str(tmp_path / "ws"))
+    assert cli.main([*words, name]) == 2
+    line = capsys.readouterr().err.strip()
+    assert "cannot be a path here" in line
+    assert len(line) < 1100

@@ -165,6 +165,20 @@ def test_ctrl_c_ends_the_job_and_not_the_menu(type_in, monkeypatch):
     assert "run.seed = 8" in out
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_what_ends_a_program_ends_the_menu_after_its_job(type_in, monkeypatch):
+    def train(experiment, workspace, control=None):
+        yield EpisodeFinished(1, 0.0, 1)
+        signal.raise_signal(signal.SIGTERM)
+        assert control.stop_requested
+        yield Finished("stop", {"saved": 1})
+
+    monkeypatch.setattr(JobKind, "load", lambda kind: train)
+    out = type_in("train", "run.seed=8", "quit", code=130)
+    assert "saved  1" in out
+    assert "run.seed = 8" not in out
+
+
 def test_through_a_real_pipe(home):
     command = [sys.executable, "-m", "ewm_studio", "--cli", "--workspace", str(home / "other")]
     lines = "ppo.lr=0.02\nnonsense\nruns\nsave\n\n"

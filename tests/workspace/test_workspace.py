@@ -171,12 +171,17 @@ def test_locked_and_full_databases_are_the_jobs_misfortune(
 ) -> None:
     monkeypatch.setattr("ewm_studio.workspace.database.BUSY_SECONDS", 0.1)
     database = Database(workspace.path / "workspace.sqlite")
-    with workspace._database.writing(), pytest.raises(JobError, match="another process"), database.writing():
+    with workspace._database.writing(make=True), pytest.raises(JobError, match="another process"), database.writing():
         pass
-    pages = database.read("PRAGMA page_count")[0][0]
-    database.read(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(JobError, match="full"), database.writing() as connection:
-        connection.execute("INSERT INTO tags (name) VALUES (?)", ("x" * 1_000_000,))
+
+    def fill() -> None:
+        with database.writing() as connection:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+            connection.execute("INSERT INTO tags (name) VALUES (?)", ("x" * 1_000_000,))
+
+    with pytest.raises(JobError, match="full"):
+        fill()
     assert database.read("SELECT count(*) FROM tags")[0][0] == 1  # nothing of it lasts
 
 
@@ -281,7 +286,7 @@ def test_a_folder_copied_in_by_hand_is_a_run(workspace: Workspace, tmp_path: Pat
     (other.runs_folder / "not-a-run").mkdir()
     (other.runs_folder / "damaged").mkdir()
     (other.runs_folder / "damaged/experiment.toml").write_text("= nonsense")
-    assert [(r.name, r.env, r.state) for r in other.runs()] == [("copied", "CartPole-v1", "interrupted")]
+    assert [(r.name, r.env, r.state) for r in other.runs()] == [("copied", "CartPole-v1", "finished")]
     assert other.run("copied").latest_checkpoint() == other.runs_folder / "copied/checkpoints/5.safetensors"
 
 
@@ -337,7 +342,9 @@ def test_metrics_come_back_in_order(workspace: Workspace) -> None:
 def test_packed_blocks_agree_with_the_rows(workspace: Workspace, sizes: list[int]) -> None:
     run, start = new_run(workspace), 0
     for size in sizes:
-        workspace._database.append(run._id, {"a": [(start + i, 0, 0.0, float(start + i)) for i in range(size)]}, [], {})
+        workspace._database.append(
+            run.name, {"a": [(start + i, 0, 0.0, float(start + i)) for i in range(size)]}, [], {}
+        )
         start += size
         np.testing.assert_array_equal(run.metrics("a").step, np.arange(start))
     assert workspace._database.read("SELECT count(*) FROM blocks")[0][0] == start // BLOCK
@@ -348,7 +355,7 @@ def test_a_resumed_run_goes_on_from_its_checkpoint(workspace: Workspace, at: int
     """What was logged after the checkpoint happens again, so it must not stand twice."""
     run, count = new_run(workspace), 2 * BLOCK + 100
     rows = [(i, i, 0.0, float(i)) for i in range(count)]
-    workspace._database.append(run._id, {"a": rows, "b": rows[:3]}, rows, {})
+    workspace._database.append(run.name, {"a": rows, "b": rows[:3]}, rows, {})
     save(run, at, 1.0)
     run.finish("interrupted")
     again = Workspace(workspace.path).run(run.name)

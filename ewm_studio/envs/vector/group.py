@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from ewm_studio.envs import checks
 from ewm_studio.envs.carracing.lap import has_laps, lap_finished
 from ewm_studio.envs.factory import make_prepared_env
+from ewm_studio.envs.failures import ClosingFailed, failure_of
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.envs.simulator import Episode
 from ewm_studio.errors import JobError, UserError
@@ -76,6 +79,7 @@ class EnvGroup:
         """Where `reset`, `step` and `restore` write, as `Step` has it; without rules `shaping` is left as it is."""
         self._obs, self._reward, self._terminated, self._truncated = obs, reward, terminated, truncated
         self._shaping, self._env_terminated = shaping, env_terminated
+        self._finite = np.ones(obs.shape, np.bool_) if obs.dtype == np.float32 else None
 
     def reset(self, seed: int | None = None) -> None:
         """Start the first episode of each, of this seed or of the one they were made with."""
@@ -108,7 +112,7 @@ class EnvGroup:
                 if rules:
                     self._note_rules(i)
                 if terminated or truncated:
-                    finals[self.indices[i]] = np.array(obs)
+                    finals[self.indices[i]] = checks.finite(np.array(obs))
                     episodes.append(self._episode(i, terminated, info))
                     self._numbers[i] += 1
                     self._begin(i)
@@ -116,8 +120,9 @@ class EnvGroup:
                     obs_out[i] = obs
         except (JobError, UserError):
             raise
-        except Exception as error:
-            raise self._failure(i, error) from error
+        except BaseException as error:
+            raise self._failure(i, error, self._lengths[i] + 1) from error
+        self._check_finite(rewards)
         self._reward[:] = rewards
         self._terminated[:] = terminations
         if not rules:
@@ -143,13 +148,18 @@ class EnvGroup:
             return self._envs[i].picture()
         except UserError:
             raise
-        except Exception as error:
-            raise self._failure(i, error) from error
+        except BaseException as error:
+            raise self._failure(i, error, self._lengths[i]) from error
 
     def close(self) -> None:
-        """End the environments."""
-        for env in self._envs:
-            env.close()
+        """End the environments, all of them, whichever fails.
+
+        Raises:
+            ClosingFailed: one did not let itself be ended.
+        """
+        with contextlib.ExitStack() as ending:
+            for env in self._envs:
+                ending.callback(env.close)
 
     def _note_rules(self, i: int) -> None:
         """What the rules made of the last step of environment `i`."""
@@ -174,7 +184,8 @@ class EnvGroup:
 
     def _renew(self, i: int) -> PreparedEnv:
         """Another object in place of an environment that may remember what was."""
-        self._envs[i].close()
+        with contextlib.suppress(ClosingFailed):  # the last one will say so again
+            self._envs[i].close()
         self._envs[i] = env = self._make(i)
         self._steps[i] = env.step
         return env
@@ -196,8 +207,31 @@ class EnvGroup:
                 self._lengths[i] += info["frames"] if self._repeats else 1
                 self._shaped[i] += env.shaping
             self._obs[i] = env.observe()
-        except Exception as error:
-            raise self._failure(i, error) from error
+        except (JobError, UserError):
+            raise
+        except BaseException as error:
+            raise self._failure(i, error, self._lengths[i]) from error
 
-    def _failure(self, i: int, error: Exception) -> JobError:
-        return JobError(f"environment {self.indices[i]} ({self.settings.id}) failed: {type(error).__name__}: {error}")
+    def _check_finite(self, rewards: list[float]) -> None:
+        """Refuse what no training can be fed with, all environments at once: in a cheap one each look would be felt.
+
+        The last observations of episodes and the first ones are looked at where they come.
+        """
+        obs = self._obs
+        sound = True
+        if self._finite is not None:
+            np.isfinite(obs, self._finite)
+            sound = b"\0" not in self._finite.tobytes()  # of a few numbers, in a third of the time of `all`
+        if sound and -checks.MOST_REWARD < sum(rewards) < checks.MOST_REWARD:
+            return
+        for i, reward in enumerate(rewards):
+            try:
+                checks.learnable(reward)
+                checks.finite(obs[i])
+            except checks.WrongOutput as error:
+                raise self._failure(i, error, self._lengths[i]) from None
+
+    def _failure(self, i: int, error: BaseException, step: int) -> JobError:
+        """What environment `i` did wrong at a step of its present episode; step 0 is its reset."""
+        when = f"{f'step {step}' if step else 'the reset'} of the episode of seed {self._seeds[i]}"
+        return failure_of(f"{self.indices[i]} ({self.settings.id})", error, when)

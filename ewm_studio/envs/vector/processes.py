@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
-import signal
 import sys
 import threading
 from functools import cache
@@ -13,15 +12,15 @@ from typing import Any
 from gymnasium.envs.registration import EnvSpec
 
 from ewm_studio.envs.factory import find_spec
+from ewm_studio.envs.trust import TRUST_ALL
 from ewm_studio.errors import UserError
 from ewm_studio.processes.context import forking
 
 
 def become_worker() -> None:
-    """What every worker process does first: draw without a display, leave Ctrl-C to the run, and end with it."""
+    """What every worker process does first: draw without a display, and end with the run, which alone obeys signals."""
     os.environ["SDL_VIDEODRIVER"] = "dummy"
-    # Ctrl-C in a terminal reaches every process; the run decides what becomes of it, and may still save.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ[TRUST_ALL] = "1"  # the run made this very environment before, and asked then
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

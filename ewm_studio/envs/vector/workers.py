@@ -7,7 +7,7 @@ end it, and rarely more. Workers are made by a fork server (or spawned), never f
 from __future__ import annotations
 
 import contextlib
-import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from ewm_studio.envs.failures import ClosingFailed, said
 from ewm_studio.envs.probe import Spaces
 from ewm_studio.envs.simulator import Episode
 from ewm_studio.envs.vector.base import VectorEnvs
@@ -149,13 +150,23 @@ class WorkerVectorEnvs(VectorEnvs):
             raise
 
     def close(self) -> None:
-        """End the workers; one that does not end by itself within a second is ended."""
+        """End the environments and the workers; one that does not end by itself within a second is ended.
+
+        Raises:
+            ClosingFailed: an environment did not let itself be ended, unless another failure is the reason to end.
+        """
         workers, self._workers = self._workers, []
+        deadline, failures = time.monotonic() + 1.0, list[str]()
+        if sys.exc_info()[0] is None:
+            for worker in workers:
+                worker.ask_to_close()
+            failures = [line for worker in workers if (line := worker.failure_at_close(deadline, self._id))]
         for worker in workers:
             worker.hang_up()
-        deadline = time.monotonic() + 1.0
         for worker in workers:
             worker.end(deadline)
+        if failures:
+            raise ClosingFailed(failures[0])
 
 
 @dataclass(frozen=True)
@@ -212,6 +223,21 @@ class _Worker:
             raise JobError(content)
         return content
 
+    def ask_to_close(self) -> None:
+        """Let it end its environments."""
+        with contextlib.suppress(OSError):
+            self._pipe.send(("close",))
+
+    def failure_at_close(self, deadline: float, name: str) -> str:
+        """What went wrong while it ended its environments; nothing if all is well, or if it is silent until then."""
+        if not wait([self._pipe, self._process.sentinel], max(deadline - time.monotonic(), 0.0)):
+            return ""
+        try:
+            self.answer(0.0, name)
+        except (JobError, UserError) as error:
+            return str(error)
+        return ""
+
     def hang_up(self) -> None:
         """Let the worker see that nothing more comes."""
         self._pipe.close()
@@ -238,8 +264,6 @@ class _Worker:
 def _serve(pipe: Connection, share: _Share) -> None:
     """A worker's life: answer requests until the pipe closes."""
     become_worker()
-    # What asks a whole group of processes to end, as a service's stop does, asks the run, which saves first.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(EOFError, OSError):
         try:
             _answer_all(pipe, share)
@@ -249,8 +273,8 @@ def _serve(pipe: Connection, share: _Share) -> None:
             pipe.send(("job", str(error)))
         except (EOFError, OSError):
             raise
-        except Exception as error:
-            pipe.send(("job", f"a worker process of {share.settings.id} failed: {type(error).__name__}: {error}"))
+        except BaseException as error:
+            pipe.send(("job", f"a worker process of {share.settings.id} failed: {said(error)}"))
 
 
 def _answer_all(pipe: Connection, share: _Share) -> None:
@@ -260,10 +284,20 @@ def _answer_all(pipe: Connection, share: _Share) -> None:
     arrays = {name: array[mine] for name, array in share.layout.arrays(share.memory).items()}
     group.write_to(*(arrays[name] for name in _RESULTS))
     pipe.send(("ready", None))
-    while True:
-        request = pipe.recv()
+    try:
+        _answer_until_closed(pipe, group, arrays["actions"])
+    except BaseException:
+        with contextlib.suppress(ClosingFailed):
+            group.close()
+        raise
+    group.close()
+    pipe.send(("done", None))
+
+
+def _answer_until_closed(pipe: Connection, group: EnvGroup, actions: np.ndarray) -> None:
+    while (request := pipe.recv())[0] != "close":
         if request[0] == "step":
-            finals, episodes = group.step(arrays["actions"].copy())
+            finals, episodes = group.step(actions.copy())
             pipe.send(("done", (finals, episodes) if episodes else None))
         elif request[0] == "picture":
             pipe.send(("done", _picture(group, request[1])))

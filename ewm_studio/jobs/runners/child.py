@@ -24,6 +24,7 @@ from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.jobs.live_feed import Decision, LiveFeed
 from ewm_studio.jobs.runners.runner import Command
 from ewm_studio.jobs.spec import JobSpec
+from ewm_studio.processes.endings import ENDINGS, Calls
 
 FLUSH_SECONDS = 0.05  # events are sent together, this long after the first of them
 MOST_WAITING = 20_000  # events; with more on their way the job waits for the window
@@ -145,9 +146,10 @@ def serve(pipe: Connection, last_words: str) -> None:
 
 def _obey_signals(receiver: OrderReceiver) -> None:
     """Leave Ctrl-C to the window; whatever else asks a process to end has the job saved first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches every process of a terminal
-    # Not in the handler itself, which interrupts the very thread that may hold the locks.
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=receiver.stop, daemon=True).start())
+    calls = Calls(lambda _: receiver.stop())
+    for number in ENDINGS:
+        if number != signal.SIGINT:  # it reaches every process of a terminal
+            signal.signal(number, lambda given, _: calls.ask(given))
 
 
 def _run(job: JobSpec, receiver: OrderReceiver, sender: EventSender) -> tuple[str, Any]:

@@ -20,6 +20,7 @@ from ewm_studio.jobs.runners.child import Order, serve
 from ewm_studio.jobs.runners.runner import Command, Events
 from ewm_studio.jobs.spec import JobSpec, new_job_id
 from ewm_studio.processes.context import forking_with_torch
+from ewm_studio.processes.living import owner
 
 END_SECONDS = 5.0  # from a job's last word to the end of its process
 FEED_SECONDS = 0.1  # between two looks at whether a job that is fed is still there
@@ -34,7 +35,7 @@ class JobProcess:
     """
 
     def __init__(self, context: Any) -> None:
-        handle, path = tempfile.mkstemp(prefix="ewm-studio-", suffix=".txt")
+        handle, path = tempfile.mkstemp(prefix="ewm-studio-", suffix=f"-{owner()}.txt")
         os.close(handle)
         self._last_words = Path(path)
         self._pipe, theirs = context.Pipe()

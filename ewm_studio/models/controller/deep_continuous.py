@@ -9,7 +9,7 @@ import gymnasium as gym
 from ewm_studio.errors import UserError
 from ewm_studio.models.actor_critic import Activation, ActorCritic, ActorCriticSettings
 from ewm_studio.models.base import Tag
-from ewm_studio.models.heads import BoxHead, BoxMap, box_head
+from ewm_studio.models.heads import BetaGreedy, BoxHead, BoxMap, box_head
 from ewm_studio.settings import setting
 
 
@@ -23,6 +23,12 @@ class DeepContinuousSettings(ActorCriticSettings):
         "auto",
         "What actions are drawn from; categorical cuts each dimension into bins; auto is beta where actions are "
         "bounded, otherwise gaussian.",
+    )
+    greedy: BetaGreedy = setting(
+        "mean",
+        "Beta head: what is done when nothing is drawn: its mean, or its peak, which says little while it is flat.",
+        advanced=True,
+        earlier="mode",
     )
     initial_log_std: float = setting(
         -0.5,
@@ -62,7 +68,7 @@ class DeepContinuousController(ActorCritic[DeepContinuousSettings]):
         hidden = (settings.hidden_size,) * settings.layers
         box = BoxMap(action_space, _pair(settings.opposed))
         values = _bin_values(settings.bin_values)
-        head = box_head(box, settings.head, settings.initial_log_std, settings.bins, values)
+        head = box_head(box, settings.head, settings.initial_log_std, settings.bins, values, settings.greedy)
         super().__init__(settings, latent_dim, hidden_dim, action_space, head, hidden, settings.activation)
 
 

@@ -7,19 +7,25 @@ from torch import Generator, Tensor
 
 from ewm_studio.errors import UserError
 from ewm_studio.models.base import Losses, Tag, VisionModel
-from ewm_studio.settings import ComponentSettings
-
-# Beyond any sensible observation, and small enough that squares and sums of it stay finite in float32. Some
-# environments bound their observations by the largest float, or by infinity.
-LIMIT = 1e6
+from ewm_studio.settings import ComponentSettings, setting
 
 
 class IdentitySettings(ComponentSettings):
-    """Identity has nothing to set."""
+    """How far observations may go."""
+
+    limit: float = setting(
+        1e15,
+        "Observations are held within plus and minus this: some environments bound theirs by the largest number there "
+        "is, whose square is infinite. What is large is scaled by memory and controller, by its own statistics.",
+        gt=0,
+        le=1e15,
+        advanced=True,
+        earlier=1e6,
+    )
 
 
 class Identity(VisionModel[IdentitySettings]):
-    """z is the observation vector, held within +-1e6; nothing is trained.
+    """z is the observation vector, held within bounds beyond any sensible one; nothing is trained.
 
     A NaN stays one, so that the training's own check finds it instead of learning from made-up numbers.
 
@@ -41,7 +47,7 @@ class Identity(VisionModel[IdentitySettings]):
 
     def encode(self, obs: Tensor) -> Tensor:
         """Latent (B, Z) of observations (B, Z)."""
-        return obs.float().clamp(-LIMIT, LIMIT)
+        return obs.float().clamp(-self.settings.limit, self.settings.limit)
 
     def decode(self, z: Tensor) -> Tensor:
         """Observations (B, Z) of latents (B, Z)."""

@@ -14,6 +14,7 @@ from ewm_studio import formatting as format
 from ewm_studio.driving import commands
 from ewm_studio.driving.session import DriveSession
 from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack, ModelOnBoard, Snapshot
+from ewm_studio.envs.trust import Untrusted
 from ewm_studio.errors import UserError
 from ewm_studio.ui.drive.keys_dialog import KeysDialog
 from ewm_studio.ui.drive.page import DrivePage
@@ -279,7 +280,7 @@ class SessionController(QObject):
         else:
             self.show_idle()
         self.ended.emit()
-        if failure is not None and not isinstance(failure, UserError):
+        if failure is not None and (isinstance(failure, Untrusted) or not isinstance(failure, UserError)):
             self.failed.emit(failure)
 
 

@@ -11,6 +11,7 @@ from ewm_studio.analysis.inspection import ComponentInfo, Inspection
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.settings.fields import fields_of
 from ewm_studio.ui.experiment.sections import SettingRows
+from ewm_studio.ui.kit.texts import plain_tip
 from ewm_studio.ui.kit.widgets import Select, Tags, label, row
 
 TITLES = {"vision": "Vision", "memory": "Memory", "controller": "Controller"}
@@ -62,7 +63,7 @@ class ComponentCard(QFrame):
         self.picker.addItem("auto", AUTO)
         for name, info in known.items():
             self.picker.addItem(name, name)
-            self.picker.setItemData(self.picker.count() - 1, info.summary, Qt.ItemDataRole.ToolTipRole)
+            self.picker.setItemData(self.picker.count() - 1, plain_tip(info.summary), Qt.ItemDataRole.ToolTipRole)
         self.refresh()
 
     def show_inspection(self, inspection: Inspection) -> None:
@@ -76,7 +77,7 @@ class ComponentCard(QFrame):
             reason = misfits.get(name)
             model.item(index).setEnabled(reason is None)
             tip = reason or (self._known[name].summary if name in self._known else "")
-            self.picker.setItemData(index, tip, Qt.ItemDataRole.ToolTipRole)
+            self.picker.setItemData(index, plain_tip(tip), Qt.ItemDataRole.ToolTipRole)
             self.picker.setItemText(index, f"{name}  (does not fit)" if reason else name)
         self.refresh()
 

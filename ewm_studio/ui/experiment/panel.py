@@ -36,6 +36,7 @@ class ExperimentPanel(QFrame):
     """Shows the document and writes to it. `inspection_wanted` tells that choices changed that decide what fits."""
 
     inspection_wanted = Signal()
+    environment_chosen = Signal(str)  # by the person, not by a file
 
     def __init__(self, document: ExperimentDocument, menu: QMenu) -> None:
         super().__init__()
@@ -149,6 +150,7 @@ class ExperimentPanel(QFrame):
         self._unbuilt.stop()
 
     def _on_environment(self, id: str) -> None:
+        self.environment_chosen.emit(id)
         self._document.set("env.id", id)
 
     def _on_changed(self, path: str) -> None:

@@ -55,7 +55,9 @@ class FailureDialog(QDialog):
 class Question(QDialog):
     """One question with a clear answer on each button."""
 
-    def __init__(self, title: str, text: str, yes: str, no: str, parent: QWidget, then: Callable[[], None]) -> None:
+    def __init__(
+        self, title: str, text: str, yes: str, no: str, parent: QWidget | None, then: Callable[[], None]
+    ) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(title)

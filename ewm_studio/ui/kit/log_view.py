@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QFrame, QLineEdit, QPlainTextEdit, QVBoxLayout
 
+from ewm_studio.formatting import printable
 from ewm_studio.ui.kit.theme import theme, tokens
 from ewm_studio.ui.kit.widgets import Segments, label, row
 
@@ -59,7 +60,7 @@ class LogView(QFrame):
 
     def add(self, text: str, level: str = "info", good: bool = False) -> None:
         """Put a line on top."""
-        line = Line(time.strftime("%H:%M:%S"), " ".join(text.split()), level, good)
+        line = Line(time.strftime("%H:%M:%S"), printable(" ".join(text.split())), level, good)
         self.lines.appendleft(line)
         if not self._fits(line):
             return

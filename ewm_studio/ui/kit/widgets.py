@@ -37,6 +37,7 @@ from PySide6.QtWidgets import (
 )
 
 from ewm_studio.ui.kit import icons
+from ewm_studio.ui.kit.texts import PlainLabel, plain_tip
 from ewm_studio.ui.kit.theme import color, theme, ui_font
 
 EMPTY_WIDTH = 380
@@ -46,8 +47,7 @@ _SEGMENT_PADDING = 28  # pixels beside the text of a choice
 
 def label(text: str = "", role: str = "", kind: str = "", wrap: bool = False) -> QLabel:
     """A line of text in a role of the style sheet: heading, secondary, value, tag, chip."""
-    made = QLabel(text)
-    made.setTextFormat(Qt.TextFormat.PlainText)
+    made = PlainLabel(text)
     if role:
         made.setProperty("role", role)
     if kind:
@@ -148,7 +148,7 @@ def _fill(
             layout.addWidget(item)
 
 
-class Elided(QLabel):
+class Elided(PlainLabel):
     """A line that is cut with an ellipsis where there is no room; the whole of it is the tooltip."""
 
     def __init__(self, text: str = "", role: str = "", mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight) -> None:
@@ -156,7 +156,6 @@ class Elided(QLabel):
         self._mode = mode
         if role:
             self.setProperty("role", role)
-        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -166,8 +165,9 @@ class Elided(QLabel):
         text = self.fontMetrics().elidedText(self.text(), self._mode, self.width())
         painter.drawText(self.rect(), int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), text)
         painter.end()
-        if self.toolTip() != self.text():
-            self.setToolTip(self.text())
+        tip = plain_tip(self.text())
+        if self.toolTip() != tip:
+            self.setToolTip(tip)
 
 
 class Select(QComboBox):

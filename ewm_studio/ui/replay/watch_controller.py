@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QFileDialog
 from ewm_studio import formatting as format
 from ewm_studio.analysis.latent_space import LatentPath
 from ewm_studio.analysis.replay_loader import ReplayLoader, Watched
+from ewm_studio.envs.trust import Untrusted
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.ui.replay.page import ReplayPage
 from ewm_studio.ui.services import Services
@@ -49,6 +50,7 @@ class WatchController(QObject):
         page.episode_picked.connect(self._watch)
         page.compare_wanted.connect(self._fill_compare)
         page.export_asked.connect(self._export)
+        services.notices.agreed.connect(self._on_agreed)
         self._progressed.connect(self._on_progress, Qt.ConnectionType.QueuedConnection)
 
     @property
@@ -112,6 +114,11 @@ class WatchController(QObject):
             self._page.say(f"{evaluation.folder}: no episode in it can be read any more")
 
     # Episodes
+
+    def _on_agreed(self, _: str) -> None:
+        """What could not be made because nobody had agreed to its environment's module may be made now."""
+        if self._evaluation is not None and self._page.watched is None:
+            self._open(self._evaluation)
 
     def _watch(self, episode: ReplayInfo) -> None:
         evaluation = self._evaluation
@@ -259,7 +266,7 @@ class WatchController(QObject):
         self._working = False
         if turn == self._turn:
             self._page.show_progress(None)
-            if keeps:
+            if keeps or isinstance(error, Untrusted):
                 self._services.notices.fail(error)
             else:
                 known = isinstance(error, UserError | JobError)

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QMenu
 
 from ewm_studio.errors import UserError
 from ewm_studio.jobs.kinds import job_kind
-from ewm_studio.jobs.launch import model_values, read_experiment
+from ewm_studio.jobs.launch import model_values
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.dialogs import Question, TextQuestion
 from ewm_studio.ui.page import Page, PageAction, PageController, PlaceGroup
@@ -93,7 +93,7 @@ class RunsController(PageController):
 
     def _experiment_of(self, name: str) -> Experiment:
         """A run's settings, its parts named in full."""
-        return read_experiment(self._services.workspace.run(name).folder / "experiment.toml")
+        return Experiment.from_toml(self._services.workspace.run(name).folder / "experiment.toml")
 
     def _continue(self, name: str) -> None:
         settings = self._experiment_of(name)

@@ -29,6 +29,7 @@ from PySide6.QtWidgets import (
 
 from ewm_studio import formatting as format
 from ewm_studio.settings.experiment import COMPONENTS
+from ewm_studio.ui.kit.texts import plain_tip
 from ewm_studio.ui.kit.theme import color
 from ewm_studio.ui.kit.widgets import EmptyState, button, label, row, stacked
 from ewm_studio.workspace import RunInfo
@@ -152,7 +153,7 @@ class RunTable(QAbstractTableModel):
         """One cell."""
         info, column = self.runs[index.row()], COLUMNS[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
-            return column.text(info)
+            return format.printable(column.text(info))
         if role == Qt.ItemDataRole.UserRole:
             return column.sort_key(info)
         if role == Qt.ItemDataRole.TextAlignmentRole and column.number:
@@ -160,7 +161,7 @@ class RunTable(QAbstractTableModel):
         if role == Qt.ItemDataRole.ForegroundRole and column.title == "State":
             return color(_STATES.get(info.state, "text"))
         if role == Qt.ItemDataRole.ToolTipRole:
-            return info.error if column.title == "State" and info.error else column.text(info)
+            return plain_tip(info.error if column.title == "State" and info.error else column.text(info))
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QLabel, QMenu, QSlider, QSplitter, QVBoxLayout, QWidget
 
 from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory
+from ewm_studio.formatting import printable
 from ewm_studio.ui.kit.log_view import LogView
 from ewm_studio.ui.kit.theme import tokens
 from ewm_studio.ui.kit.widgets import EmptyState, Segments, button, label, row, stacked
@@ -143,10 +145,10 @@ class TrainPage(QWidget):
     def show_legend(self) -> None:
         """Name the runs that are laid over this one, each in its color."""
         shown = [
-            f'<span style="color:{shade}">●</span> {history.name}'
+            f'<span style="color:{shade}">●</span> {escape(printable(history.name))}'
             for history, shade in zip(self.options.compared, COMPARED, strict=False)
         ]
-        own = f'<span style="color:{tokens().accent}">●</span> {self.history.name}'
+        own = f'<span style="color:{tokens().accent}">●</span> {escape(printable(self.history.name))}'
         self._legend.setText("&nbsp;&nbsp;&nbsp; ".join([own, *shown]))
         self._legend.setVisible(bool(shown))
 

@@ -12,10 +12,13 @@ from types import TracebackType
 from PySide6.QtCore import QMessageLogContext, QObject, Qt, QTimer, QtMsgType, Signal, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
 
+from ewm_studio.processes.endings import wanted
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.kit.theme import MODES, theme
+from ewm_studio.ui.window.rebuilding import ask_to_rebuild, readable
 from ewm_studio.ui.window.studio import Studio
 from ewm_studio.workspace import Workspace, default_workspace
+from ewm_studio.workspace.database import Damaged
 
 log = logging.getLogger("ewm_studio.ui")
 _LEVELS = {
@@ -85,7 +88,17 @@ def main(workspace: str | Path | None = None) -> int:
     app = make_app(dressed=False)
     route_qt_messages()
     path = Path(workspace) if workspace else Path(store.text("workspace") or default_workspace())
-    studio = Studio(Workspace(path))
+    try:
+        opened = readable(path)
+    except Damaged as error:
+        dress()
+        answered: list[bool] = []
+        question = ask_to_rebuild(path, error, None, lambda: answered.append(True))
+        question.exec()
+        if not answered:
+            raise
+        opened, _ = Workspace.rebuild(path)
+    studio = Studio(opened)
     dress()  # only now: each part that is put into another would be dressed again, half as long as all else takes
     reports = Reports()
     reports.raised.connect(studio.services.notices.fail)
@@ -95,7 +108,7 @@ def main(workspace: str | Path | None = None) -> int:
     studio.window.bar.train.setFocus()
     QTimer.singleShot(0, studio.begin)
     # From a terminal or the system: save and close without a question. The studio's timers let Python see the signal.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in wanted():
         signal.signal(number, lambda *_: QTimer.singleShot(0, studio.leave))
     try:
         return app.exec()

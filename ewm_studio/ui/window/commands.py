@@ -10,7 +10,6 @@ from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog
 
-from ewm_studio.jobs.launch import read_experiment
 from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.dialogs import ShortcutsDialog
@@ -95,4 +94,4 @@ class Commands(QObject):
             self._presets.addAction("No presets").setEnabled(False)
 
     def _open_preset(self, file: Path) -> None:
-        self._document.replace(read_experiment(file))
+        self._document.replace(Experiment.from_toml(file))

@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QMenu
 
 from ewm_studio import formatting as format
-from ewm_studio.jobs.launch import read_experiment
+from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.widgets import Place
 from ewm_studio.ui.page import PlaceGroup
 from ewm_studio.ui.services import Services
@@ -52,7 +52,7 @@ class PretrainedController(QObject):
             UserError: its settings cannot be read.
         """
         model = self.models[name]
-        experiment = read_experiment(model.folder / "experiment.toml").with_values(
+        experiment = Experiment.from_toml(model.folder / "experiment.toml").with_values(
             ("infer.episodes", EPISODES), ("infer.greedy", True), ("run.seed", FIRST_SEED), ("run.device", "auto")
         )
         self._watching = True

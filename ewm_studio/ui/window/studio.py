@@ -24,6 +24,7 @@ from ewm_studio.ui.window.main_window import MainWindow
 from ewm_studio.ui.window.pages import PAGES, MakePage
 from ewm_studio.ui.window.run_bar_controller import RunBarController
 from ewm_studio.ui.window.themes import add_themes
+from ewm_studio.ui.window.trust_controller import TrustController
 from ewm_studio.ui.window.workspaces import Workspaces
 from ewm_studio.workspace import Workspace
 
@@ -60,6 +61,8 @@ class Studio(QObject):
         self._controllers = [page.controller for page in self.window.pages.values()]
         self._connect()
         self._run_bar = RunBarController(self.window, self.services)
+        self.trust = TrustController(self.services, self.window)
+        self.window.panel.environment_chosen.connect(self.trust.agree)
         self.commands = Commands(self.services, self.window)
         self.workspaces = Workspaces(self.services, self.window)
         for page in self.window.pages.values():

@@ -18,7 +18,9 @@ from ewm_studio.ui.services import Services
 from ewm_studio.ui.window import remembered
 from ewm_studio.ui.window.main_window import MainWindow
 from ewm_studio.ui.window.pretrained_controller import PretrainedController
+from ewm_studio.ui.window.rebuilding import ask_to_rebuild, readable
 from ewm_studio.workspace import Workspace
+from ewm_studio.workspace.database import Damaged
 
 MOST_RECENT = 4  # that an empty page offers
 
@@ -51,13 +53,21 @@ class Workspaces(QObject):
         """
         if self._services.jobs.running:
             raise UserError("Stop the run before you open another workspace.")
-        opened = Workspace(path)
+        try:
+            opened = readable(path)
+        except Damaged as error:
+            ask_to_rebuild(path, error, self._window, self._services.notices.guarded(lambda: self._rebuild(path)))
+            return
         self.remember()
         self._services.change_workspace(opened)
         self._services.document.replace(Experiment())
         self.take_up_settings()
         self._show()
         self._services.show_last_run()
+
+    def _rebuild(self, path: Path) -> None:
+        Workspace.rebuild(path)
+        self.open(path)
 
     def take_up_settings(self) -> None:
         """Take up the workspace's unsaved settings of last time, or else its `experiment.toml`."""

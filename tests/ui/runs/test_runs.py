@@ -47,7 +47,6 @@ def with_runs(open_studio):
         experiment = Experiment().with_values(("env.id", env), ("ppo.lr", seed / 100), ("run.seed", seed))
         parts = {kind: {"name": f"{kind}{seed}"} for kind in ("vision", "memory", "controller")}
         run = studio.services.workspace.create_run(env, "train", experiment.to_toml(), parts, seed)
-        run.begin()
         run.log_episode(20, 1.0, best, 20)
         run.flush()
         run.finish("stopped" if seed == 3 else "finished", best_reward=best, steps=1000 * seed)
