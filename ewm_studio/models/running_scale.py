@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-
 UNBOUNDED = torch.finfo(torch.float32).max  # weights in files are finite
 
 
