@@ -5,7 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
-from ewm_studio.envs.trust import Untrusted, trust
+from ewm_studio.envs.trust import trust
+from ewm_studio.errors import Untrusted
 from ewm_studio.ui.kit.dialogs import Question
 from ewm_studio.ui.services import Services
 
