@@ -1,8 +1,29 @@
 """The two ways a job can be refused or fail, each carrying one clear line for the person in front of it."""
 
+from __future__ import annotations
+
 
 class UserError(Exception):
     """Bad input: what is wrong, where, and what to do. Exit code 2; nothing was started or overwritten."""
+
+
+class Untrusted(UserError):
+    """A file names a module that nobody agreed to.
+
+    Attributes:
+        module: its name.
+        place: the file it lies in.
+    """
+
+    def __init__(self, id: str, module: str, place: str) -> None:
+        super().__init__(
+            f"env.id '{id}' names the module '{module}' ({place}), whose code would run; a file alone cannot ask for "
+            "that: look at the module, then give --trust-env to trust it from now on, or type --env yourself"
+        )
+        self.id, self.module, self.place = id, module, place
+
+    def __reduce__(self) -> tuple[type[Untrusted], tuple[str, str, str]]:
+        return type(self), (self.id, self.module, self.place)
 
 
 class JobError(Exception):

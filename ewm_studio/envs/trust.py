@@ -19,29 +19,10 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from ewm_studio.envs.failures import asked_for, said
-from ewm_studio.errors import UserError
+from ewm_studio.errors import Untrusted, UserError
 
 TRUST_ALL = "EWM_STUDIO_TRUST_ENV"  # set to 1, every module may be imported: for containers, and for our own workers
 _LARGEST_LIST = 2**20  # bytes of the file of agreements
-
-
-class Untrusted(UserError):
-    """A file names a module that nobody agreed to.
-
-    Attributes:
-        module: its name.
-        place: the file it lies in.
-    """
-
-    def __init__(self, id: str, module: str, place: str) -> None:
-        super().__init__(
-            f"env.id '{id}' names the module '{module}' ({place}), whose code would run; a file alone cannot ask for "
-            "that: look at the module, then give --trust-env to trust it from now on, or type --env yourself"
-        )
-        self.id, self.module, self.place = id, module, place
-
-    def __reduce__(self) -> tuple[type[Untrusted], tuple[str, str, str]]:
-        return type(self), (self.id, self.module, self.place)
 
 
 def module_of(id: str) -> str:

@@ -86,7 +86,8 @@ class JobSpec:
         Raises:
             Untrusted: the environment's. What else is wrong with the job is the job's to say.
         """
-        from ewm_studio.envs.trust import Untrusted, check_trusted
+        from ewm_studio.envs.trust import check_trusted
+        from ewm_studio.errors import Untrusted
 
         try:
             check_trusted(self._environment(workspace))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ewm_studio.envs.trust import Untrusted
+from ewm_studio.errors import Untrusted
 from ewm_studio.jobs.launch import build_experiment, model_values
 from ewm_studio.jobs.runners.thread import ThreadRunner
 from ewm_studio.settings.document import ExperimentDocument

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from ewm_studio.analysis.inspection import Catalog, EnvironmentInfo, Inspection
-from ewm_studio.envs.trust import Untrusted
+from ewm_studio.errors import Untrusted
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.ui.kit.background import Background

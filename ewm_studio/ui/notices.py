@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Signal
 
-from ewm_studio.envs.trust import Untrusted
-from ewm_studio.errors import UserError
+from ewm_studio.errors import Untrusted, UserError
 from ewm_studio.jobs.failure import Failure, failure_of
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from ewm_studio.envs.trust import Untrusted
-from ewm_studio.errors import UserError
+from ewm_studio.errors import Untrusted, UserError
 from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.settings import Experiment

@@ -36,7 +36,7 @@ def same(one, other):
 @pytest.mark.parametrize("job", [ewm.train, ewm.pretrain])
 @pytest.mark.parametrize("sections", [{}, PICTURES], ids=["numbers", "pictures"])
 def test_what_others_draw_changes_nothing_and_nothing_is_drawn_from_theirs(tmp_path, job, sections):
-    settings = asked(**sections, data={"frames": 40})
+    settings = asked(**sections, data={"frames": 40 * sections.get("env", {}).get("action_repeat", 1)})
     alone = weights(finish(job(settings, Workspace(tmp_path / "alone"))))
     torch.manual_seed(123)
     expected = torch.rand(5)

@@ -21,6 +21,7 @@ from tests.support.jobs import experiment, finish, train_until
 # Where a value of the right type is not enough.
 VALUES = {
     "env.id": "Acrobot-v1",
+    "env.kwargs": {"sutton_barto_reward": True},
     "run.device": "cpu",
     "start.load_path": "elsewhere.safetensors",
     "start.patch_load_path": "elsewhere.safetensors",

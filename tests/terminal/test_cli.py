@@ -431,6 +431,19 @@ def test_failures_have_their_exit_codes(monkeypatch, capsys, home):
     assert "Traceback" in log.read_text()
 
 
+@pytest.fixture
+def heard():
+    """No signal is ignored, as a test run under `nohup` would have it from its shell."""
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    for number, handler in before.items():
+        if handler == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", ENDINGS)
 def test_the_first_signal_asks_the_job_to_stop(number, monkeypatch, capsys):
     before = signal.getsignal(number)
@@ -499,6 +512,7 @@ def test_nohup_is_obeyed(monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out) == {"stopped": False}
 
 
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", ENDINGS)
 def test_a_signal_before_there_is_anything_to_save_ends_with_130(number, monkeypatch, capsys):
     def swallowed(*given, **named):

@@ -8,7 +8,7 @@ from rich.console import Console
 
 import ewm_studio as ewm
 from ewm_studio.cli import main
-from ewm_studio.envs.trust import Untrusted
+from ewm_studio.errors import Untrusted
 from ewm_studio.settings import Experiment
 from ewm_studio.terminal.menu import Menu
 from ewm_studio.workspace import Workspace

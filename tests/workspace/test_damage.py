@@ -196,7 +196,7 @@ def test_a_trainer_state_of_another_checkpoint_is_not_taken(home, capfd):
 @pytest.mark.parametrize(
     ("change", "wanted"),
     [
-        (("--batch-size", "3"), "--batch-size) 4"),
+        (("--batch-size", "3"), "--batch-size) cannot change when a run is resumed"),
         (("--set", "memory.hidden_dim=9"), "hidden_dim"),
         (("--memory", "NoMemory"), "memory"),
     ],

@@ -14,8 +14,7 @@ from ewm_studio import formatting as format
 from ewm_studio.driving import commands
 from ewm_studio.driving.session import DriveSession
 from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack, ModelOnBoard, Snapshot
-from ewm_studio.envs.trust import Untrusted
-from ewm_studio.errors import UserError
+from ewm_studio.errors import Untrusted, UserError
 from ewm_studio.ui.drive.keys_dialog import KeysDialog
 from ewm_studio.ui.drive.page import DrivePage
 from ewm_studio.ui.kit import store

@@ -13,8 +13,7 @@ from PySide6.QtWidgets import QFileDialog
 from ewm_studio import formatting as format
 from ewm_studio.analysis.latent_space import LatentPath
 from ewm_studio.analysis.replay_loader import ReplayLoader, Watched
-from ewm_studio.envs.trust import Untrusted
-from ewm_studio.errors import JobError, UserError
+from ewm_studio.errors import JobError, Untrusted, UserError
 from ewm_studio.ui.replay.page import ReplayPage
 from ewm_studio.ui.services import Services
 from ewm_studio.workspace.replays import Evaluation, ReplayInfo

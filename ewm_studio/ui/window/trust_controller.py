@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
-from ewm_studio.envs.trust import Untrusted, trust
+from ewm_studio.errors import Untrusted
 from ewm_studio.ui.kit.dialogs import Question
 from ewm_studio.ui.services import Services
 
@@ -44,6 +44,8 @@ class TrustController(QObject):
 
     def agree(self, id: str) -> None:
         """The person chose this environment, or agreed to its module."""
+        from ewm_studio.envs.trust import trust  # with it comes gymnasium, which the window does not wait for
+
         self._services.notices.guarded(lambda: trust(id))()
         self._services.notices.agreed.emit(id)
         self._services.fitting.inspect_soon()
