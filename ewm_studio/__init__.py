@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ewm_studio.envs.factory import make_env
     from ewm_studio.errors import JobError, UserError
     from ewm_studio.events import JobControl
-    from ewm_studio.jobs import infer, pretrain, record, train
+    from ewm_studio.jobs import assess, infer, pretrain, record, train
     from ewm_studio.settings import Experiment
     from ewm_studio.workspace import Workspace
 
@@ -28,6 +28,7 @@ __all__ = [
     "JobError",
     "UserError",
     "Workspace",
+    "assess",
     "infer",
     "load",
     "make_env",
@@ -43,6 +44,7 @@ _HOMES = {
     "JobError": ("ewm_studio.errors", "JobError"),
     "UserError": ("ewm_studio.errors", "UserError"),
     "Workspace": ("ewm_studio.workspace", "Workspace"),
+    "assess": ("ewm_studio.jobs", "assess"),
     "infer": ("ewm_studio.jobs", "infer"),
     "load": ("ewm_studio.acting.agent", "load_agent"),
     "make_env": ("ewm_studio.envs.factory", "make_env"),

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ewm_studio.jobs.assess_job import assess
     from ewm_studio.jobs.infer_job import infer
     from ewm_studio.jobs.live_job import live
     from ewm_studio.jobs.pretrain_job import pretrain
     from ewm_studio.jobs.record_job import record
     from ewm_studio.jobs.train_job import train
 
-__all__ = ["infer", "live", "pretrain", "record", "train"]
+__all__ = ["assess", "infer", "live", "pretrain", "record", "train"]
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

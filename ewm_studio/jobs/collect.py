@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -152,7 +153,7 @@ def collect_random(
         The experience.
     """
     rng = np.random.default_rng(np.random.SeedSequence([experiment.run.seed, RANDOM_SALT]))
-    gathered = _Gathered(store)
+    gathered = Gathered(store)
     envs = make_vector(experiment.env.as_played(), experiment.run.seed, probe)
     try:
         with contextlib.closing(envs):
@@ -172,17 +173,19 @@ def collect_random(
     return experience
 
 
-class _Gathered(Listener):
+class Gathered(Listener):
     """Puts every step into an experience."""
 
     def __init__(self, store: FrameStore) -> None:
         self.experience = Experience(store)
 
     def begin(self, simulator: Simulator, obs: np.ndarray) -> None:
+        """The first observations."""
         self.experience.begin(obs)
 
-    def step(self, belief: np.ndarray, action: np.ndarray, step: Step) -> None:
-        self.experience.add(action, step.reward, step.terminated, step.truncated, step.obs, step.final_obs)
+    def step(self, belief: Any, action: Any, step: Step) -> None:
+        """One step of every environment."""
+        self.experience.add(np.asarray(action), step.reward, step.terminated, step.truncated, step.obs, step.final_obs)
 
 
 def read_recordings(

@@ -89,6 +89,15 @@ _TABLE = (
         "Write a recording: of a saved model's play, or of the random policy.",
         "  ewm-studio record --env CarRacing-v3 --recording laps --frames 5000",
     ),
+    JobKind(
+        "assess",
+        "Assess",
+        "ewm_studio.jobs.assess_job:assess",
+        "Measure how far a model's memory can be trusted as a world.",
+        "  ewm-studio assess --load-path RUN --episodes 5 --seed 100000 --json\n"
+        "  ewm-studio assess --load-path RUN --recording laps",
+        plays=True,
+    ),
     JobKind("live", "Learn while driving", "ewm_studio.jobs.live_job:live", makes_run=True, fed=True),
 )
 KINDS: dict[str, JobKind] = {kind.name: kind for kind in _TABLE}

@@ -14,10 +14,9 @@ from pydantic import ValidationError
 
 from ewm_studio.errors import UserError
 from ewm_studio.settings import EnvSettings, Experiment, explain, read_settings
-from ewm_studio.settings.experiment import COMPONENTS, present_path
+from ewm_studio.settings.experiment import COMPONENTS, present_path, values_of_run
 from ewm_studio.settings.layers import Values, over, with_model
 from ewm_studio.settings.paths import check_value
-from ewm_studio.settings.running import values_of_file
 
 if TYPE_CHECKING:
     from ewm_studio.workspace import Workspace
@@ -66,8 +65,7 @@ def build_experiment(
                 "--resume goes on with the run's own model and --load-path starts a new run: give one of them"
             )
         path = workspace.run(resume).folder / "experiment.toml"
-        base = read_settings(path)
-        base["env"] = values_of_file(base.get("env", {}))
+        base = values_of_run(read_settings(path))
         source = str(path) if config is None else source
     elif load_path:
         model = model_values(workspace, str(load_path))

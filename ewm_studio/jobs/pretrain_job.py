@@ -274,7 +274,11 @@ class PretrainJob:
         if done.batches:
             self.randomness.numpy.bit_generator.state = done.random  # draws the same order again
         done.random = dict(self.randomness.numpy.bit_generator.state)
+        falls = self.experiment.pretrain.lr_schedule == "linear"
+        whole = self.experiment.pretrain.epochs * stage.size
         for batch in itertools.islice(stage.batches(), done.batches, None):
+            if falls:
+                trainer.slow_to(1 - (self.epochs_done[stage.name] * stage.size + done.seen) / whole)
             log.add(trainer.step(stage.loss(batch)))
             count = stage.count(batch)
             done.batches += 1
@@ -291,7 +295,8 @@ class PretrainJob:
                     trainer.component.train()
 
     def _note_best(self, name: str, figures: dict[str, float]) -> None:
-        loss = figures.get(f"{name}/held_out_total")
+        # Of a memory that is trained on its own predictions, the best is the one whose dreams hold.
+        loss = figures.get(f"{name}/held_out_open_loop", figures.get(f"{name}/held_out_total"))
         if loss is None:
             return
         if not np.isfinite(loss):

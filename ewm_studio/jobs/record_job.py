@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 
+from ewm_studio.acting.disturbed import DisturbedPolicy
 from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.policy import ControllerPolicy, Policy
 from ewm_studio.acting.random_policy import RandomPolicy
@@ -58,6 +59,8 @@ def record(
     if agent is not None:
         policy = ControllerPolicy(agent.model.controller, experiment.infer.greedy)
         randomness.move_to(agent.model.device)
+    if experiment.data.bursts:
+        policy = DisturbedPolicy(policy, env.action_space, randomness.numpy, experiment.data.bursts)
     with contextlib.closing(SingleEnv(env, settings, seeds=experiment.run.seed)) as simulator:
         source = _source(experiment)
         writer = RecordingWriter(

@@ -19,7 +19,7 @@ class DataSettings(Settings):
         "Recordings to train on, set apart by commas (names in the workspace, or a folder in full); of record, the one "
         "to write. Empty: collect afresh.",
         flag="recording",
-        commands=("pretrain", "record"),
+        commands=("pretrain", "record", "assess"),
         fixed=True,
         moved="pretrain.recording",
     )
@@ -33,6 +33,15 @@ class DataSettings(Settings):
         le=MOST_FRAMES,
         fixed=True,
         moved="pretrain.frames",
+    )
+    bursts: float = setting(
+        0.0,
+        "Of record: chance that a decision begins a burst of one random action, held for 3 to 12 decisions, so that a "
+        "memory sees what actions do (0.08 disturbs about half of them).",
+        flag="bursts",
+        commands=("record",),
+        ge=0,
+        le=1,
     )
     random_share: float = setting(
         0.0,

@@ -10,8 +10,8 @@ from pydantic.fields import FieldInfo
 
 from ewm_studio.settings.annotation import shape_of
 
-Command = Literal["train", "pretrain", "infer", "record"]
-EVERY: tuple[Command, ...] = ("train", "pretrain", "infer", "record")
+Command = Literal["train", "pretrain", "infer", "record", "assess"]
+EVERY: tuple[Command, ...] = ("train", "pretrain", "infer", "record", "assess")
 
 
 def setting(

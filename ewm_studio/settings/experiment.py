@@ -30,6 +30,9 @@ ComponentKind = Literal["vision", "memory", "controller"]
 COMPONENTS: tuple[ComponentKind, ...] = get_args(ComponentKind)
 
 
+_EARLIER = {"lr_schedule": "constant"}  # of pretraining runs from before they had a schedule
+
+
 class ComponentChoice(BaseModel):
     """A component by name and the settings given for it; the registry checks them against the component."""
 
@@ -126,8 +129,7 @@ class Experiment(Settings):
         Raises:
             UserError: as `from_toml`.
         """
-        values = read_settings(Path(path))
-        return cls.from_dict({**values, "env": values_of_file(values.get("env", {}))}, source=str(path))
+        return cls.from_dict(values_of_run(read_settings(Path(path))), source=str(path))
 
     def to_toml(self) -> str:
         """All settings as TOML, which has no null: an empty setting is an empty string, read back as None."""
@@ -188,6 +190,12 @@ def _in_frames(decisions: Any, values: dict[str, Any]) -> Any:
     repeat = env.get("action_repeat", 1) if isinstance(env, dict) else 1
     known = isinstance(decisions, int) and isinstance(repeat, int)
     return min(decisions * repeat, MOST_FRAMES) if known else decisions
+
+
+def values_of_run(values: dict[str, Any]) -> dict[str, Any]:
+    """What the file of a run says, with what it is too old to know of as it was then."""
+    pretrain = {**_EARLIER, **values.get("pretrain", {})}
+    return {**values, "env": values_of_file(values.get("env", {})), "pretrain": pretrain}
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -260,6 +260,9 @@ class PretrainSettings(Settings):
         ge=1,
         le=1_000_000_000,
     )
+    lr_schedule: Literal["linear", "constant"] = setting(
+        "linear", "linear: the learning rate falls to zero over the epochs; constant: it stays.", advanced=True
+    )
     patience: int | None = setting(
         None,
         "Stop when the held-out loss has not improved for this many epochs; empty: never.",

@@ -251,7 +251,7 @@ class InferSettings(Settings):
         "Episodes to play.",
         unit="episodes",
         flag="episodes",
-        commands=("infer",),
+        commands=("infer", "assess"),
         ge=1,
         le=1_000_000,
     )

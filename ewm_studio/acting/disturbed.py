@@ -1,0 +1,71 @@
+"""A policy whose hand is taken off the wheel now and then, so that a memory sees what actions do.
+
+In the data of a good driver the road foretells the steering, and a memory that reads the road need never look at the
+wheel. Bursts of one random action, held for a while, part the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from torch import Generator, Tensor
+
+from ewm_studio.acting.policy import Policy
+
+SHORTEST, LONGEST = 3, 12  # decisions of a burst
+RATES = (0.0, 0.5, 1.0, 2.0)  # of the rate asked for; one is drawn for every episode, so that some are undisturbed
+
+
+class DisturbedPolicy(Policy):
+    """Another policy's actions, but for bursts of a random one."""
+
+    def __init__(self, policy: Policy, space: gym.Space, rng: np.random.Generator, rate: float) -> None:
+        """Disturb `policy`.
+
+        Args:
+            policy: decides otherwise.
+            space: of the actions.
+            rng: draws when bursts begin, how long they last, and their actions.
+            rate: chance that a decision begins a burst, in the mean over episodes.
+        """
+        self._policy, self._space, self._rng = policy, space, rng
+        self._rate = rate / float(np.mean(RATES))
+
+    def begin(self, batch: int) -> None:
+        """No burst is going on in any of B episodes."""
+        self._policy.begin(batch)
+        self._left = np.zeros(batch, np.int64)
+        self._held: list[Any] = [None] * batch
+        self._rates = self._rng.choice(RATES, batch)
+
+    def restart(self, ended: np.ndarray) -> None:
+        """The bursts of episodes (B,) that ended are over, and other rates hold in the next ones."""
+        self._policy.restart(ended)
+        self._left[ended] = 0
+        self._rates[ended] = self._rng.choice(RATES, int(ended.sum()))
+
+    def act(self, belief: Any, generator: Generator | None = None) -> np.ndarray:
+        """The policy's actions (B, ...), or those of the bursts that are going on."""
+        action = self._policy.act(belief, generator)
+        action = action.cpu().numpy().copy() if isinstance(action, Tensor) else np.array(action)
+        begins = (self._left == 0) & (self._rng.random(len(action)) < self._rate * self._rates)
+        for i in np.flatnonzero(begins):
+            self._left[i], self._held[i] = self._rng.integers(SHORTEST, LONGEST + 1), self._drawn()
+        for i in np.flatnonzero(self._left > 0):
+            action[i] = self._held[i]
+        self._left = np.maximum(self._left - 1, 0)
+        return action
+
+    def _drawn(self) -> Any:
+        """A random action: continuous ones at a bound, in the middle or anywhere, each axis by itself."""
+        space, rng = self._space, self._rng
+        if not isinstance(space, gym.spaces.Box):
+            space.seed(int(rng.integers(2**31)))
+            return space.sample()
+        low, high = (np.clip(bound, -1e3, 1e3).astype(np.float64) for bound in (space.low, space.high))
+        neutral = np.clip(0.0, low, high)
+        kind = rng.integers(4, size=space.shape)
+        anywhere = rng.uniform(low, high)
+        return np.choose(kind, [low, high, neutral, anywhere]).astype(space.dtype)

@@ -1,0 +1,147 @@
+"""What an action does in a dream, beside what it does in the environment from the very same state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from ewm_studio.acting.agent import Agent
+from ewm_studio.envs.factory import make_prepared_env
+from ewm_studio.models.world_model import WorldModel
+
+STEPS = 10  # decisions for which an action is held
+CONTEXT = 24  # true steps that memory is given before
+MOST_CHOICES = 4  # of a discrete action
+
+
+@dataclass(frozen=True)
+class Fork:
+    """One state, and what came of each action held from there on.
+
+    Attributes:
+        before: prepared observations (T + 1, ...) up to the fork.
+        actions: what was done before (T, ...).
+        after: by the action's name, prepared observations (STEPS, ...).
+    """
+
+    before: np.ndarray
+    actions: np.ndarray
+    after: dict[str, np.ndarray]
+
+
+def extremes(space: gym.Space) -> dict[str, Any]:
+    """Actions to compare, by name: of each continuous axis both bounds, the others neutral; of a choice the first few.
+
+    Axes without bounds, and other kinds of actions, have none.
+    """
+    if isinstance(space, gym.spaces.Discrete):
+        return {str(i): np.asarray(space.start + i, space.dtype) for i in range(min(int(space.n), MOST_CHOICES))}
+    if not isinstance(space, gym.spaces.Box) or not np.isfinite(np.concatenate([space.low, space.high], None)).all():
+        return {}
+    neutral = np.clip(np.zeros(space.shape), space.low, space.high)
+    found: dict[str, Any] = {}
+    for axis in np.ndindex(space.shape):
+        for name, bound in (("low", space.low), ("high", space.high)):
+            action = neutral.copy()
+            action[axis] = bound[axis]
+            found[f"{'.'.join(map(str, axis))} {name}"] = action.astype(space.dtype)
+    return found
+
+
+def forks(
+    agent: Agent, episodes: Sequence[tuple[int, np.ndarray]], actions: dict[str, Any], each: int, seed: int
+) -> Iterator[Fork]:
+    """Fork the environment in played episodes; each is played again from its seed as often as it takes.
+
+    Args:
+        agent: prepares observations.
+        episodes: seed and actions (T, ...) of each.
+        actions: what to hold, by name.
+        each: forks in an episode.
+        seed: draws where.
+    """
+    rng = np.random.default_rng(seed)
+    for number, done in episodes:
+        places = np.arange(min(CONTEXT, len(done) // 2), len(done) - 1)
+        for at in rng.choice(places, min(each, len(places)), replace=False):
+            yield _fork(agent, number, done[:at], actions)
+
+
+def _fork(agent: Agent, seed: int, done: np.ndarray, actions: dict[str, Any]) -> Fork:
+    seen: list[np.ndarray] = []
+    after: dict[str, np.ndarray] = {}
+    blind = max(0, len(done) - CONTEXT)
+    for name, action in actions.items():
+        env = make_prepared_env(agent.env.as_played(), window=False)
+        try:
+            env.reset_blind(seed=seed)
+            for taken in done[:blind]:
+                env.step_blind(taken)
+            if not seen:
+                seen.append(np.array(env.observe()))
+                seen += [np.array(env.step(taken)[0]) for taken in done[blind:]]
+            else:
+                for taken in done[blind:]:
+                    env.step_blind(taken)
+            after[name] = np.stack([np.array(env.step(action)[0]) for _ in range(STEPS)])
+        finally:
+            env.close()
+    return Fork(np.stack(seen), done[blind:], after)
+
+
+@torch.no_grad()
+def response(world: WorldModel, found: Sequence[Fork], actions: dict[str, Any], generator: Generator) -> dict[str, Any]:
+    """How the dream answers, for every pair of actions.
+
+    Returns:
+        by "one / other": `share`, the part of the real difference between the two that the dream makes (1 is all of
+        it), and `sign`, the share of forks in which the dream's difference points the real one's way.
+    """
+    real: dict[str, list[Tensor]] = {name: [] for name in actions}
+    dreamt: dict[str, list[Tensor]] = {name: [] for name in actions}
+    for fork in found:
+        for name, action in actions.items():
+            real[name].append(world.vision.encode(_tensor(world, fork.after[name][-1:]))[0])
+            dreamt[name].append(_dream(world, fork, action, generator))
+    latents = {name: (torch.stack(real[name]), torch.stack(dreamt[name])) for name in actions}
+    names = list(actions)
+    pairs = {}
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            true = latents[one][0] - latents[other][0]
+            told = latents[one][1] - latents[other][1]
+            along = (true * told).sum(-1)
+            pairs[f"{one} / {other}"] = {
+                "share": float(along.sum() / true.square().sum().clamp_min(1e-12)),
+                "sign": float((along > 0).float().mean()),
+                "size": float(true.square().sum(-1).mean()),
+            }
+    return pairs
+
+
+def _dream(world: WorldModel, fork: Fork, action: Any, generator: Generator) -> Tensor:
+    """The latent (Z,) after the action was held, the mean of several draws."""
+    draws, memory = 8, world.memory
+    z = world.vision.encode(_tensor(world, fork.before)).unsqueeze(1)
+    encode: Callable[[Tensor], Tensor] = world.action_encoding
+    state = memory.initial_state(1)
+    if len(fork.actions):
+        taken = encode(_tensor(world, fork.actions)).unsqueeze(1)
+        started = torch.zeros(len(taken), 1, dtype=torch.bool, device=z.device)
+        _, state = memory.sequence(z[:-1], taken, started, state)
+    state = {name: value.repeat(draws, *[1] * (value.dim() - 1)) for name, value in state.items()}
+    now, held = z[-1].repeat(draws, 1), encode(_tensor(world, np.asarray(action)[None])).repeat(draws, 1)
+    for _ in range(STEPS):
+        following = memory.imagine(now, held, state, 1.0, generator)
+        now, state = following.z, following.state
+    return now.mean(0)
+
+
+def _tensor(world: WorldModel, values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(values)).to(world.device)

@@ -1,0 +1,142 @@
+"""How far a model's memory can be trusted as a world: `assess`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ewm_studio.acting.agent import Agent
+from ewm_studio.acting.episode import play_episodes
+from ewm_studio.acting.policy import ControllerPolicy
+from ewm_studio.analysis.action_response import extremes, forks, response
+from ewm_studio.analysis.assessment import assess_memory
+from ewm_studio.analysis.open_loop import HORIZONS
+from ewm_studio.analysis.windows import windows
+from ewm_studio.data.experience import Experience
+from ewm_studio.envs.factory import make_prepared_env
+from ewm_studio.envs.probe import EnvProbe
+from ewm_studio.envs.single import SingleEnv
+from ewm_studio.events import EpisodeFinished, Event, Finished, JobControl, Message, RunStarted
+from ewm_studio.jobs.collect import Gathered, encode_all, find_recordings, frame_store, read_recordings
+from ewm_studio.jobs.failures import explains_failures
+from ewm_studio.jobs.infer_job import agent_for
+from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.place import opens_workspace
+from ewm_studio.models.randomness import drawing_from, make_generator
+from ewm_studio.settings import Experiment
+from ewm_studio.workspace import Workspace
+from ewm_studio.workspace.files import write_text
+
+FORKS = 4  # in each of the first episodes
+FORKED = 5  # episodes
+KEPT = "assessment.json"  # beside the run whose model it is of
+
+
+@opens_workspace
+@explains_failures
+def assess(
+    experiment: Experiment, workspace: Workspace, control: JobControl | None = None
+) -> Generator[Event, None, None]:
+    """Measure a memory's dreams on `infer.episodes` episodes that the model plays (sampled), or on recordings.
+
+    Episode i is reset with `run.seed + i`: choose seeds that nothing was trained on. Where the episodes are played,
+    the environment is forked in some of them as well, to see what actions do. What is found is kept with the run.
+
+    Raises:
+        UserError: no model is named, its memory predicts nothing, or there is too little to measure on.
+        JobError: the environment failed.
+    """
+    control = control or JobControl()
+    with contextlib.closing(EnvProbe(experiment.env)) as probe:
+        agent = agent_for(experiment, workspace, probe)
+        spaces = probe.spaces
+    agent.model.require_imagination()
+    names = experiment.data.recording
+    recordings = find_recordings(names, experiment, workspace) if names else []
+    yield RunStarted("assess", "", "", f"{agent.model.summary()} on {experiment.env.id}")
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, frame_store(experiment, spaces, Path(folder)) as store:
+        played: list[tuple[int, np.ndarray]] = []
+        if recordings:
+            experience = Experience(store, (yield from read_recordings(recordings, spaces, experiment, store)))
+        else:
+            gathered = Gathered(store)
+            played = yield from _play(agent, experiment, gathered, control)
+            experience = gathered.experience
+        skip = -(-spaces.settling_frames // experiment.env.action_repeat)
+        if skip:
+            experience = experience.without_starts(skip)
+        latents = yield from encode_all(store, agent.model, control)
+        if control.stop_requested:
+            yield Finished("stop", {})
+            return
+        found = _measure(agent, experience, latents, experiment)
+        if played:
+            yield from _fork(agent, played, experiment, found)
+    found |= {"seconds": time.monotonic() - began, "stopped_by": "episodes"}
+    yield from _keep(found, experiment, workspace)
+    yield Finished("episodes", found)
+
+
+def _play(
+    agent: Agent, experiment: Experiment, gathered: Gathered, control: JobControl
+) -> Generator[Event, None, list[tuple[int, np.ndarray]]]:
+    """Play episodes into an experience; their seeds and actions."""
+    episodes, settings = experiment.infer.episodes, experiment.env.as_played()
+    meter, done = Meter("play", episodes, "episodes"), list[tuple[int, np.ndarray]]()
+    env = make_prepared_env(settings, window=False)
+    generator = make_generator(experiment.run.seed, agent.model.device)
+    with contextlib.closing(SingleEnv(env, settings, seeds=experiment.run.seed)) as simulator:
+        policy = ControllerPolicy(agent.model.controller)
+        stopped = lambda: control.stop_requested  # noqa: E731
+        steps = play_episodes(
+            simulator, policy, agent.model, [gathered], episodes=episodes, generator=generator, stopped=stopped
+        )
+        for number, step in enumerate(steps, 1):
+            for episode in step.episodes:
+                done.append((episode.seed, gathered.experience.episodes[-1].action))
+                yield EpisodeFinished(number, episode.reward, episode.length, episode.seed)
+                yield meter.at(len(done))
+    return done
+
+
+def _measure(agent: Agent, experience: Experience, latents: torch.Tensor, experiment: Experiment) -> dict[str, Any]:
+    model, seed = agent.model, experiment.run.seed
+    part: Any = model.parts["memory"]
+    with drawing_from(make_generator(seed)):
+        untrained = part.cls(part.settings, model.vision.latent_dim, model.action_encoding.dim).to(model.device)
+    tried = windows(experience, latents, model.action_encoding, max(HORIZONS))
+    return assess_memory(model, untrained.eval(), tried, experience.store.read, make_generator(seed, model.device))
+
+
+def _fork(
+    agent: Agent, played: list[tuple[int, np.ndarray]], experiment: Experiment, found: dict[str, Any]
+) -> Generator[Event, None, None]:
+    """Add what actions do."""
+    actions = extremes(agent.model.action_space)
+    if len(actions) < 2:
+        yield Message(f"what actions do is not measured: {agent.model.action_space} has no extremes")
+        return
+    meter, seen = Meter("fork", FORKED * FORKS, "forks"), []
+    for fork in forks(agent, played[:FORKED], actions, FORKS, experiment.run.seed):
+        seen.append(fork)
+        yield meter.at(len(seen))
+    generator = make_generator(experiment.run.seed, agent.model.device)
+    found["action_response"] = response(agent.model, seen, actions, generator)
+
+
+def _keep(found: dict[str, Any], experiment: Experiment, workspace: Workspace) -> Generator[Event, None, None]:
+    """Write the figures beside the run that the model is of, where it is of one here."""
+    run = workspace.run_of(workspace.resolve_model(experiment.start.load_path or ""))
+    if run:
+        path = workspace.runs_folder / run / KEPT
+        write_text(path, json.dumps(found, indent=1))
+        yield Message(f"kept in {path}")
