@@ -7,6 +7,7 @@ outputs zero says "next equals this", and slow latents are predicted as sharply 
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Literal, TypeVar
 
@@ -16,8 +17,8 @@ from torch import Generator, Tensor, nn
 from ewm_studio.models.base import Imagined, Losses, MemoryModel, SequenceBatch, State, Tag
 from ewm_studio.models.open_loop import Pieces, joined
 from ewm_studio.models.randomness import dropout, normal_like, uniform_like
-from ewm_studio.models.residuals import ResidualPrediction
-from ewm_studio.models.running_scale import LatentRange, RunningScale
+from ewm_studio.models.residuals import LOG_STD_MAX, ResidualPrediction, gaussian_nll
+from ewm_studio.models.running_scale import Calibration, LatentRange, RunningScale
 from ewm_studio.models.two_hot import TwoHot, binary_error
 from ewm_studio.settings import ComponentSettings, setting
 
@@ -64,6 +65,23 @@ class PredictiveSettings(ComponentSettings):
         le=10,
         earlier=0.0,
     )
+    log_spread_max: float = setting(
+        0.0,
+        "Logarithm of the widest spread that is foretold of a latent, in usual changes of a step: what lies beyond is "
+        "an outlier, or dreams fall apart by it.",
+        ge=-2,
+        le=10,
+        advanced=True,
+        earlier=3.0,
+    )
+    outliers: float = setting(
+        0.01,
+        "Share of steps that may be anything: no spread is widened for them, and dreams do not draw them.",
+        ge=0,
+        lt=1,
+        advanced=True,
+        earlier=0.0,
+    )
     feedback_steps: int = setting(
         24,
         "Steps of its own predictions that the memory is also trained on: what makes dreams hold. 0: none.",
@@ -81,7 +99,7 @@ class PredictiveSettings(ComponentSettings):
         earlier=0.0,
     )
     feedback_draws: float = setting(
-        0.5,
+        0.0,
         "Share of the fed-back sequences in which predictions are drawn and not expected, so that drawn dreams hold.",
         ge=0,
         le=1,
@@ -112,6 +130,7 @@ class PredictiveMemory(MemoryModel[PS]):
         self.latent_scale = RunningScale(latent_dim)
         self.residual_scale = RunningScale(latent_dim, centered=False)
         self.range = LatentRange(latent_dim)
+        self.calibration = Calibration()
         self.reward_scale = RunningScale(1)
         self.trunk = _trunk(self.hidden_dim, self.features, settings.head_layers)
         self.residual_head = small_linear(self.features if settings.head_layers else self.hidden_dim, outputs)
@@ -173,7 +192,10 @@ class PredictiveMemory(MemoryModel[PS]):
         """
         h, state = self.step(z, action, state, generator)
         predicted = self.predict(self._dropped(h, temperature > 0, generator))
-        following = self.range.bound(predicted.sample(temperature, generator))
+        following = predicted.sample(temperature, generator)
+        if temperature > 0:
+            following = self.calibration.narrowed(following, predicted.mean)
+        following = self.range.bound(following)
         return Imagined(following, h, state, predicted.reward, predicted.end_logit.sigmoid())
 
     def loss(self, batch: SequenceBatch, state: State, generator: Generator | None = None) -> Losses:
@@ -196,7 +218,9 @@ class PredictiveMemory(MemoryModel[PS]):
         h, states = self._along(taken, action, batch.is_first, state, pieces, generator)
         predicted = self.predict(self._dropped(h, self.training, generator))
         # From the latents themselves, not from h: exact, and not cut off.
-        nll = predicted.nll((following - taken) / self.residual_scale.scale).mean(-1)
+        nll = self._but_for_outliers(predicted, (following - taken) / self.residual_scale.scale).mean(-1)
+        if self.training and self.settings.outliers:
+            self._calibrate(predicted, following - taken, batch.valid)
         losses = {
             "prediction": _mean(nll, batch.valid),
             "reward": _mean(self._reward_error(predicted, reward), known),
@@ -210,6 +234,21 @@ class PredictiveMemory(MemoryModel[PS]):
             total = total + own.pop("reward") + own.pop("end")
             losses |= {"step": step, **own}
         return {"total": total, **losses}
+
+    def _but_for_outliers(self, predicted: ResidualPrediction, residual: Tensor) -> Tensor:
+        """Negative log-density (..., Z) under the prediction, or with a small chance under one that is very wide."""
+        nll, share = predicted.nll(residual), self.settings.outliers
+        if not share:
+            return nll
+        wide = gaussian_nll(residual, torch.zeros_like(residual), torch.full_like(residual, LOG_STD_MAX))
+        return -torch.logaddexp(math.log1p(-share) - nll, math.log(share) - wide)
+
+    def _calibrate(self, predicted: ResidualPrediction, residual: Tensor, valid: Tensor) -> None:
+        with torch.no_grad():
+            scale = self.residual_scale.scale
+            wrong = (predicted.residual_mean * scale - residual).square().sum(-1)
+            foretold = (predicted.residual_variance * scale.square()).sum(-1)
+            self.calibration.update(_mean(wrong, valid), _mean(foretold, valid))
 
     def _along(
         self,
@@ -251,7 +290,8 @@ class PredictiveMemory(MemoryModel[PS]):
             z = predicted.mean
             wrong.append(self._share(z - following[t]))
             if drawn is not None:
-                z = torch.where(drawn, z + (predicted.sample(1.0, generator) - z).detach(), z)
+                sample = self.calibration.narrowed(predicted.sample(1.0, generator), z)
+                z = torch.where(drawn, z + (sample - z).detach(), z)
             rewards.append(self._reward_error(predicted, reward[t]))
             ends.append(binary_error(predicted.end_logit, terminated[t]))
         return {

@@ -40,6 +40,11 @@ class ResidualPrediction(Prediction):
     def residual_mean(self) -> Tensor:
         """Expected residual (..., Z), in units of `scale`."""
 
+    @property
+    def residual_variance(self) -> Tensor:
+        """Variance (..., Z) of the residual, in units of `scale` squared; by default none is foretold."""
+        return torch.zeros_like(self.residual_mean)
+
     @abstractmethod
     def residual_sample(self, temperature: float, generator: Generator | None) -> Tensor:
         """A residual (..., Z) drawn at this temperature, in units of `scale`."""
@@ -79,6 +84,11 @@ class GaussianPrediction(ResidualPrediction):
     def residual_mean(self) -> Tensor:
         """Expected residual (..., Z)."""
         return self.mu
+
+    @property
+    def residual_variance(self) -> Tensor:
+        """Variance (..., Z) of the residual."""
+        return (2 * self.log_std).exp()
 
     def residual_sample(self, temperature: float, generator: Generator | None) -> Tensor:
         """A residual (..., Z); the deviation is scaled by the root of the temperature."""
@@ -122,6 +132,13 @@ class MixturePrediction(ResidualPrediction):
         """Expected residual (..., Z)."""
         return (self.logits.softmax(-1) * self.mu).sum(-1)
 
+    @property
+    def residual_variance(self) -> Tensor:
+        """Variance (..., Z) of the residual."""
+        weights = self.logits.softmax(-1)
+        square = (weights * (self.mu.square() + (2 * self.log_std).exp())).sum(-1)
+        return square - (weights * self.mu).sum(-1).square()
+
     def residual_sample(self, temperature: float, generator: Generator | None) -> Tensor:
         """A residual (..., Z): mixture logits divided by the temperature, noise scaled by its root."""
         if temperature == 0:
@@ -143,7 +160,7 @@ def gaussian_nll(x: Tensor, mu: Tensor, log_std: Tensor) -> Tensor:
     return 0.5 * ((x - mu) * torch.exp(-log_std)).square() + log_std + HALF_LOG_TWO_PI
 
 
-def bounded_log_std(raw: Tensor) -> Tensor:
-    """Bend raw outputs smoothly into LOG_STD_MIN to LOG_STD_MAX; unlike clamping, no gradient is cut off."""
-    raw = LOG_STD_MAX - F.softplus(LOG_STD_MAX - raw)
+def bounded_log_std(raw: Tensor, high: float = LOG_STD_MAX) -> Tensor:
+    """Bend raw outputs smoothly into LOG_STD_MIN to `high`; unlike clamping, no gradient is cut off."""
+    raw = high - F.softplus(high - raw)
     return LOG_STD_MIN + F.softplus(raw - LOG_STD_MIN)

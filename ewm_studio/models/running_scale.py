@@ -84,3 +84,30 @@ class LatentRange(nn.Module):
     def bound(self, z: Tensor) -> Tensor:
         """Latents (..., D), each dimension cut off where nothing was seen any more."""
         return torch.minimum(torch.maximum(z, self.low), self.high)
+
+
+class Calibration(nn.Module):
+    """How much wider draws are than the errors that are made: densities with heavy tails fit by likelihood are.
+
+    A dream that draws too widely at every step is soon nowhere; its draws are narrowed by `factor`, so that their
+    variance is that of the errors.
+    """
+
+    SINCE_0_1_0 = ("factor",)
+
+    factor: Tensor
+
+    def __init__(self, rate: float = 0.01) -> None:
+        super().__init__()
+        self.rate = rate  # share of a new batch
+        self.register_buffer("factor", torch.ones(()))
+
+    @torch.no_grad()
+    def update(self, wrong: Tensor, foretold: Tensor) -> None:
+        """Take in the mean squared error and the mean variance that was foretold, scalars."""
+        now = (wrong / foretold.clamp_min(1e-12)).sqrt().clamp(max=1.0)
+        self.factor += self.rate * (now - self.factor)
+
+    def narrowed(self, drawn: Tensor, mean: Tensor) -> Tensor:
+        """Draws (..., Z), nearer to their means (..., Z)."""
+        return mean + self.factor * (drawn - mean)

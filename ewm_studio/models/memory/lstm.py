@@ -134,4 +134,6 @@ class LSTMMemory(RecurrentMemory[LSTMSettings]):
         if self.settings.head == "deterministic":
             return PointPrediction(reward, end_logit, base, scale, out)
         mu, log_std = out.chunk(2, dim=-1)
-        return GaussianPrediction(reward, end_logit, base, scale, mu, bounded_log_std(log_std))
+        return GaussianPrediction(
+            reward, end_logit, base, scale, mu, bounded_log_std(log_std, self.settings.log_spread_max)
+        )

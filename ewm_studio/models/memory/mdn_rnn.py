@@ -41,4 +41,6 @@ class MDNRNN(RecurrentMemory[MDNRNNSettings]):
         """A mixture for every latent dimension."""
         shape = (*out.shape[:-1], self.latent_dim, self.settings.mixtures)
         logits, mu, log_std = (part.reshape(shape) for part in out.chunk(3, dim=-1))
-        return MixturePrediction(reward, end_logit, base, scale, logits, mu, bounded_log_std(log_std))
+        return MixturePrediction(
+            reward, end_logit, base, scale, logits, mu, bounded_log_std(log_std, self.settings.log_spread_max)
+        )

@@ -173,4 +173,6 @@ class TemporalTransformer(PredictiveMemory[TransformerSettings]):
     ) -> GaussianPrediction:
         """A Gaussian for every latent dimension."""
         mu, log_std = out.chunk(2, dim=-1)
-        return GaussianPrediction(reward, end_logit, base, scale, mu, bounded_log_std(log_std))
+        return GaussianPrediction(
+            reward, end_logit, base, scale, mu, bounded_log_std(log_std, self.settings.log_spread_max)
+        )
