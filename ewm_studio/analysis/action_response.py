@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from ewm_studio.acting.agent import Agent
 from ewm_studio.envs.factory import make_prepared_env
+from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.models.world_model import WorldModel
 
 STEPS = 10  # decisions for which an action is held
@@ -89,10 +90,21 @@ def _fork(agent: Agent, seed: int, done: np.ndarray, actions: dict[str, Any]) ->
             else:
                 for taken in done[blind:]:
                     env.step_blind(taken)
-            after[name] = np.stack([np.array(env.step(action)[0]) for _ in range(STEPS)])
+            after[name] = _held(env, action)
         finally:
             env.close()
     return Fork(np.stack(seen), done[blind:], after)
+
+
+def _held(env: PreparedEnv, action: Any) -> np.ndarray:
+    """Observations (STEPS, ...) under one action; where the episode ends, its last one stays."""
+    seen: list[np.ndarray] = []
+    while len(seen) < STEPS:
+        obs, _, terminated, truncated, _ = env.step(action)
+        seen.append(np.array(obs))
+        if terminated or truncated:
+            seen += [seen[-1]] * (STEPS - len(seen))
+    return np.stack(seen)
 
 
 @torch.no_grad()

@@ -91,15 +91,17 @@ def end_figures(windows: Windows, dreamt: Dreamt) -> dict[str, float]:
 
 @torch.no_grad()
 def stays_in_range(memory: MemoryModel, windows: Windows, generator: Generator) -> float:
-    """Share of some dreams of `LONG` decisions that never leave the range of latents ten spreads wide."""
+    """Share of some dreams of `LONG` decisions that never go further beyond the latents seen than these range."""
     count = min(16, windows.count)
     z, state = windows.start[:count], memory.initial_state(count)
-    spread = windows.z.flatten(0, 1).std(0).clamp_min(1e-9)
+    seen = windows.z.flatten(0, 1)
+    low, high = seen.amin(0), seen.amax(0)
+    room = (high - low).clamp_min(1e-9)
     inside = torch.ones(count, dtype=torch.bool, device=z.device)
     for step in range(LONG):
         following = memory.imagine(z, windows.acted[step % windows.horizon, :count], state, 1.0, generator)
         z, state = following.z, following.state
-        inside &= ((z - windows.mean).abs() <= 10 * spread).all(-1) & torch.isfinite(z).all(-1)
+        inside &= ((z >= low - room) & (z <= high + room)).all(-1)
     return float(inside.float().mean())
 
 

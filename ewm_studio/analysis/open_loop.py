@@ -129,6 +129,6 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:
-    if a.std() < 1e-9 or b.std() < 1e-9:
+    if len(a) < 2 or a.std() < 1e-9 or b.std() < 1e-9:
         return float("nan")
     return float(torch.corrcoef(torch.stack([a, b]))[0, 1])

@@ -77,7 +77,7 @@ def windows(
 ) -> Windows:
     """Windows through held-out episodes, `APART` steps from each other, at most `most` of them.
 
-    Where no episode is long enough, context and horizon are shortened to what the longest allows.
+    Context and horizon are shortened to what a quarter of the episodes, the longest, allow.
 
     Args:
         experience: episodes that nothing was trained on.
@@ -88,13 +88,13 @@ def windows(
         most: windows at most, taken evenly.
 
     Raises:
-        UserError: no episode has even three steps.
+        UserError: hardly an episode has even three steps.
     """
-    longest = max((len(episode) for episode in experience.episodes), default=0)
-    if longest < 3:
-        raise UserError(f"the longest held-out episode has {longest} steps: too few to measure on; record more")
-    context = min(context, longest // 3)
-    horizon = min(horizon, longest - context)
+    long = int(np.quantile([len(episode) for episode in experience.episodes] or [0], 0.75))
+    if long < 3:
+        raise UserError(f"held-out episodes are of {long} steps: too few to measure on; record more")
+    context = min(context, long // 3)
+    horizon = min(horizon, long - context)
     places = [
         (episode, at) for episode in experience.episodes for at in range(context, len(episode) - horizon + 1, APART)
     ]

@@ -1,0 +1,74 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from ewm_studio.acting.disturbed import LONGEST, SHORTEST, DisturbedPolicy
+from ewm_studio.acting.policy import Policy
+
+BOX = gym.spaces.Box(np.array([-1.0, 0.0], np.float32), np.array([1.0, 1.0], np.float32))
+
+
+class Straight(Policy):
+    """Always the same, and no action that a burst could draw."""
+
+    def __init__(self, action):
+        self.action = action
+
+    def act(self, belief, generator=None):
+        return np.stack([self.action] * len(belief))
+
+
+def played(space, action, rate, steps=4000, batch=4):
+    policy = DisturbedPolicy(Straight(action), space, np.random.default_rng(0), rate)
+    policy.begin(batch)
+    return np.stack([policy.act(np.zeros(batch)) for _ in range(steps)])
+
+
+def bursts(actions, action):
+    """Lengths of the runs of other actions, in one episode."""
+    other = (actions != action).reshape(len(actions), -1).any(1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], other.astype(int), [0]])))
+    return edges[1::2] - edges[::2]
+
+
+def test_bursts_hold_one_action_for_a_while():
+    straight = np.array([0.123, 0.456], np.float32)
+    policy = DisturbedPolicy(Straight(straight), BOX, np.random.default_rng(0), 0.02)
+    policy.begin(1)
+    policy._rates[:] = 1.0
+    actions = np.concatenate([policy.act(np.zeros(1)) for _ in range(6000)])
+    lengths = bursts(actions, straight)
+    assert lengths.min() >= SHORTEST
+    assert np.median(lengths) <= LONGEST
+    assert all(BOX.contains(action) for action in actions)
+    first = np.flatnonzero((actions != straight).any(1))[0]
+    assert (actions[first : first + SHORTEST] == actions[first]).all()
+
+
+def test_the_rate_is_that_asked_for_and_some_episodes_are_undisturbed():
+    straight = np.array([0.123, 0.456], np.float32)
+    policy = DisturbedPolicy(Straight(straight), BOX, np.random.default_rng(0), 0.05)
+    policy.begin(400)
+    actions = np.stack([policy.act(np.zeros(400)) for _ in range(200)])
+    disturbed = (actions != straight).any(-1).mean(0)  # share of each episode
+    assert 0.15 < (disturbed == 0).mean() < 0.35
+    assert disturbed.mean() == pytest.approx(0.05 * 7.5 / (1 + 0.05 * 7.5), rel=0.25)
+
+
+def test_a_new_episode_has_no_burst_left():
+    policy = DisturbedPolicy(Straight(np.array([0.123, 0.456], np.float32)), BOX, np.random.default_rng(0), 1.0)
+    policy.begin(2)
+    policy._rates[:] = 10.0
+    policy.act(np.zeros(2))
+    assert (policy._left > 0).all()
+    policy.restart(np.array([True, False]))
+    assert policy._left[0] == 0
+    assert policy._left[1] > 0
+
+
+@pytest.mark.parametrize("space", [gym.spaces.Discrete(3, start=5), gym.spaces.MultiDiscrete([2, 3])])
+def test_choices_are_disturbed_too(space):
+    first = space.sample()
+    actions = played(space, np.asarray(first), 0.2, 200, 2)
+    assert all(space.contains(np.asarray(a, space.dtype)) for row in actions for a in row)
+    assert len(np.unique(actions.reshape(-1, *space.shape), axis=0)) > 2
