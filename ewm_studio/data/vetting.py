@@ -34,7 +34,7 @@ class Vetting:
         self._read = read
         self._lock = threading.Lock()
         self._process: Any = None
-        self._pipe: Connection | None = None
+        self._pipe: Any = None  # its type differs by system
         self._known: dict[tuple[str, bool], tuple[tuple[int, int, int], str]] = {}
 
     def complaint(self, path: Path, whole: bool) -> str:
@@ -77,15 +77,16 @@ class Vetting:
 
     def _begin(self) -> None:
         context = Spawning()
-        self._pipe, theirs = context.Pipe()
+        pipe, theirs = context.Pipe()
+        self._pipe = pipe
         self._process = context.Process(
             target=_serve, args=(theirs, self._read), daemon=True, name="ewm-studio-vetting"
         )
         self._process.start()
         theirs.close()
-        if not self._pipe.poll(START_SECONDS):
+        if not pipe.poll(START_SECONDS):
             raise EOFError
-        self._pipe.recv()
+        pipe.recv()
 
     def close(self) -> None:
         """End the process; the next question starts another."""

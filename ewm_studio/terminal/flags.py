@@ -41,6 +41,7 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "--trust-env": EVERY,
     "--resume": tuple(kind.name for kind in KINDS.values() if kind.may_resume),
     "--workspace": (*EVERY, "components", "envs", "runs", "recordings"),
+    "--rebuild": ("runs",),
     "--json": (*EVERY, "components", "envs", "runs", "recordings"),
     "--kind": ("components",),
     "--describe": ("envs",),

@@ -94,7 +94,7 @@ def test_signals_save_and_end_with_130(nursery, tally, tmp_path):
         if not wrong and moment.makes_run and (place / "runs").exists():
             wrong = wrong_with_resuming(nursery, moment, place)
         to = "its group" if group else "the process"
-        tally.count(f"{number.name} to {to}: {moment.kind}", not wrong, f"{wrong}: {ended.code} {ended.err[-300:]}")
+        tally.count(f"{number.name} to {to}", not wrong, f"{moment.kind}: {wrong}: {ended.code} {ended.err[-300:]}")
 
 
 def wrong_with(ended: Ended) -> str:
@@ -159,4 +159,4 @@ def test_the_windows_job_saves_too(tally, tmp_path, number, group):
     saved = [state for state, _ in states] == ["stopped"] and states[0][1] is not None
     held = saved and not left and "Traceback" not in err and process.returncode == 0
     to = "its group" if group else "the process"
-    tally.count(f"{number.name} to {to}: the window", held, f"{process.returncode} {states} {left} {err[-300:]}")
+    tally.count(f"{number.name} to {to}, the window", held, f"{process.returncode} {states} {left} {err[-300:]}")

@@ -157,7 +157,7 @@ def test_ended_processes_make_no_more():
 
 def test_a_crash_tells_where(tmp_path, processes):
     child = processes.take()
-    child.tell(spec(tmp_path))
+    child.tell(spec(tmp_path, train={"epochs": 1_000_000}))  # long enough to crash in
     batches = child.batches()
     next(batches)
     os.kill(child.pid, signal.SIGSEGV)
