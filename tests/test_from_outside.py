@@ -173,8 +173,7 @@ def test_a_job_of_another_package_runs_as_any_other(tmp_path, monkeypatch, capsy
     with started(spec(tmp_path, "weigh")) as events:
         said, done = events
     assert said.text == "Identity + Fading + DeepDiscreteController"
-    layer = 20 * 16 + 3 * 16
-    heads = layer + 16 * 4 + 4 + layer + 16 * 41 + 41 + 20 + 1
+    heads = 20 * 4 + 4 + 2 * (20 + 1)
     assert done.result["memory"] == (2 * 4 + 2) * 16 + 16 + heads
 
     monkeypatch.setenv("EWM_WORKSPACE", str(tmp_path / "ws"))

@@ -13,7 +13,7 @@ from ewm_studio.models.base import MemoryModel
 from ewm_studio.models.randomness import permutation
 
 HORIZONS = (1, 4, 16, 64)  # steps after which errors are told
-DRAWS = 8
+DRAWS = 16
 RETURNS = (8, 16, 32)  # steps over which returns are compared
 
 

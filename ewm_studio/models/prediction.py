@@ -21,6 +21,7 @@ from ewm_studio.models.residuals import LOG_STD_MAX, ResidualPrediction, gaussia
 from ewm_studio.models.running_scale import Calibration, LatentRange, RunningScale
 from ewm_studio.models.two_hot import TwoHot, binary_error
 from ewm_studio.settings import ComponentSettings, setting
+from ewm_studio.settings.declare import inherited
 
 CLAMP = 10.0  # normalized latents beyond this many deviations are cut off
 
@@ -50,15 +51,15 @@ class PredictiveSettings(ComponentSettings):
     lr: float = setting(1e-3, "Learning rate, where the experiment gives none.", gt=0, le=1)
     dropout: float = setting(0.0, "Share of features dropped while the memory is trained, and in dreams.", ge=0, lt=1)
     reward: Literal["distribution", "mean"] = setting(
-        "distribution",
+        "mean",
         "How rewards are foretold: by a distribution over them, through a layer of its own, or by their mean alone.",
         earlier="mean",
     )
     head_layers: int = setting(
-        1, "Layers between the features and what is foretold of the next latent.", ge=0, le=4, advanced=True, earlier=0
+        0, "Layers between the features and what is foretold of the next latent.", ge=0, le=4, advanced=True, earlier=0
     )
     input_noise: float = setting(
-        0.1,
+        0.0,
         "Noise on the latents that the memory takes in while it is trained, as a share of what a usual step changes, "
         "so that it forgives its own errors.",
         ge=0,
@@ -66,7 +67,7 @@ class PredictiveSettings(ComponentSettings):
         earlier=0.0,
     )
     log_spread_max: float = setting(
-        0.0,
+        3.0,
         "Logarithm of the widest spread that is foretold of a latent, in usual changes of a step: what lies beyond is "
         "an outlier, or dreams fall apart by it.",
         ge=-2,
@@ -75,7 +76,7 @@ class PredictiveSettings(ComponentSettings):
         earlier=3.0,
     )
     outliers: float = setting(
-        0.01,
+        0.0,
         "Share of steps that may be anything: no spread is widened for them, and dreams do not draw them.",
         ge=0,
         lt=1,
@@ -83,7 +84,7 @@ class PredictiveSettings(ComponentSettings):
         earlier=0.0,
     )
     feedback_steps: int = setting(
-        24,
+        0,
         "Steps of its own predictions that the memory is also trained on: what makes dreams hold. 0: none.",
         unit="steps",
         ge=0,
@@ -109,6 +110,20 @@ class PredictiveSettings(ComponentSettings):
     feedback_context: int = setting(
         8, "True steps before predictions are fed back.", unit="steps", ge=0, le=1024, advanced=True, earlier=8
     )
+
+
+class WorldSettings(PredictiveSettings):
+    """The same for memories that are meant as worlds: what makes dreams hold is on.
+
+    Beside PPO, where C reads h, a memory with linear heads and without feedback learns to be useful in fewer steps.
+    """
+
+    reward: Literal["distribution", "mean"] = inherited(PredictiveSettings, "reward", "distribution")
+    head_layers: int = inherited(PredictiveSettings, "head_layers", 1)
+    input_noise: float = inherited(PredictiveSettings, "input_noise", 0.1)
+    log_spread_max: float = inherited(PredictiveSettings, "log_spread_max", 0.0)
+    outliers: float = inherited(PredictiveSettings, "outliers", 0.01)
+    feedback_steps: int = inherited(PredictiveSettings, "feedback_steps", 24)
 
 
 PS = TypeVar("PS", bound=PredictiveSettings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cache
 from typing import Any, Literal
 
@@ -64,6 +65,13 @@ def setting(
 def declared(info: FieldInfo) -> dict[str, Any]:
     """What `setting` noted of a field beside its type, default and range; empty for a field declared otherwise."""
     return info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+
+
+def inherited(group: type[BaseModel], name: str, default: Any) -> Any:
+    """A setting declared as in another group, with a default of its own."""
+    info = copy(group.model_fields[name])
+    info.default = default
+    return info
 
 
 class Settings(BaseModel):

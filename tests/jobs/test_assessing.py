@@ -15,7 +15,7 @@ from tests.support.jobs import experiment, finish
 def made(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("ws"))
     settings = experiment(
-        memory={"name": "LSTMMemory", "hidden_dim": 16}, data={"frames": 2000}, pretrain={"epochs": 12}
+        memory={"name": "MDNRNN", "hidden_dim": 32}, data={"frames": 2000}, pretrain={"epochs": 16}
     )
     return workspace, finish(pretrain(settings, workspace))["run"]
 

@@ -13,6 +13,7 @@ from ewm_studio.models.two_hot import TwoHot
 from ewm_studio.training.adam import FusedAdam
 
 PLAIN = {"feedback_steps": 0, "input_noise": 0.0}
+FED = {"feedback_steps": 16, "input_noise": 0.1}
 MEMORIES = pytest.mark.parametrize("name", ["LSTMMemory", "MDNRNN", "TemporalTransformer"])
 SMALL = {"LSTMMemory": {"hidden_dim": 32}, "MDNRNN": {"hidden_dim": 32}, "TemporalTransformer": {"hidden_dim": 32}}
 
@@ -77,7 +78,7 @@ def test_a_memory_that_is_fed_its_own_predictions_dreams_better(name):
 @MEMORIES
 def test_the_loss_says_what_share_of_the_variance_is_wrong(name):
     data = turning(32, 48, 0)
-    memory = make(name)
+    memory = make(name, **FED)
     memory.train()
     memory.loss(data, memory.initial_state(48))  # takes the scales in
     with torch.no_grad():

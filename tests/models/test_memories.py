@@ -481,7 +481,8 @@ def test_running_scale_of_a_constant_is_one_and_old_samples_fade():
 def test_every_parameter_gets_a_gradient(name):
     memory = make(name).train()
     losses = memory.loss(make_batch(), memory.initial_state(4))
-    assert set(losses) == {"total", "prediction", "reward", "end", "step", "open_loop"}
+    fed = {"step", "open_loop"} if memory.settings.feedback_steps else set()
+    assert set(losses) == {"total", "prediction", "reward", "end"} | fed
     losses["total"].backward()
     without = [n for n, p in memory.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert without == []
@@ -642,10 +643,10 @@ def test_a_wide_latent_does_not_drown_reward_and_end():
     z = torch.randn(steps + 1, batch, 512, generator=g)
     b = SequenceBatch(z, action, action[..., 0], action[..., 1] > 0.5, never, always, always, always)
     memory = make("MDNRNN", 512, 2, mixtures=2)
-    fit(memory, b, 60, lr=1e-2)
+    fit(memory, b, 120, lr=1e-2)
     with torch.no_grad():
         losses = memory.loss(b, memory.initial_state(batch))
-    assert losses["reward"] < 0.25  # half the variance, 0.5, is what ignorance costs
+    assert losses["reward"] < 0.25  # nats above the least; ignorance costs more than 1
     assert losses["end"] < 0.4  # ignorance costs 0.56
 
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ewm_studio.models.memory.lstm import RecurrentMemory
-from ewm_studio.models.prediction import PredictiveSettings
+from ewm_studio.models.prediction import WorldSettings
 from ewm_studio.models.residuals import MixturePrediction, bounded_log_std
 from ewm_studio.settings import setting
 
 
-class MDNRNNSettings(PredictiveSettings):
-    """Settings of the MDN-RNN; the defaults are the paper's."""
+class MDNRNNSettings(WorldSettings):
+    """Settings of the MDN-RNN; its sizes are the paper's."""
 
     hidden_dim: int = setting(256, "Width of the LSTM.", unit="features", ge=1, le=8192)
     mixtures: int = setting(5, "Gaussians for every latent dimension.", ge=1, le=64)
