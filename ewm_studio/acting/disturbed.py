@@ -1,7 +1,8 @@
 """A policy whose hand is taken off the wheel now and then, so that a memory sees what actions do.
 
 In the data of a good driver the road foretells the steering, and a memory that reads the road need never look at the
-wheel. Bursts of one random action, held for a while, part the two.
+wheel. Bursts of one random action, held for a while, part the two. Of continuous actions only some axes are held, and
+the policy goes on with the others: a car that is braked by every burst shows little of what steering does.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class DisturbedPolicy(Policy):
         """No burst is going on in any of B episodes."""
         self._policy.begin(batch)
         self._left = np.zeros(batch, np.int64)
-        self._held: list[Any] = [None] * batch
+        self._held: list[tuple[Any, Any]] = [(0, False)] * batch
         self._rates = self._rng.choice(RATES, batch)
 
     def restart(self, ended: np.ndarray) -> None:
@@ -54,18 +55,21 @@ class DisturbedPolicy(Policy):
         for i in np.flatnonzero(begins):
             self._left[i], self._held[i] = self._rng.integers(SHORTEST, LONGEST + 1), self._drawn()
         for i in np.flatnonzero(self._left > 0):
-            action[i] = self._held[i]
+            value, held = self._held[i]
+            action[i] = np.where(held, value, action[i])
         self._left = np.maximum(self._left - 1, 0)
         return action
 
-    def _drawn(self) -> Any:
-        """A random action: continuous ones at a bound, in the middle or anywhere, each axis by itself."""
+    def _drawn(self) -> tuple[Any, Any]:
+        """A random action, continuous ones at a bound, in the middle or anywhere; and which of its axes are held."""
         space, rng = self._space, self._rng
         if not isinstance(space, gym.spaces.Box):
             space.seed(int(rng.integers(2**31)))
-            return space.sample()
+            return space.sample(), True
         low, high = (np.clip(bound, -1e3, 1e3).astype(np.float64) for bound in (space.low, space.high))
         neutral = np.clip(0.0, low, high)
         kind = rng.integers(4, size=space.shape)
         anywhere = rng.uniform(low, high)
-        return np.choose(kind, [low, high, neutral, anywhere]).astype(space.dtype)
+        held = np.array(rng.random(space.shape) < 0.5 / max(space.shape[-1:] or (1,)))
+        held.flat[rng.integers(held.size)] = True
+        return np.choose(kind, [low, high, neutral, anywhere]).astype(space.dtype), held

@@ -19,6 +19,7 @@ from ewm_studio.models.world_model import WorldModel
 STEPS = 10  # decisions for which an action is held
 CONTEXT = 24  # true steps that memory is given before
 MOST_CHOICES = 4  # of a discrete action
+DRAWS = 8  # of a dream, whose mean counts
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def response(world: WorldModel, found: Sequence[Fork], actions: dict[str, Any], 
     for fork in found:
         for name, action in actions.items():
             real[name].append(world.vision.encode(_tensor(world, fork.after[name][-1:]))[0])
-            dreamt[name].append(_dream(world, fork, action, generator))
+            dreamt[name].append(dream_held(world, fork, action, generator)[-1].mean(0))
     latents = {name: (torch.stack(real[name]), torch.stack(dreamt[name])) for name in actions}
     names = list(actions)
     pairs = {}
@@ -137,9 +138,10 @@ def response(world: WorldModel, found: Sequence[Fork], actions: dict[str, Any], 
     return pairs
 
 
-def _dream(world: WorldModel, fork: Fork, action: Any, generator: Generator) -> Tensor:
-    """The latent (Z,) after the action was held, the mean of several draws."""
-    draws, memory = 8, world.memory
+@torch.no_grad()
+def dream_held(world: WorldModel, fork: Fork, action: Any, generator: Generator, draws: int = DRAWS) -> Tensor:
+    """The latents (STEPS, draws, Z) dreamt while an action is held."""
+    memory = world.memory
     z = world.vision.encode(_tensor(world, fork.before)).unsqueeze(1)
     encode: Callable[[Tensor], Tensor] = world.action_encoding
     state = memory.initial_state(1)
@@ -149,10 +151,12 @@ def _dream(world: WorldModel, fork: Fork, action: Any, generator: Generator) -> 
         _, state = memory.sequence(z[:-1], taken, started, state)
     state = {name: value.repeat(draws, *[1] * (value.dim() - 1)) for name, value in state.items()}
     now, held = z[-1].repeat(draws, 1), encode(_tensor(world, np.asarray(action)[None])).repeat(draws, 1)
+    dreamt = []
     for _ in range(STEPS):
         following = memory.imagine(now, held, state, 1.0, generator)
         now, state = following.z, following.state
-    return now.mean(0)
+        dreamt.append(now)
+    return torch.stack(dreamt)
 
 
 def _tensor(world: WorldModel, values: np.ndarray) -> Tensor:

@@ -18,16 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ewm_studio.acting.agent import Agent, load_agent
 from ewm_studio.acting.episode import play_episodes
 from ewm_studio.acting.policy import ControllerPolicy
-from ewm_studio.analysis.action_response import Fork, forks, response
+from ewm_studio.analysis.action_response import Fork, dream_held, forks, response
 from ewm_studio.data.library import Library
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.single import SingleEnv
 from ewm_studio.events import Finished
 from ewm_studio.jobs import assess, pretrain, record
+from ewm_studio.models.pictures import to_pictures
 from ewm_studio.models.randomness import make_generator
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Workspace
@@ -147,6 +149,18 @@ def figures(workspace: Workspace, run: str, found: list[Fork]) -> dict[str, Any]
     }
 
 
+def draw(workspace: Workspace, run: str, fork: Fork, path: Path) -> None:
+    """Left, straight and right held for ten decisions: reality above one drawn dream."""
+    model = load_agent(workspace.resolve_model(run)).model
+    rows = []
+    for name, action in _actions().items():
+        dreamt = dream_held(model, fork, action, make_generator(0), draws=1)[:, 0]
+        rows += [fork.after[name], to_pictures(model.vision.decode(dreamt)).transpose(0, 3, 1, 2)]
+    bands = [np.concatenate(list(row.transpose(0, 2, 3, 1)), axis=1) for row in rows]
+    picture = Image.fromarray(np.concatenate(bands, axis=0))
+    picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST).save(path)
+
+
 def main() -> None:
     """Train, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -155,6 +169,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--workspace")
+    parser.add_argument("--picture", type=Path, help="of one fork, in the dream of the last seed")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(args.workspace or folder))
@@ -163,6 +178,8 @@ def main() -> None:
         for seed in range(args.seeds):
             run = train(workspace, args.memory, seed, args.plain, args.epochs)
             print(json.dumps({"seed": seed, **figures(workspace, run, found)}), flush=True)
+        if args.picture:
+            draw(workspace, run, found[FORKS // 2], args.picture)
 
 
 if __name__ == "__main__":

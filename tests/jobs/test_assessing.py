@@ -14,9 +14,7 @@ from tests.support.jobs import experiment, finish
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("ws"))
-    settings = experiment(
-        memory={"name": "MDNRNN", "hidden_dim": 32}, data={"frames": 2000}, pretrain={"epochs": 16}
-    )
+    settings = experiment(memory={"name": "MDNRNN", "hidden_dim": 32}, data={"frames": 2000}, pretrain={"epochs": 16})
     return workspace, finish(pretrain(settings, workspace))["run"]
 
 
