@@ -316,8 +316,8 @@ class PredictiveMemory(MemoryModel[PS]):
         }
 
     def _drawn(self, z: Tensor, generator: Generator | None) -> Tensor | None:
-        """(B, 1) bool: in which of the sequences predictions are drawn; None for none."""
-        share = self.settings.feedback_draws
+        """(B, 1) bool: in which of the sequences predictions are drawn; None for none, as in a measurement."""
+        share = self.settings.feedback_draws if self.training else 0.0
         return uniform_like(z[:, :1], generator) < share if share else None
 
     def _share(self, error: Tensor) -> Tensor:

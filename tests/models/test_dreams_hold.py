@@ -139,6 +139,19 @@ def test_no_feedback_is_the_loss_of_before():
     assert losses["total"] == losses["prediction"] + losses["reward"] + losses["end"]
 
 
+@MEMORIES
+def test_a_loss_that_is_a_measurement_draws_nothing(name):
+    data = turning(16, 4, 0)
+    memory = make(name, **FED | {"feedback_draws": 0.5, "dropout": 0.2})
+    memory.train()
+    memory.loss(data, memory.initial_state(4))  # takes the scales in
+    before = torch.get_rng_state()
+    with torch.no_grad():
+        first, second = (memory.eval().loss(data, memory.initial_state(4)) for _ in range(2))
+    assert all(torch.equal(first[kind], second[kind]) for kind in first)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_draws_are_made_as_wide_as_the_errors():
     calibration = Calibration(rate=1.0)
     calibration.update(torch.tensor(1.0), torch.tensor(4.0))
