@@ -87,9 +87,9 @@ def describe_environment(id: str) -> EnvironmentInfo:
 
 
 def _picture(id: str) -> np.ndarray | None:
-    from ewm_studio.envs.factory import make_trusted_env
+    from ewm_studio.envs.factory import make_env
 
-    env = make_trusted_env(id, render_mode="rgb_array")
+    env = make_env(id, render_mode="rgb_array")
     try:
         env.reset(seed=3)
         env.action_space.seed(3)

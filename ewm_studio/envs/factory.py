@@ -21,7 +21,7 @@ from ewm_studio.envs.failures import failure_of
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.envs.rendering import RenderedObservation
 from ewm_studio.envs.spaces import describe
-from ewm_studio.envs.trust import import_for, import_named
+from ewm_studio.envs.trust import check_trusted, import_for, import_named
 from ewm_studio.errors import JobError, UserError, nearest
 from ewm_studio.settings import EnvSettings
 from ewm_studio.settings.arguments import RESERVED
@@ -71,25 +71,6 @@ def make_env(
         JobError: it did not let itself be made.
     """
     import_named(id)
-    return make_trusted_env(
-        id, pixels=pixels, fast=fast, render_mode=render_mode, max_episode_steps=max_episode_steps, kwargs=kwargs
-    )
-
-
-def make_trusted_env(
-    id: str,
-    *,
-    pixels: bool = False,
-    fast: bool = True,
-    render_mode: str | None = None,
-    max_episode_steps: int | None = None,
-    kwargs: Mapping[str, Any] | None = None,
-) -> gym.Env:
-    """`make_env` for an id that a file may have given: a module that nobody agreed to is not imported.
-
-    Raises:
-        Untrusted: nobody agreed to it. UserError, JobError: see `make_env`.
-    """
     env = _make(id, pixels, fast, render_mode, max_episode_steps, kwargs or {}, checks=True)
     if pixels:
         env = RenderedObservation(env)
@@ -155,7 +136,8 @@ def describe_env(id: str) -> dict[str, Any]:
     Raises:
         UserError: see `make_env`.
     """
-    env = make_trusted_env(id)
+    check_trusted(id)  # a file may have given it
+    env = make_env(id)
     try:
         spec = env.spec
         name = spec.name if spec else ""
