@@ -32,6 +32,8 @@ class ValueEdit(QLineEdit):
         self.setFixedWidth(FIELD_WIDTH)
         if field.optional:
             self.setPlaceholderText(field.empty)
+        elif field.kind == "arguments":
+            self.setPlaceholderText("name=value")
         self.editingFinished.connect(lambda: self.committed.emit(self.text()))
         self._make_room()
 

@@ -77,7 +77,8 @@ def test_every_row_is_made_from_its_declaration(panel):
             assert [editor.itemText(i) for i in range(editor.count())] == list(field.choices)
         else:
             assert isinstance(editor, ValueEdit)
-            assert editor.placeholderText() == (field.empty if field.optional else "")
+            hint = "name=value" if field.kind == "arguments" else ""
+            assert editor.placeholderText() == (field.empty if field.optional else hint)
             assert bool(editor.textMargins().right()) == bool(field.unit) or field.name.endswith("_path")
 
 
