@@ -40,7 +40,7 @@ from ewm_studio.workspace import Run, Workspace
 LAST = 100  # episodes that the mean reward is taken over
 PICTURE_SECONDS = 2.0  # least time between two sets of pictures
 PICTURES = 8
-FRAMES = "frames"  # the folder of a run that holds the agent's last frames
+FRAMES = "frames"  # the folder of a run that holds the agent's last frames, and the decisions that are replayed
 
 
 @opens_workspace
@@ -262,14 +262,14 @@ class TrainingJob:
 
     def _save(self, run: Run) -> CheckpointSaved:
         tensors, metadata = self.model_file()
-        frames, folder = self.world_model.frames, run.folder / FRAMES
-        if frames is not None:
-            frames.save(folder)  # before the checkpoint that counts on them
+        folder = run.folder / FRAMES
+        for ring in self.world_model.kept:
+            ring.save(folder)  # before the checkpoint that counts on them
         path, best = run.save_checkpoint(
             self.env_steps, tensors, metadata, self.state(), self.mean_reward, keep=self.experiment.run.keep_checkpoints
         )
-        if frames is not None:
-            frames.prune(folder)
+        for ring in self.world_model.kept:
+            ring.prune(folder)
         self._checkpoint, self._saved_at = str(path), self._position
         return CheckpointSaved(str(path), self.env_steps, self.mean_reward, best)
 
@@ -284,6 +284,7 @@ class TrainingJob:
             **self.learner.state(),
             "world_model": self.world_model.state_dict(),
             "frames": self.world_model.frames.added if self.world_model.frames else 0,
+            "replay": self.world_model.replay.added if self.world_model.replay else 0,
             "warm_up": self.warm_up.state(),
             "collector": self.collector.state(),
             "random": self.randomness.state(),
@@ -311,6 +312,8 @@ class TrainingJob:
         self.warm_up.restore(state["warm_up"])
         if self.world_model.frames is not None and state["frames"]:
             self.world_model.frames.load(folder / FRAMES, state["frames"])
+        if self.world_model.replay is not None and state.get("replay"):  # 0.1.0 had none
+            self.world_model.replay.load(folder / FRAMES, state["replay"])
         self.collector.restore(state["collector"])
         self.randomness.restore(state["random"])
 

@@ -188,6 +188,35 @@ class WorldModelSettings(Settings):
         "of a car, this is its speed and the curvature of the road.",
         advanced=True,
     )
+    replay: int = setting(
+        0,
+        "Memory trains on sequences drawn from the agent's last so many decisions, memory_updates minibatches after "
+        "every rollout, in place of passes over each rollout; 0: passes.",
+        unit="decisions",
+        ge=0,
+        le=10_000_000,
+        advanced=True,
+        fixed=True,
+    )
+    memory_updates: int = setting(
+        4, "With a replay: minibatches of memory after every rollout; 0: none.", ge=0, le=100_000, advanced=True
+    )
+    replay_newest: float = setting(
+        0.5,
+        "With a replay: share of the sequences that end in the newest tenth of it, or in the last rollout if that is "
+        "more; the others end anywhere.",
+        ge=0,
+        le=1,
+        advanced=True,
+    )
+    burn_in: int = setting(
+        8,
+        "With a replay: steps before each sequence by which memory finds its state, without learning from them.",
+        unit="steps",
+        ge=0,
+        le=100_000,
+        advanced=True,
+    )
     vision_batch_size: int = setting(64, "Frames in one minibatch of vision.", unit="frames", ge=2, le=65536)
     memory_batch_size: int = setting(8, "Sequences in one minibatch of memory.", unit="sequences", ge=1, le=65536)
     sequence_length: int = setting(64, "Steps of one training sequence of memory.", unit="steps", ge=2, le=100_000)
