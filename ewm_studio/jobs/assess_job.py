@@ -18,6 +18,7 @@ from ewm_studio.acting.episode import play_episodes
 from ewm_studio.acting.policy import ControllerPolicy
 from ewm_studio.analysis.action_response import extremes, forks, response
 from ewm_studio.analysis.assessment import assess_memory
+from ewm_studio.analysis.end_timing import end_timing
 from ewm_studio.analysis.open_loop import HORIZONS
 from ewm_studio.analysis.windows import windows
 from ewm_studio.data.experience import Experience
@@ -114,7 +115,9 @@ def _measure(agent: Agent, experience: Experience, latents: torch.Tensor, experi
     with drawing_from(make_generator(seed)):
         untrained = part.cls(part.settings, model.vision.latent_dim, model.action_encoding.dim).to(model.device)
     tried = windows(experience, latents, model.action_encoding, max(HORIZONS))
-    return assess_memory(model, untrained.eval(), tried, experience.store.read, make_generator(seed, model.device))
+    generator = make_generator(seed, model.device)
+    found = assess_memory(model, untrained.eval(), tried, experience.store.read, generator)
+    return found | {"end_timing": end_timing(model.memory, experience, latents, model.action_encoding, generator)}
 
 
 def _fork(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ewm_studio.acting.agent import Agent
 from ewm_studio.analysis.held_out import memory_figures, vision_figures
 from ewm_studio.data.experience import Experience
 from ewm_studio.data.recordings import Recording
@@ -24,6 +25,7 @@ from ewm_studio.jobs.collect import (
     ENCODE_BATCH,
     PROGRESS_SECONDS,
     check_spaces,
+    driver_of,
     encode_all,
     frame_store,
     gather,
@@ -73,16 +75,22 @@ def pretrain(
         spreads = not recordings or experiment.data.random_share > 0
         start = prepare(experiment, workspace, previous, probe, spreads)
         check_spaces(recordings, start.spaces)
+        driver = driver_of(experiment, workspace, start.spaces)
         job = PretrainJob(start.experiment, start.spaces, start.model, start.randomness)
-        work = partial(_gather_and_train, job=job, recordings=recordings, control=control, probe=probe)
+        work = partial(_gather_and_train, job=job, recordings=recordings, control=control, probe=probe, driver=driver)
         yield from execute("pretrain", start, workspace, job, work)
 
 
 def _gather_and_train(
-    run: Run, job: PretrainJob, recordings: Sequence[Recording], control: JobControl, probe: EnvProbe
+    run: Run,
+    job: PretrainJob,
+    recordings: Sequence[Recording],
+    control: JobControl,
+    probe: EnvProbe,
+    driver: Agent | None,
 ) -> Generator[Event, None, None]:
     with frame_store(job.experiment, job.spaces, run.folder) as store:
-        experience = yield from gather(recordings, job.experiment, job.spaces, store, control, probe)
+        experience = yield from gather(recordings, job.experiment, job.spaces, store, control, probe, driver)
         yield from job.run(run, experience, control)
 
 

@@ -47,20 +47,20 @@ def record(
         UserError: bad input. JobError: the disk is full.
     """
     control = control or JobControl()
-    settings = experiment.env
+    settings, data = experiment.env.as_collected(experiment.data.idle_limit), experiment.data
     if "," in (experiment.data.recording or ""):
         raise UserError(f"--recording {experiment.data.recording}: a recording is written under one name")
     name = experiment.data.recording or time.strftime(f"%Y-%m-%d-%H%M%S-{_source(experiment)}")
     place = Library(workspace).place_to_write(name)
     randomness = Randomness(experiment.run.seed)
     agent = agent_for(experiment, workspace) if experiment.start.load_path else None
-    env = make_prepared_env(settings)
+    env = make_prepared_env(settings, training=True)
     policy: Policy = RandomPolicy(env.action_space, randomness.numpy)
     if agent is not None:
         policy = ControllerPolicy(agent.model.controller, experiment.infer.greedy)
         randomness.move_to(agent.model.device)
-    if experiment.data.bursts:
-        policy = DisturbedPolicy(policy, env.action_space, randomness.numpy, experiment.data.bursts)
+    if data.bursts:
+        policy = DisturbedPolicy(policy, env.action_space, randomness.numpy, data.bursts, data.holds, data.gentle)
     with contextlib.closing(SingleEnv(env, settings, seeds=experiment.run.seed)) as simulator:
         source = _source(experiment)
         writer = RecordingWriter(
@@ -155,7 +155,8 @@ class EpisodeRecorder(Listener):
         """Write an episode that ended, unless there were enough frames before its end."""
         for episode in step.episodes:
             cut = self._length < episode.length
-            self._end(episode.terminated and not cut, episode.seed)
+            # Not what the rules of training made an end: a memory would learn it as one.
+            self._end(bool(step.env_terminated[0]) and not cut, episode.seed)
             self._begin()
 
     def cut(self) -> None:

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "patience", "device", "save-freq", "log-freq", "tensorboard", "save-path", "load-path", "patch-load-path", "patch",
     "render-mode", "pretrain-vision", "pretrain-memory", "pretrain-mode", "recording",
     "random-share",
+    "bursts", "driver",  # tests/jobs/test_pretrain_recordings.py
     "manual-mode-delay",  # the window's
     "controller",  # of pretrain: bypassed, but stored
     "env-arg",  # tests/terminal/test_env_arguments.py
