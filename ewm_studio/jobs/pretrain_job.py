@@ -31,6 +31,7 @@ from ewm_studio.jobs.collect import (
     gather,
     recordings_to_pretrain_on,
 )
+from ewm_studio.jobs.covered import covered_by, told
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
@@ -141,6 +142,7 @@ class PretrainJob:
         self._gathered_before: int | None = None  # frames, when the run that is resumed was saved
         self._progress_at = self._pictures_at = 0.0
         self._checkpoint, self._saved_at = "", (-1, -1)
+        self._coverage: dict[str, Any] | None = None
 
     @property
     def summary(self) -> str:
@@ -219,6 +221,9 @@ class PretrainJob:
             latents = yield from encode_all(experience.store, model, control)
             if control.stop_requested:
                 return
+            found = covered_by(experience, self.spaces.action, latents)
+            self._coverage = found.describe()
+            yield from told(found)
             stage_ = _Stage[SequenceBatch](
                 "memory",
                 train.step_count,
@@ -412,6 +417,7 @@ class PretrainJob:
             "mean_reward": None,
             "best_mean_reward": None,
             "losses": self.losses,
+            "coverage": self._coverage,
             "seconds": self.seconds,
             "steps_per_second": self._frames_here / max(self.seconds - self.seconds_before, 1e-9),
             "stopped_by": self.stopped_by,

@@ -21,6 +21,7 @@ from ewm_studio.envs.single import SingleEnv
 from ewm_studio.envs.spaces import space_to_json
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Event, Finished, JobControl, Message, RunStarted
+from ewm_studio.jobs.covered import Covered, told
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import agent_for, spread
 from ewm_studio.jobs.meter import Meter
@@ -104,11 +105,12 @@ def record_in(
     Raises:
         JobError: the environment failed, or the disk is full.
     """
+    covered = Covered()
     steps = play_episodes(
         simulator,
         policy,
         world,
-        [recorder],
+        [recorder, covered],
         generator=generator,
         stopped=lambda: control.stop_requested or recorder.full,
     )
@@ -123,7 +125,11 @@ def record_in(
     frames, rewards, folder = recorder.frames, recorder.rewards, recorder.writer.folder
     stopped_by = "frames" if recorder.full else "stop"
     yield Message(f"{frames:,} frames in {len(rewards)} episodes written to {folder}")
-    result = {"recording": str(folder), "frames": frames, "episodes": len(rewards), **spread(rewards)}
+    result: dict[str, Any] = {"recording": str(folder), "frames": frames, "episodes": len(rewards), **spread(rewards)}
+    found = covered.found(simulator.action_space)
+    if found is not None:
+        yield from told(found)
+        result["coverage"] = found.describe()
     yield Finished(stopped_by, {**result, "seconds": time.monotonic() - began, "stopped_by": stopped_by})
 
 
