@@ -63,6 +63,7 @@ def test_a_run_stopped_in_any_stage_is_the_same_run(drives, whole, stage, frame_
     asked = experiment(**DRIVING, train={"epochs": 1})
     if frame_buffer:
         asked = asked.with_values(("world_model.frame_buffer", frame_buffer), ("world_model.vision_updates", 2))
+        asked = asked.with_values(("world_model.replay", 400), ("world_model.memory_updates", 2))
         expected = weights(finish(train(asked, drives)))
     else:
         expected = weights(whole[-1].result)
