@@ -147,13 +147,15 @@ def main() -> None:
     parser.add_argument("--side", action="append", choices=SIDES, help="only these")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, on one core each")
-    parser.add_argument("--quick", action="store_true", help="one seed, and a run ends where its task is solved")
+    parser.add_argument("--stop", action="store_true", help="a run ends where its task is solved")
+    parser.add_argument("--quick", action="store_true", help="the same, with one seed")
     parser.add_argument("--out", type=Path, help="folder for the table, as recall.md")
     args = parser.parse_args()
     tasks, sides, seeds = args.task or TASKS, args.side or SIDES, 1 if args.quick else args.seeds
+    to_the_end = not (args.quick or args.stop)
     found: dict[tuple[str, str], list[tuple[int | None, float]]] = {}
     with ProcessPoolExecutor(args.jobs, get_context("spawn")) as pool:
-        jobs = [pool.submit(run, n, s, seed, not args.quick) for n in tasks for seed in range(seeds) for s in sides]
+        jobs = [pool.submit(run, n, s, seed, to_the_end) for n in tasks for seed in range(seeds) for s in sides]
         try:
             for job in as_completed(jobs):
                 name, side, seed, at, last = job.result()
