@@ -32,8 +32,8 @@ from ewm_studio.models.pictures import reconstructions
 from ewm_studio.settings import Experiment
 from ewm_studio.training.cloning import Cloning
 from ewm_studio.training.optimize import Averages
-from ewm_studio.training.ppo import PPO
 from ewm_studio.training.randomness import Randomness
+from ewm_studio.training.recurrent_ppo import make_ppo
 from ewm_studio.training.world_model_trainer import WorldModelTrainer
 from ewm_studio.workspace import Run, Workspace
 
@@ -84,7 +84,7 @@ class TrainingJob:
     ) -> None:
         self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
         ppo, generator = experiment.ppo, randomness.torch
-        self.learner = PPO(model.controller, ppo, envs.num_envs, generator)
+        self.learner = make_ppo(model, experiment, envs.num_envs, generator)
         self.world_model = WorldModelTrainer(model, experiment.world_model, generator)
         self.trains_world_model = experiment.world_model.train and not self.world_model.idle
         keeps_obs = self.trains_world_model and self.world_model.vision.trainable
@@ -207,6 +207,7 @@ class TrainingJob:
         if self.trains_world_model:
             assert rollout.next_obs is not None
             values |= self.world_model.train_on(rollout.buffer, rollout.next_obs, rollout.start, left)
+        if self.trains_world_model or self.learner.trains_memory:
             self.collector.refresh(rollout)
         return rollout, values
 

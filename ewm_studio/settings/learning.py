@@ -128,6 +128,28 @@ class PPOSettings(Settings):
     scale_reward: bool = setting(
         True, "Divide rewards by the running deviation of the discounted return.", advanced=True
     )
+    memory_gradient: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "Recurrent PPO: the controller's gradient goes on through memory (truncated back-propagation through time), so "
+        "that it keeps what the controller needs; auto: where memory is trained beside it (world_model.train).",
+        flag="memory-gradient",
+        commands=("train",),
+    )
+    memory_lr: float | None = setting(
+        None,
+        "With a memory_gradient: learning rate of memory by it; empty: the controller's.",
+        gt=0,
+        le=1,
+        advanced=True,
+    )
+    sequence_length: int | None = setting(
+        None,
+        "With a memory_gradient: steps after which back-propagation through memory is cut off; empty: after a rollout.",
+        unit="steps",
+        ge=2,
+        le=100_000,
+        advanced=True,
+    )
 
 
 class WorldModelSettings(Settings):

@@ -16,7 +16,23 @@ from ewm_studio.models.prediction import PredictiveMemory, PredictiveSettings
 from ewm_studio.models.residuals import GaussianPrediction, PointPrediction, ResidualPrediction, bounded_log_std
 from ewm_studio.settings import setting
 
+LONGEST = 64  # steps that the slowest features of a fresh memory keep what they hold
+
 RS = TypeVar("RS", bound=PredictiveSettings)
+
+
+def remember_long(lstm: nn.LSTM) -> None:
+    """Let half of the features keep what they hold for 1 to `LONGEST` steps (Tallec & Ollivier 2018, chrono start).
+
+    As PyTorch starts them, gates are half open and every feature halves at every step: a thousandth of a cue is left
+    after ten, and as little of a gradient gets back to it. The other half stays so, for what changes at every step.
+    """
+    slow = lstm.hidden_size // 2
+    with torch.no_grad():
+        steps = torch.linspace(1, LONGEST - 1, slow).log()
+        take_in, forget, _, _ = lstm.bias_ih_l0.chunk(4)
+        forget[:slow] = steps
+        take_in[:slow] = -steps
 
 
 class RecurrentMemory(PredictiveMemory[RS]):
@@ -28,6 +44,7 @@ class RecurrentMemory(PredictiveMemory[RS]):
     def __init__(self, settings: RS, latent_dim: int, action_dim: int, outputs: int) -> None:
         super().__init__(settings, latent_dim, action_dim, outputs)
         self.lstm = nn.LSTM(2 * latent_dim + action_dim, settings.hidden_dim)
+        remember_long(self.lstm)
 
     def initial_state(self, batch: int) -> State:
         """Zeros."""
