@@ -96,11 +96,17 @@ def assess(
                 yield Finished("stop", {})
                 return
             if seen:
-                found["action_response"] = _response(agent, seen, actions, experiment)
+                found |= {"actions": list(actions), "action_response": _response(agent, seen, actions, experiment)}
                 if seeing:
                     middle = seen[len(seen) // 2]
                     pictures["actions"] = side_by_side(agent.model, middle, actions, experiment.run.seed)
-    found |= {"on": _told_on(experiment), "seconds": time.monotonic() - began, "stopped_by": "episodes"}
+    model = workspace.resolve_model(experiment.start.load_path or "")
+    found |= {
+        "checkpoint": model.stem,
+        "on": _told_on(experiment),
+        "seconds": time.monotonic() - began,
+        "stopped_by": "episodes",
+    }
     yield from _keep(found, pictures, experiment, workspace)
     yield Finished("episodes", found)
 

@@ -58,6 +58,12 @@ def kept_assessment(folder: Path) -> dict[str, Any] | None:
     return found
 
 
-def kept_pictures(folder: Path) -> dict[str, tuple[Path, str]]:
-    """The pictures kept in a run's folder: by what is on them, file and words."""
-    return {name: (folder / file, words) for name, (file, words) in PICTURES.items() if (folder / file).is_file()}
+def kept_pictures(folder: Path, found: dict[str, Any] | None = None) -> dict[str, tuple[Path, str]]:
+    """The pictures kept in a run's folder: by what is on them, file and words; with the figures' names of actions."""
+    names = (found or {}).get("actions")
+    order = {"actions": f": {', '.join(map(str, names))}"} if isinstance(names, list) else {}
+    return {
+        name: (folder / file, words + order.get(name, ""))
+        for name, (file, words) in PICTURES.items()
+        if (folder / file).is_file()
+    }

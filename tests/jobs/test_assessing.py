@@ -92,7 +92,8 @@ def test_of_pictures_there_are_figures_and_pictures(seeing):
         assert best >= draw
     assert set(found["action_response"]["0 / 1"]) == {"share", "sign", "size", "pictures", "scene", "vision"}
     assert set(found["trust"]["signs"]) == {"apart", "pictures_apart", "round_trip"}
-    pictures = kept_pictures(workspace.runs_folder / run)
+    pictures = kept_pictures(workspace.runs_folder / run, found)
+    assert pictures["actions"][1].endswith(": 0, 1")
     assert list(pictures) == ["strip", "actions"]
     with Image.open(pictures["strip"][0]) as strip, Image.open(pictures["actions"][0]) as actions:
         size = 128  # a picture of 32 is enlarged four times
@@ -105,7 +106,7 @@ def test_of_pictures_there_are_figures_and_pictures(seeing):
 
 
 def test_what_an_earlier_assessment_left_gives_way(seeing):
-    workspace, run, found = seeing
+    workspace, run, _ = seeing
     folder = workspace.runs_folder / run
     keep_assessment(folder, {"windows": 1}, {})
     assert kept_assessment(folder) == {"windows": 1}
