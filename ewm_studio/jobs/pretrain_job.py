@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ewm_studio.acting.agent import Agent
 from ewm_studio.analysis.held_out import memory_figures, vision_figures
+from ewm_studio.analysis.live_dreams import dream_figures, held_out_windows
 from ewm_studio.data.experience import Experience
 from ewm_studio.data.recordings import Recording
 from ewm_studio.envs.probe import EnvProbe, Spaces
@@ -224,14 +225,18 @@ class PretrainJob:
             found = covered_by(experience, self.spaces.action, latents)
             self._coverage = found.describe()
             yield from told(found)
+            tried = held_out_windows(held_out, latents, model.action_encoding)
             stage_ = _Stage[SequenceBatch](
                 "memory",
                 train.step_count,
                 lambda: self._sequences(train, latents, self.randomness.numpy),
                 lambda batch: int(batch.mask.sum()),
                 lambda batch: model.losses(sequences=batch, generator=generator)["memory"],
-                lambda: memory_figures(
-                    model.memory, self.untrained, self._sequences(held_out, latents, np.random.default_rng(0))
+                lambda: (
+                    memory_figures(
+                        model.memory, self.untrained, self._sequences(held_out, latents, np.random.default_rng(0))
+                    )
+                    | dream_figures(model.memory, tried)
                 ),
             )
             yield from self._train(stage_, run, sink, held_out, control)

@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from ewm_studio.acting.collector import LocalCollector, Rollout
+from ewm_studio.analysis.live_dreams import rollout_figures
 from ewm_studio.data.recordings import Recording
 from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.envs.simulator import Simulator
@@ -40,6 +41,7 @@ from ewm_studio.workspace import Run, Workspace
 LAST = 100  # episodes that the mean reward is taken over
 PICTURE_SECONDS = 2.0  # least time between two sets of pictures
 PICTURES = 8
+DREAMS_EVERY = 10  # epochs between two looks at what M's dreams are worth
 FRAMES = "frames"  # the folder of a run that holds the agent's last frames, and the decisions that are replayed
 
 
@@ -206,6 +208,8 @@ class TrainingJob:
         assert rollout is not None
         if self.trains_world_model:
             assert rollout.next_obs is not None
+            if self.epochs % DREAMS_EVERY == 0:  # before it is trained on
+                values |= rollout_figures(self.model, rollout.buffer, rollout.next_obs)
             values |= self.world_model.train_on(rollout.buffer, rollout.next_obs, rollout.start, left)
         if self.trains_world_model or self.learner.trains_memory:
             self.collector.refresh(rollout)
