@@ -231,13 +231,14 @@ class PredictiveMemory(MemoryModel[PS]):
         taken = self._disturbed(z, generator)
         pieces = Pieces.of(len(z), self.settings.feedback_context, self.settings.feedback_steps)
         h, states = self._along(taken, action, batch.is_first, state, pieces, generator)
-        predicted = self.predict(self._dropped(h, self.training, generator))
+        h = self._dropped(h, self.training, generator)
+        predicted = self.predict(h)
         # From the latents themselves, not from h: exact, and not cut off.
-        nll = self._but_for_outliers(predicted, (following - taken) / self.residual_scale.scale).mean(-1)
+        costs = self.density_costs(h, predicted, (following - taken) / self.residual_scale.scale, generator)
         if self.training and self.settings.outliers:
             self._calibrate(predicted, following - taken, batch.valid)
         losses = {
-            "prediction": _mean(nll, batch.valid),
+            **{name: _mean(cost, batch.valid) for name, cost in costs.items()},
             "reward": _mean(self._reward_error(predicted, reward), known),
             "end": _mean(binary_error(predicted.end_logit, batch.terminated), known),
         }
@@ -249,6 +250,19 @@ class PredictiveMemory(MemoryModel[PS]):
             total = total + own.pop("reward") + own.pop("end")
             losses |= {"step": step, **own}
         return {"total": total, **losses}
+
+    def density_costs(
+        self, h: Tensor, predicted: ResidualPrediction, residual: Tensor, generator: Generator | None
+    ) -> Losses:
+        """What the next latents cost at every step (T, B) as `prediction`, and what else is to be shown.
+
+        Args:
+            h: (T, B, H), features dropped as the prediction has them.
+            predicted: from `h`.
+            residual: (T, B, Z) what came, in units of the usual residual.
+            generator: draws what is drawn.
+        """
+        return {"prediction": self._but_for_outliers(predicted, residual).mean(-1)}
 
     def _but_for_outliers(self, predicted: ResidualPrediction, residual: Tensor) -> Tensor:
         """Negative log-density (..., Z) under the prediction, or with a small chance under one that is very wide."""
