@@ -22,7 +22,7 @@ from ewm_studio.workspace.models import load_model
 from tests.support.jobs import experiment, finish, train_until
 
 VISIONS = ("Identity", "ConvVAE", "VQ_VAE", "JEPA")
-MEMORIES = ("NoMemory", "History", "LSTMMemory", "MDNRNN", "TemporalTransformer")
+MEMORIES = ("NoMemory", "History", "LSTMMemory", "MDNRNN", "TemporalTransformer", "RSSM")
 CONTROLLERS = ("LinearController", "StochasticController", "DeepDiscreteController", "DeepContinuousController")
 TASKS = {
     "CartPole-v1": {},

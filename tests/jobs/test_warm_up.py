@@ -130,7 +130,7 @@ def test_a_controller_begins_as_good_as_the_driver_that_it_copies(pole):
     assert explained["cloned"] > explained["fresh"]  # the value was learned, too
 
 
-@pytest.mark.parametrize("memory", ["NoMemory", "History", "LSTMMemory", "MDNRNN", "TemporalTransformer"])
+@pytest.mark.parametrize("memory", ["NoMemory", "History", "LSTMMemory", "MDNRNN", "TemporalTransformer", "RSSM"])
 def test_a_demonstration_is_what_the_agent_would_have_seen(pole, tmp_path, memory):
     asked = experiment(memory={"name": memory}, train={"epochs": 1})
     agent = load_agent(finish(train(asked, pole))["checkpoint"])
