@@ -43,8 +43,8 @@ class Task:
 
 TASKS = {
     "CartPole-v1": Task("cartpole", 0, 20_000, 4_000, 20),
-    "LunarLander-v3": Task("", 60_000, 20_000, 5_000, 20),
-    "Pendulum-v1": Task("", 40_000, 20_000, 4_000, 20),
+    "LunarLander-v3": Task("", 40_000, 20_000, 5_000, 20),
+    "Pendulum-v1": Task("", 20_000, 20_000, 4_000, 20),
 }
 
 
