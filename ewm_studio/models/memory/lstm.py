@@ -30,7 +30,8 @@ def remember_long(lstm: nn.LSTM) -> None:
     slow = lstm.hidden_size // 2
     with torch.no_grad():
         steps = torch.linspace(1, LONGEST - 1, slow).log()
-        take_in, forget, _, _ = lstm.bias_ih_l0.chunk(4)
+        bias: Tensor = lstm.all_weights[0][2]
+        take_in, forget, _, _ = bias.chunk(4)
         forget[:slow] = steps
         take_in[:slow] = -steps
 
