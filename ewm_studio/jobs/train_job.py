@@ -42,7 +42,7 @@ from ewm_studio.workspace import Run, Workspace
 LAST = 100  # episodes that the mean reward is taken over
 PICTURE_SECONDS = 2.0  # least time between two sets of pictures
 PICTURES = 8
-DREAMS_EVERY = 10  # epochs between two looks at what M's dreams are worth
+DREAMS_EVERY = 20  # epochs between two looks at what dreams are worth: one costs about a fifth of an epoch
 FRAMES = "frames"  # the folder of a run that holds the agent's last frames, and the decisions that are replayed
 
 
