@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ewm_studio.models.base import Imagined, Losses, MemoryModel, SequenceBatch, State, Tag
+from ewm_studio.models.codes import CodeHead
 from ewm_studio.models.open_loop import Pieces, joined
 from ewm_studio.models.randomness import dropout, normal_like, uniform_like
 from ewm_studio.models.residuals import LOG_STD_MAX, ResidualPrediction, gaussian_nll
@@ -92,6 +93,12 @@ class PredictiveSettings(ComponentSettings):
         advanced=True,
         earlier=0.0,
     )
+    codes: bool = setting(
+        True,
+        "Where the latents of vision are codes, foretell for every cell which code follows; off: numbers between them.",
+        advanced=True,
+        earlier=False,
+    )
     feedback_steps: int = setting(
         0,
         "Steps of its own predictions that the memory is also trained on: what makes dreams hold. 0: none.",
@@ -157,6 +164,7 @@ class PredictiveMemory(MemoryModel[PS]):
         self.range = LatentRange(latent_dim)
         self.calibration = Calibration()
         self.reward_scale = RunningScale(1)
+        self.codes: CodeHead | None = None
         self.trunk = _trunk(self.hidden_dim, self.features, settings.head_layers)
         self.residual_head = small_linear(self.features if settings.head_layers else self.hidden_dim, outputs)
         self.reward_head: TwoHot | nn.Linear = small_linear(self.hidden_dim, 1)
@@ -168,6 +176,14 @@ class PredictiveMemory(MemoryModel[PS]):
         if settings.end_layers:
             layers = _trunk(self.hidden_dim, self.features, settings.end_layers)
             self.end_head = nn.Sequential(layers, self.end_head)
+
+    def take_codes(self, cells: int, codebook: Tensor) -> None:
+        """Foretell codes from now on, with a head of their own; later, follow the codebook."""
+        if self.codes is not None:
+            self.codes.follow(codebook)
+        elif self.settings.codes:
+            self.codes = CodeHead(cells, codebook)
+            self.residual_head = small_linear(self.residual_head.in_features, self.codes.outputs).to(codebook.device)
 
     @abstractmethod
     def residual(
@@ -213,7 +229,8 @@ class PredictiveMemory(MemoryModel[PS]):
     def _following(self, h: Tensor, reward: Tensor, end_logit: Tensor) -> ResidualPrediction:
         """The distribution of the next latent, beside what is foretold of reward and end."""
         base = self.latent_scale.restore(h[..., self.features :])
-        return self.residual(self.residual_head(self.trunk(h)), reward, end_logit, base, self.residual_scale.scale)
+        described = self.residual if self.codes is None else self.codes.predict
+        return described(self.residual_head(self.trunk(h)), reward, end_logit, base, self.residual_scale.scale)
 
     def imagine(
         self, z: Tensor, action: Tensor, state: State, temperature: float = 1.0, generator: Generator | None = None
@@ -225,6 +242,8 @@ class PredictiveMemory(MemoryModel[PS]):
         h, state = self.step(z, action, state, generator)
         predicted = self.predict(self._dropped(h, temperature > 0, generator))
         following = predicted.sample(temperature, generator)
+        if self.codes is not None:
+            return Imagined(following, h, state, predicted.reward, predicted.end_logit.sigmoid())
         if temperature > 0:
             following = self.calibration.narrowed(following, predicted.mean)
         following = self.range.bound(following)
@@ -252,7 +271,7 @@ class PredictiveMemory(MemoryModel[PS]):
         predicted = self.predict(h)
         # From the latents themselves, not from h: exact, and not cut off.
         costs = self.density_costs(h, predicted, (following - taken) / self.residual_scale.scale, generator)
-        if self.training and self.settings.outliers:
+        if self.training and self.settings.outliers and self.codes is None:
             self._calibrate(predicted, following - taken, batch.valid)
         losses = {
             **{name: _mean(cost, batch.valid) for name, cost in costs.items()},
@@ -264,7 +283,7 @@ class PredictiveMemory(MemoryModel[PS]):
             own = self._open_loop(batch, (z, following, action, reward, taken), states, pieces, generator)
             step = _mean(self._share(predicted.mean - following), batch.valid)
             total = total + self.settings.feedback_weight * (2 * step + own["open_loop"])
-            total = total + own.pop("reward") + own.pop("end")
+            total = total + own.pop("reward") + own.pop("end") + own.get("fed_back", 0.0)
             losses |= {"step": step, **own}
         return {"total": total, **losses}
 
@@ -281,10 +300,20 @@ class PredictiveMemory(MemoryModel[PS]):
         """
         return {"prediction": self._but_for_outliers(predicted, residual).mean(-1)}
 
+    def fed_back_costs(self, h: Tensor, residual: Tensor, generator: Generator | None) -> Losses:
+        """What else is learnt on predictions that were fed back, as `fed_back`; by default their error says it all.
+
+        Args:
+            h: (steps, P * B, H), features dropped as in the predictions.
+            residual: (steps, P * B, Z) from what was fed back to what came, in units of the usual residual.
+            generator: draws what is drawn.
+        """
+        return {}
+
     def _but_for_outliers(self, predicted: ResidualPrediction, residual: Tensor) -> Tensor:
         """Negative log-density (..., Z) under the prediction, or with a small chance under one that is very wide."""
         nll, share = predicted.nll(residual), self.settings.outliers
-        if not share:
+        if not share or self.codes is not None:
             return nll
         wide = gaussian_nll(residual, torch.zeros_like(residual), torch.full_like(residual, LOG_STD_MAX))
         return -torch.logaddexp(math.log1p(-share) - nll, math.log(share) - wide)
@@ -328,11 +357,12 @@ class PredictiveMemory(MemoryModel[PS]):
         _, following, action, reward, taken = (pieces.laid(value) for value in values)
         inside, valid = pieces.inside(batch), pieces.laid(batch.valid)
         known, terminated = inside & pieces.laid(batch.known), pieces.laid(batch.terminated)
-        state, z, wrong, outputs = joined(states), taken[0], [], []
+        state, z, wrong, outputs, inputs = joined(states), taken[0], [], [], []
         later = z.new_empty(0)  # reward and end are foretold of all steps at once
         drawn = self._drawn(z, generator)
         for t in range(pieces.steps):
             h, state = self.step(z, action[t], state, generator)
+            inputs.append(z)
             outputs.append(self._dropped(h, self.training, generator))
             predicted = self._following(outputs[-1], later, later)
             z = predicted.mean
@@ -341,9 +371,11 @@ class PredictiveMemory(MemoryModel[PS]):
                 with torch.no_grad():
                     change = self.calibration.narrowed(predicted.sample(1.0, generator), z) - z
                 z = torch.where(drawn, z + change, z)
-        every = torch.stack(outputs)
+        every, begun = torch.stack(outputs), torch.stack(inputs)
+        fed = self.fed_back_costs(every, (following - begun) / self.residual_scale.scale, generator)
         return {
             "open_loop": _mean(torch.stack(wrong), inside & valid),
+            **{name: _mean(cost, inside & valid) for name, cost in fed.items()},
             "reward": _mean(self._reward_error(self.reward_head(every), reward), known),
             "end": _mean(binary_error(self.end_head(every).squeeze(-1), terminated), known),
         }

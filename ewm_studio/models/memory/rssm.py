@@ -19,11 +19,14 @@ What differs, because a vision has been there before, and because draws were mea
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Generator, Tensor, nn
 
-from ewm_studio.models.base import Losses, State
+from ewm_studio.models.base import Imagined, Losses, State
 from ewm_studio.models.categorical import StatePrediction, divergence, drawn, mixed, straight_through
+from ewm_studio.models.codes import Codes
 from ewm_studio.models.memory.lstm import packed
 from ewm_studio.models.prediction import PredictiveMemory, WorldSettings
 from ewm_studio.models.residuals import GaussianPrediction, ResidualPrediction, bounded_log_std
@@ -76,6 +79,14 @@ class RSSM(PredictiveMemory[RSSMSettings]):
         self.register_buffer("after", torch.kron(after, torch.ones(shape)), persistent=False)
         self.chain = nn.Parameter(torch.zeros(state, state))
         self.log_std = nn.Parameter(torch.zeros(latent_dim))
+        self.grid: Codes | None = None
+
+    def take_codes(self, cells: int, codebook: Tensor) -> None:
+        """Dream in codes from now on: the state decides of all cells together, each takes the code next to it."""
+        if self.grid is not None:
+            self.grid.follow(codebook)
+        elif self.settings.codes:
+            self.grid = Codes(cells, codebook)
 
     def initial_state(self, batch: int) -> State:
         """Zeros."""
@@ -126,6 +137,13 @@ class RSSM(PredictiveMemory[RSSMSettings]):
             bounded_log_std(self.log_std),
         )
 
+    def imagine(
+        self, z: Tensor, action: Tensor, state: State, temperature: float = 1.0, generator: Generator | None = None
+    ) -> Imagined:
+        """What would follow in a drawn state, as of every memory that predicts."""
+        dreamt = super().imagine(z, action, state, temperature, generator)
+        return dreamt if self.grid is None else replace(dreamt, z=self.grid.snapped(dreamt.z))
+
     def density_costs(
         self, h: Tensor, predicted: ResidualPrediction, residual: Tensor, generator: Generator | None
     ) -> Losses:
@@ -155,3 +173,9 @@ class RSSM(PredictiveMemory[RSSMSettings]):
             "decoded": nll,
             "kl": dynamics,
         }
+
+    def fed_back_costs(self, h: Tensor, residual: Tensor, generator: Generator | None) -> Losses:
+        """The evidence bound where its own predictions have led, so that states are drawn well there too."""
+        nothing = h.new_empty(0)
+        costs = self.density_costs(h, self._following(h, nothing, nothing), residual.detach(), generator)
+        return {"fed_back": costs["prediction"]}
