@@ -283,7 +283,7 @@ class PredictiveMemory(MemoryModel[PS]):
             own = self._open_loop(batch, (z, following, action, reward, taken), states, pieces, generator)
             step = _mean(self._share(predicted.mean - following), batch.valid)
             total = total + self.settings.feedback_weight * (2 * step + own["open_loop"])
-            total = total + own.pop("reward") + own.pop("end") + own.get("fed_back", 0.0)
+            total = total + own.pop("reward") + own.pop("end")
             losses |= {"step": step, **own}
         return {"total": total, **losses}
 
@@ -299,16 +299,6 @@ class PredictiveMemory(MemoryModel[PS]):
             generator: draws what is drawn.
         """
         return {"prediction": self._but_for_outliers(predicted, residual).mean(-1)}
-
-    def fed_back_costs(self, h: Tensor, residual: Tensor, generator: Generator | None) -> Losses:
-        """What else is learnt on predictions that were fed back, as `fed_back`; by default their error says it all.
-
-        Args:
-            h: (steps, P * B, H), features dropped as in the predictions.
-            residual: (steps, P * B, Z) from what was fed back to what came, in units of the usual residual.
-            generator: draws what is drawn.
-        """
-        return {}
 
     def _but_for_outliers(self, predicted: ResidualPrediction, residual: Tensor) -> Tensor:
         """Negative log-density (..., Z) under the prediction, or with a small chance under one that is very wide."""
@@ -357,12 +347,11 @@ class PredictiveMemory(MemoryModel[PS]):
         _, following, action, reward, taken = (pieces.laid(value) for value in values)
         inside, valid = pieces.inside(batch), pieces.laid(batch.valid)
         known, terminated = inside & pieces.laid(batch.known), pieces.laid(batch.terminated)
-        state, z, wrong, outputs, inputs = joined(states), taken[0], [], [], []
+        state, z, wrong, outputs = joined(states), taken[0], [], []
         later = z.new_empty(0)  # reward and end are foretold of all steps at once
         drawn = self._drawn(z, generator)
         for t in range(pieces.steps):
             h, state = self.step(z, action[t], state, generator)
-            inputs.append(z)
             outputs.append(self._dropped(h, self.training, generator))
             predicted = self._following(outputs[-1], later, later)
             z = predicted.mean
@@ -371,11 +360,9 @@ class PredictiveMemory(MemoryModel[PS]):
                 with torch.no_grad():
                     change = self.calibration.narrowed(predicted.sample(1.0, generator), z) - z
                 z = torch.where(drawn, z + change, z)
-        every, begun = torch.stack(outputs), torch.stack(inputs)
-        fed = self.fed_back_costs(every, (following - begun) / self.residual_scale.scale, generator)
+        every = torch.stack(outputs)
         return {
             "open_loop": _mean(torch.stack(wrong), inside & valid),
-            **{name: _mean(cost, inside & valid) for name, cost in fed.items()},
             "reward": _mean(self._reward_error(self.reward_head(every), reward), known),
             "end": _mean(binary_error(self.end_head(every).squeeze(-1), terminated), known),
         }

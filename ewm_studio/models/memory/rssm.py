@@ -179,9 +179,3 @@ class RSSM(PredictiveMemory[RSSMSettings]):
 
     def _calibrate(self, predicted: ResidualPrediction, residual: Tensor, valid: Tensor) -> None:
         """Nothing: a draw is what a state that was seen would give, and has no tails to narrow."""
-
-    def fed_back_costs(self, h: Tensor, residual: Tensor, generator: Generator | None) -> Losses:
-        """The evidence bound where its own predictions have led, so that states are drawn well there too."""
-        nothing = h.new_empty(0)
-        costs = self.density_costs(h, self._following(h, nothing, nothing), residual.detach(), generator)
-        return {"fed_back": costs["prediction"]}
