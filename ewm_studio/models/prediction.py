@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional as F
 
 from ewm_studio.models.base import Imagined, Losses, MemoryModel, SequenceBatch, State, Tag
 from ewm_studio.models.codes import CodeHead
@@ -24,6 +25,7 @@ from ewm_studio.models.two_hot import TwoHot, binary_error
 from ewm_studio.settings import ComponentSettings, setting
 from ewm_studio.settings.declare import inherited
 
+LEAST_VARIANCE = 1e-4  # of a residual; a point has none
 CLAMP = 10.0  # normalized latents beyond this many deviations are cut off
 
 
@@ -257,7 +259,8 @@ class PredictiveMemory(MemoryModel[PS]):
                 that a wide latent does not drown the other heads), in nats; reward: the reward head's error in
                 running deviations; end: binary cross-entropy of termination, in nats; with `feedback_steps`, step and
                 open_loop: squared error of one step, and of steps on the memory's own predictions, in shares of the
-                latents' variance; total: their weighted sum.
+                latents' variance, and spread: how far variances foretold in dreams are from those foretold awake;
+                total: their weighted sum.
         """
         batch, state = _own(batch), {name: _plain(value) for name, value in state.items()}
         z, following, action, reward = _without_padding(batch)
@@ -280,10 +283,11 @@ class PredictiveMemory(MemoryModel[PS]):
         }
         total = losses["prediction"] + losses["reward"] + losses["end"]
         if states:
-            own = self._open_loop(batch, (z, following, action, reward, taken), states, pieces, generator)
+            wide = predicted.residual_variance.detach()
+            own = self._open_loop(batch, (z, following, action, reward, taken, wide), states, pieces, generator)
             step = _mean(self._share(predicted.mean - following), batch.valid)
             total = total + self.settings.feedback_weight * (2 * step + own["open_loop"])
-            total = total + own.pop("reward") + own.pop("end")
+            total = total + own.pop("reward") + own.pop("end") + own["spread"]
             losses |= {"step": step, **own}
         return {"total": total, **losses}
 
@@ -338,16 +342,25 @@ class PredictiveMemory(MemoryModel[PS]):
     def _open_loop(
         self,
         batch: SequenceBatch,
-        values: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+        values: tuple[Tensor, ...],
         states: list[State],
         pieces: Pieces,
         generator: Generator | None,
     ) -> Losses:
-        """Errors of the memory on its own expected latents: open_loop, reward and end."""
-        _, following, action, reward, taken = (pieces.laid(value) for value in values)
+        """Errors of the memory on its own latents: open_loop, reward and end; and spread.
+
+        The squared error is the mean's alone. Nothing else says how widely a memory may draw where only dreams have
+        been, and a mixture whose Gaussians lie far apart has a good mean: its draws ran away within ten steps. So the
+        logarithm of the foretold variance is held to that foretold at the same step from what was true.
+
+        Args:
+            values: latents, those that followed, actions, rewards, latents as taken in, variances foretold of what
+                followed in units of usual changes; (T, B, ...) each.
+        """
+        _, following, action, reward, taken, wide = (pieces.laid(value) for value in values)
         inside, valid = pieces.inside(batch), pieces.laid(batch.valid)
         known, terminated = inside & pieces.laid(batch.known), pieces.laid(batch.terminated)
-        state, z, wrong, outputs = joined(states), taken[0], [], []
+        state, z, wrong, outputs, spread = joined(states), taken[0], [], [], []
         later = z.new_empty(0)  # reward and end are foretold of all steps at once
         drawn = self._drawn(z, generator)
         for t in range(pieces.steps):
@@ -356,6 +369,7 @@ class PredictiveMemory(MemoryModel[PS]):
             predicted = self._following(outputs[-1], later, later)
             z = predicted.mean
             wrong.append(self._share(z - following[t]))
+            spread.append(_unlike(predicted.residual_variance, wide[t]))
             if drawn is not None:
                 with torch.no_grad():
                     change = self.calibration.narrowed(predicted.sample(1.0, generator), z) - z
@@ -363,6 +377,7 @@ class PredictiveMemory(MemoryModel[PS]):
         every = torch.stack(outputs)
         return {
             "open_loop": _mean(torch.stack(wrong), inside & valid),
+            "spread": _mean(torch.stack(spread), inside & valid),
             "reward": _mean(self._reward_error(self.reward_head(every), reward), known),
             "end": _mean(binary_error(self.end_head(every).squeeze(-1), terminated), known),
         }
@@ -399,6 +414,12 @@ class PredictiveMemory(MemoryModel[PS]):
         self.range.update(z[batch.mask])
         self.residual_scale.update((following - z)[batch.valid])
         self.reward_scale.update(reward[known].unsqueeze(-1))
+
+
+def _unlike(variance: Tensor, wanted: Tensor) -> Tensor:
+    """How far apart the logarithms of variances (..., Z) are, (...)."""
+    apart = (variance + LEAST_VARIANCE).log() - (wanted + LEAST_VARIANCE).log()
+    return F.smooth_l1_loss(apart, torch.zeros_like(apart), reduction="none").mean(-1)
 
 
 def _plain(value: Tensor) -> Tensor:
