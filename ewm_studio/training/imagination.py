@@ -68,14 +68,8 @@ def dream(
         following, reward, end = world.imagine(belief, policy.to_env(raw), temperature, generator)
         rows.append((belief.z, belief.h, raw, reward, end))
         belief = following
-    z, h, raw, reward, end = zip(*rows, strict=True)
-    return Dream(
-        torch.stack([*z, belief.z]),
-        torch.stack([*h, belief.h]),
-        torch.stack(raw),
-        torch.stack(reward),
-        torch.stack(end),
-    )
+    z, h, *columns = (list(column) for column in zip(*rows, strict=True))
+    return Dream(torch.stack([*z, belief.z]), torch.stack([*h, belief.h]), *map(torch.stack, columns))
 
 
 class ImaginedActorCritic:
