@@ -15,6 +15,7 @@ from ewm_studio.settings.learning import (
     WarmUpSettings,
     WorldModelSettings,
 )
+from ewm_studio.settings.planning import PlannerSettings
 from ewm_studio.settings.running import EnvSettings, InferSettings, RunSettings, StartSettings
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Experiment",
     "InferSettings",
     "PPOSettings",
+    "PlannerSettings",
     "PretrainSettings",
     "RunSettings",
     "StartSettings",

@@ -22,6 +22,7 @@ from ewm_studio.settings.learning import (
     WarmUpSettings,
     WorldModelSettings,
 )
+from ewm_studio.settings.planning import PlannerSettings
 from ewm_studio.settings.running import EnvSettings, InferSettings, RunSettings, StartSettings, values_of_file
 
 _DEEPEST = 16  # tables and lists in a settings file
@@ -65,6 +66,7 @@ class Experiment(Settings):
     pretrain: PretrainSettings = Field(default_factory=PretrainSettings)
     data: DataSettings = Field(default_factory=DataSettings)
     infer: InferSettings = Field(default_factory=InferSettings)
+    planner: PlannerSettings = Field(default_factory=PlannerSettings)
     start: StartSettings = Field(default_factory=StartSettings)
     run: RunSettings = Field(default_factory=RunSettings)
     versions: dict[str, str] = Field(
