@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,15 +96,27 @@ class Population(Policy):
         return np.array([np.mean(earned) for earned in self.earned])
 
 
-def judge(population: Population, simulator: Simulator, world: WorldModel, seed: int) -> int:
+def judge(
+    population: Population,
+    simulator: Simulator,
+    world: WorldModel,
+    seed: int,
+    stopped: Callable[[], bool] = lambda: False,
+) -> int:
     """Let all candidates of a population play in a simulator begun with `seed`; the steps that were taken.
+
+    `stopped` is asked before every step; then it is broken off.
 
     Raises:
         JobError: an environment failed.
     """
     steps = 0
     listener = _Judge(population)
-    for _ in play_episodes(simulator, population, world, [listener], seed=seed, stopped=lambda: population.done):
+
+    def over() -> bool:
+        return population.done or stopped()
+
+    for _ in play_episodes(simulator, population, world, [listener], seed=seed, stopped=over):
         steps += simulator.num_envs
     return steps
 

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.settings.data import MOST_FRAMES, DataSettings
 from ewm_studio.settings.declare import Settings, declared, setting
+from ewm_studio.settings.evolution import EvolutionSettings
 from ewm_studio.settings.learning import (
     PPOSettings,
     PretrainSettings,
@@ -66,6 +67,7 @@ class Experiment(Settings):
     pretrain: PretrainSettings = Field(default_factory=PretrainSettings)
     data: DataSettings = Field(default_factory=DataSettings)
     infer: InferSettings = Field(default_factory=InferSettings)
+    evolution: EvolutionSettings = Field(default_factory=EvolutionSettings)
     planner: PlannerSettings = Field(default_factory=PlannerSettings)
     start: StartSettings = Field(default_factory=StartSettings)
     run: RunSettings = Field(default_factory=RunSettings)

@@ -7,6 +7,7 @@ episodes, in the environment or in the memory's dream alike.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ class CMAES:
         generation: how many there were.
         played: the episodes of the last one.
         steps: decisions that were taken for it.
+        stopped: asked at every step; a generation that is broken off counts for nothing.
     """
 
     def __init__(self, world: WorldModel, controller: Controller, settings: EvolutionSettings, seed: int = 0) -> None:
@@ -56,6 +58,7 @@ class CMAES:
         self._fitness: list[np.ndarray] = []
         self.played: list[Episode] = []
         self.steps = 0
+        self.stopped: Callable[[], bool] = lambda: False
         self._search = self._begun()
 
     @property
@@ -76,11 +79,13 @@ class CMAES:
         return cma.CMAEvolutionStrategy(self._first, self.settings.sigma, options)
 
     def update(self, experience: Simulator, left: float = 1.0) -> dict[str, float]:
-        """Judge one generation in a simulator and learn from it, whatever is `left` of the run."""
+        """Judge one generation in a simulator and learn from it, whatever is `left` of the run; empty if `stopped`."""
         candidates = self._search.ask()
         population = Population(self.controller, np.stack(candidates), self.settings.episodes)
-        self.steps = judge(population, experience, self.world, self.seed + APART * self.generation)
+        self.steps = judge(population, experience, self.world, self.seed + APART * self.generation, self.stopped)
         self.played = population.played
+        if not population.done:
+            return {}
         scores = population.scores()
         self._take_in(candidates, -scores)
         return {

@@ -41,6 +41,7 @@ ELSEWHERE = {
     "random-share",
     "manual-mode-delay",  # the window's
     "controller",  # of pretrain: bypassed, but stored
+    "learner",  # tests/jobs/test_evolution.py
     "env-arg",  # tests/terminal/test_env_arguments.py
 }  # fmt: skip
 
