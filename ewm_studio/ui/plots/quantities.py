@@ -19,6 +19,7 @@ class Quantity:
     color: str = "controller"  # a token
     unit: str = ""
     points: bool = False  # dots instead of a raw line
+    beside: str = ""  # the tag of what is seen, were it to stay: drawn dashed
 
 
 QUANTITIES = {
@@ -41,6 +42,11 @@ QUANTITIES = {
         Quantity("memory/held_out_prediction_error", "Prediction error, held out", "memory"),
         Quantity("memory/total", "Memory loss", "memory"),
         Quantity("memory/held_out_total", "Memory loss, held out", "memory"),
+        Quantity("memory/dream_error_1", "Dream error after 1 decision", "memory", beside="memory/stays_error_1"),
+        Quantity("memory/dream_error_4", "Dream error after 4", "memory", beside="memory/stays_error_4"),
+        Quantity("memory/dream_error_16", "Dream error after 16", "memory", beside="memory/stays_error_16"),
+        Quantity("memory/dream_error_64", "Dream error after 64", "memory", beside="memory/stays_error_64"),
+        Quantity("memory/action_ratio", "Wrong actions over true ones", "memory", "1: ignored"),
         Quantity("speed/steps_per_second", "Speed", "accent", "steps/s"),
     )
 }
