@@ -18,6 +18,7 @@ from ewm_studio.data.recordings import Recording
 from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.envs.simulator import Simulator
 from ewm_studio.envs.vector.make import make_vector
+from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl
 from ewm_studio.jobs.collect import check_spaces, find_recordings
 from ewm_studio.jobs.evolution_job import EvolutionJob
@@ -93,6 +94,12 @@ class TrainingJob:
         ppo, generator = experiment.ppo, randomness.torch
         self.learner = make_ppo(model, experiment, envs.num_envs, generator)
         self.world_model = WorldModelTrainer(model, experiment.world_model, generator)
+        replay = self.world_model.replay
+        if replay is not None and replay.capacity < envs.num_envs:
+            raise UserError(
+                f"world_model.replay of {replay.capacity} decisions has no room for one of each of {envs.num_envs} "
+                "environments; give it more"
+            )
         self.trains_world_model = experiment.world_model.train and not self.world_model.idle
         keeps_obs = self.trains_world_model and self.world_model.vision.trainable
         self.collector = LocalCollector(envs, model, keeps_obs, generator)
