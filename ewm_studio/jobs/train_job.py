@@ -21,6 +21,7 @@ from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl
 from ewm_studio.jobs.collect import check_spaces, find_recordings
+from ewm_studio.jobs.evolution_job import EvolutionJob
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
@@ -68,7 +69,11 @@ def train(
         check_spaces(recordings, start.spaces)
         envs = make_vector(start.experiment.env, start.experiment.run.seed, probe)
     with contextlib.closing(envs):
-        job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.randomness, recordings, probe)
+        job: TrainingJob | EvolutionJob
+        if start.experiment.train.learner == "cma_es":
+            job = EvolutionJob(start.experiment, start.spaces, start.model, envs)
+        else:
+            job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.randomness, recordings, probe)
         yield from execute("train", start, workspace, job, lambda run: job.run(run, control))
 
 

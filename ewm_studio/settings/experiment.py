@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.settings.data import MOST_FRAMES, DataSettings
 from ewm_studio.settings.declare import Settings, declared, setting
+from ewm_studio.settings.evolution import EvolutionSettings
 from ewm_studio.settings.learning import (
     PPOSettings,
     PretrainSettings,
@@ -22,6 +23,7 @@ from ewm_studio.settings.learning import (
     WarmUpSettings,
     WorldModelSettings,
 )
+from ewm_studio.settings.planning import PlannerSettings
 from ewm_studio.settings.running import EnvSettings, InferSettings, RunSettings, StartSettings, values_of_file
 
 _DEEPEST = 16  # tables and lists in a settings file
@@ -66,6 +68,8 @@ class Experiment(Settings):
     pretrain: PretrainSettings = Field(default_factory=PretrainSettings)
     data: DataSettings = Field(default_factory=DataSettings)
     infer: InferSettings = Field(default_factory=InferSettings)
+    evolution: EvolutionSettings = Field(default_factory=EvolutionSettings)
+    planner: PlannerSettings = Field(default_factory=PlannerSettings)
     start: StartSettings = Field(default_factory=StartSettings)
     run: RunSettings = Field(default_factory=RunSettings)
     versions: dict[str, str] = Field(
