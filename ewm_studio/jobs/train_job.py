@@ -19,6 +19,7 @@ from ewm_studio.envs.simulator import Simulator
 from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl
 from ewm_studio.jobs.collect import check_spaces, find_recordings
+from ewm_studio.jobs.dream_job import DreamJob
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
@@ -65,7 +66,11 @@ def train(
         check_spaces(recordings, start.spaces)
         envs = make_vector(start.experiment.env, start.experiment.run.seed, probe)
     with contextlib.closing(envs):
-        job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.randomness, recordings, probe)
+        job: TrainingJob | DreamJob
+        if start.experiment.dream.train:
+            job = DreamJob(start.experiment, start.spaces, start.model, envs, start.randomness)
+        else:
+            job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.randomness, recordings, probe)
         yield from execute("train", start, workspace, job, lambda run: job.run(run, control))
 
 

@@ -7,6 +7,7 @@ chosen: `ComponentChoice` holds its name and whatever settings were given, and t
 
 from ewm_studio.settings.data import DataSettings
 from ewm_studio.settings.declare import EVERY, ComponentSettings, declared, setting
+from ewm_studio.settings.dreaming import DreamSettings
 from ewm_studio.settings.experiment import ComponentChoice, Experiment, explain, read_settings
 from ewm_studio.settings.learning import (
     PPOSettings,
@@ -22,6 +23,7 @@ __all__ = [
     "ComponentChoice",
     "ComponentSettings",
     "DataSettings",
+    "DreamSettings",
     "EnvSettings",
     "Experiment",
     "InferSettings",
