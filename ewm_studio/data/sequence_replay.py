@@ -7,6 +7,7 @@ time into a file of its own, and a checkpoint only counts the rows.
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -216,7 +217,7 @@ class SequenceReplay:
         shape = (end - begin, self.num_envs, *self.store.shape)
         frames = np.frombuffer(zlib.decompress(held["frames"].tobytes()), self.store.dtype).reshape(shape)
         edges = [begin, *held["ends"]]
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in itertools.pairwise(edges):
             part = slice(first - begin, last - begin)
             self.add(Rows(frames[part], **{name: held["columns"][name][part] for name in COLUMNS}))
 

@@ -12,7 +12,6 @@ import numpy as np
 from torch import Tensor
 
 from ewm_studio.acting.collector import LocalCollector
-from ewm_studio.acting.episode import play_episodes
 from ewm_studio.acting.judging import judge
 from ewm_studio.acting.random_policy import RandomPolicy
 from ewm_studio.data.sequence_replay import Rows, SequenceReplay
@@ -32,7 +31,6 @@ from ewm_studio.settings import Experiment
 from ewm_studio.training.dream_watch import DreamWatch
 from ewm_studio.training.dreaming import Dreaming
 from ewm_studio.training.optimize import Averages
-from ewm_studio.training.ppo import PPO
 from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.replay_trainer import ReplayTrainer
 from ewm_studio.workspace import Run
@@ -59,14 +57,12 @@ class DreamJob:
     def __init__(
         self, experiment: Experiment, spaces: Spaces, model: AgentModel, envs: Simulator, randomness: Randomness
     ) -> None:
-        model.require_imagination()
         self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
         self.settings, self.envs = experiment.dream, envs
         generator = randomness.torch
         self.collector = LocalCollector(envs, model, keep_obs=True, generator=generator)
         self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator)
-        learner = PPO(model.controller, experiment.ppo, self.settings.batch_size, generator)
-        self.dreaming = Dreaming(model, learner, self.settings, self._settling(), generator)
+        self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator)
         self.watch = DreamWatch()
         self.rounds = self.env_steps = self.episodes = 0
         self.done = dict.fromkeys(SHARES, 0)

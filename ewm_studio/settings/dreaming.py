@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ewm_studio.settings.declare import Settings, setting
 
 
-class DreamSettings(Settings):
+class RoundSettings(Settings):
     """Rounds of acting for real, of vision and memory on what was seen, and of the controller in dreams."""
 
     train: bool = setting(
@@ -57,15 +59,14 @@ class DreamSettings(Settings):
     recent_share: float = setting(
         0.5, "Share of a minibatch of memory, and of the places where dreams begin, that is new.", ge=0, le=1
     )
+    learner: Literal["actor_critic", "ppo"] = setting(
+        "actor_critic",
+        "actor_critic: on imagined returns, after DreamerV3, by the settings here; ppo: on rollouts of dreams, by those "
+        "of ppo.",
+        fixed=True,
+    )
     updates: int = setting(
         80, "Updates of the controller in every round, each on dreams of its own.", ge=0, le=1_000_000
-    )
-    batch_size: int = setting(256, "Dreams side by side.", unit="dreams", ge=1, le=65_536)
-    horizon: int = setting(
-        15, "Decisions of a dream; what would follow is valued by the controller.", unit="steps", ge=2, le=10_000
-    )
-    temperature: float = setting(
-        1.0, "0 dreams the expected next latent, 1 draws it with memory's own spread.", ge=0, le=10
     )
     context: int = setting(
         16,
@@ -92,3 +93,52 @@ class DreamSettings(Settings):
         ge=0,
         lt=1,
     )
+
+
+class ImaginationSettings(Settings):
+    """An actor-critic on imagined returns, after DreamerV3 (Hafner et al. 2023)."""
+
+    horizon: int = setting(
+        15, "Decisions of a dream; what comes after is left to the value.", unit="decisions", ge=1, le=1000
+    )
+    starts: int = setting(
+        256, "Dreams side by side in one update, each from a state that was lived.", ge=1, le=1_000_000
+    )
+    temperature: float = setting(
+        1.0, "Of what is drawn in dreams: 0 takes the likeliest latent, without dropout.", ge=0, le=10
+    )
+    gamma: float = setting(0.985, "Discount of future rewards, a decision.", ge=0, le=1)
+    return_lambda: float = setting(
+        0.95,
+        "Bias against variance of the returns: 1 sums dreamt rewards up to the horizon, 0 trusts the value.",
+        ge=0,
+        le=1,
+    )
+    actor_lr: float = setting(2e-4, "Learning rate of the policy.", gt=0, le=1)
+    critic_lr: float = setting(4e-4, "Learning rate of the value.", gt=0, le=1)
+    entropy: float = setting(3e-3, "Weight of the entropy bonus at the start of the run.", ge=0, le=1000)
+    entropy_final: float = setting(3e-4, "Weight of the entropy bonus at its end; it falls evenly.", ge=0, le=1000)
+    real_weight: float = setting(
+        0.3, "Weight of the value's loss on sequences that were lived, beside that on dreams.", ge=0, le=1000
+    )
+    slow_rate: float = setting(
+        0.02,
+        "Share of the value that its slow copy takes over in an update; returns are estimated by the copy.",
+        gt=0,
+        le=1,
+        advanced=True,
+    )
+    scale_rate: float = setting(
+        0.02,
+        "Share of an update in the running range of returns that advantages are divided by.",
+        gt=0,
+        le=1,
+        advanced=True,
+    )
+    max_grad_norm: float = setting(
+        10.0, "Gradients of policy and value longer than this are shortened to it.", gt=0, le=1_000_000, advanced=True
+    )
+
+
+class DreamSettings(ImaginationSettings, RoundSettings):
+    """Learning in dreams: its rounds, and how the controller learns in them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,28 +12,25 @@ from ewm_studio.acting.collector import LocalCollector
 from ewm_studio.data.sequence_replay import SequenceReplay
 from ewm_studio.dreams.simulator import DreamSimulator
 from ewm_studio.models.agent_model import AgentModel
-from ewm_studio.models.base import SequenceBatch
 from ewm_studio.models.belief import Belief
 from ewm_studio.models.randomness import integers
-from ewm_studio.models.world_model import WorldModel
-from ewm_studio.settings import DreamSettings
+from ewm_studio.settings import DreamSettings, PPOSettings
+from ewm_studio.training.imagination import ImaginedActorCritic
 from ewm_studio.training.ppo import PPO
+from ewm_studio.training.replayed import Replayed
 
 MOST_SEEDS = 2**31 - 1
+PLACES = 3  # of every place in the sequences that are drawn, one is dreamt from in so many
 
 
 class Dreaming:
-    """Updates of a controller, each on dreams of its own.
-
-    Attributes:
-        learner: changes the controller.
-    """
+    """Updates of a controller, each on dreams of its own."""
 
     def __init__(
         self,
         model: AgentModel,
-        learner: PPO,
         settings: DreamSettings,
+        ppo: PPOSettings,
         settling: int = 0,
         generator: Generator | None = None,
     ) -> None:
@@ -41,17 +38,24 @@ class Dreaming:
 
         Args:
             model: dreams and learns.
-            learner: of `settings.batch_size` dreams side by side.
-            settings: of the dreams.
+            settings: of the dreams, and of the actor-critic.
+            ppo: of PPO, where that learns.
             settling: steps at the start of an episode in which no dream begins.
             generator: draws all.
+
+        Raises:
+            UserError: memory predicts nothing.
         """
-        self.model, self.learner, self.settings = model, learner, settings
-        self.settling, self.generator = settling, generator
-        self._scaled = False  # whether the controller knows the scale of what it sees
+        model.require_imagination()
+        self.model, self.settings, self.settling, self.generator = model, settings, settling, generator
+        self.learner: ImaginedActorCritic | DreamtPPO
+        if settings.learner == "ppo":
+            self.learner = DreamtPPO(model, settings, ppo, generator)
+        else:
+            self.learner = ImaginedActorCritic(model, model.controller, settings, generator)
 
     def update(self, replay: SequenceReplay, left: float) -> dict[str, float]:
-        """Dream and learn once; the learner's figures and those of the dreams.
+        """Dream and learn once; the learner's figures.
 
         Args:
             replay: where dreams begin.
@@ -60,77 +64,63 @@ class Dreaming:
         Raises:
             JobError: a loss is not finite.
         """
-        settings, starts = self.settings, self.starts(replay)
-        if not self._scaled:
-            self.model.controller.observe(starts.z, starts.h)
-            self._scaled = True
-        seed = int(integers(MOST_SEEDS, 1, self.generator))
-        dream = DreamSimulator(self.model, starts, settings.batch_size, temperature=settings.temperature, seed=seed)
-        self.learner.steps = settings.horizon
-        figures = self.learner.update(LocalCollector(dream, self.model, generator=self.generator), left)
-        rollout = self.learner.rollout
-        assert rollout is not None
-        return {
-            **figures,
-            "dream/reward": float(rollout.buffer.reward.mean()),
-            "dream/value": float(rollout.buffer.value.mean()),
-            "dream/ends": float(rollout.buffer.terminated.float().mean()),
-        }
+        real = self._lived(replay)
+        return self.learner.update(real.starts(self.settings.starts, self.generator), real, left)
 
-    def starts(self, replay: SequenceReplay) -> Belief:
-        """At least as many beliefs as there are dreams, of places where the agent has been."""
+    def _lived(self, replay: SequenceReplay) -> Replayed:
+        """Sequences of what was lived, with more places to begin at than there are dreams."""
         settings = self.settings
         length = min(settings.context, len(replay) - 1)
-        windows = max(16, -(-2 * settings.batch_size // length))
-        places = replay.places(windows, length, settings.recent_steps, settings.recent_share, self.generator)
-        age = replay.age[places[0] + torch.arange(length)[:, None], places[1]]
+        count = max(2, -(-PLACES * settings.starts // length))
+        places = replay.places(count, length, settings.recent_steps, settings.recent_share, self.generator)
         batch = replay.batch(places, length, self.model.action_encoding)
-        return beliefs_along(self.model, batch, _may_begin(age, self.settling, length // 2).to(batch.z.device))
+        real = Replayed.of(self.model, batch, length // 2)
+        old = (replay.age[places[0] + torch.arange(length)[:, None], places[1]] >= self.settling).to(batch.z.device)
+        # Where no episode has come so far yet, dreams begin in its beginning.
+        return replace(real, settled=settled) if bool((settled := real.settled & old).any()) else real
 
     def state(self) -> dict[str, Any]:
         """For an exact resume."""
-        return {**self.learner.state(), "scaled": self._scaled}
+        return self.learner.state()
 
     def restore(self, state: dict[str, Any]) -> None:
         """Undo `state`."""
         self.learner.restore(state)
-        self._scaled = state["scaled"]
 
 
-def _may_begin(age: Tensor, settling: int, led: int) -> Tensor:
-    """(L, B) bool: the episode has settled, and memory was led through its beginning or through `led` steps.
+class DreamtPPO:
+    """PPO on rollouts of dreams, each begun anew."""
 
-    Where none qualifies, every settled place does, and where no episode has settled yet, every place.
+    def __init__(
+        self, model: AgentModel, settings: DreamSettings, ppo: PPOSettings, generator: Generator | None = None
+    ) -> None:
+        self.model, self.settings, self.generator = model, settings, generator
+        self.ppo = PPO(model.controller, ppo, settings.starts, generator)
+        self.ppo.steps = settings.horizon
+        self._began = False
 
-    Args:
-        age: (L, B) steps since the episode began.
-        settling: steps until it has settled.
-        led: steps that are enough for a memory that starts amid an episode.
-    """
-    along = torch.arange(len(age))[:, None]
-    settled = age >= settling
-    good = settled & ((age <= along) | (along >= led))
-    return good if bool(good.any()) else settled if bool(settled.any()) else torch.ones_like(settled)
+    def update(self, starts: Belief, real: Replayed, left: float) -> dict[str, float]:
+        """Dream from `starts` and learn from it; the figures are as of `ImaginedActorCritic`."""
+        if not self._began:  # the controller is told how its inputs are scaled
+            self.model.controller.observe(starts.z, starts.h)
+            self._began = True
+        seed = int(integers(MOST_SEEDS, 1, self.generator))
+        dream = DreamSimulator(self.model, starts, len(starts), temperature=self.settings.temperature, seed=seed)
+        figures = self.ppo.update(LocalCollector(dream, self.model, generator=self.generator), left)
+        assert self.ppo.rollout is not None
+        buffer = self.ppo.rollout.buffer
+        return {**figures, "dream/reward": mean(buffer.reward), "dream/value": mean(buffer.value)}
+
+    def state(self) -> dict[str, Any]:
+        """For an exact resume."""
+        return {**self.ppo.state(), "began": self._began}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Undo `state`."""
+        self.ppo.restore(state)
+        self._began = state["began"]
 
 
-@torch.inference_mode()
-def beliefs_along(world: WorldModel, batch: SequenceBatch, chosen: Tensor) -> Belief:
-    """What is believed at the steps of sequences that are `chosen`, (L, B) bool: a belief of N episodes."""
-    memory = world.memory
-    state = memory.initial_state(batch.z.shape[1])
-    h = torch.zeros(batch.z.shape[1], memory.hidden_dim, device=batch.z.device)
-    found: list[Belief] = []
-    for z, action, first, here in zip(batch.z[:-1], batch.action, batch.is_first, chosen, strict=True):
-        h, state = h.masked_fill(first[:, None], 0.0), memory.reset(state, first)
-        found.append(Belief(z, h, state).rows(here.nonzero()[:, 0]))
-        h, state = memory.step(z, action, state)
-    return _joined(found, lambda parts: torch.cat(parts))
-
-
-def _joined(beliefs: list[Belief], join: Callable[[list[Tensor]], Tensor]) -> Belief:
-    names = beliefs[0].memory
-    return Belief(
-        join([b.z for b in beliefs]),
-        join([b.h for b in beliefs]),
-        {name: join([b.memory[name] for b in beliefs]) for name in names},
-    )
+def mean(values: Tensor) -> float:
+    """The mean of all of them."""
+    return float(values.mean())
