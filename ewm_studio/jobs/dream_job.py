@@ -60,7 +60,7 @@ class DreamJob:
         self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
         self.settings, self.envs = experiment.dream, envs
         generator = randomness.torch
-        self.collector = LocalCollector(envs, model, keep_obs=True, generator=generator)
+        self.collector = self._new_collector()
         self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator)
         self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator)
         self.watch = DreamWatch()
@@ -91,7 +91,8 @@ class DreamJob:
     @property
     def stages(self) -> tuple[str, ...]:
         """What is to come, in order."""
-        return ("collect", "train") if not self.done["act"] and not self.rounds else ("train",)
+        left = [name for name, count in self._counts().items() if self.done[name] < count] if self.rounds == 0 else []
+        return (*("collect" if name == "act" else name for name in left), "train")
 
     @property
     def seconds(self) -> float:
@@ -127,25 +128,34 @@ class DreamJob:
     def _rounds(self, run: Run, sink: RunLog, replay: SequenceReplay, control: JobControl) -> Work:
         meter = Meter("train", self.experiment.train.total_steps, "steps", self._progress(), SECONDS_BACK)
         while not (stop := self._reason_to_stop(control)):
+            meters: dict[str, Meter] = {}  # of what the random actions are the ground for
             for event in self._round(run, replay, control):
-                yield event if event is not None else meter.at(self._progress())
+                if not isinstance(event, str):
+                    yield event
+                elif self.rounds:
+                    yield meter.at(self._progress())
+                else:
+                    of_stage = meters.setdefault(
+                        event, Meter(event, self._counts()[event], "minibatches", self.done[event])
+                    )
+                    yield of_stage.at(self.done[event])
             if control.stop_requested:
                 continue
             yield from self._finish_round(run, sink, replay, control)
         self.stopped_by = stop
 
-    def _round(self, run: Run, replay: SequenceReplay, control: JobControl) -> Generator[Event | None, None, None]:
-        """The stages of a round; None after each piece of work. Ends early when asked to stop."""
+    def _round(self, run: Run, replay: SequenceReplay, control: JobControl) -> Generator[Event | str, None, None]:
+        """The stages of a round, and the name of the stage with each piece of work. Ends early when asked to stop."""
         if self.rounds == 0:
             yield from self._collect(replay, control)
         else:
             for _ in self._pieces("act", -(-self._round_rows() // PIECE), control):
                 yield from self._act(run, replay)
-                yield None
+                yield "act"
         updates, rate = self._vision_work()
         for _ in self._pieces("vision", updates, control):
             self._log.add(self.trainer.vision_update(replay, rate))
-            yield None
+            yield "vision"
         if control.stop_requested:
             return
         if not self.done["memory"] and not self.done["dream"]:
@@ -153,12 +163,12 @@ class DreamJob:
         left = self._share_left()
         for _ in self._pieces("memory", self._memory_updates(), control):
             self._log.add(self.trainer.memory_update(replay, left))
-            yield None
+            yield "memory"
         for _ in self._pieces("dream", self.settings.updates, control):
             figures = self.dreaming.update(replay, left)
             self._dreamt.append(figures["dream/reward"])
             self._log.add(figures)
-            yield None
+            yield "dream"
 
     def _pieces(self, stage: str, count: int, control: JobControl) -> Iterator[None]:
         """What is left of a stage of the present round, piece by piece; each is done when the next is asked for."""
@@ -167,6 +177,9 @@ class DreamJob:
             self.done[stage] += 1
 
     # Acting
+
+    def _new_collector(self) -> LocalCollector:
+        return LocalCollector(self.envs, self.model, keep_obs=True, generator=self.randomness.torch)
 
     def _collect(self, replay: SequenceReplay, control: JobControl) -> Work:
         """Act at random, in one go: whoever stops it begins it anew."""
@@ -190,6 +203,7 @@ class DreamJob:
             policy.restart(ended)
             obs, is_first = step.obs, ended
             yield meter.at(row + 1)
+        self.collector = self._new_collector()  # it begins episodes of its own
         replay.add(stacked(rows))
         self.env_steps += count * self.envs.num_envs
         self.done["act"] = 1
@@ -247,16 +261,20 @@ class DreamJob:
     def _memory_updates(self) -> int:
         return self.settings.first_memory_updates if self.rounds == 0 else self.settings.memory_updates
 
-    def _progress(self) -> int:
-        """Decisions so far, those of a round counted as its work gets done."""
-        if self.rounds == 0:
-            return 0
-        counts = {
-            "act": -(-self._round_rows() // PIECE),
+    def _counts(self) -> dict[str, int]:
+        """Pieces of work in the present round, by stage."""
+        return {
+            "act": -(-self._round_rows() // PIECE) if self.rounds else 1,
             "vision": self._vision_work()[0],
             "memory": self._memory_updates(),
             "dream": self.settings.updates,
         }
+
+    def _progress(self) -> int:
+        """Decisions so far, those of a round counted as its work gets done."""
+        if self.rounds == 0:
+            return 0
+        counts = self._counts()
         done = sum(SHARES[stage] * self.done[stage] / count for stage, count in counts.items() if count)
         whole = sum(SHARES[stage] for stage, count in counts.items() if count)
         before = self.settings.random_steps + (self.rounds - 1) * self.settings.round_steps

@@ -41,6 +41,7 @@ from ewm_studio.workspace import Run, Workspace
 LAST = 100  # episodes that the mean reward is taken over
 PICTURE_SECONDS = 2.0  # least time between two sets of pictures
 PICTURES = 8
+DREAMS = "MDNRNN"  # the memory of who dreams and chose none
 FRAMES = "frames"  # the folder of a run that holds the agent's last frames
 
 
@@ -59,6 +60,8 @@ def train(
     """
     control = control or JobControl()
     experiment, previous = going_on("train", experiment, workspace, resume)
+    if experiment.dream.train and experiment.memory.name == "auto":
+        experiment = experiment.with_values(("memory.name", DREAMS))
     names = experiment.warm_up.recording
     recordings = find_recordings(names, experiment, workspace) if names else []
     with contextlib.closing(EnvProbe(experiment.env)) as probe:

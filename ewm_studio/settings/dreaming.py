@@ -61,8 +61,8 @@ class RoundSettings(Settings):
     )
     learner: Literal["actor_critic", "ppo"] = setting(
         "actor_critic",
-        "actor_critic: on imagined returns, after DreamerV3, by the settings here; ppo: on rollouts of dreams, by those "
-        "of ppo.",
+        "actor_critic: on imagined returns, after DreamerV3, by the settings here. ppo: on rollouts of dreams, by the "
+        "settings of ppo.",
         fixed=True,
     )
     updates: int = setting(
