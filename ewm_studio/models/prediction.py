@@ -58,6 +58,9 @@ class PredictiveSettings(ComponentSettings):
     head_layers: int = setting(
         0, "Layers between the features and what is foretold of the next latent.", ge=0, le=4, advanced=True, earlier=0
     )
+    end_layers: int = setting(
+        0, "Layers between the features and the chance that an episode ends.", ge=0, le=4, advanced=True, earlier=0
+    )
     input_noise: float = setting(
         0.0,
         "Noise on the latents that the memory takes in while it is trained, as a share of what a usual step changes, "
@@ -120,6 +123,7 @@ class WorldSettings(PredictiveSettings):
 
     reward: Literal["distribution", "mean"] = inherited(PredictiveSettings, "reward", "distribution")
     head_layers: int = inherited(PredictiveSettings, "head_layers", 1)
+    end_layers: int = inherited(PredictiveSettings, "end_layers", 1)
     input_noise: float = inherited(PredictiveSettings, "input_noise", 0.1)
     log_spread_max: float = inherited(PredictiveSettings, "log_spread_max", 0.0)
     outliers: float = inherited(PredictiveSettings, "outliers", 0.01)
@@ -152,7 +156,9 @@ class PredictiveMemory(MemoryModel[PS]):
         self.reward_head: TwoHot | nn.Linear = small_linear(self.hidden_dim, 1)
         if settings.reward == "distribution":
             self.reward_head = TwoHot(self.hidden_dim, self.features)
-        self.end_head = small_linear(self.hidden_dim, 1, bias=-3.0)  # ends are rare
+        self.end_head: nn.Module = small_linear(self.features if settings.end_layers else self.hidden_dim, 1, bias=-3.0)
+        if settings.end_layers:  # ends are rare
+            self.end_head = _trunk(self.hidden_dim, self.features, settings.end_layers).append(self.end_head)
 
     @abstractmethod
     def residual(
