@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import Literal, TypeVar, cast
 
 import gymnasium as gym
@@ -79,15 +80,27 @@ class ActorCritic(Controller[S]):
         head: Head,
         hidden: tuple[int, ...] = (),
         activation: Activation = "tanh",
+        normed: bool = False,
+        gains: tuple[float, float] = (0.01, 1.0),
     ) -> None:
+        """Networks for `head`.
+
+        Args:
+            settings, latent_dim, hidden_dim, action_space: as of every controller.
+            head: makes the distribution.
+            hidden: widths of the hidden layers, of policy and value each.
+            activation: after each of them.
+            normed: each is normalized before that.
+            gains: of the last layers of policy and value; 0 begins with the same for every input.
+        """
         super().__init__(settings, latent_dim, hidden_dim, action_space)
         inputs = latent_dim + hidden_dim
         self.scaler = InputScaler(inputs) if settings.normalize_inputs else None
         self.head = head
         # A small last layer makes the first policy nearly the same everywhere, and PPO's first steps safe
         # (Andrychowicz et al. 2021, "What Matters In On-Policy Reinforcement Learning?").
-        self.policy = MLP(inputs, hidden, head.outputs, activation, gain=0.01)
-        self.critic = MLP(inputs, hidden, 1, activation, gain=1.0)
+        self.policy = MLP(inputs, hidden, head.outputs, activation, gains[0], normed)
+        self.critic = MLP(inputs, hidden, 1, activation, gains[1], normed)
 
     def _inputs(self, z: Tensor, h: Tensor) -> Tensor:
         x = torch.cat((z, h), -1)
@@ -114,19 +127,30 @@ class ActorCritic(Controller[S]):
 class MLP(nn.Module):
     """Layers (B, inputs) -> (B, outputs) with orthogonal weights, zero biases, and `gain` on the last layer."""
 
-    def __init__(self, inputs: int, hidden: tuple[int, ...], outputs: int, activation: Activation, gain: float) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        hidden: tuple[int, ...],
+        outputs: int,
+        activation: Activation,
+        gain: float,
+        normed: bool = False,
+    ) -> None:
         super().__init__()
         widths = (inputs, *hidden, outputs)
         gains = (*[2**0.5] * len(hidden), gain)
         self.layers = nn.ModuleList(_linear(i, o, g) for i, o, g in zip(widths[:-1], widths[1:], gains, strict=True))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in hidden) if normed else None
         self.activation = _ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs (B, outputs) of inputs (B, inputs)."""
         # Not an nn.Sequential: for a handful of environments the calls of its modules cost as much as their work.
         *hidden, last = cast("list[nn.Linear]", list(self.layers))
-        for layer in hidden:
-            x = self.activation(F.linear(x, layer.weight, layer.bias))
+        norms: Iterable[nn.Module | None] = repeat(None) if self.norms is None else self.norms
+        for layer, norm in zip(hidden, norms, strict=False):
+            x = F.linear(x, layer.weight, layer.bias)
+            x = self.activation(x if norm is None else norm(x))
         return F.linear(x, last.weight, last.bias)
 
 

@@ -27,7 +27,8 @@ from ewm_studio.training.optimize import as_floats
 from ewm_studio.training.replayed import Replayed
 
 SPREAD = (0.05, 0.95)  # the quantiles between which the range of returns is taken
-LEAST_RANGE = 1.0  # smaller ranges are not blown up: they are noise, as where nothing is earned yet
+LEAST_RANGE = 1.0  # of returns, in usual rewards: smaller ones are not blown up, they are noise
+LONGEST = 1000.0  # decisions that a return is taken to sum up, where nothing is discounted
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ class ImaginedActorCritic:
     """Teaches a controller in the dreams of a world model.
 
     Attributes:
-        unit: the size of rewards, by which they are divided before the value learns of them: the root mean square of
-            the first that were not all zero; 0 before.
+        unit: of the value: how large sums of rewards get that have nothing to do with each other, by the root mean
+            square of the first that were not all zero; 0 before. In it values are learned twice as fast as in rewards.
         scale: running range of the returns, in that unit.
     """
 
@@ -123,7 +124,7 @@ class ImaginedActorCritic:
         dreamt = dream(self.world, controller, starts, settings.horizon, settings.temperature, self.generator)
         unit = self._unit(dreamt, real)
         reached, values, returns = self._returns(dreamt, unit)
-        advantage = (returns - values) / self._range(returns).clamp_min(LEAST_RANGE)
+        advantage = (returns - values) / self._range(returns).clamp_min(LEAST_RANGE / self._rewards)
 
         z, h = dreamt.z[:-1].flatten(0, 1), dreamt.h[:-1].flatten(0, 1)
         controller.train()
@@ -164,10 +165,15 @@ class ImaginedActorCritic:
         for own, fresh in zip(self.slow.buffers(), self.controller.buffers(), strict=True):
             own.copy_(fresh)
 
+    @property
+    def _rewards(self) -> float:
+        """Usual rewards in one unit: the root of how many a return sums up."""
+        return min(1 / max(1 - self.settings.gamma, 1e-9), LONGEST) ** 0.5
+
     def _unit(self, dreamt: Dream, real: Replayed | None) -> float:
         if not self.unit:
             reward = dreamt.reward if real is None else real.reward[real.valid]
-            self.unit = float(reward.square().mean().sqrt()) if reward.numel() else 0.0
+            self.unit = self._rewards * float(reward.square().mean().sqrt()) if reward.numel() else 0.0
         return self.unit or 1.0
 
     @torch.no_grad()

@@ -23,7 +23,13 @@ from tests.support.jobs import experiment, finish, train_until
 
 VISIONS = ("Identity", "ConvVAE", "VQ_VAE", "JEPA")
 MEMORIES = ("NoMemory", "History", "LSTMMemory", "MDNRNN", "TemporalTransformer")
-CONTROLLERS = ("LinearController", "StochasticController", "DeepDiscreteController", "DeepContinuousController")
+CONTROLLERS = (
+    "LinearController",
+    "StochasticController",
+    "DeepDiscreteController",
+    "DeepContinuousController",
+    "BinnedController",
+)
 TASKS = {
     "CartPole-v1": {},
     "CartPole-v1 pixels": {"id": "CartPole-v1", "pixels": True, "image_size": 32},

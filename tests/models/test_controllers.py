@@ -50,6 +50,8 @@ CASES = [
     *[("DeepContinuousController", s, {"head": h}) for h in ("auto", "gaussian") for s in (OPEN, HALF_OPEN)],
     ("DeepContinuousController", CAR, {"head": "categorical", "opposed": "1,2"}),
     ("DeepContinuousController", CAR, {"head": "beta", "opposed": "1,2", "layers": 1, "activation": "relu"}),
+    *[("BinnedController", s, {"hidden_size": 16}) for s in [*DISCRETE, *BOUNDED]],
+    ("BinnedController", CAR, {"hidden_size": 16, "opposed": "", "bins": 5, "layers": 1}),
 ]
 Z, H, B = 6, 9, 64
 
@@ -255,6 +257,57 @@ def test_raw_actions_are_found_again_from_the_environments(head, opposed):
     torch.testing.assert_close(controller.distribution(*inputs()).to_env(again), action, atol=0.021, rtol=0)
     if head == "categorical":
         assert torch.equal(again, raw)
+
+
+NEAR = 0.5**1.5
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "values"),
+    [
+        (-1, 1, [-1, -NEAR, 0, NEAR, 1]),  # 0 is the middle
+        (0, 8, [0, 8 * NEAR, 8]),  # the low bound
+        (-1, 3, [-1, -NEAR, 0, 3 * NEAR, 3]),  # neither
+        (2, 4, [2, 3 - NEAR, 3, 3 + NEAR, 4]),  # out of bounds: the middle is neutral
+        (-4, 0, [-4, -4 * NEAR, 0]),  # the high bound
+    ],
+)
+@pytest.mark.parametrize("bins", [4, 5])
+def test_binned_actions_are_closer_together_near_doing_nothing(low, high, values, bins):
+    head = make("BinnedController", Box(low, high, (1,)), bins=bins).head
+    found = head.to_env(torch.arange(head.outputs)[:, None])[:, 0]
+    torch.testing.assert_close(found, torch.tensor(values, dtype=torch.float32))
+
+
+def test_a_car_is_steered_in_seven_bins_and_has_four_pedals():
+    controller = make("BinnedController", CAR)
+    assert controller.head.outputs == 11
+    pedals = controller.head.to_env(torch.tensor([[3, k] for k in range(4)]))
+    torch.testing.assert_close(pedals, torch.tensor([[0, 0, 0.5], [0, 0, 0], [0, 0.4, 0], [0, 1, 0]]))
+    assert make("BinnedController", CAR, opposed="").head.outputs == 7 + 4 + 4
+    assert make("BinnedController", CAR, bin_values="-1,0,1;-1,0,.5").head.outputs == 6
+
+
+def test_binned_begins_without_preference_and_its_value_at_zero():
+    controller = make("BinnedController", CAR, awake=False)
+    policy = controller.distribution(*inputs())
+    torch.testing.assert_close(policy.entropy(), torch.full((B,), math.log(7) + math.log(4)))
+    assert not controller.value(*inputs()).any()
+
+
+def test_binned_needs_bounds():
+    with pytest.raises(UserError, match="BinnedController needs finite bounds"):
+        make("BinnedController", OPEN)
+    with pytest.raises(UserError, match="controller BinnedController: bin_values"):
+        make("BinnedController", CAR, bin_values="0;1")
+
+
+@pytest.mark.parametrize("space", [CAR, Box(-2, 2, (2,), np.float32)])
+def test_binned_raw_actions_are_found_again(space):
+    controller = make("BinnedController", space)
+    policy = controller.distribution(*inputs())
+    raw = policy.sample()
+    assert torch.equal(controller.to_raw(policy.to_env(raw)), raw)
 
 
 def test_a_dimension_without_room_has_its_one_raw_action():

@@ -9,6 +9,7 @@ import gymnasium as gym
 from ewm_studio.errors import UserError
 from ewm_studio.models.actor_critic import Activation, ActorCritic, ActorCriticSettings
 from ewm_studio.models.base import Tag
+from ewm_studio.models.bins import listed_values, opposed_pair
 from ewm_studio.models.heads import BetaGreedy, BoxHead, BoxMap, box_head
 from ewm_studio.settings import setting
 
@@ -66,32 +67,7 @@ class DeepContinuousController(ActorCritic[DeepContinuousSettings]):
         if not isinstance(action_space, gym.spaces.Box):
             raise UserError(f"DeepContinuousController needs Box actions, and the environment takes {action_space}")
         hidden = (settings.hidden_size,) * settings.layers
-        box = BoxMap(action_space, _pair(settings.opposed))
-        values = _bin_values(settings.bin_values)
+        box = BoxMap(action_space, opposed_pair(settings.opposed))
+        values = listed_values(settings.bin_values, type(self).__name__)
         head = box_head(box, settings.head, settings.initial_log_std, settings.bins, values, settings.greedy)
         super().__init__(settings, latent_dim, hidden_dim, action_space, head, hidden, settings.activation)
-
-
-def _pair(text: str) -> tuple[int, int] | None:
-    first, _, second = text.partition(",")
-    return (int(first), int(second)) if text else None
-
-
-def _bin_values(text: str) -> list[list[float]] | None:
-    """The values of each axis; None where none are given.
-
-    Raises:
-        UserError: an axis has fewer than two different values, or one that is no number from -1 to 1.
-    """
-    if not text.strip():
-        return None
-    try:
-        axes = [[float(value) for value in axis.split(",")] for axis in text.split(";")]
-    except ValueError:
-        axes = []
-    if not axes or any(len(set(axis)) < max(len(axis), 2) or not all(-1 <= v <= 1 for v in axis) for axis in axes):
-        raise UserError(
-            f"controller DeepContinuousController: bin_values '{text}' should be two or more different numbers from "
-            "-1 to 1 for every axis, axes parted by semicolons, such as '-1, 0, 1; -0.6, 0, 1'"
-        )
-    return axes
