@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from torch import Generator, Tensor
 
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.errors import UserError
-from ewm_studio.models.base import SequenceBatch
 from ewm_studio.workspace.tree import load_tree, save_tree
 
 SUFFIX = ".replay"
@@ -48,6 +47,31 @@ class Rows:
     terminated: NDArray
     ended: NDArray
     is_first: NDArray
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """B sequences of T steps, each from a place of its own; tensors.
+
+    Attributes:
+        z: latents (T + 1, B, Z); where an episode ended, the first of the next one follows.
+        action: (T, B, ...) as the environment took them.
+        reward, terminated, ended, is_first: (T, B), as of `Rows`.
+        age: (T, B) steps since the episode began.
+    """
+
+    z: Tensor
+    action: Tensor
+    reward: Tensor
+    terminated: Tensor
+    ended: Tensor
+    is_first: Tensor
+    age: Tensor
+
+
+def rows_of(steps: list[Rows]) -> Rows:
+    """Steps one by one, each (B, ...), as rows (T, B, ...)."""
+    return Rows(*(np.stack([getattr(step, field.name) for step in steps]) for field in fields(Rows)))
 
 
 class SequenceReplay:
@@ -142,29 +166,12 @@ class SequenceReplay:
         begin = torch.cat([_draw(most, count - new, generator), most - 1 - _draw(newest, new, generator)])
         return torch.stack([begin, _draw(self.num_envs, count, generator)])
 
-    def batch(self, places: Tensor, length: int, encode_action: Callable[[Tensor], Tensor]) -> SequenceBatch:
-        """Sequences of `length` steps from `places` (2, B) on, as a memory takes them.
-
-        Where an episode ended, the observation it ended with is not there: `valid` says so, while reward and end are
-        known.
-        """
+    def at(self, places: Tensor, length: int) -> Stretches:
+        """The sequences of `length` steps from `places` (2, B) on."""
         rows, envs = places[0] + torch.arange(length + 1)[:, None], places[1].expand(length + 1, -1)
-        at, of = rows[:-1], envs[:-1]
-        everywhere = torch.ones(at.shape, dtype=torch.bool, device=self.z.device)
-
-        def taken(name: str) -> Tensor:
-            return self.column(name)[at, of].to(self.z.device)
-
-        return SequenceBatch(
-            z=self.z[rows, envs],
-            action=encode_action(taken("action")),
-            reward=taken("reward"),
-            terminated=taken("terminated"),
-            is_first=taken("is_first"),
-            valid=~taken("ended"),
-            mask=everywhere,
-            known=everywhere,
-        )
+        step = rows[:-1], envs[:-1]
+        taken = {name: self.column(name)[step].to(self.z.device) for name in COLUMNS}
+        return Stretches(z=self.z[rows, envs], age=self.age[step].to(self.z.device), **taken)
 
     # Files
 

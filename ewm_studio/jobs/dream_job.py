@@ -12,14 +12,13 @@ import numpy as np
 from torch import Tensor
 
 from ewm_studio.acting.collector import LocalCollector
-from ewm_studio.acting.judging import judge
-from ewm_studio.acting.random_policy import RandomPolicy
+from ewm_studio.acting.random_rows import random_rows
 from ewm_studio.data.sequence_replay import Rows, SequenceReplay
 from ewm_studio.envs.probe import Spaces
 from ewm_studio.envs.simulator import Episode, Simulator
-from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl, Message
 from ewm_studio.jobs.collect import frame_store
+from ewm_studio.jobs.judgement import judgement
 from ewm_studio.jobs.lifecycle import restore_latest
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.resuming import computed_on
@@ -33,14 +32,13 @@ from ewm_studio.training.dreaming import Dreaming
 from ewm_studio.training.optimize import Averages
 from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.replay_trainer import ReplayTrainer
+from ewm_studio.training.rollback import Rollback
 from ewm_studio.workspace import Run
 
 LAST = 100  # episodes that the mean reward is taken over
 PIECE = 32  # steps acted between two looks at whether to stop
 PICTURES = 8
 REPLAY = "replay"  # the folder of a run that holds its experience
-PREFILL_SALT = 0x5EED  # keeps random actions and their episodes apart from other draws of the same seed
-JUDGE_SEED = 770_000  # of the episodes that checkpoints are judged by: the same in every run
 SHARES = {"act": 0.25, "vision": 0.05, "memory": 0.25, "dream": 0.45}  # of a round's time, about
 SECONDS_BACK = 120.0  # of the past that the time left is told by: within a round the pace is uneven
 
@@ -64,6 +62,7 @@ class DreamJob:
         self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator)
         self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator)
         self.watch = DreamWatch()
+        self.rollback = Rollback(model.controller, self.settings.rollback)
         self.rounds = self.env_steps = self.episodes = 0
         self.done = dict.fromkeys(SHARES, 0)
         self.best: float | None = None  # judgement for real
@@ -185,33 +184,26 @@ class DreamJob:
         """Act at random, in one go: whoever stops it begins it anew."""
         if self.done["act"]:
             return
-        seed, count = self.experiment.run.seed, -(-self.settings.random_steps // self.envs.num_envs)
-        rng = np.random.default_rng(np.random.SeedSequence([seed, PREFILL_SALT]))
-        policy, meter = RandomPolicy(self.envs.action_space, rng), Meter("collect", count, "steps")
-        obs = self.envs.reset(int(rng.integers(2**31)))
-        policy.begin(self.envs.num_envs)
-        is_first, rows = np.ones(self.envs.num_envs, np.bool_), list[Rows]()
-        for row in range(count):
-            if control.stop_requested:
-                return
-            before, action = obs.copy(), policy.act()
-            step = self.envs.step(action)
-            ended = step.terminated | step.truncated
-            final = step.terminated & step.env_terminated
-            over = ended | (row == count - 1)  # what follows is acted by another, elsewhere
-            rows.append(Rows(before, action, step.reward - step.shaping, final, over, is_first))
-            policy.restart(ended)
-            obs, is_first = step.obs, ended
-            yield meter.at(row + 1)
+        count = -(-self.settings.random_steps // self.envs.num_envs)
+        meter, acting = Meter("collect", count, "steps"), random_rows(self.envs, count, self.experiment.run.seed)
+        while not control.stop_requested:
+            try:
+                yield meter.at(next(acting))
+            except StopIteration as end:
+                replay.add(end.value)
+                break
+        else:
+            return
         self.collector = self._new_collector()  # it begins episodes of its own
-        replay.add(stacked(rows))
         self.env_steps += count * self.envs.num_envs
         self.done["act"] = 1
 
     def _act(self, run: Run, replay: SequenceReplay) -> Work:
         """A piece of the round, acted by the controller."""
-        if not self.done["act"] and self.rounds > 1:  # vision and memory have learned since the last one
-            self._relive(replay)
+        if not self.done["act"]:
+            self.rollback.begin()
+            if self.rounds > 1:  # vision and memory have learned since the last one
+                self._relive(replay)
         rows = min(PIECE, self._round_rows() - PIECE * self.done["act"])
         rollout = self.collector.collect(rows)
         buffer = rollout.buffer
@@ -306,13 +298,7 @@ class DreamJob:
     def _finish_round(self, run: Run, sink: RunLog, replay: SequenceReplay, control: JobControl) -> Work:
         """Compare dream and reality, judge where it is time, log and save."""
         if self._earned:
-            self.watch.acted(float(np.mean(self._earned)))
-            if self.watch.fooled:
-                yield Message(
-                    f"round {self.rounds}: the dream is being cheated: dreamt reward has risen and real reward fallen "
-                    "three rounds running; the checkpoint is chosen by the real one",
-                    "warning",
-                )
+            yield from self._compare(float(np.mean(self._earned)))
         if self._dreamt:
             self.watch.dreamt = float(np.mean(self._dreamt[-max(1, len(self._dreamt) // 4) :]))
         self.rounds += 1
@@ -332,28 +318,30 @@ class DreamJob:
             yield sink.images(self.env_steps, reconstructions(self.model.vision, replay.newest(PICTURES)))
         yield self._save(run, replay, judged.get("real/score"))
 
+    def _compare(self, real: float) -> Work:
+        """What a policy was dreamt to earn, and what it has earned."""
+        self.watch.acted(real)
+        if self.watch.fooled:
+            yield Message(
+                f"round {self.rounds}: the dream is being cheated: dreamt reward has risen and real reward fallen "
+                "three rounds running; the best checkpoint is chosen by the real one",
+                "warning",
+            )
+        if self.rollback.acted(real):
+            yield Message(f"round {self.rounds} earned {real:.3g} a decision: back to the controller of the best round")
+        if self._vision_work()[0]:
+            self.rollback.forget()
+
     def _judge(self, control: JobControl) -> Generator[Event, None, dict[str, float]]:
-        """The mean reward of the episodes of judgement, greedy and sampled, and of both; empty when asked to stop."""
-        settings, found = self.experiment.env.as_played(), dict[str, float]()
+        """The judgement for real; empty when asked to stop."""
         count = self.settings.judge_episodes
-        settings = settings.model_copy(update={"batch_size": count, "workers": self.experiment.env.workers})
-        with contextlib.closing(make_vector(settings, JUDGE_SEED)) as envs:
-            for number, name in enumerate(("greedy", "sampled")):
-                meter, playing = Meter("judge", 2 * count, "episodes"), judge(self.model, envs, JUDGE_SEED, number == 0)
-                while True:
-                    try:
-                        yield meter.at(number * count + next(playing))
-                    except StopIteration as end:
-                        found[f"real/{name}"] = float(np.mean([episode.reward for episode in end.value]))
-                        break
-                    if control.stop_requested:
-                        return {}
-        found["real/score"] = (found["real/greedy"] + found["real/sampled"]) / 2
-        self.best = max(found["real/score"], self.best if self.best is not None else -np.inf)
-        yield Message(
-            f"round {self.rounds}, {self.env_steps:,} decisions: {count} episodes for real, greedy "
-            f"{found['real/greedy']:.1f}, sampled {found['real/sampled']:.1f}"
-        )
+        found = yield from judgement(self.model, self.experiment.env, count, control)
+        if found:
+            self.best = max(found["real/score"], self.best if self.best is not None else -np.inf)
+            yield Message(
+                f"round {self.rounds}, {self.env_steps:,} decisions: {count} episodes for real, greedy "
+                f"{found['real/greedy']:.1f}, sampled {found['real/sampled']:.1f}"
+            )
         return found
 
     def _speed(self) -> float:
@@ -401,6 +389,7 @@ class DreamJob:
             "recent_lengths": list(self.recent_lengths),
             "rewards": [self._earned, self._dreamt],
             "watch": self.watch.state(),
+            "rollback": self.rollback.state(),
             "trainer": self.trainer.state(),
             "dreaming": self.dreaming.state(),
             "collector": self.collector.state(),
@@ -426,6 +415,7 @@ class DreamJob:
         self.recent_lengths.extend(state["recent_lengths"])
         self._earned, self._dreamt = (list(part) for part in state["rewards"])
         self.watch.restore(state["watch"])
+        self.rollback.restore(state["rollback"])
         self.trainer.restore(state["trainer"])
         self.dreaming.restore(state["dreaming"])
         self.collector.restore(state["collector"])
@@ -447,8 +437,3 @@ class DreamJob:
             "steps_per_second": self._speed(),
             "stopped_by": self.stopped_by,
         }
-
-
-def stacked(rows: list[Rows]) -> Rows:
-    """Rows of one step each (B, ...) as one of all (T, B, ...)."""
-    return Rows(*(np.stack([getattr(row, name) for row in rows]) for name in Rows.__dataclass_fields__))

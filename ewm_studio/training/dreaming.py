@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Generator, Tensor
 
 from ewm_studio.acting.collector import LocalCollector
@@ -18,6 +17,7 @@ from ewm_studio.settings import DreamSettings, PPOSettings
 from ewm_studio.training.imagination import ImaginedActorCritic
 from ewm_studio.training.ppo import PPO
 from ewm_studio.training.replayed import Replayed
+from ewm_studio.training.sequences import lived_batch
 
 MOST_SEEDS = 2**31 - 1
 PLACES = 3  # of every place in the sequences that are drawn, one is dreamt from in so many
@@ -73,11 +73,11 @@ class Dreaming:
         length = min(settings.context, len(replay) - 1)
         count = max(2, -(-PLACES * settings.starts // length))
         places = replay.places(count, length, settings.recent_steps, settings.recent_share, self.generator)
-        batch = replay.batch(places, length, self.model.action_encoding)
-        real = Replayed.of(self.model, batch, length // 2)
-        old = (replay.age[places[0] + torch.arange(length)[:, None], places[1]] >= self.settling).to(batch.z.device)
+        lived = replay.at(places, length)
+        real = Replayed.of(self.model, lived_batch(lived, self.model.action_encoding), length // 2)
+        settled = real.settled & (lived.age >= self.settling)
         # Where no episode has come so far yet, dreams begin in its beginning.
-        return replace(real, settled=settled) if bool((settled := real.settled & old).any()) else real
+        return replace(real, settled=settled) if bool(settled.any()) else real
 
     def state(self) -> dict[str, Any]:
         """For an exact resume."""

@@ -10,6 +10,7 @@ from ewm_studio.data.sequence_replay import SequenceReplay
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import DreamSettings, WorldModelSettings
 from ewm_studio.training.optimize import ComponentTrainer
+from ewm_studio.training.sequences import lived_batch
 
 
 class ReplayTrainer:
@@ -45,7 +46,7 @@ class ReplayTrainer:
         places = replay.places(
             self.settings.memory_batch_size, length, dreams.recent_steps, dreams.recent_share, self.generator
         )
-        batch = replay.batch(places, length, self.model.action_encoding)
+        batch = lived_batch(replay.at(places, length), self.model.action_encoding)
         figures = self.memory.step(self.model.losses(sequences=batch, generator=self.generator)["memory"])
         memory.eval()
         return figures
