@@ -41,6 +41,7 @@ ELSEWHERE = {
     "random-share",
     "manual-mode-delay",  # the window's
     "controller",  # of pretrain: bypassed, but stored
+    "dream",  # tests/jobs/test_dreaming.py
     "env-arg",  # tests/terminal/test_env_arguments.py
 }  # fmt: skip
 

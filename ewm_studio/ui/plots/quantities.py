@@ -41,6 +41,12 @@ QUANTITIES = {
         Quantity("memory/held_out_prediction_error", "Prediction error, held out", "memory"),
         Quantity("memory/total", "Memory loss", "memory"),
         Quantity("memory/held_out_total", "Memory loss, held out", "memory"),
+        Quantity("dream/reward", "Dreamt reward", "memory", "a decision"),
+        Quantity("dream/real_reward", "Real reward", "accent", "a decision"),
+        Quantity("dream/gap", "Dreamt less real", "memory", "a decision"),
+        Quantity("dream/correlation", "Dreamt and real changes, correlation", "memory"),
+        Quantity("real/greedy", "Judged for real, greedy", "accent", "mean"),
+        Quantity("real/sampled", "Judged for real, sampled", "accent", "mean"),
         Quantity("speed/steps_per_second", "Speed", "accent", "steps/s"),
     )
 }
