@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 
 def printable(text: str) -> str:
@@ -25,6 +29,22 @@ def _spelled(sign: str) -> str:
     if sign.isprintable():
         return sign
     return " " if unicodedata.category(sign) == "Zs" or sign == "\t" else repr(sign)[1:-1]
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it; NaN and infinity become None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+        return [plain(item) for item in items]
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # NumPy
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, bool | int) or value is None:
+        return value
+    return os.fspath(value) if isinstance(value, Path) else str(value)
 
 
 def count(value: float) -> str:

@@ -16,13 +16,23 @@ from torch import Generator, Tensor
 from ewm_studio.acting.policy import Policy
 
 SHORTEST, LONGEST = 3, 12  # decisions of a burst
+HOLD = (20, 60)  # decisions of a long one
+LOW = (0.1, 0.3)  # shares of the range of an axis that goes one way, in a gentle burst
 RATES = (0.0, 0.5, 1.0, 2.0)  # of the rate asked for; one is drawn for every episode, so that some are undisturbed
 
 
 class DisturbedPolicy(Policy):
     """Another policy's actions, but for bursts of a random one."""
 
-    def __init__(self, policy: Policy, space: gym.Space, rng: np.random.Generator, rate: float) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        space: gym.Space,
+        rng: np.random.Generator,
+        rate: float,
+        holds: float = 0.0,
+        gentle: float = 0.0,
+    ) -> None:
         """Disturb `policy`.
 
         Args:
@@ -30,7 +40,10 @@ class DisturbedPolicy(Policy):
             space: of the actions.
             rng: draws when bursts begin, how long they last, and their actions.
             rate: chance that a decision begins a burst, in the mean over episodes.
+            holds: share of the bursts that are long: nothing, or the opposite of what the policy was doing.
+            gentle: share of the bursts in which an axis is held while a car would roll along.
         """
+        self._holds, self._gentle = holds, gentle
         self._policy, self._space, self._rng = policy, space, rng
         self._rate = rate / float(np.mean(RATES))
 
@@ -53,12 +66,63 @@ class DisturbedPolicy(Policy):
         action = action.cpu().numpy().copy() if isinstance(action, Tensor) else np.array(action)
         begins = (self._left == 0) & (self._rng.random(len(action)) < self._rate * self._rates)
         for i in np.flatnonzero(begins):
-            self._left[i], self._held[i] = self._rng.integers(SHORTEST, LONGEST + 1), self._drawn()
+            self._left[i], self._held[i] = self._begun(action[i])
         for i in np.flatnonzero(self._left > 0):
             value, held = self._held[i]
             action[i] = np.where(held, value, action[i])
         self._left = np.maximum(self._left - 1, 0)
         return action
+
+    def _begun(self, action: np.ndarray) -> tuple[int, tuple[Any, Any]]:
+        """How long a burst lasts, and what is held in it, where the policy would do `action`."""
+        kind = self._rng.random() if self._holds or self._gentle else 1.0
+        box = isinstance(self._space, gym.spaces.Box)
+        if kind < self._holds:
+            length = int(self._rng.integers(HOLD[0], HOLD[1] + 1))
+            return length, (self._opposite(action) if self._rng.random() < 0.5 else self._nothing(), True)
+        length = int(self._rng.integers(SHORTEST, LONGEST + 1))
+        if box and kind < self._holds + self._gentle:
+            return length, self._rolling()
+        return length, self._drawn()
+
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Low, neutral and high of every axis of a continuous action."""
+        assert isinstance(self._space, gym.spaces.Box)
+        low, high = (np.clip(bound, -1e3, 1e3).astype(np.float64) for bound in (self._space.low, self._space.high))
+        return low, np.clip(0.0, low, high), high
+
+    def _nothing(self) -> Any:
+        """The neutral action; of choices, the first."""
+        if isinstance(self._space, gym.spaces.Box):
+            return self._bounds()[1].astype(self._space.dtype)
+        return getattr(self._space, "start", np.zeros(self._space.shape or (), np.int64))
+
+    def _opposite(self, action: np.ndarray) -> Any:
+        """The action on the other side of the neutral one; of choices, the last less this."""
+        space = self._space
+        if isinstance(space, gym.spaces.Box):
+            low, _, high = self._bounds()
+            mirrored = np.where(low < 0, -action, low + high - action)
+            return np.clip(mirrored, low, high).astype(space.dtype)
+        if isinstance(space, gym.spaces.Discrete):
+            return 2 * space.start + space.n - 1 - action
+        if isinstance(space, gym.spaces.MultiDiscrete):
+            return 2 * space.start + space.nvec - 1 - action
+        return 1 - action
+
+    def _rolling(self) -> tuple[Any, Any]:
+        """One axis that goes both ways anywhere, one that goes one way low, all others neutral."""
+        low, neutral, high = self._bounds()
+        both, rng = np.flatnonzero((low < 0) & (high > 0)), self._rng
+        one = np.flatnonzero((low >= 0) & (high > low))
+        value = neutral.copy()
+        if len(both):
+            axis = rng.choice(both)
+            value.flat[axis] = rng.uniform(low.flat[axis], high.flat[axis])
+        if len(one):
+            axis = one[0]  # the first is what drives on: of a car, the gas
+            value.flat[axis] = low.flat[axis] + rng.uniform(*LOW) * (high.flat[axis] - low.flat[axis])
+        return value.astype(self._space.dtype), True
 
     def _drawn(self) -> tuple[Any, Any]:
         """A random action, continuous ones at a bound, in the middle or anywhere; and which of its axes are held."""
@@ -66,8 +130,7 @@ class DisturbedPolicy(Policy):
         if not isinstance(space, gym.spaces.Box):
             space.seed(int(rng.integers(2**31)))
             return space.sample(), True
-        low, high = (np.clip(bound, -1e3, 1e3).astype(np.float64) for bound in (space.low, space.high))
-        neutral = np.clip(0.0, low, high)
+        low, neutral, high = self._bounds()
         kind = rng.integers(4, size=space.shape)
         anywhere = rng.uniform(low, high)
         held = np.array(rng.random(space.shape) < 0.5 / max(space.shape[-1:] or (1,)))

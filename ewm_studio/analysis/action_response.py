@@ -12,14 +12,18 @@ import torch
 from torch import Generator, Tensor
 
 from ewm_studio.acting.agent import Agent
+from ewm_studio.analysis.trust import decoded, shows_pictures
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.models.world_model import WorldModel
+from ewm_studio.settings import EnvSettings
 
 STEPS = 10  # decisions for which an action is held
 CONTEXT = 24  # true steps that memory is given before
 MOST_CHOICES = 4  # of a discrete action
 DRAWS = 8  # of a dream, whose mean counts
+NEUTRAL = "neutral"
+INSTRUMENTS = {"CarRacing": (96, 12)}  # rows of the picture, and how many at its foot show what the car is told
 
 
 @dataclass(frozen=True)
@@ -38,22 +42,33 @@ class Fork:
 
 
 def extremes(space: gym.Space) -> dict[str, Any]:
-    """Actions to compare, by name: of each continuous axis both bounds, the others neutral; of a choice the first few.
+    """Actions to compare, by name: of each continuous axis its bounds, the others neutral; of a choice the first few.
 
-    Axes without bounds, and other kinds of actions, have none.
+    Axes without bounds, and other kinds of actions, have none. Nothing is there twice: a bound that is neutral, as of a
+    pedal, is left out.
     """
     if isinstance(space, gym.spaces.Discrete):
         return {str(i): np.asarray(space.start + i, space.dtype) for i in range(min(int(space.n), MOST_CHOICES))}
     if not isinstance(space, gym.spaces.Box) or not np.isfinite(np.concatenate([space.low, space.high], None)).all():
         return {}
     neutral = np.clip(np.zeros(space.shape), space.low, space.high)
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {NEUTRAL: neutral.astype(space.dtype)}
     for axis in np.ndindex(space.shape):
         for name, bound in (("low", space.low), ("high", space.high)):
             action = neutral.copy()
             action[axis] = bound[axis]
-            found[f"{'.'.join(map(str, axis))} {name}"] = action.astype(space.dtype)
+            if action[axis] != neutral[axis]:
+                found[f"{'.'.join(map(str, axis))} {name}"] = action.astype(space.dtype)
     return found
+
+
+def scene_rows(env: EnvSettings, rows: int) -> int:
+    """How many of a prepared picture's rows, from the top, show the scene and not instruments below it."""
+    for name, (height, below) in INSTRUMENTS.items():
+        if env.id.startswith(name):
+            seen = height - env.crop_top - env.crop_bottom
+            return int(rows * min(1.0, (height - below - env.crop_top) / seen))
+    return rows
 
 
 def forks(
@@ -109,33 +124,81 @@ def _held(env: PreparedEnv, action: Any) -> np.ndarray:
 
 
 @torch.no_grad()
-def response(world: WorldModel, found: Sequence[Fork], actions: dict[str, Any], generator: Generator) -> dict[str, Any]:
-    """How the dream answers, for every pair of actions.
+def response(
+    world: WorldModel, found: Sequence[Fork], actions: dict[str, Any], generator: Generator, rows: int | None = None
+) -> dict[str, Any]:
+    """How the dream answers, for every pair of actions, after `STEPS` decisions.
+
+    Args:
+        world: V and M.
+        found: the forks.
+        actions: what was held in them, by name.
+        generator: draws the dreams.
+        rows: of a picture, from the top, that show the scene; None for all.
 
     Returns:
         by "one / other": `share`, the part of the real difference between the two that the dream makes (1 is all of
-        it), and `sign`, the share of forks in which the dream's difference points the real one's way.
+        it), and `sign`, the share of forks in which the dream's difference points the real one's way, both in latents;
+        where vision decodes pictures, `pictures`, the same share in them, `scene`, in those rows of them alone, and
+        `vision`, what V's own reconstruction of reality makes there: more than that no dream can show.
     """
-    real: dict[str, list[Tensor]] = {name: [] for name in actions}
-    dreamt: dict[str, list[Tensor]] = {name: [] for name in actions}
-    for fork in found:
-        for name, action in actions.items():
-            real[name].append(world.vision.encode(_tensor(world, fork.after[name][-1:]))[0])
-            dreamt[name].append(dream_held(world, fork, action, generator)[-1].mean(0))
-    latents = {name: (torch.stack(real[name]), torch.stack(dreamt[name])) for name in actions}
+    held = {name: [_after(world, fork, name, action, generator) for fork in found] for name, action in actions.items()}
     names = list(actions)
-    pairs = {}
+    pairs: dict[str, dict[str, float]] = {}
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
-            true = latents[one][0] - latents[other][0]
-            told = latents[one][1] - latents[other][1]
-            along = (true * told).sum(-1)
+            ends = list(zip(held[one], held[other], strict=True))
+            true = torch.stack([a.real - b.real for a, b in ends])
+            told = torch.stack([a.dreamt - b.dreamt for a, b in ends])
             pairs[f"{one} / {other}"] = {
-                "share": float(along.sum() / true.square().sum().clamp_min(1e-12)),
-                "sign": float((along > 0).float().mean()),
+                "share": _share(told, true),
+                "sign": float(((true * told).sum(-1) > 0).float().mean()),
                 "size": float(true.square().sum(-1).mean()),
             }
+            if shows_pictures(world.vision):
+                pairs[f"{one} / {other}"] |= _in_pictures(world, ends, rows)
     return pairs
+
+
+@dataclass(frozen=True)
+class _After:
+    """What a fork's action led to: real and mean dreamt latent (Z,), every draw (D, Z), the real observation."""
+
+    real: Tensor
+    dreamt: Tensor
+    draws: Tensor
+    seen: Tensor
+
+
+def _after(world: WorldModel, fork: Fork, name: str, action: Any, generator: Generator) -> _After:
+    seen = _tensor(world, fork.after[name][-1:])
+    draws = dream_held(world, fork, action, generator)[-1]
+    return _After(world.vision.encode(seen)[0], draws.mean(0), draws, seen[0])
+
+
+def _in_pictures(world: WorldModel, ends: Sequence[tuple[_After, _After]], rows: int | None) -> dict[str, float]:
+    """`pictures`, `scene` and `vision` of `response`."""
+    parts: dict[str, list[Tensor]] = {"true": [], "told": [], "vision": []}
+    for one, other in ends:
+        parts["true"].append(_picture(one.seen) - _picture(other.seen))
+        parts["told"].append((decoded(world.vision, one.draws) - decoded(world.vision, other.draws)).mean(0))
+        parts["vision"].append(decoded(world.vision, one.real) - decoded(world.vision, other.real))
+    true, told, vision = (torch.stack(values) for values in parts.values())
+    cut = (..., slice(0, rows), slice(None))
+    return {
+        "pictures": _share(told, true),
+        "scene": _share(told[cut], true[cut]),
+        "vision": _share(vision[cut], true[cut]),
+    }
+
+
+def _picture(seen: Tensor) -> Tensor:
+    return seen.float() / 255 if seen.dtype == torch.uint8 else seen.float()
+
+
+def _share(told: Tensor, true: Tensor) -> float:
+    """The part of true differences that told ones make."""
+    return float((told * true).sum() / true.square().sum().clamp_min(1e-12))
 
 
 @torch.no_grad()

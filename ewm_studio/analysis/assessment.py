@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from ewm_studio.analysis import open_loop, trust
+from ewm_studio.analysis.dreamt_pictures import Read, picture_figures
 from ewm_studio.analysis.open_loop import HORIZONS, Dreamt
+from ewm_studio.analysis.outcomes import end_figures, reward_figures
+from ewm_studio.analysis.read_back import action_read_back
 from ewm_studio.analysis.windows import Windows
-from ewm_studio.models.base import MemoryModel, Tag
+from ewm_studio.models.base import MemoryModel
 from ewm_studio.models.randomness import permutation
 from ewm_studio.models.world_model import WorldModel
 
 LONG = 1000  # decisions that a dream goes on for, to see whether it stays where latents are
-PICTURES = 128  # windows whose pictures are compared
-CALIBRATION_BINS = 10
+TRUSTED = 64  # windows on which the trust meter is tried where its signs are decoded
+METER_TIMED = 20  # readings
 
 
-def assess_memory(
-    world: WorldModel,
-    untrained: MemoryModel,
-    windows: Windows,
-    read: Callable[[NDArray], NDArray],
-    generator: Generator,
-) -> dict[str, Any]:
-    """All figures that need no environment.
+class Assessment:
+    """All figures that need no environment, a part at a time.
 
     Args:
         world: V and M.
@@ -40,29 +36,82 @@ def assess_memory(
         read: observations by number in the store.
         generator: draws the dreams.
 
-    Returns:
-        Plain values; errors by what was guessed are lists, one number for each of `horizons`.
+    Attributes:
+        found: plain values; errors by what was guessed are lists, one number for each of `horizons`.
+        dreamt: the dreams that most figures are of.
     """
-    memory = world.memory
-    dreamt = open_loop.dream(memory, windows, generator=generator)
-    errors = open_loop.latent_errors(memory, untrained, windows, dreamt, generator)
-    horizons = [k for k in HORIZONS if k <= windows.horizon]
-    found: dict[str, Any] = {
-        "windows": windows.count,
-        "context": windows.context,
-        "horizons": horizons,
-        "z_error": {name: _at(values, horizons) for name, values in errors.items()},
-        "usable_horizon": open_loop.usable_horizon(errors),
-        "return_correlation": open_loop.return_correlations(windows, dreamt),
-        "action_ratio": action_ratio(memory, windows, generator),
-        "end": end_figures(windows, dreamt),
-        "stays_in_range": stays_in_range(memory, windows, generator),
-        "trust": trust_figures(world, windows, dreamt),
-        "milliseconds": milliseconds(memory, windows),
-    }
-    if Tag.RECONSTRUCTS in world.vision.tags and len(world.observation_space.shape) == 3:
-        found |= picture_figures(world, windows, dreamt, read, horizons)
-    return found
+
+    def __init__(
+        self, world: WorldModel, untrained: MemoryModel, windows: Windows, read: Read, generator: Generator
+    ) -> None:
+        self.world, self.windows = world, windows
+        self._untrained, self._read, self._generator = untrained, read, generator
+        self.horizons = [k for k in HORIZONS if k <= windows.horizon]
+        self.found: dict[str, Any] = {
+            "windows": windows.count,
+            "context": windows.context,
+            "horizons": self.horizons,
+        }
+        self.dreamt: Dreamt
+        self._others: dict[str, Tensor] = {}
+        self._parts: list[Callable[[], dict[str, Any]]] = [self._errors, self._outcomes, self._actions, self._limits]
+        self._parts.append(lambda: {"trust": trust_figures(world, windows, self.dreamt)})
+        if trust.shows_pictures(world.vision):
+            self._parts.append(self._pictures)
+
+    @property
+    def parts(self) -> int:
+        """How many there are."""
+        return len(self._parts)
+
+    def measure(self) -> Iterator[int]:
+        """Measure part after part; gives how many are done."""
+        for number, part in enumerate(self._parts, 1):
+            self.found |= part()
+            yield number
+
+    def _errors(self) -> dict[str, Any]:
+        memory, windows = self.world.memory, self.windows
+        self.dreamt = open_loop.dream(memory, windows, generator=self._generator)
+        draws = len(self.dreamt.z)
+        self._others = open_loop.beside(memory, self._untrained, windows, draws, self._generator)
+        errors = open_loop.latent_errors(windows, self.dreamt, self._others)
+        return {
+            "z_error": {name: [float(values[k - 1]) for k in self.horizons] for name, values in errors.items()},
+            "usable_horizon": open_loop.usable_horizon(errors),
+        }
+
+    def _outcomes(self) -> dict[str, Any]:
+        return {
+            "return_correlation": open_loop.return_correlations(self.windows, self.dreamt),
+            "reward": reward_figures(self.windows, self.dreamt),
+            "end": end_figures(self.windows, self.dreamt),
+        }
+
+    def _actions(self) -> dict[str, Any]:
+        return {
+            "action_ratio": action_ratio(self.world.memory, self.windows, self._generator),
+            "action_read_back": action_read_back(self.windows, self.dreamt, self._generator),
+        }
+
+    def _limits(self) -> dict[str, Any]:
+        return {
+            "stays_in_range": stays_in_range(self.world.memory, self.windows, self._generator),
+            "milliseconds": milliseconds(self.world.memory, self.windows),
+        }
+
+    def _pictures(self) -> dict[str, Any]:
+        return picture_figures(self.world, self.windows, self.dreamt, self._others, self._read, self.horizons)
+
+
+def assess_memory(
+    world: WorldModel, untrained: MemoryModel, windows: Windows, read: Read, generator: Generator
+) -> dict[str, Any]:
+    """All figures of an `Assessment` at once."""
+    assessment = Assessment(world, untrained, windows, read, generator)
+    for _ in assessment.measure():
+        pass
+    return assessment.found
 
 
 @torch.no_grad()
@@ -75,18 +124,6 @@ def action_ratio(memory: MemoryModel, windows: Windows, generator: Generator) ->
         h, _ = memory.sequence(windows.z[:-1], action, started, memory.initial_state(windows.count))
         wrong.append(float((memory.predict(h).mean - windows.z[1:])[windows.context // 2 :].square().mean()))
     return wrong[0] / max(wrong[1], 1e-12)
-
-
-def end_figures(windows: Windows, dreamt: Dreamt) -> dict[str, float]:
-    """How well ends are foretold: chance that one which came is told from one which did not, and calibration.
-
-    `calibration` is the mean difference between told and true shares of ends, over bins of what was told.
-    """
-    happened = windows.terminated[windows.context :].flatten().cpu().numpy()
-    told = dreamt.end.mean(0).flatten().float().cpu().numpy()
-    bins = np.minimum((told * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    apart = sum(abs(told[bins == i].mean() - happened[bins == i].mean()) * (bins == i).mean() for i in np.unique(bins))
-    return {"auc": open_loop.auc(told, happened), "calibration": float(apart), "ends": int(happened.sum())}
 
 
 @torch.no_grad()
@@ -105,12 +142,70 @@ def stays_in_range(memory: MemoryModel, windows: Windows, generator: Generator) 
     return float(inside.float().mean())
 
 
-def trust_figures(world: WorldModel, windows: Windows, dreamt: Dreamt) -> dict[str, float]:
-    """How well the trust meter tells the true error, by rank correlation over all steps; each sign by itself too."""
-    wrong = (dreamt.z[0] - windows.future).square().sum(-1).cpu().numpy()
-    signs = trust.readings(world.vision, dreamt.z)
-    told = {"meter": trust.meter(signs), **signs}
-    return {name: open_loop.rank_correlation(value.ravel(), wrong.ravel()) for name, value in told.items()}
+@torch.no_grad()
+def trust_figures(world: WorldModel, windows: Windows, dreamt: Dreamt) -> dict[str, Any]:
+    """How well the trust meter tells the true error, the squared error of the dream that is shown, by rank correlation.
+
+    Returns:
+        `meter`: over all steps of all windows; `across_steps`: of the means at each step, which grow as dreams go on;
+        `at_one_step`: among windows after the same step, mean over steps, where only the difference between dreams
+        counts; `at_horizons`: over those steps alone that errors are told at; `attainable`: of the meter with the error
+        that the dream would have were one more draw what comes, so what it would tell of a memory that is right;
+        `signs`: of each by itself; `pictures`: of the spread of pictures with the mean error of the draws' pictures;
+        `usual`: the signs in the first steps; `milliseconds`: of one reading.
+    """
+    vision, seeing = world.vision, trust.shows_pictures(world.vision)
+    count = min(TRUSTED, windows.count) if seeing else windows.count
+    chosen = torch.from_numpy(np.linspace(0, windows.count - 1, count).round().astype(int)).to(dreamt.z.device)
+    draws, another = dreamt.z[: trust.DRAWS, :, chosen], dreamt.z[-1, :, chosen]
+    signs = trust.signs(vision, draws)
+    usual = trust.usual({name: sign[: trust.FIRST] for name, sign in signs.items()})
+    told = trust.meter(signs, usual)
+    future = windows.future[:, chosen]
+    wrong = (draws[0] - future).square().sum(-1)
+    at = [k - 1 for k in HORIZONS if k <= windows.horizon]
+    found: dict[str, Any] = {
+        "meter": _ranked(told, wrong),
+        "across_steps": _ranked(told.mean(1), wrong.mean(1)),
+        "at_one_step": _mean_known([_ranked(a, b) for a, b in zip(told, wrong, strict=True)]),
+        "attainable": _ranked(told, (draws[0] - another).square().sum(-1)),
+        "at_horizons": _ranked(told[at], wrong[at]),
+        "signs": {name: _ranked(sign, wrong) for name, sign in signs.items()},
+        "usual": usual,
+        "milliseconds": _reading_milliseconds(world, draws),
+    }
+    if seeing:
+        found["pictures"] = _ranked(*_picture_errors(world, draws, future))
+    return found
+
+
+def _picture_errors(world: WorldModel, draws: Tensor, future: Tensor) -> tuple[Tensor, Tensor]:
+    """The spread (K, N) of draws' pictures and their mean error, a step at a time."""
+    spread, wrong = [], []
+    for drawn, real in zip(draws.transpose(0, 1), future, strict=True):
+        pictures = trust.decoded(world.vision, drawn).flatten(2)
+        spread.append(trust.spread(pictures))
+        wrong.append((pictures - trust.decoded(world.vision, real).flatten(1)).square().sum(-1).mean(0))
+    return torch.stack(spread), torch.stack(wrong)
+
+
+def _mean_known(values: list[float]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    return sum(known) / len(known) if known else float("nan")
+
+
+def _ranked(a: Tensor, b: Tensor) -> float:
+    return open_loop.rank_correlation(a.flatten().cpu().numpy(), b.flatten().cpu().numpy())
+
+
+def _reading_milliseconds(world: WorldModel, draws: Tensor) -> float:
+    """Milliseconds of one reading of the meter, the median."""
+    reader, took = trust.TrustMeter(world.vision), []
+    for step in range(METER_TIMED):
+        began = time.perf_counter()
+        reader.read(draws[:, step % draws.shape[1], 0])
+        took.append(time.perf_counter() - began)
+    return 1000 * float(np.median(took))
 
 
 @torch.no_grad()
@@ -123,46 +218,3 @@ def milliseconds(memory: MemoryModel, windows: Windows) -> float:
         z, state = following.z, following.state
         took.append(time.perf_counter() - began)
     return 1000 * float(np.median(took))
-
-
-@torch.no_grad()
-def picture_figures(
-    world: WorldModel, windows: Windows, dreamt: Dreamt, read: Callable[[NDArray], NDArray], horizons: list[int]
-) -> dict[str, Any]:
-    """PSNR of dreamt pictures in decibels, beside the frame that stays and V's own reconstruction; and sharpness.
-
-    `sharpness` is the gradient energy of the dreamt picture over that of the real one.
-    """
-    chosen = np.linspace(0, windows.count - 1, min(PICTURES, windows.count)).round().astype(int)
-    at = torch.from_numpy(chosen)
-    now = _pictures(read(windows.frames[windows.context, chosen]))
-    guesses = {"mean_of_draws": dreamt.mean, "draw": dreamt.z[0], "vision": windows.future}
-    psnr: dict[str, list[float]] = {name: [] for name in (*guesses, "persistence")}
-    sharpness: list[float] = []
-    for k in horizons:
-        real = _pictures(read(windows.frames[windows.context + k, chosen]))
-        for name, z in guesses.items():
-            seen = world.vision.decode(z[k - 1, at]).float().cpu()
-            psnr[name].append(_psnr(seen, real))
-            if name == "draw":
-                sharpness.append(_gradient_energy(seen) / max(_gradient_energy(real), 1e-12))
-        psnr["persistence"].append(_psnr(now, real))
-    return {"psnr": psnr, "sharpness": sharpness}
-
-
-def _pictures(frames: NDArray) -> Tensor:
-    """Frames (N, C, H, W) as numbers from 0 to 1."""
-    pictures = torch.from_numpy(np.array(frames))
-    return pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures.float()
-
-
-def _psnr(seen: Tensor, real: Tensor) -> float:
-    return -10 * math.log10(max(float((seen - real).square().mean()), 1e-10))
-
-
-def _gradient_energy(pictures: Tensor) -> float:
-    return float(pictures.diff(dim=-1).square().mean() + pictures.diff(dim=-2).square().mean())
-
-
-def _at(values: np.ndarray, horizons: list[int]) -> list[float]:
-    return [float(values[k - 1]) for k in horizons]

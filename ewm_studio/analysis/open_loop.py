@@ -78,20 +78,27 @@ def error(z: Tensor, windows: Windows) -> np.ndarray:
     return wrong.mean(-1).flatten(0, -2).mean(0).cpu().numpy() if wrong.dim() > 2 else wrong.mean(-1).cpu().numpy()
 
 
-def latent_errors(
-    memory: MemoryModel, untrained: MemoryModel, windows: Windows, dreamt: Dreamt, generator: Generator
-) -> dict[str, np.ndarray]:
-    """Error (K,) by what was guessed: the mean of draws, one draw, the best of the draws, and what to beat."""
+def beside(
+    memory: MemoryModel, untrained: MemoryModel, windows: Windows, draws: int, generator: Generator
+) -> dict[str, Tensor]:
+    """What dreams are compared with (K, N, Z): `guesses`, an untrained memory, the actions of other windows."""
     order = permutation(windows.count, generator).to(windows.z.device)
-    shuffled = dream(memory, windows, len(dreamt.z), action=windows.acted[:, order], generator=generator)
+    shuffled = dream(memory, windows, draws, action=windows.acted[:, order], generator=generator)
+    return {
+        "shuffled_actions": shuffled.mean,
+        "untrained": dream(untrained, windows, 1, 0.0).mean,
+        **guesses(windows),
+    }
+
+
+def latent_errors(windows: Windows, dreamt: Dreamt, others: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    """Error (K,) by what was guessed: the mean of draws, one draw, the best of the draws, and what to beat."""
     wrong = (dreamt.z - windows.future).square().sum(-1) / windows.variance  # (D, K, N)
     return {
         "mean_of_draws": error(dreamt.mean, windows),
         "draw": wrong.mean((0, 2)).cpu().numpy(),
         "best_of_draws": wrong.amin(0).mean(-1).cpu().numpy(),
-        "shuffled_actions": error(shuffled.mean, windows),
-        "untrained": error(dream(untrained, windows, 1, 0.0).mean, windows),
-        **{name: error(z, windows) for name, z in guesses(windows).items()},
+        **{name: error(z, windows) for name, z in others.items()},
     }
 
 

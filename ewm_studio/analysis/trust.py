@@ -1,47 +1,100 @@
 """How far a dream can be trusted, told without knowing what comes.
 
-Two signs, each in units of the dream's own motion: what is lost on the way through decoder and encoder and back, since
-latents that no picture has are not on the manifold; and how far several draws under the same actions have parted.
-After nicklashansen/mmbench2 (2026).
+A dream is a bundle of draws under the same actions, of which the first is shown. Were the memory right, what comes
+would be one more draw, so the error to expect of the shown one is its distance to the mean of the others, squared, and
+their variance (`apart`). In latents it counts everything alike; in pictures (`pictures_apart`) what can be seen; and
+what is lost on the way through decoder and encoder and back (`round_trip`) tells of latents that no picture has. The
+signs are of different units: the meter is their geometric mean, each by what it is in the first steps. Signs of such a
+kind: nicklashansen/mmbench2 (2026).
 """
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 import torch
 from torch import Tensor
 
 from ewm_studio.models.base import Tag, VisionModel
 
-FIRST = 4  # steps whose readings are the measure of the later ones
+DRAWS = 8  # of a dream whose trust is told
+FIRST = 4  # steps whose signs are the measure of the later ones
 DECODED_AT_ONCE = 256
+LEAST = 1e-12
+
+
+def apart(draws: Tensor) -> Tensor:
+    """Squared error (...) to expect of the first of draws (D, ..., Z), two at least, summed over the last dimension."""
+    return (draws[0] - draws[1:].mean(0)).square().sum(-1) + spread(draws)
+
+
+def spread(draws: Tensor) -> Tensor:
+    """Variance (...) over draws (D, ..., Z), two at least, summed over the last dimension."""
+    return draws.var(0).sum(-1)
+
+
+def shows_pictures(vision: VisionModel) -> bool:
+    """Whether its latents can be looked at as pictures."""
+    return Tag.RECONSTRUCTS in vision.tags and len(vision.observation_space.shape) == 3
 
 
 @torch.no_grad()
-def readings(vision: VisionModel, z: Tensor) -> dict[str, np.ndarray]:
-    """The signs (K, N) of dreams z (D, K, N, Z): `spread` over the D draws, and `round_trip` where vision decodes."""
-    motion = (z[:, 1:] - z[:, :-1]).norm(dim=-1).mean(0)  # (K - 1, N)
-    motion = torch.cat([motion[:1], motion]).clamp_min(1e-9)
-    usual = motion.median()
-    signs = {"spread": (z - z.mean(0)).norm(dim=-1).mean(0) / usual}
-    if Tag.RECONSTRUCTS in vision.tags and len(vision.observation_space.shape) == 3:
-        signs["round_trip"] = round_trip(vision, z[0]) / usual
-    return {name: sign.cpu().numpy() for name, sign in signs.items()}
+def decoded(vision: VisionModel, z: Tensor) -> Tensor:
+    """Pictures as numbers from 0 to 1 (..., C, H, W) of latents (..., Z)."""
+    flat = z.reshape(-1, z.shape[-1])
+    pictures = torch.cat([vision.decode(part).float() for part in flat.split(DECODED_AT_ONCE)])
+    return pictures.view(*z.shape[:-1], *pictures.shape[1:])
 
 
 @torch.no_grad()
-def round_trip(vision: VisionModel, z: Tensor) -> Tensor:
-    """|z - encode(decode(z))| (...) of latents (..., Z)."""
-    flat = z.flatten(0, -2)
-    back = torch.cat([vision.encode(vision.decode(part)) for part in flat.split(DECODED_AT_ONCE)])
-    return (flat - back).norm(dim=-1).view(z.shape[:-1])
+def signs(vision: VisionModel, z: Tensor) -> dict[str, Tensor]:
+    """The signs (...) of draws z (D, ..., Z) of one step or of many; `pictures_apart` is the mean over numbers."""
+    found = {"apart": apart(z)}
+    if shows_pictures(vision):
+        pictures = decoded(vision, z)
+        seen = pictures.flatten(-3)
+        found["pictures_apart"] = apart(seen) / seen.shape[-1]
+        first = pictures[0].reshape(-1, *pictures.shape[-3:])
+        back = torch.cat([vision.encode(part) for part in first.split(DECODED_AT_ONCE)]).view_as(z[0])
+        found["round_trip"] = (z[0] - back).square().sum(-1)
+    return found
 
 
-def meter(signs: dict[str, np.ndarray]) -> np.ndarray:
-    """One number (K, N) from the signs: 0 as in the first steps, above 1 doubtful, above 2.5 not to be trusted."""
-    deviations = []
-    for sign in signs.values():
-        first = sign[:FIRST]
-        middle = np.median(first)
-        deviations.append((sign - middle) / max(float(np.median(np.abs(first - middle))), 1e-9))
-    return np.mean(deviations, axis=0)
+def usual(of_first_steps: dict[str, Tensor]) -> dict[str, float]:
+    """What signs are where a dream has hardly begun: their medians there."""
+    return {name: float(sign.median()) for name, sign in of_first_steps.items()}
+
+
+def meter(found: dict[str, Tensor], measure: dict[str, float]) -> Tensor:
+    """One number (...) from signs and their usual values: 1 as in the first steps, 4 where four times that is wrong."""
+    logs = [sign.clamp_min(LEAST).log() - math.log(max(measure[name], LEAST)) for name, sign in found.items()]
+    return torch.stack(logs).mean(0).exp()
+
+
+class TrustMeter:
+    """The meter of dreams that go on, a step at a time.
+
+    Args:
+        vision: V.
+        measure: what signs usually are in the first steps, as an assessment found it; without, each dream is measured
+            by its own first steps, and says 1 there.
+    """
+
+    def __init__(self, vision: VisionModel, measure: dict[str, float] | None = None) -> None:
+        self._vision = vision
+        self._given = measure
+        self._first: dict[str, list[Tensor]] = {}
+
+    def begin(self) -> None:
+        """Another dream begins."""
+        self._first = {}
+
+    def read(self, z: Tensor) -> float:
+        """How many times as wrong as at first the shown dream is by now, from the draws (D, Z) of its next step."""
+        found = signs(self._vision, z)
+        if self._given is not None:
+            return float(meter(found, self._given))
+        for name, sign in found.items():
+            if len(kept := self._first.setdefault(name, [])) < FIRST:
+                kept.append(sign)
+        return float(meter(found, usual({name: torch.stack(kept) for name, kept in self._first.items()})))

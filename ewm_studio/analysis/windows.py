@@ -77,7 +77,7 @@ def windows(
 ) -> Windows:
     """Windows through held-out episodes, `APART` steps from each other, at most `most` of them.
 
-    Context and horizon are shortened to what a quarter of the episodes, the longest, allow.
+    Context and horizon are shortened to what the longer episodes allow, in which half of the steps are.
 
     Args:
         experience: episodes that nothing was trained on.
@@ -90,7 +90,8 @@ def windows(
     Raises:
         UserError: hardly an episode has even three steps.
     """
-    long = int(np.quantile([len(episode) for episode in experience.episodes] or [0], 0.75))
+    lengths = np.array([len(episode) for episode in experience.episodes] or [0])
+    long = int(np.median(np.repeat(lengths, lengths)) if lengths.any() else 0)
     if long < 3:
         raise UserError(f"held-out episodes are of {long} steps: too few to measure on; record more")
     context = min(context, long // 3)

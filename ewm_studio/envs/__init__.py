@@ -9,6 +9,8 @@ import gymnasium as gym
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # stdout belongs to the job's result
 
 NO_VELOCITY_ID = "ewm_studio/CartPoleNoVel-v1"
+RECALL_ID = "ewm_studio/Recall-v1"
+T_MAZE_ID = "ewm_studio/TMaze-v1"
 
 
 def register() -> None:
@@ -20,6 +22,10 @@ def register() -> None:
             max_episode_steps=500,
             reward_threshold=475.0,
         )
+    if RECALL_ID not in gym.registry:
+        gym.register(id=RECALL_ID, entry_point="ewm_studio.envs.memory_tasks:Recall", reward_threshold=0.9)
+    if T_MAZE_ID not in gym.registry:
+        gym.register(id=T_MAZE_ID, entry_point="ewm_studio.envs.memory_tasks:TMaze", reward_threshold=3.9)
 
 
 register()

@@ -64,6 +64,8 @@ class PreparedEnv(gym.Wrapper):
         self._draws = hasattr(base, "draw") and hasattr(base, "frame")
         if self._draws:
             base.draw = False
+        if training and settings.random_start and hasattr(base, "random_start"):
+            base.random_start = settings.random_start
         raw_space = picture_space(env) if self.pixels else env.observation_space
         self.preprocessor = Preprocessor(raw_space, settings)
         self.observation_space = self.preprocessor.space

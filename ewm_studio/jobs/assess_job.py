@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 import time
 from collections.abc import Generator
@@ -12,13 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ewm_studio.acting.agent import Agent
 from ewm_studio.acting.episode import play_episodes
 from ewm_studio.acting.policy import ControllerPolicy
-from ewm_studio.analysis.action_response import extremes, forks, response
-from ewm_studio.analysis.assessment import assess_memory
+from ewm_studio.analysis.action_response import Fork, extremes, forks, response, scene_rows
+from ewm_studio.analysis.assessment import Assessment
+from ewm_studio.analysis.dreamt_pictures import side_by_side, strip
+from ewm_studio.analysis.end_timing import end_timing
 from ewm_studio.analysis.open_loop import HORIZONS
+from ewm_studio.analysis.trust import shows_pictures
 from ewm_studio.analysis.windows import windows
 from ewm_studio.data.experience import Experience
 from ewm_studio.envs.factory import make_prepared_env
@@ -28,16 +31,15 @@ from ewm_studio.events import EpisodeFinished, Event, Finished, JobControl, Mess
 from ewm_studio.jobs.collect import Gathered, encode_all, find_recordings, frame_store, read_recordings
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import agent_for
+from ewm_studio.jobs.kept_assessment import KEPT, keep_assessment
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.models.randomness import drawing_from, make_generator
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Workspace
-from ewm_studio.workspace.files import write_text
 
 FORKS = 4  # in each of the first episodes
 FORKED = 5  # episodes
-KEPT = "assessment.json"  # beside the run whose model it is of
 
 
 @opens_workspace
@@ -78,11 +80,38 @@ def assess(
         if control.stop_requested:
             yield Finished("stop", {})
             return
-        found = _measure(agent, experience, latents, experiment)
+        assessment = _prepared(agent, experience, latents, experiment)
+        meter = Meter("measure", assessment.parts, "parts")
+        for done in assessment.measure():
+            yield meter.at(done)
+            if control.stop_requested:
+                yield Finished("stop", {})
+                return
+        found, pictures = assessment.found, dict[str, NDArray]()
+        generator = make_generator(experiment.run.seed, agent.model.device)
+        memory, encoding = agent.model.memory, agent.model.action_encoding
+        found["end_timing"] = end_timing(memory, experience, latents, encoding, generator)
+        seeing = shows_pictures(agent.model.vision)
+        if seeing:
+            pictures["strip"] = strip(agent.model, assessment.windows, assessment.dreamt, experience.store.read)
         if played:
-            yield from _fork(agent, played, experiment, found)
-    found |= {"seconds": time.monotonic() - began, "stopped_by": "episodes"}
-    yield from _keep(found, experiment, workspace)
+            actions, seen = yield from _fork(agent, played, experiment, control)
+            if control.stop_requested:
+                yield Finished("stop", {})
+                return
+            if seen:
+                found |= {"actions": list(actions), "action_response": _response(agent, seen, actions, experiment)}
+                if seeing:
+                    middle = seen[len(seen) // 2]
+                    pictures["actions"] = side_by_side(agent.model, middle, actions, experiment.run.seed)
+    model = workspace.resolve_model(experiment.start.load_path or "")
+    found |= {
+        "checkpoint": model.stem,
+        "on": _told_on(experiment),
+        "seconds": time.monotonic() - began,
+        "stopped_by": "episodes",
+    }
+    yield from _keep(found, pictures, experiment, workspace)
     yield Finished("episodes", found)
 
 
@@ -108,35 +137,53 @@ def _play(
     return done
 
 
-def _measure(agent: Agent, experience: Experience, latents: torch.Tensor, experiment: Experiment) -> dict[str, Any]:
+def _prepared(agent: Agent, experience: Experience, latents: torch.Tensor, experiment: Experiment) -> Assessment:
     model, seed = agent.model, experiment.run.seed
     part: Any = model.parts["memory"]
     with drawing_from(make_generator(seed)):
         untrained = part.cls(part.settings, model.vision.latent_dim, model.action_encoding.dim).to(model.device)
     tried = windows(experience, latents, model.action_encoding, max(HORIZONS))
-    return assess_memory(model, untrained.eval(), tried, experience.store.read, make_generator(seed, model.device))
+    return Assessment(model, untrained.eval(), tried, experience.store.read, make_generator(seed, model.device))
 
 
 def _fork(
-    agent: Agent, played: list[tuple[int, np.ndarray]], experiment: Experiment, found: dict[str, Any]
-) -> Generator[Event, None, None]:
-    """Add what actions do."""
-    actions = extremes(agent.model.action_space)
+    agent: Agent, played: list[tuple[int, np.ndarray]], experiment: Experiment, control: JobControl
+) -> Generator[Event, None, tuple[dict[str, Any], list[Fork]]]:
+    """The actions to compare, and forks of the environment."""
+    actions, seen = extremes(agent.model.action_space), list[Fork]()
     if len(actions) < 2:
         yield Message(f"what actions do is not measured: {agent.model.action_space} has no extremes")
-        return
-    meter, seen = Meter("fork", FORKED * FORKS, "forks"), []
+        return actions, seen
+    meter = Meter("fork", FORKED * FORKS, "forks")
     for fork in forks(agent, played[:FORKED], actions, FORKS, experiment.run.seed):
         seen.append(fork)
         yield meter.at(len(seen))
+        if control.stop_requested:
+            break
+    return actions, seen
+
+
+def _response(agent: Agent, seen: list[Fork], actions: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
+    shape = agent.model.observation_space.shape
+    rows = scene_rows(experiment.env, shape[1]) if len(shape) == 3 else None
     generator = make_generator(experiment.run.seed, agent.model.device)
-    found["action_response"] = response(agent.model, seen, actions, generator)
+    return response(agent.model, seen, actions, generator, rows)
 
 
-def _keep(found: dict[str, Any], experiment: Experiment, workspace: Workspace) -> Generator[Event, None, None]:
-    """Write the figures beside the run that the model is of, where it is of one here."""
+def _told_on(experiment: Experiment) -> str:
+    """What it was measured on, in words."""
+    if experiment.data.recording:
+        return f"recording {experiment.data.recording}"
+    seed, episodes = experiment.run.seed, experiment.infer.episodes
+    return f"episodes of seeds {seed} to {seed + episodes - 1}, sampled"
+
+
+def _keep(
+    found: dict[str, Any], pictures: dict[str, NDArray], experiment: Experiment, workspace: Workspace
+) -> Generator[Event, None, None]:
+    """Write figures and pictures beside the run that the model is of, where it is of one here."""
     run = workspace.run_of(workspace.resolve_model(experiment.start.load_path or ""))
     if run:
-        path = workspace.runs_folder / run / KEPT
-        write_text(path, json.dumps(found, indent=1))
-        yield Message(f"kept in {path}")
+        folder = workspace.runs_folder / run
+        keep_assessment(folder, found, pictures)
+        yield Message(f"kept in {folder / KEPT}")

@@ -20,6 +20,7 @@ from ewm_studio.events import Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.card_text import card_text
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import infer
+from ewm_studio.jobs.kept_assessment import PICTURES, kept_assessment, kept_pictures
 from ewm_studio.machine import cores
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.experiment import COMPONENTS
@@ -95,6 +96,7 @@ def write_card(
         rows.append(row)
     best = max(range(len(rows)), key=lambda i: rows[i]["greedy"]["mean"])
     card = _figures(experiments[best], rows, best, episodes, seed, limits)
+    yield from _add_assessment(card, chosen[best], workspace)
     _write(folder, chosen, best, card, workspace)
     yield Message(f"card written: {folder / 'card.md'}")
     means = {mode: card["score"][mode]["mean"] for mode in MODES}
@@ -170,6 +172,17 @@ def _figures(
     }
 
 
+def _add_assessment(card: dict[str, Any], run: Run, workspace: Workspace) -> Generator[Event, None, None]:
+    """What `assess` found of the model that ships, where it was assessed as it is."""
+    found, model = kept_assessment(run.folder), workspace.resolve_model(run.folder)
+    if found is None:
+        return
+    if found.get("checkpoint") != model.stem:
+        yield Message(f"{run.name} was assessed at another checkpoint: the card says nothing of its dreams", "warning")
+        return
+    card["assessment"] = found
+
+
 def _over_seeds(means: list[float]) -> dict[str, float]:
     return {
         "mean": round(float(np.mean(means)), 2),
@@ -197,6 +210,18 @@ def _processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+def _copy_pictures(folder: Path, run: Run, card: dict[str, Any]) -> None:
+    """Take the assessment's pictures along, and none of an earlier card's."""
+    there = kept_pictures(run.folder, card["assessment"]) if "assessment" in card else {}
+    for name, (file, _) in PICTURES.items():
+        if name in there:
+            shutil.copyfile(there[name][0], folder / file)
+        else:
+            (folder / file).unlink(missing_ok=True)
+    if there:
+        card["pictures"] = {path.name: words for path, words in there.values()}
+
+
 def _write(folder: Path, runs: list[Run], best: int, card: dict[str, Any], workspace: Workspace) -> None:
     """Write the files; the card comes last, since a folder without one ships nothing.
 
@@ -217,6 +242,7 @@ def _write(folder: Path, runs: list[Run], best: int, card: dict[str, Any], works
         draw_curves(folder / CURVE, lines, "decisions", "mean reward of the last 100 training episodes")
         data = (folder / MODEL_NAME).read_bytes()
         card |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        _copy_pictures(folder, runs[best], card)
         (folder / "card.md").write_text(card_text(folder.name, card), encoding="utf-8")
         (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     except OSError as error:

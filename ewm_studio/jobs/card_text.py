@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ewm_studio.jobs.assessment_text import assessment_markdown
 from ewm_studio.resources import resource
 from ewm_studio.settings.experiment import COMPONENTS
 
@@ -40,6 +41,7 @@ def card_text(name: str, card: dict[str, Any]) -> str:
         *_cost(card),
         *_marks(card["seeds"]),
         "",
+        *_dreams(card),
         "## Limits",
         *_limits(card),
         "",
@@ -114,6 +116,17 @@ def _marks(rows: list[dict[str, Any]]) -> list[str]:
 
 def _moment(at: dict[str, Any] | None) -> str:
     return f"{at['seconds'] / 60:.1f} min, {at['env_steps']:,}, {at['frames']:,}" if at else "never"
+
+
+def _dreams(card: dict[str, Any]) -> list[str]:
+    """How far the memory can be trusted as a world, where that was measured."""
+    found = card.get("assessment")
+    if not found:
+        return []
+    lines = ["## Dreams", f"Its memory as a world, measured on {found['on']}.", "", *assessment_markdown(found)]
+    for file, words in card.get("pictures", {}).items():
+        lines += [f"![{words}]({file})", ""]
+    return lines
 
 
 def _limits(card: dict[str, Any]) -> list[str]:

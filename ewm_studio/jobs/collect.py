@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor
 
+from ewm_studio.acting.agent import Agent, load_agent
+from ewm_studio.acting.disturbed import DisturbedPolicy
 from ewm_studio.acting.episode import Listener, play_episodes
+from ewm_studio.acting.policy import ControllerPolicy, Policy
 from ewm_studio.acting.random_policy import RandomPolicy
 from ewm_studio.data.experience import Experience, StoredEpisode
 from ewm_studio.data.frames import FrameStore
@@ -27,8 +32,9 @@ from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Event, JobControl, Message
 from ewm_studio.jobs.meter import Meter
+from ewm_studio.models.randomness import make_generator
 from ewm_studio.models.world_model import WorldModel
-from ewm_studio.settings import Experiment
+from ewm_studio.settings import DataSettings, EnvSettings, Experiment
 from ewm_studio.workspace import Workspace
 
 MIB = 2**20
@@ -103,6 +109,28 @@ def check_spaces(recordings: Sequence[Recording], spaces: Spaces) -> None:
                 )
 
 
+def driver_of(experiment: Experiment, workspace: Workspace, spaces: Spaces) -> Agent | None:
+    """The model that `data.driver` names, on the CPU; None for random actions.
+
+    Raises:
+        UserError: there is none of that name, or it sees or does something else.
+    """
+    name = experiment.data.driver
+    if not name:
+        return None
+    agent = load_agent(workspace.resolve_model(name))
+    for word, own, found in (
+        ("sees", spaces.observation, agent.model.observation_space),
+        ("acts in", spaces.action, agent.model.action_space),
+    ):
+        if space_to_json(own) != space_to_json(found):
+            raise UserError(
+                f"data.driver: {name} {word} {describe(found)}, this experiment {describe(own)}; set env as it was "
+                "trained with"
+            )
+    return agent
+
+
 def gather(
     recordings: Sequence[Recording],
     experiment: Experiment,
@@ -110,8 +138,11 @@ def gather(
     store: FrameStore,
     control: JobControl,
     probe: EnvProbe | None = None,
+    driver: Agent | None = None,
 ) -> Generator[Event, None, Experience]:
-    """What is trained on: random frames, or recordings with `data.random_share` of random frames among them.
+    """What is trained on: collected frames, or recordings with `data.random_share` of random frames among them.
+
+    Without recordings `driver` acts, or chance, in bursts of other actions as `data` says.
 
     Raises:
         UserError: no episode of a recording can be read.
@@ -119,7 +150,9 @@ def gather(
     if not recordings:
         each = experiment.env.action_repeat
         goal = -(-experiment.data.frames // each)
-        return (yield from collect_random(experiment, goal, store, control, probe, each))
+        env, data = experiment.env.as_collected(experiment.data.idle_limit), experiment.data
+        disturbed = partial(_disturbed, data=data) if data.bursts else None
+        return (yield from collect(experiment, env, goal, store, control, probe, each, driver, disturbed))
     episodes = yield from read_recordings(recordings, spaces, experiment, store)
     share = experiment.data.random_share
     frames = round(sum(len(episode.frames) for episode in episodes) * share / (1 - share))
@@ -130,37 +163,57 @@ def gather(
 
 
 def collect_random(
+    experiment: Experiment, goal: int, store: FrameStore, control: JobControl, probe: EnvProbe | None = None
+) -> Generator[Event, None, Experience]:
+    """Collect `goal` frames with random actions in the environment as it is played; see `collect`."""
+    return (yield from collect(experiment, experiment.env.as_played(), goal, store, control, probe))
+
+
+def collect(
     experiment: Experiment,
+    env: EnvSettings,
     goal: int,
     store: FrameStore,
     control: JobControl,
     probe: EnvProbe | None = None,
     each: int = 1,
+    driver: Agent | None = None,
+    disturbed: Callable[[Policy, gym.Space, np.random.Generator], Policy] | None = None,
 ) -> Generator[Event, None, Experience]:
-    """Collect `goal` frames as they are seen, one a decision, or hardly more, with random actions.
+    """Collect `goal` frames as they are seen, one a decision, or hardly more.
 
     One seed always gives the same experience, also when a run is resumed.
 
     Args:
         experiment: of the run.
+        env: what is acted in.
         goal: frames wanted.
         store: takes them.
         control: asks to stop.
         probe: is as `make_vector` has it.
         each: frames of the environment that one of them is told as.
+        driver: acts, sampled; None for random actions.
+        disturbed: makes of a policy another one that does something else now and then.
 
     Returns:
         The experience.
     """
-    rng = np.random.default_rng(np.random.SeedSequence([experiment.run.seed, RANDOM_SALT]))
+    seed = experiment.run.seed
+    rng = np.random.default_rng(np.random.SeedSequence([seed, RANDOM_SALT]))
     gathered = Gathered(store)
-    envs = make_vector(experiment.env.as_played(), experiment.run.seed, probe)
+    envs = make_vector(env, seed, probe)
     try:
         with contextlib.closing(envs):
             meter, steps, experience = Meter("collect", goal * each, "frames"), 0, gathered.experience
-            policy = RandomPolicy(envs.action_space, rng)
+            policy: Policy = RandomPolicy(envs.action_space, rng)
+            if driver is not None:
+                policy = ControllerPolicy(driver.model.controller)
+            if disturbed is not None:
+                policy = disturbed(policy, envs.action_space, rng)
+            world, generator = driver.model if driver else None, make_generator(seed)
             enough = lambda: experience.frame_count >= goal or control.stop_requested  # noqa: E731
-            for step in play_episodes(envs, policy, listeners=[gathered], stopped=enough):
+            playing = play_episodes(envs, policy, world, [gathered], generator=generator, stopped=enough)
+            for step in playing:
                 steps += envs.num_envs
                 for episode in step.episodes:
                     yield EpisodeFinished(steps, episode.reward, episode.length, episode.seed)
@@ -171,6 +224,10 @@ def collect_random(
     except ClosingFailed as failure:  # what was collected is whole
         yield Message(str(failure), "warning")
     return experience
+
+
+def _disturbed(policy: Policy, space: gym.Space, rng: np.random.Generator, data: DataSettings) -> Policy:
+    return DisturbedPolicy(policy, space, rng, data.bursts, data.holds, data.gentle)
 
 
 class Gathered(Listener):

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ewm_studio.acting.agent import Agent
 from ewm_studio.analysis.held_out import memory_figures, vision_figures
+from ewm_studio.analysis.live_dreams import dream_figures, held_out_windows
 from ewm_studio.data.experience import Experience
 from ewm_studio.data.recordings import Recording
 from ewm_studio.envs.probe import EnvProbe, Spaces
@@ -24,11 +26,13 @@ from ewm_studio.jobs.collect import (
     ENCODE_BATCH,
     PROGRESS_SECONDS,
     check_spaces,
+    driver_of,
     encode_all,
     frame_store,
     gather,
     recordings_to_pretrain_on,
 )
+from ewm_studio.jobs.covered import covered_by, told
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
@@ -73,16 +77,22 @@ def pretrain(
         spreads = not recordings or experiment.data.random_share > 0
         start = prepare(experiment, workspace, previous, probe, spreads)
         check_spaces(recordings, start.spaces)
+        driver = driver_of(experiment, workspace, start.spaces)
         job = PretrainJob(start.experiment, start.spaces, start.model, start.randomness)
-        work = partial(_gather_and_train, job=job, recordings=recordings, control=control, probe=probe)
+        work = partial(_gather_and_train, job=job, recordings=recordings, control=control, probe=probe, driver=driver)
         yield from execute("pretrain", start, workspace, job, work)
 
 
 def _gather_and_train(
-    run: Run, job: PretrainJob, recordings: Sequence[Recording], control: JobControl, probe: EnvProbe
+    run: Run,
+    job: PretrainJob,
+    recordings: Sequence[Recording],
+    control: JobControl,
+    probe: EnvProbe,
+    driver: Agent | None,
 ) -> Generator[Event, None, None]:
     with frame_store(job.experiment, job.spaces, run.folder) as store:
-        experience = yield from gather(recordings, job.experiment, job.spaces, store, control, probe)
+        experience = yield from gather(recordings, job.experiment, job.spaces, store, control, probe, driver)
         yield from job.run(run, experience, control)
 
 
@@ -133,6 +143,7 @@ class PretrainJob:
         self._gathered_before: int | None = None  # frames, when the run that is resumed was saved
         self._progress_at = self._pictures_at = 0.0
         self._checkpoint, self._saved_at = "", (-1, -1)
+        self._coverage: dict[str, Any] | None = None
 
     @property
     def summary(self) -> str:
@@ -211,14 +222,21 @@ class PretrainJob:
             latents = yield from encode_all(experience.store, model, control)
             if control.stop_requested:
                 return
+            found = covered_by(experience, self.spaces.action, latents)
+            self._coverage = found.describe()
+            yield from told(found)
+            tried = held_out_windows(held_out, latents, model.action_encoding)
             stage_ = _Stage[SequenceBatch](
                 "memory",
                 train.step_count,
                 lambda: self._sequences(train, latents, self.randomness.numpy),
                 lambda batch: int(batch.mask.sum()),
                 lambda batch: model.losses(sequences=batch, generator=generator)["memory"],
-                lambda: memory_figures(
-                    model.memory, self.untrained, self._sequences(held_out, latents, np.random.default_rng(0))
+                lambda: (
+                    memory_figures(
+                        model.memory, self.untrained, self._sequences(held_out, latents, np.random.default_rng(0))
+                    )
+                    | dream_figures(model.memory, tried)
                 ),
             )
             yield from self._train(stage_, run, sink, held_out, control)
@@ -404,6 +422,7 @@ class PretrainJob:
             "mean_reward": None,
             "best_mean_reward": None,
             "losses": self.losses,
+            "coverage": self._coverage,
             "seconds": self.seconds,
             "steps_per_second": self._frames_here / max(self.seconds - self.seconds_before, 1e-9),
             "stopped_by": self.stopped_by,

@@ -21,6 +21,7 @@ from ewm_studio.envs.single import SingleEnv
 from ewm_studio.envs.spaces import space_to_json
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Event, Finished, JobControl, Message, RunStarted
+from ewm_studio.jobs.covered import Covered, told
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import agent_for, spread
 from ewm_studio.jobs.meter import Meter
@@ -47,20 +48,20 @@ def record(
         UserError: bad input. JobError: the disk is full.
     """
     control = control or JobControl()
-    settings = experiment.env
+    settings, data = experiment.env.as_collected(experiment.data.idle_limit), experiment.data
     if "," in (experiment.data.recording or ""):
         raise UserError(f"--recording {experiment.data.recording}: a recording is written under one name")
     name = experiment.data.recording or time.strftime(f"%Y-%m-%d-%H%M%S-{_source(experiment)}")
     place = Library(workspace).place_to_write(name)
     randomness = Randomness(experiment.run.seed)
     agent = agent_for(experiment, workspace) if experiment.start.load_path else None
-    env = make_prepared_env(settings)
+    env = make_prepared_env(settings, training=True)
     policy: Policy = RandomPolicy(env.action_space, randomness.numpy)
     if agent is not None:
         policy = ControllerPolicy(agent.model.controller, experiment.infer.greedy)
         randomness.move_to(agent.model.device)
-    if experiment.data.bursts:
-        policy = DisturbedPolicy(policy, env.action_space, randomness.numpy, experiment.data.bursts)
+    if data.bursts:
+        policy = DisturbedPolicy(policy, env.action_space, randomness.numpy, data.bursts, data.holds, data.gentle)
     with contextlib.closing(SingleEnv(env, settings, seeds=experiment.run.seed)) as simulator:
         source = _source(experiment)
         writer = RecordingWriter(
@@ -104,11 +105,12 @@ def record_in(
     Raises:
         JobError: the environment failed, or the disk is full.
     """
+    covered = Covered()
     steps = play_episodes(
         simulator,
         policy,
         world,
-        [recorder],
+        [recorder, covered],
         generator=generator,
         stopped=lambda: control.stop_requested or recorder.full,
     )
@@ -123,7 +125,11 @@ def record_in(
     frames, rewards, folder = recorder.frames, recorder.rewards, recorder.writer.folder
     stopped_by = "frames" if recorder.full else "stop"
     yield Message(f"{frames:,} frames in {len(rewards)} episodes written to {folder}")
-    result = {"recording": str(folder), "frames": frames, "episodes": len(rewards), **spread(rewards)}
+    result: dict[str, Any] = {"recording": str(folder), "frames": frames, "episodes": len(rewards), **spread(rewards)}
+    found = covered.found(simulator.action_space)
+    if found is not None:
+        yield from told(found)
+        result["coverage"] = found.describe()
     yield Finished(stopped_by, {**result, "seconds": time.monotonic() - began, "stopped_by": stopped_by})
 
 
@@ -155,7 +161,8 @@ class EpisodeRecorder(Listener):
         """Write an episode that ended, unless there were enough frames before its end."""
         for episode in step.episodes:
             cut = self._length < episode.length
-            self._end(episode.terminated and not cut, episode.seed)
+            # Not what the rules of training made an end: a memory would learn it as one.
+            self._end(bool(step.env_terminated[0]) and not cut, episode.seed)
             self._begin()
 
     def cut(self) -> None:

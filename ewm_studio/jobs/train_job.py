@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from ewm_studio.acting.collector import LocalCollector, Rollout
+from ewm_studio.analysis.live_dreams import rollout_figures
 from ewm_studio.data.recordings import Recording
 from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.envs.simulator import Simulator
@@ -33,8 +34,8 @@ from ewm_studio.models.pictures import reconstructions
 from ewm_studio.settings import Experiment
 from ewm_studio.training.cloning import Cloning
 from ewm_studio.training.optimize import Averages
-from ewm_studio.training.ppo import PPO
 from ewm_studio.training.randomness import Randomness
+from ewm_studio.training.recurrent_ppo import make_ppo
 from ewm_studio.training.world_model_trainer import WorldModelTrainer
 from ewm_studio.workspace import Run, Workspace
 
@@ -42,7 +43,8 @@ LAST = 100  # episodes that the mean reward is taken over
 PICTURE_SECONDS = 2.0  # least time between two sets of pictures
 PICTURES = 8
 DREAMS = "MDNRNN"  # the memory of who dreams and chose none
-FRAMES = "frames"  # the folder of a run that holds the agent's last frames
+DREAMS_EVERY = 10  # epochs between two looks at what M's dreams are worth
+FRAMES = "frames"  # the folder of a run that holds the agent's last frames, and the decisions that are replayed
 
 
 @opens_workspace
@@ -92,7 +94,7 @@ class TrainingJob:
     ) -> None:
         self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
         ppo, generator = experiment.ppo, randomness.torch
-        self.learner = PPO(model.controller, ppo, envs.num_envs, generator)
+        self.learner = make_ppo(model, experiment, envs.num_envs, generator)
         self.world_model = WorldModelTrainer(model, experiment.world_model, generator)
         self.trains_world_model = experiment.world_model.train and not self.world_model.idle
         keeps_obs = self.trains_world_model and self.world_model.vision.trainable
@@ -214,7 +216,10 @@ class TrainingJob:
         assert rollout is not None
         if self.trains_world_model:
             assert rollout.next_obs is not None
+            if self.epochs % DREAMS_EVERY == 0:  # before it is trained on
+                values |= rollout_figures(self.model, rollout.buffer, rollout.next_obs)
             values |= self.world_model.train_on(rollout.buffer, rollout.next_obs, rollout.start, left)
+        if self.trains_world_model or self.learner.trains_memory:
             self.collector.refresh(rollout)
         return rollout, values
 
@@ -270,14 +275,14 @@ class TrainingJob:
 
     def _save(self, run: Run) -> CheckpointSaved:
         tensors, metadata = self.model_file()
-        frames, folder = self.world_model.frames, run.folder / FRAMES
-        if frames is not None:
-            frames.save(folder)  # before the checkpoint that counts on them
+        folder = run.folder / FRAMES
+        for ring in self.world_model.kept:
+            ring.save(folder)  # before the checkpoint that counts on them
         path, best = run.save_checkpoint(
             self.env_steps, tensors, metadata, self.state(), self.mean_reward, keep=self.experiment.run.keep_checkpoints
         )
-        if frames is not None:
-            frames.prune(folder)
+        for ring in self.world_model.kept:
+            ring.prune(folder)
         self._checkpoint, self._saved_at = str(path), self._position
         return CheckpointSaved(str(path), self.env_steps, self.mean_reward, best)
 
@@ -292,6 +297,7 @@ class TrainingJob:
             **self.learner.state(),
             "world_model": self.world_model.state_dict(),
             "frames": self.world_model.frames.added if self.world_model.frames else 0,
+            "replay": self.world_model.replay.added if self.world_model.replay else 0,
             "warm_up": self.warm_up.state(),
             "collector": self.collector.state(),
             "random": self.randomness.state(),
@@ -319,6 +325,8 @@ class TrainingJob:
         self.warm_up.restore(state["warm_up"])
         if self.world_model.frames is not None and state["frames"]:
             self.world_model.frames.load(folder / FRAMES, state["frames"])
+        if self.world_model.replay is not None and state.get("replay"):  # 0.1.0 had none
+            self.world_model.replay.load(folder / FRAMES, state["replay"])
         self.collector.restore(state["collector"])
         self.randomness.restore(state["random"])
 

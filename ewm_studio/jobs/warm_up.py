@@ -102,6 +102,8 @@ class WarmUp:
             latents = yield from encode_all(store, self.trainer.model, control)
             if "memory" in self.left and not control.stop_requested:
                 yield from self._memory(experience, latents, control)
+            if "memory" not in self.left:
+                self._fill_replay(experience, latents)
             if "clone" in self.left and not control.stop_requested:
                 yield from self._clone(recorded, latents, control)
 
@@ -176,6 +178,19 @@ class WarmUp:
         self.left.remove("memory")
         loss = losses.take().get("memory/total", np.nan)
         yield Message(f"memory trained on {experience.step_count:,} steps: loss {loss:.4g}")
+
+    def _fill_replay(self, experience: Experience, latents: Tensor) -> None:
+        """The first that is replayed, where there is a replay and nothing in it yet."""
+        replay = self.trainer.replay
+        for episode in experience.episodes if replay is not None and not replay.added else ():
+            assert replay is not None
+            replay.add_episode(
+                z=latents[torch.from_numpy(episode.frames)],
+                action=torch.from_numpy(episode.action),
+                reward=torch.from_numpy(episode.reward),
+                terminated=episode.terminated,
+                obs=torch.from_numpy(experience.store.read(episode.frames)) if replay.keeps_obs else None,
+            )
 
     def _sequences(self, experience: Experience, latents: Tensor, epoch: int) -> Iterator[SequenceBatch]:
         settings, seed = self.experiment.world_model, self.experiment.run.seed

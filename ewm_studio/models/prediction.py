@@ -59,7 +59,13 @@ class PredictiveSettings(ComponentSettings):
         0, "Layers between the features and what is foretold of the next latent.", ge=0, le=4, advanced=True, earlier=0
     )
     end_layers: int = setting(
-        0, "Layers between the features and the chance that an episode ends.", ge=0, le=4, advanced=True, earlier=0
+        0,
+        "Layers between the features and the chance that the episode ends: without one, a bound on both sides (a pole "
+        "that falls to the left or to the right) is hardly learnt.",
+        ge=0,
+        le=4,
+        advanced=True,
+        earlier=0,
     )
     input_noise: float = setting(
         0.0,
@@ -156,9 +162,12 @@ class PredictiveMemory(MemoryModel[PS]):
         self.reward_head: TwoHot | nn.Linear = small_linear(self.hidden_dim, 1)
         if settings.reward == "distribution":
             self.reward_head = TwoHot(self.hidden_dim, self.features)
-        self.end_head: nn.Module = small_linear(self.features if settings.end_layers else self.hidden_dim, 1, bias=-3.0)
-        if settings.end_layers:  # ends are rare
-            self.end_head = _trunk(self.hidden_dim, self.features, settings.end_layers).append(self.end_head)
+        self.end_head: nn.Module = small_linear(
+            self.features if settings.end_layers else self.hidden_dim, 1, bias=-3.0
+        )  # ends are rare
+        if settings.end_layers:
+            layers = _trunk(self.hidden_dim, self.features, settings.end_layers)
+            self.end_head = nn.Sequential(layers, self.end_head)
 
     @abstractmethod
     def residual(
@@ -194,15 +203,17 @@ class PredictiveMemory(MemoryModel[PS]):
 
     def predict(self, h: Tensor) -> ResidualPrediction:
         """What follows, from h (..., H): distribution of the next latent, expected reward, logit of the end."""
-        base = self.latent_scale.restore(h[..., self.features :])
         out = self.reward_head(h)
         expected = self.reward_head.mean(out).unsqueeze(-1) if isinstance(self.reward_head, TwoHot) else out
         reward = self.reward_scale.restore(expected).squeeze(-1)
-        predicted = self.residual(
-            self.residual_head(self.trunk(h)), reward, self.end_head(h).squeeze(-1), base, self.residual_scale.scale
-        )
+        predicted = self._following(h, reward, self.end_head(h).squeeze(-1))
         predicted.reward_out = out
         return predicted
+
+    def _following(self, h: Tensor, reward: Tensor, end_logit: Tensor) -> ResidualPrediction:
+        """The distribution of the next latent, beside what is foretold of reward and end."""
+        base = self.latent_scale.restore(h[..., self.features :])
+        return self.residual(self.residual_head(self.trunk(h)), reward, end_logit, base, self.residual_scale.scale)
 
     def imagine(
         self, z: Tensor, action: Tensor, state: State, temperature: float = 1.0, generator: Generator | None = None
@@ -237,14 +248,15 @@ class PredictiveMemory(MemoryModel[PS]):
         taken = self._disturbed(z, generator)
         pieces = Pieces.of(len(z), self.settings.feedback_context, self.settings.feedback_steps)
         h, states = self._along(taken, action, batch.is_first, state, pieces, generator)
-        predicted = self.predict(self._dropped(h, self.training, generator))
+        h = self._dropped(h, self.training, generator)
+        predicted = self.predict(h)
         # From the latents themselves, not from h: exact, and not cut off.
-        nll = self._but_for_outliers(predicted, (following - taken) / self.residual_scale.scale).mean(-1)
+        costs = self.density_costs(h, predicted, (following - taken) / self.residual_scale.scale, generator)
         if self.training and self.settings.outliers:
             self._calibrate(predicted, following - taken, batch.valid)
         losses = {
-            "prediction": _mean(nll, batch.valid),
-            "reward": _mean(self._reward_error(predicted, reward), known),
+            **{name: _mean(cost, batch.valid) for name, cost in costs.items()},
+            "reward": _mean(self._reward_error(predicted.reward_out, reward), known),
             "end": _mean(binary_error(predicted.end_logit, batch.terminated), known),
         }
         total = losses["prediction"] + losses["reward"] + losses["end"]
@@ -255,6 +267,19 @@ class PredictiveMemory(MemoryModel[PS]):
             total = total + own.pop("reward") + own.pop("end")
             losses |= {"step": step, **own}
         return {"total": total, **losses}
+
+    def density_costs(
+        self, h: Tensor, predicted: ResidualPrediction, residual: Tensor, generator: Generator | None
+    ) -> Losses:
+        """What the next latents cost at every step (T, B) as `prediction`, and what else is to be shown.
+
+        Args:
+            h: (T, B, H), features dropped as the prediction has them.
+            predicted: from `h`.
+            residual: (T, B, Z) what came, in units of the usual residual.
+            generator: draws what is drawn.
+        """
+        return {"prediction": self._but_for_outliers(predicted, residual).mean(-1)}
 
     def _but_for_outliers(self, predicted: ResidualPrediction, residual: Tensor) -> Tensor:
         """Negative log-density (..., Z) under the prediction, or with a small chance under one that is very wide."""
@@ -303,22 +328,24 @@ class PredictiveMemory(MemoryModel[PS]):
         _, following, action, reward, taken = (pieces.laid(value) for value in values)
         inside, valid = pieces.inside(batch), pieces.laid(batch.valid)
         known, terminated = inside & pieces.laid(batch.known), pieces.laid(batch.terminated)
-        state, z, wrong, rewards, ends = joined(states), taken[0], [], [], []
+        state, z, wrong, outputs = joined(states), taken[0], [], []
+        later = z.new_empty(0)  # reward and end are foretold of all steps at once
         drawn = self._drawn(z, generator)
         for t in range(pieces.steps):
             h, state = self.step(z, action[t], state, generator)
-            predicted = self.predict(self._dropped(h, self.training, generator))
+            outputs.append(self._dropped(h, self.training, generator))
+            predicted = self._following(outputs[-1], later, later)
             z = predicted.mean
             wrong.append(self._share(z - following[t]))
             if drawn is not None:
-                sample = self.calibration.narrowed(predicted.sample(1.0, generator), z)
-                z = torch.where(drawn, z + (sample - z).detach(), z)
-            rewards.append(self._reward_error(predicted, reward[t]))
-            ends.append(binary_error(predicted.end_logit, terminated[t]))
+                with torch.no_grad():
+                    change = self.calibration.narrowed(predicted.sample(1.0, generator), z) - z
+                z = torch.where(drawn, z + change, z)
+        every = torch.stack(outputs)
         return {
             "open_loop": _mean(torch.stack(wrong), inside & valid),
-            "reward": _mean(torch.stack(rewards), known),
-            "end": _mean(torch.stack(ends), known),
+            "reward": _mean(self._reward_error(self.reward_head(every), reward), known),
+            "end": _mean(binary_error(self.end_head(every).squeeze(-1), terminated), known),
         }
 
     def _drawn(self, z: Tensor, generator: Generator | None) -> Tensor | None:
@@ -330,11 +357,12 @@ class PredictiveMemory(MemoryModel[PS]):
         """Squared error (...) of latents (..., Z) as a share of the latents' variance: 1 is the mean latent's."""
         return error.square().sum(-1) / self.latent_scale.scale.square().sum()
 
-    def _reward_error(self, predicted: ResidualPrediction, reward: Tensor) -> Tensor:
+    def _reward_error(self, out: Tensor | None, reward: Tensor) -> Tensor:
+        """Of what the reward head gave (..., outputs), beside rewards (...)."""
+        assert out is not None
         if isinstance(self.reward_head, TwoHot):
-            assert predicted.reward_out is not None
-            return self.reward_head.error(predicted.reward_out, self.reward_scale.normalize(reward[..., None])[..., 0])
-        return 0.5 * ((predicted.reward - reward) / self.reward_scale.scale).square()
+            return self.reward_head.error(out, self.reward_scale.normalize(reward[..., None])[..., 0])
+        return 0.5 * ((self.reward_scale.restore(out).squeeze(-1) - reward) / self.reward_scale.scale).square()
 
     def _disturbed(self, z: Tensor, generator: Generator | None) -> Tensor:
         if not (self.training and self.settings.input_noise):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from ewm_studio.models.base import Prediction
-from ewm_studio.models.randomness import normal_like
+from ewm_studio.models.randomness import normal_like, uniform_like
 
 LOG_STD_MIN, LOG_STD_MAX = -3.0, 3.0  # of residuals in their own units; a narrower density makes gradients explode
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
@@ -127,25 +128,31 @@ class MixturePrediction(ResidualPrediction):
     mu: Tensor
     log_std: Tensor
 
+    @cached_property
+    def weights(self) -> Tensor:
+        """Probabilities (..., Z, K) of the Gaussians: a softmax over so few costs as much as half of the network."""
+        return self.logits.softmax(-1)
+
     @property
     def residual_mean(self) -> Tensor:
         """Expected residual (..., Z)."""
-        return (self.logits.softmax(-1) * self.mu).sum(-1)
+        return (self.weights * self.mu).sum(-1)
 
     @property
     def residual_variance(self) -> Tensor:
         """Variance (..., Z) of the residual."""
-        weights = self.logits.softmax(-1)
-        square = (weights * (self.mu.square() + (2 * self.log_std).exp())).sum(-1)
-        return square - (weights * self.mu).sum(-1).square()
+        square = (self.weights * (self.mu.square() + (2 * self.log_std).exp())).sum(-1)
+        return square - self.residual_mean.square()
 
     def residual_sample(self, temperature: float, generator: Generator | None) -> Tensor:
         """A residual (..., Z): mixture logits divided by the temperature, noise scaled by its root."""
         if temperature == 0:
             index = self.logits.argmax(-1, keepdim=True)
         else:
-            weights = (self.logits / temperature).softmax(-1)
-            index = weights.flatten(0, -2).multinomial(1, generator=generator).view(*weights.shape[:-1], 1)
+            weights = self.weights if temperature == 1 else (self.logits / temperature).softmax(-1)
+            below = weights @ weights.new_ones(weights.shape[-1], weights.shape[-1]).triu()  # up to each, cumulated
+            draw = uniform_like(below[..., :1], generator)
+            index = (draw > below[..., :-1]).sum(-1, keepdim=True)  # one uniform draw: of five exponential ones a third
         mu, std = self.mu.gather(-1, index).squeeze(-1), self.log_std.gather(-1, index).squeeze(-1).exp()
         return mu + std * math.sqrt(temperature) * normal_like(mu, generator)
 

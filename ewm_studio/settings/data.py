@@ -36,12 +36,47 @@ class DataSettings(Settings):
     )
     bursts: float = setting(
         0.0,
-        "Of record: chance that a decision begins a burst of one random action, held for 3 to 12 decisions, so that a "
-        "memory sees what actions do (0.08 disturbs about half of them).",
+        "Where actions are recorded or collected: chance that a decision begins a burst of one random action, held for "
+        "3 to 12 decisions, so that a memory sees what actions do (0.08 disturbs about half of them).",
         flag="bursts",
-        commands=("record",),
+        commands=("record", "pretrain"),
         ge=0,
         le=1,
+        fixed=True,
+    )
+    holds: float = setting(
+        0.0,
+        "Share of the bursts that are long: for 20 to 60 decisions nothing is done, or the opposite of what the policy "
+        "was doing, so that standstill and going back are seen.",
+        ge=0,
+        le=1,
+        advanced=True,
+        fixed=True,
+    )
+    gentle: float = setting(
+        0.0,
+        "Share of the bursts in which one axis that goes both ways is held anywhere and those that go one way are held "
+        "low: of a car, steering with a little gas and no brake, which shows best what steering does.",
+        ge=0,
+        le=1,
+        advanced=True,
+        fixed=True,
+    )
+    driver: str | None = setting(
+        None,
+        "A model (file, run or shipped) that acts, sampled, where pretrain collects frames; empty: random actions. "
+        "record has --load-path for it.",
+        flag="driver",
+        commands=("pretrain",),
+        fixed=True,
+    )
+    idle_limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = setting(
+        None,
+        "Where frames are recorded or collected: cut an episode after this many frames without a reward above zero. "
+        "Empty: never.",
+        unit="frames",
+        advanced=True,
+        fixed=True,
     )
     random_share: float = setting(
         0.0,

@@ -31,7 +31,8 @@ ComponentKind = Literal["vision", "memory", "controller"]
 COMPONENTS: tuple[ComponentKind, ...] = get_args(ComponentKind)
 
 
-_EARLIER = {"lr_schedule": "constant"}  # of pretraining runs from before they had a schedule
+# Of runs from before there were these settings.
+_EARLIER: dict[str, dict[str, Any]] = {"pretrain": {"lr_schedule": "constant"}, "ppo": {"memory_gradient": "off"}}
 
 
 class ComponentChoice(BaseModel):
@@ -196,8 +197,8 @@ def _in_frames(decisions: Any, values: dict[str, Any]) -> Any:
 
 def values_of_run(values: dict[str, Any]) -> dict[str, Any]:
     """What the file of a run says, with what it is too old to know of as it was then."""
-    pretrain = {**_EARLIER, **values.get("pretrain", {})}
-    return {**values, "env": values_of_file(values.get("env", {})), "pretrain": pretrain}
+    learning = {section: {**then, **values.get(section, {})} for section, then in _EARLIER.items()}
+    return {**values, "env": values_of_file(values.get("env", {})), **learning}
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -128,6 +128,28 @@ class PPOSettings(Settings):
     scale_reward: bool = setting(
         True, "Divide rewards by the running deviation of the discounted return.", advanced=True
     )
+    memory_gradient: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "Recurrent PPO: the controller's gradient goes on through memory (truncated back-propagation through time), so "
+        "that it keeps what the controller needs; auto: where memory is trained beside it (world_model.train).",
+        flag="memory-gradient",
+        commands=("train",),
+    )
+    memory_lr: float | None = setting(
+        None,
+        "With a memory_gradient: learning rate of memory by it; empty: the controller's.",
+        gt=0,
+        le=1,
+        advanced=True,
+    )
+    sequence_length: int | None = setting(
+        None,
+        "With a memory_gradient: steps after which back-propagation through memory is cut off; empty: after a rollout.",
+        unit="steps",
+        ge=2,
+        le=100_000,
+        advanced=True,
+    )
 
 
 class WorldModelSettings(Settings):
@@ -186,6 +208,35 @@ class WorldModelSettings(Settings):
         False,
         "With a frame_buffer: draw frames evenly over how fast the picture was changing, not as often as they came; "
         "of a car, this is its speed and the curvature of the road.",
+        advanced=True,
+    )
+    replay: int = setting(
+        0,
+        "Memory trains on sequences drawn from the agent's last so many decisions, memory_updates minibatches after "
+        "every rollout, in place of passes over each rollout; 0: passes.",
+        unit="decisions",
+        ge=0,
+        le=10_000_000,
+        advanced=True,
+        fixed=True,
+    )
+    memory_updates: int = setting(
+        4, "With a replay: minibatches of memory after every rollout; 0: none.", ge=0, le=100_000, advanced=True
+    )
+    replay_newest: float = setting(
+        0.5,
+        "With a replay: share of the sequences that end in the newest tenth of it, or in the last rollout if that is "
+        "more; the others end anywhere.",
+        ge=0,
+        le=1,
+        advanced=True,
+    )
+    burn_in: int = setting(
+        8,
+        "With a replay: steps before each sequence by which memory finds its state, without learning from them.",
+        unit="steps",
+        ge=0,
+        le=100_000,
         advanced=True,
     )
     vision_batch_size: int = setting(64, "Frames in one minibatch of vision.", unit="frames", ge=2, le=65536)

@@ -86,6 +86,15 @@ class EnvSettings(Settings):
         advanced=True,
         training_only=True,
     )
+    random_start: float = setting(
+        0.0,
+        "Of the fast CarRacing: share of the episodes that begin anywhere on the track, some of them the wrong way "
+        "round or on the grass, in training and in data that are collected or recorded.",
+        ge=0,
+        le=1,
+        advanced=True,
+        training_only=True,
+    )
     skip_penalty: float = setting(
         0.0,
         "Of CarRacing: taken from a training reward for every tile of the road that the car drives past without "
@@ -146,6 +155,10 @@ class EnvSettings(Settings):
     def as_played(self) -> Self:
         """Without what holds in training only, for data that are of the environment as it is."""
         return type(self)(**self.describe())
+
+    def as_collected(self, idle_limit: int | None) -> Self:
+        """As played, but that episodes may begin anywhere, and are cut where nothing is won for so many frames."""
+        return self.as_played().model_copy(update={"random_start": self.random_start, "idle_limit": idle_limit})
 
     def describe(self) -> dict[str, Any]:
         """What a file says of the environment that its model or episode is of: all but what holds in training only."""

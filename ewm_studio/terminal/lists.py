@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
@@ -81,12 +82,21 @@ def list_runs(workspace: Workspace, as_json: bool) -> int:
     """Print the workspace's runs."""
     runs = workspace.runs()
     if as_json:
-        print_json([dataclasses.asdict(run) for run in runs])
+        print_json([dataclasses.asdict(run) | {"assessment": _assessment(run)} for run in runs])
     elif not runs:
         write_line("no runs yet; `ewm-studio train` makes the first")
     else:
         print_table(_RUN_COLUMNS, [_run_row(run) for run in runs])
     return 0
+
+
+def _assessment(run: RunInfo) -> dict[str, Any] | None:
+    """What `assess` found of a run's dreams; None where it was not assessed, or that cannot be read."""
+    from ewm_studio.jobs.kept_assessment import kept_assessment
+
+    with contextlib.suppress(UserError):
+        return kept_assessment(run.folder)
+    return None
 
 
 def rebuild_runs(path: Path, as_json: bool) -> int:

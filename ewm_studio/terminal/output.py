@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, TextIO
 
 from ewm_studio.errors import JobError
-from ewm_studio.formatting import printable, printable_lines
+from ewm_studio.formatting import plain, printable, printable_lines
 
 LONGEST = 1000  # characters of a complaint
 
@@ -122,22 +120,6 @@ def silence(stream: Any) -> None:
         os.close(nothing)
     except (OSError, ValueError, AttributeError):
         return
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
-        return [plain(item) for item in items]
-    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # NumPy
-        return plain(value.tolist())
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, bool | int) or value is None:
-        return value
-    return os.fspath(value) if isinstance(value, Path) else str(value)
 
 
 def summary(result: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from ewm_studio.acting.collector import Collector, Rollout
-from ewm_studio.models.base import Controller
+from ewm_studio.models.base import Component, Controller
 from ewm_studio.models.randomness import permutation
 from ewm_studio.settings import PPOSettings
 from ewm_studio.training.adam import FusedAdam
@@ -19,7 +20,7 @@ from ewm_studio.training.gae import compute_gae
 from ewm_studio.training.reward_scaler import RewardScaler
 
 KL_SLACK = 1.5  # an update ends early at this many times target_kl
-FIGURES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
+FIGURES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
 
 
 @dataclass
@@ -39,6 +40,7 @@ def scheduled(settings: PPOSettings, left: float) -> PPOSettings:
     """The settings for an update at which the share `left` (1 to 0) of the run is still to come."""
     falling = {
         "lr": settings.lr_schedule,
+        "memory_lr": settings.lr_schedule if settings.memory_lr is not None else "",
         "clip_range": settings.clip_schedule,
         "entropy_coef": settings.entropy_schedule,
     }
@@ -55,6 +57,8 @@ class PPO:
         rollout: the last one.
         scaler: of the rewards; None where they are not scaled.
     """
+
+    trains_memory = False  # whether an update changes what the memory makes of the rollout
 
     def __init__(
         self, controller: Controller, settings: PPOSettings, envs: int, generator: Generator | None = None
@@ -78,10 +82,14 @@ class PPO:
         self.rollout = experience.collect(self.steps)
         batch = self._batch(self.rollout)
         self.controller.train()
-        values = ppo_update(self.controller, self.optimizer, batch, scheduled(self.settings, left), self.generator)
+        values = self._learn(batch, self.rollout, scheduled(self.settings, left))
         self.controller.eval()
         self.controller.observe(batch.z, batch.h)
         return values
+
+    def _learn(self, batch: PPOBatch, rollout: Rollout, settings: PPOSettings) -> dict[str, float]:
+        """Learn from a rollout, which is `batch` once more, by settings `scheduled` for it."""
+        return ppo_update(self.controller, self.optimizer, batch, settings, self.generator)
 
     def _batch(self, rollout: Rollout) -> PPOBatch:
         buffer, settings = rollout.buffer, self.settings
@@ -120,42 +128,70 @@ def ppo_update(
     settings: PPOSettings,
     generator: Generator | None = None,
 ) -> dict[str, float]:
-    """Train the controller on one rollout, by settings `scheduled` for it; gives the figures people expect of PPO.
-
-    The ratio of the very first minibatch is exactly 1, since log-probabilities are those of the stored draws under
-    unchanged weights; `ppo/first_ratio_error` reports how far from it the run is.
-
-    Raises:
-        JobError: a loss is not finite.
-    """
+    """Train the controller on one rollout, by settings `scheduled` for it; see `update_by`."""
     samples = batch.z.shape[0]
     # A last minibatch of one sample has no deviation to normalise by: spread the samples evenly instead.
     minibatches = max(1, round(samples / settings.batch_size))
     optimizer.lr = settings.lr
+
+    def one_pass() -> Iterator[tuple[PPOBatch, Tensor]]:
+        for index in permutation(samples, generator).to(batch.z.device).tensor_split(minibatches):
+            yield batch, index
+
+    return update_by(one_pass, controller, {"grad_norm": (controller, optimizer)}, batch, settings, generator)
+
+
+def update_by(
+    one_pass: Callable[[], Iterator[tuple[PPOBatch, Tensor]]],
+    controller: Controller,
+    learning: dict[str, tuple[Component, FusedAdam]],
+    batch: PPOBatch,
+    settings: PPOSettings,
+    generator: Generator | None = None,
+) -> dict[str, float]:
+    """Passes over one rollout; gives the figures people expect of PPO.
+
+    The ratio of the very first minibatch is exactly 1, since log-probabilities are those of the stored draws under
+    unchanged weights; `ppo/first_ratio_error` reports how far from it the run is.
+
+    Args:
+        one_pass: the minibatches of a pass, each the samples `index` (M,) of a batch, made one after another.
+        controller: whose losses they are.
+        learning: what learns from them, each by an optimiser of its own, by the name of its gradient's norm.
+        batch: the whole rollout.
+        settings: `scheduled` for it.
+        generator: draws what the after-work of an update draws.
+
+    Raises:
+        JobError: a loss is not finite.
+    """
+    names = (*FIGURES, *learning)
     rows: list[Tensor] = []  # the figures (F,) of every minibatch, looked at once a pass: a look waits for the device
     first_error, stopped = float("nan"), False
     for _ in range(settings.epochs):
         begin = len(rows)
-        for index in permutation(samples, generator).to(batch.z.device).tensor_split(minibatches):
-            losses, ratio = ppo_losses(controller, batch, index, settings)
+        for some, index in one_pass():
+            losses, ratio = ppo_losses(controller, some, index, settings)
             if not rows:
                 first_error = float((ratio.detach() - 1).abs().max())
             if settings.target_kl is not None and float(losses["approx_kl"]) > KL_SLACK * settings.target_kl:
                 stopped = True
                 break
-            optimizer.zero_grad()
+            for _, optimizer in learning.values():
+                optimizer.zero_grad()
             losses["total"].backward()
-            norm = optimizer.clip(settings.max_grad_norm)
-            optimizer.step(norm)
-            controller.after_update(generator)
-            figures = {**losses, "grad_norm": norm}
-            rows.append(torch.stack([figures[name].detach() for name in FIGURES]))
-        _check_rows(rows[begin:])
+            norms = {name: optimizer.clip(settings.max_grad_norm) for name, (_, optimizer) in learning.items()}
+            for name, (component, optimizer) in learning.items():
+                optimizer.step(norms[name])
+                component.after_update(generator)
+            figures = {**losses, **norms}
+            rows.append(torch.stack([figures[name].detach() for name in names]))
+        _check_rows(names, rows[begin:])
         if stopped:
             break
     means = torch.stack(rows).mean(0).tolist() if rows else []
     return {
-        **{f"ppo/{name}": mean for name, mean in zip(FIGURES, means, strict=False)},
+        **{f"ppo/{name}": mean for name, mean in zip(names, means, strict=False)},
         "ppo/first_ratio_error": first_error,
         "ppo/updates": float(len(rows)),
         "ppo/explained_variance": explained_variance(batch.value, batch.returns),
@@ -165,10 +201,10 @@ def ppo_update(
     }
 
 
-def _check_rows(rows: list[Tensor]) -> None:
+def _check_rows(names: tuple[str, ...], rows: list[Tensor]) -> None:
     """Look at the figures of some minibatches in their order: the loss that broke first is the one to name."""
     for row in torch.stack(rows).tolist() if rows else []:
-        check_finite({f"ppo/{name}": value for name, value in zip(FIGURES, row, strict=True)})
+        check_finite({f"ppo/{name}": value for name, value in zip(names, row, strict=True)})
 
 
 def ppo_losses(

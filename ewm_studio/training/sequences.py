@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ewm_studio.data.experience import StoredSequences
+from ewm_studio.data.replay_buffer import ReplayedRows
 from ewm_studio.data.sequence_replay import Stretches
 from ewm_studio.models.base import SequenceBatch
 
@@ -71,4 +72,20 @@ def chunk_of(batch: SequenceBatch, part: slice, index: Tensor) -> SequenceBatch:
         valid=batch.valid[part, index],
         mask=batch.mask[part, index],
         known=batch.known[part, index],
+    )
+
+
+def to_replayed_batch(
+    rows: ReplayedRows, encode_action: Callable[[Tensor], Tensor], device: torch.device
+) -> SequenceBatch:
+    """Rows of a replay buffer as a memory trains on them, on `device`."""
+    return SequenceBatch(
+        z=rows.z.to(device),
+        action=encode_action(rows.action.to(device)),
+        reward=rows.reward.to(device),
+        terminated=rows.terminated.to(device),
+        is_first=rows.is_first.to(device),
+        valid=rows.valid.to(device),
+        mask=rows.mask.to(device),
+        known=rows.mask.to(device),
     )

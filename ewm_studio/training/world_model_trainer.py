@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from ewm_studio.data.frame_buffer import FrameBuffer, motion_levels
+from ewm_studio.data.replay_buffer import ReplayBuffer
 from ewm_studio.data.rollout_buffer import RolloutBuffer
 from ewm_studio.models.base import SequenceBatch, State
 from ewm_studio.models.randomness import permutation
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import WorldModelSettings
 from ewm_studio.training.optimize import Averages, ComponentTrainer
-from ewm_studio.training.sequences import chunk_of
+from ewm_studio.training.sequences import chunk_of, to_replayed_batch
 
 ENCODE_BATCH = 512  # frames encoded at once
 
@@ -24,6 +26,7 @@ class WorldModelTrainer:
 
     Attributes:
         frames: the agent's last frames, where V trains on draws from them instead.
+        replay: the agent's last decisions, where M trains on sequences drawn from them instead.
     """
 
     def __init__(self, model: WorldModel, settings: WorldModelSettings, generator: Generator | None = None) -> None:
@@ -34,19 +37,34 @@ class WorldModelTrainer:
         self.frames: FrameBuffer | None = None
         if settings.train and settings.frame_buffer and self.vision.trainable:
             self.frames = self.new_frames(settings.frame_buffer)
+        self.replay: ReplayBuffer | None = None
+        if settings.train and settings.replay and self.memory.trainable:
+            self.replay = self.new_replay(settings.replay)
 
     @property
     def idle(self) -> bool:
         """Whether neither component has anything to train."""
         return not (self.vision.trainable or self.memory.trainable)
 
+    @property
+    def kept(self) -> list[FrameBuffer | ReplayBuffer]:
+        """What is kept of the agent's experience, in files beside the checkpoints."""
+        return [ring for ring in (self.frames, self.replay) if ring is not None]
+
     def new_frames(self, capacity: int) -> FrameBuffer:
         """An empty ring for so many of the environment's frames."""
         space = self.model.observation_space
         return FrameBuffer(capacity, space.shape, torch.from_numpy(space.low).dtype)
 
+    def new_replay(self, capacity: int) -> ReplayBuffer:
+        """An empty replay of so many decisions; observations are kept where vision is trained on."""
+        seen, acts = self.model.observation_space, self.model.action_space
+        action = tuple(acts.shape or ()), torch.from_numpy(np.empty(0, acts.dtype)).dtype
+        obs = (seen.shape, torch.from_numpy(seen.low).dtype) if self.vision.trainable else None
+        return ReplayBuffer(capacity, self.model.vision.latent_dim, action, obs)
+
     def train_on(self, rollout: RolloutBuffer, next_obs: Tensor, start: State, left: float) -> dict[str, float]:
-        """Train by passes or, with `frames`, V by draws; a memory that is trained finds the latents computed anew.
+        """Train by passes or, with `frames` and `replay`, by draws; M finds the latents computed anew where V trained.
 
         One that only holds latents has replaced those of the vision before within a few steps.
 
@@ -62,7 +80,10 @@ class WorldModelTrainer:
             self.memory.slow_to(left)
         if self.vision.trainable:
             self._train_vision(rollout, averages)
-        if self.memory.trainable:
+        if self.replay is not None:
+            self.replay.add_rollout(rollout)
+            self.train_on_replay(self.replay, self.settings.memory_updates, averages)
+        elif self.memory.trainable:
             with torch.no_grad():
                 next_z = self.model.vision.encode(next_obs)
             self._train_memory(rollout, next_z, start, averages)
@@ -77,6 +98,8 @@ class WorldModelTrainer:
             self.train_on_draws(self.frames, self.settings.vision_updates, averages)
         else:
             self._pass_over(frames, averages)
+        if self.replay is not None:
+            self.replay.vision_changed()
         if self.memory.trainable:
             with torch.no_grad():
                 z = torch.cat([self.model.vision.encode(f.to(self.model.device)) for f in frames.split(ENCODE_BATCH)])
@@ -132,6 +155,34 @@ class WorldModelTrainer:
                     )
                     averages.add(self.memory.step(losses["memory"]))
             memory.eval()
+
+    def train_on_replay(self, replay: ReplayBuffer, updates: int, averages: Averages) -> None:
+        """Train memory on that many minibatches of sequences drawn from `replay`."""
+        memory, burn_in = self.model.memory, self.settings.burn_in
+        for _ in range(updates):
+            batch = self._replayed(replay, burn_in + self.settings.sequence_length)
+            state, every = memory.initial_state(batch.z.shape[1]), torch.arange(batch.z.shape[1])
+            if burn_in:
+                with torch.no_grad():
+                    before = chunk_of(batch, slice(0, burn_in), every)
+                    _, state = memory.sequence(before.z[:-1], before.action, before.is_first, state)
+                batch = chunk_of(batch, slice(burn_in, batch.mask.shape[0]), every)
+            memory.train()
+            losses = self.model.losses(sequences=batch, state=state, generator=self.generator)
+            averages.add(self.memory.step(losses["memory"]))
+            memory.eval()
+
+    def _replayed(self, replay: ReplayBuffer, length: int) -> SequenceBatch:
+        """A minibatch of sequences, seen by vision as it is now."""
+        device, settings = self.model.device, self.settings
+        rows = replay.sample(
+            settings.memory_batch_size,
+            length,
+            settings.replay_newest,
+            generator=self.generator,
+            encode=lambda obs: self.model.vision.encode(obs.to(device)),
+        )
+        return to_replayed_batch(rows, self.model.action_encoding, device)
 
     def state_dict(self) -> dict[str, Any]:
         """Both optimisers."""

@@ -112,9 +112,9 @@ class Services(QObject):
         what = model or f"{experiment.env.id}, seed {experiment.run.seed}"
         self._submit(kind, f"{job.title} {what}", experiment=experiment.model_dump(mode="json"), model=model)
 
-    def play(self, experiment: Experiment, model: str, words: str) -> None:
-        """Have a model play, by settings of its own."""
-        self._submit("infer", words, experiment=experiment.model_dump(mode="json"), model=model)
+    def play(self, experiment: Experiment, model: str, words: str, kind: str = "infer") -> None:
+        """Have a model play, by settings of its own, as a kind of job does that plays."""
+        self._submit(kind, words, experiment=experiment.model_dump(mode="json"), model=model)
 
     def resume(self, name: str) -> None:
         """Go on with a run where it was stopped, after the jobs that were asked for before."""

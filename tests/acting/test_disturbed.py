@@ -2,7 +2,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from ewm_studio.acting.disturbed import LONGEST, SHORTEST, DisturbedPolicy
+from ewm_studio.acting.disturbed import HOLD, LONGEST, SHORTEST, DisturbedPolicy
 from ewm_studio.acting.policy import Policy
 
 BOX = gym.spaces.Box(np.array([-1.0, 0.0], np.float32), np.array([1.0, 1.0], np.float32))
@@ -72,3 +72,50 @@ def test_choices_are_disturbed_too(space):
     actions = played(space, np.asarray(first), 0.2, 200, 2)
     assert all(space.contains(np.asarray(a, space.dtype)) for row in actions for a in row)
     assert len(np.unique(actions.reshape(-1, *space.shape), axis=0)) > 2
+
+
+CAR = gym.spaces.Box(np.array([-1.0, 0.0, 0.0], np.float32), np.array([1.0, 1.0, 1.0], np.float32))
+
+
+def in_bursts(space, action, **shares):
+    """Actions (N, ...) of one episode's bursts, that begin at every chance, and how long each was."""
+    policy = DisturbedPolicy(Straight(action), space, np.random.default_rng(0), 0.02, **shares)
+    policy.begin(1)
+    policy._rates[:] = 1.0
+    actions = np.concatenate([policy.act(np.zeros(1)) for _ in range(6000)])
+    other = (actions != action).reshape(len(actions), -1).any(1)
+    return actions[other], bursts(actions, action)
+
+
+def test_a_gentle_burst_steers_and_rolls_on():
+    driver = np.array([0.1, 0.9, 0.05], np.float32)
+    actions, lengths = in_bursts(CAR, driver, gentle=1.0)
+    assert (actions[:, 1] >= 0.1).all()
+    assert (actions[:, 1] <= 0.3).all()
+    assert not actions[:, 2].any()
+    assert actions[:, 0].min() < -0.8
+    assert actions[:, 0].max() > 0.8
+    assert lengths.min() >= SHORTEST
+
+
+def test_a_hold_is_long_and_does_nothing_or_the_opposite():
+    driver = np.array([0.4, 0.75, 0.0], np.float32)
+    actions, lengths = in_bursts(CAR, driver, holds=1.0)
+    found = {tuple(round(float(value), 3) for value in action) for action in actions}
+    assert found == {(0.0, 0.0, 0.0), (-0.4, 0.25, 1.0)}
+    assert lengths.min() >= HOLD[0]
+
+
+@pytest.mark.parametrize(
+    ("space", "action", "opposite"),
+    [
+        (gym.spaces.Discrete(4, start=3), np.int64(4), 5),
+        (gym.spaces.MultiDiscrete([3, 2]), np.array([2, 0]), [0, 1]),
+        (gym.spaces.MultiBinary(2), np.array([1, 1], np.int8), [0, 0]),
+    ],
+)
+def test_choices_have_an_opposite_and_a_first(space, action, opposite):
+    actions, _ = in_bursts(space, action, holds=1.0)
+    first = np.broadcast_to(getattr(space, "start", 0), np.shape(action))
+    assert {tuple(np.ravel(a).tolist()) for a in actions} == {tuple(np.ravel(x)) for x in (opposite, first)}
+    assert all(space.contains(a) for a in actions)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ewm_studio.analysis import open_loop, trust
+from ewm_studio.analysis import open_loop
 from ewm_studio.analysis.assessment import assess_memory
 from ewm_studio.analysis.windows import windows
 from ewm_studio.data.experience import Experience
@@ -74,7 +74,7 @@ def test_windows_are_shortened_to_what_is_there(walks):
 
 def test_a_memory_that_knows_its_world_is_never_wrong(walks):
     dreamt = open_loop.dream(Ideal(), walks, 2)
-    errors = open_loop.latent_errors(Ideal(), Ideal(3.0), walks, dreamt, make_generator(0))
+    errors = open_loop.latent_errors(walks, dreamt, open_loop.beside(Ideal(), Ideal(3.0), walks, 2, make_generator(0)))
     assert errors["mean_of_draws"].max() < 1e-9
     assert open_loop.usable_horizon(errors) == 16
     steps = np.arange(1, 17)
@@ -85,7 +85,8 @@ def test_a_memory_that_knows_its_world_is_never_wrong(walks):
 
 def test_errors_grow_with_the_noise_of_the_draws(walks):
     dreamt = open_loop.dream(Ideal(0.5), walks, 8, generator=make_generator(0))
-    errors = open_loop.latent_errors(Ideal(0.5), Ideal(), walks, dreamt, make_generator(1))
+    others = open_loop.beside(Ideal(0.5), Ideal(), walks, 8, make_generator(1))
+    errors = open_loop.latent_errors(walks, dreamt, others)
     assert errors["draw"] * walks.variance == pytest.approx(0.25 * np.arange(1, 17), rel=0.3)
     assert errors["mean_of_draws"] == pytest.approx(errors["draw"] / 8, rel=0.6)
     assert (errors["best_of_draws"] < errors["mean_of_draws"]).all()
@@ -100,19 +101,6 @@ def test_the_area_under_the_curve_counts_pairs_that_are_told_apart():
 def test_ranks_share_the_mean_place_of_ties():
     assert open_loop.ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [2.5, 0.0, 2.5, 1.0]
     assert open_loop.rank_correlation(np.arange(5.0), np.arange(5.0) ** 3) == pytest.approx(1.0)
-
-
-def test_the_meter_rises_as_draws_part(walks):
-    dreamt = open_loop.dream(Ideal(0.5), walks, 8, generator=make_generator(0))
-
-    class Seen:
-        tags = frozenset()
-
-    told = trust.meter(trust.readings(Seen(), dreamt.z))
-    assert told.shape == (16, walks.count)
-    assert np.median(told[-1]) > np.median(told[0]) + 1
-    wrong = (dreamt.z[0] - walks.future).square().sum(-1).numpy()
-    assert open_loop.rank_correlation(told.ravel(), wrong.ravel()) > 0.2
 
 
 def test_all_figures_of_a_model_are_plain_values(walks):

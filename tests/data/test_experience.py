@@ -229,7 +229,7 @@ def test_sequence_batch_gathers_latents_and_encodes_actions(tmp_path):
         assert batch.action.sum(-1).eq(1).all()
 
 
-@pytest.mark.parametrize("name", ["LSTMMemory", "MDNRNN", "TemporalTransformer"])
+@pytest.mark.parametrize("name", ["LSTMMemory", "MDNRNN", "TemporalTransformer", "RSSM"])
 def test_memory_in_packed_rows_is_memory_of_each_episode_alone(tmp_path, name):
     """Several episodes in a row, padding between them: h of each is what a fresh memory gives."""
     torch.manual_seed(0)

@@ -29,6 +29,7 @@ TRAIN_WEIGHTS = {
     "dropout": 0.9, "rollout-steps": 4, "ppo-lr": 0.1, "ppo-epochs": 1, "ppo-batch-size": 8, "ppo-clip-range": 1e-4,
     "ppo-range-vf": 1e-3, "gamma": 0.5, "gae-lambda": 0.2, "value-coef": 5.0, "entropy-coef": 1.0,
     "max-grad-norm": 1e-3, "train-world-model": False, "world-model-epochs": 3,
+    "memory-gradient": "off",
 }  # fmt: skip
 PRETRAIN_WEIGHTS = {
     "env": "MountainCar-v0", "pixels": True, "action-repeat": 2, "vision": "ConvVAE", "memory": "MDNRNN",
@@ -39,6 +40,7 @@ ELSEWHERE = {
     "patience", "device", "save-freq", "log-freq", "tensorboard", "save-path", "load-path", "patch-load-path", "patch",
     "render-mode", "pretrain-vision", "pretrain-memory", "pretrain-mode", "recording",
     "random-share",
+    "bursts", "driver",  # tests/jobs/test_pretrain_recordings.py
     "manual-mode-delay",  # the window's
     "controller",  # of pretrain: bypassed, but stored
     "dream",  # tests/jobs/test_dreaming.py

@@ -11,10 +11,10 @@ from ewm_studio.envs.probe import spaces_of
 from ewm_studio.errors import UserError
 from ewm_studio.events import Finished, JobControl, Message, Progress
 from ewm_studio.jobs import pretrain, record
-from ewm_studio.jobs.collect import check_spaces, frame_store, gather, recordings_to_pretrain_on
+from ewm_studio.jobs.collect import check_spaces, driver_of, frame_store, gather, recordings_to_pretrain_on
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
-from tests.support.jobs import experiment, finish
+from tests.support.jobs import experiment, finish, returned
 
 MEMORY = {"name": "LSTMMemory", "hidden_dim": 8}
 
@@ -127,3 +127,28 @@ def test_what_cannot_be_is_one_line_and_nothing_starts(workspace):
     with pytest.raises(UserError, match="one name"):
         list(record(experiment(data={"recording": "x,y"}), workspace))
     assert workspace.runs() == []
+
+
+def test_a_model_collects_in_bursts_and_repeats_itself(tmp_path):
+    """The shipped balancer's episodes are long; chance's are of 20 steps; with its hand taken off it falls sooner."""
+
+    def collected(**data):
+        settings = experiment(data={"frames": 1500, **data}, env={"batch_size": 2})
+        made, spaces = Workspace(tmp_path / "ws"), spaces_of(settings.env)
+        driver = driver_of(settings, made, spaces)
+        with frame_store(settings, spaces, tmp_path) as store:
+            return returned(gather([], settings, spaces, store, JobControl(), driver=driver))
+
+    driven, disturbed = collected(driver="cartpole"), collected(driver="cartpole", bursts=0.3)
+    assert driven.episode_count <= 4
+    assert 4 < disturbed.episode_count < collected().episode_count
+    again = collected(driver="cartpole", bursts=0.3)
+    for one, other in zip(disturbed.episodes, again.episodes, strict=True):
+        assert np.array_equal(one.action, other.action)
+        assert one.terminated == other.terminated
+
+
+def test_a_driver_of_something_else_is_refused(tmp_path):
+    settings = experiment(data={"frames": 100, "driver": "carracing"})
+    with pytest.raises(UserError, match="carracing sees"):
+        finish(pretrain(settings, Workspace(tmp_path / "ws")))

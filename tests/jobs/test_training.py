@@ -22,7 +22,7 @@ from ewm_studio.workspace.models import load_model
 from tests.support.jobs import experiment, finish, train_until
 
 VISIONS = ("Identity", "ConvVAE", "VQ_VAE", "JEPA")
-MEMORIES = ("NoMemory", "History", "LSTMMemory", "MDNRNN", "TemporalTransformer")
+MEMORIES = ("NoMemory", "History", "LSTMMemory", "MDNRNN", "TemporalTransformer", "RSSM")
 CONTROLLERS = (
     "LinearController",
     "StochasticController",
@@ -134,6 +134,26 @@ def test_resume_is_exact_with_pictures_and_processes(tmp_path):
         run={"threads": 2},
     )
     resumed_equals_whole(tmp_path, whole, 2)
+
+
+@pytest.mark.parametrize("vision", ["Identity", "ConvVAE"])
+def test_resume_is_exact_with_memory_trained_on_a_replay(tmp_path, vision):
+    """The replay is smaller than the run, lies in a file of its own, and memory trains on what it gives."""
+    pictures = {"pixels": True, "image_size": 16} if vision == "ConvVAE" else {}
+    settings = {"replay": 200, "memory_updates": 3, "burn_in": 4}
+    whole = experiment(
+        env=pictures,
+        vision={"name": vision},
+        memory={"name": "MDNRNN", "hidden_dim": 8},
+        world_model=settings,
+        train={"epochs": 6},
+        run={"threads": 1},
+    )
+    workspace, rest = resumed_equals_whole(tmp_path, whole, 4)
+    (kept,) = (workspace.run(rest["run"]).folder / "frames").iterdir()
+    assert kept.name == f"{rest['env_steps']}.replay"
+    passes = finish(train(whole.with_values(("world_model.replay", 0)), Workspace(tmp_path / "passes")))
+    assert not same(weights(rest), weights(passes))
 
 
 RECENT = {"frame_buffer": 60, "vision_updates": 3}

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from ewm_studio.data.frames import FrameStore
+from ewm_studio.data.library import Library
 from ewm_studio.driving.decisions import Decision
 from ewm_studio.envs.probe import spaces_of
+from ewm_studio.jobs import record
 from ewm_studio.jobs.live_job import Driven
 from ewm_studio.jobs.setup import build_model
 from ewm_studio.models.base import SequenceBatch
@@ -15,7 +17,7 @@ from ewm_studio.training.optimize import ComponentTrainer
 from ewm_studio.training.sequences import to_sequence_batch
 from ewm_studio.training.world_model_trainer import WorldModelTrainer
 from ewm_studio.workspace import Workspace
-from tests.support.jobs import experiment
+from tests.support.jobs import experiment, finish
 
 T, B = 12, 2
 
@@ -127,3 +129,15 @@ def test_memory_learns_the_unshaped_reward_and_the_environments_own_ends(tmp_pat
     assert not batch.terminated.any()  # Pendulum itself never ends
     torch.testing.assert_close(batch.reward.sort(1)[0], (rollout.buffer.reward + 5).sort(1)[0])
     assert not batch.valid[2].any()  # what follows a cut is another episode's
+
+
+def test_idle_episodes_are_recorded_as_cut_and_not_as_ended(tmp_path):
+    workspace = Workspace(tmp_path / "ws")
+    rules = {"id": "Pendulum-v1", "idle_limit": 3, "idle_terminates": True}
+    asked = experiment(env=rules, data={"recording": "idle", "frames": 30, "idle_limit": 5})
+    assert finish(record(asked, workspace))["episodes"] == 6
+    (recording,) = Library(workspace).find_all("idle")
+    episodes = [recording.episode(i) for i in range(len(recording))]
+    assert [len(episode.reward) for episode in episodes] == [5] * 6
+    assert not any(episode.terminated.any() for episode in episodes)
+    assert all(episode.truncated[-1] for episode in episodes)

@@ -63,6 +63,7 @@ def test_a_run_stopped_in_any_stage_is_the_same_run(drives, whole, stage, frame_
     asked = experiment(**DRIVING, train={"epochs": 1})
     if frame_buffer:
         asked = asked.with_values(("world_model.frame_buffer", frame_buffer), ("world_model.vision_updates", 2))
+        asked = asked.with_values(("world_model.replay", 400), ("world_model.memory_updates", 2))
         expected = weights(finish(train(asked, drives)))
     else:
         expected = weights(whole[-1].result)
@@ -129,7 +130,7 @@ def test_a_controller_begins_as_good_as_the_driver_that_it_copies(pole):
     assert explained["cloned"] > explained["fresh"]  # the value was learned, too
 
 
-@pytest.mark.parametrize("memory", ["NoMemory", "History", "LSTMMemory", "MDNRNN", "TemporalTransformer"])
+@pytest.mark.parametrize("memory", ["NoMemory", "History", "LSTMMemory", "MDNRNN", "TemporalTransformer", "RSSM"])
 def test_a_demonstration_is_what_the_agent_would_have_seen(pole, tmp_path, memory):
     asked = experiment(memory={"name": memory}, train={"epochs": 1})
     agent = load_agent(finish(train(asked, pole))["checkpoint"])

@@ -14,8 +14,13 @@ from ewm_studio.training.adam import FusedAdam
 
 PLAIN = {"feedback_steps": 0, "input_noise": 0.0}
 FED = {"feedback_steps": 16, "input_noise": 0.1}
-MEMORIES = pytest.mark.parametrize("name", ["LSTMMemory", "MDNRNN", "TemporalTransformer"])
-SMALL = {"LSTMMemory": {"hidden_dim": 32}, "MDNRNN": {"hidden_dim": 32}, "TemporalTransformer": {"hidden_dim": 32}}
+MEMORIES = pytest.mark.parametrize("name", ["LSTMMemory", "MDNRNN", "TemporalTransformer", "RSSM"])
+SMALL = {
+    "LSTMMemory": {"hidden_dim": 32},
+    "MDNRNN": {"hidden_dim": 32},
+    "TemporalTransformer": {"hidden_dim": 32},
+    "RSSM": {"hidden_dim": 32, "groups": 4, "classes": 4},
+}
 
 
 def make(name, latent=2, action=1, **settings):

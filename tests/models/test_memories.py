@@ -38,6 +38,7 @@ SMALL = {
     "LSTMMemory-deterministic": {"hidden_dim": 24, "head": "deterministic"},
     "MDNRNN": {"hidden_dim": 24},
     "TemporalTransformer": {"hidden_dim": 24, "heads": 3, "window": 5},
+    "RSSM": {"hidden_dim": 24, "groups": 4, "classes": 4, "free_nats": 0.0},
 }
 predicting = pytest.mark.parametrize("name", list(SMALL))
 every = pytest.mark.parametrize("name", ["NoMemory", "History", *SMALL])
@@ -482,7 +483,8 @@ def test_every_parameter_gets_a_gradient(name):
     memory = make(name).train()
     losses = memory.loss(make_batch(), memory.initial_state(4))
     fed = {"step", "open_loop"} if memory.settings.feedback_steps else set()
-    assert set(losses) == {"total", "prediction", "reward", "end"} | fed
+    state = {"decoded", "kl"} if name == "RSSM" else set()
+    assert set(losses) == {"total", "prediction", "reward", "end"} | fed | state
     losses["total"].backward()
     without = [n for n, p in memory.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert without == []

@@ -632,6 +632,13 @@ def test_runs_are_listed(capsys, home):
     assert cli.main(["runs", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["name"] == made.name
+    assert row["assessment"] is None
+    (made.folder / "assessment.json").write_text('{"action_ratio": 2.0}')
+    assert cli.main(["runs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["assessment"] == {"action_ratio": 2.0}
+    (made.folder / "assessment.json").write_text("half of")
+    assert cli.main(["runs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["assessment"] is None
     assert cli.main(["runs"]) == 0
     assert made.name in capsys.readouterr().out
 

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from ewm_studio.events import EpisodeFinished, Message, Progress, RunStarted
-from ewm_studio.terminal.output import plain, summary
+from ewm_studio.formatting import plain
+from ewm_studio.terminal.output import summary
 from ewm_studio.terminal.progress import PlainView, RichView, clock, describe
 
 

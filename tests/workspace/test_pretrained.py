@@ -6,14 +6,16 @@ import hashlib
 import json
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from ewm_studio.cli import main
 from ewm_studio.errors import UserError
-from ewm_studio.events import EpisodeFinished, Finished, JobControl
+from ewm_studio.events import EpisodeFinished, Finished, JobControl, Message
 from ewm_studio.jobs import infer, train
 from ewm_studio.jobs.card import write_card
+from ewm_studio.jobs.kept_assessment import keep_assessment
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.pretrained import pretrained_model, pretrained_models
@@ -70,6 +72,36 @@ def test_a_cards_figures_are_those_of_playing_its_model(card, workspace):
     assert figures["sha256"] == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert [row["seed"] for row in figures["seeds"]] == [0, 1]
     assert all(row["env_steps"] == 20 * 64 and row["seconds"] > 0 for row in figures["seeds"])
+
+
+def test_a_card_says_what_its_memorys_dreams_are_worth(workspace, tmp_path):
+    name = names(workspace)[0]
+    run, folder = workspace.run(name), tmp_path / "dreaming"
+    picture = np.zeros((4, 4, 3), np.uint8)
+    found = {
+        "checkpoint": workspace.resolve_model(run.folder).stem,
+        "on": "episodes of seeds 7 to 9, sampled",
+        "horizons": [1, 4],
+        "z_error": {"mean_of_draws": [0.11, 0.46], "mean_latent": [1.0, 1.01]},
+        "action_ratio": float("nan"),
+    }
+    try:
+        keep_assessment(run.folder, found, {"strip": picture})
+        finish(write_card([name], folder, workspace, episodes=2))
+        figures, text = json.loads((folder / "card.json").read_text()), (folder / "card.md").read_text()
+        assert figures["assessment"]["z_error"] == found["z_error"]
+        assert figures["assessment"]["action_ratio"] is None
+        assert "measured on episodes of seeds 7 to 9, sampled" in text
+        assert "| Mean of 16 draws | 0.110 | 0.460 |" in text
+        assert "(assessment-strip.png)" in text
+        assert (folder / "assessment-strip.png").is_file()
+        keep_assessment(run.folder, found | {"checkpoint": "of old"}, {})
+        events = list(write_card([name], folder, workspace, episodes=2))
+        assert any(isinstance(e, Message) and "another checkpoint" in e.text for e in events)
+        assert "Dreams" not in (folder / "card.md").read_text()
+        assert not (folder / "assessment-strip.png").exists()
+    finally:
+        (run.folder / "assessment.json").unlink()
 
 
 def test_a_card_says_when_training_passed_a_mark(card, workspace):

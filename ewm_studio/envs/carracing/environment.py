@@ -35,6 +35,7 @@ from gymnasium.envs.box2d.car_racing import (
 from pygame import gfxdraw
 
 from ewm_studio.envs.carracing.car import FastCar
+from ewm_studio.envs.carracing.start import random_pose
 from ewm_studio.envs.carracing.view import BAR_H, Camera, Canvas, Point, Polygons, drawing, get_canvas, grass, painted
 
 ZOOM_FRAMES = FPS  # at the start of an episode, in which the camera comes down to the car: one second
@@ -49,17 +50,27 @@ class FastCarRacing(CarRacing):
     Attributes:
         draw: whether `reset` and `step` draw the frame that they return. If not, they return the frame drawn last,
             and `frame()` draws the present one for those who want to see it.
+        random_start: share of the episodes that begin anywhere on the track.
     """
 
     draw: bool = True
+    random_start: float = 0.0
     state: np.ndarray | None = None
     car: Any
     surf: Any
+    track: Any
     _shown_reward = 0.0
     _polygons: Polygons
     _polygons_of: Any = None  # the track that `_polygons` is of
     _body_of: Any = None  # the car that `_body` is of
     _body: list[_Part]
+
+    def _create_track(self) -> bool:
+        """As the stock one; the car is then put where the track's first point is said to be."""
+        made = super()._create_track()
+        if made and self.random_start and self.np_random.random() < self.random_start:
+            self.track[0] = (self.track[0][0], *random_pose(self.track, self.np_random))
+        return bool(made)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """As the stock step."""

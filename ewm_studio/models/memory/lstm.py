@@ -16,7 +16,23 @@ from ewm_studio.models.prediction import PredictiveMemory, PredictiveSettings
 from ewm_studio.models.residuals import GaussianPrediction, PointPrediction, ResidualPrediction, bounded_log_std
 from ewm_studio.settings import setting
 
+LONGEST = 64  # steps that the slowest features of a fresh memory keep what they hold
+
 RS = TypeVar("RS", bound=PredictiveSettings)
+
+
+def remember_long(lstm: nn.LSTM) -> None:
+    """Let half of the features keep what they hold for 1 to `LONGEST` steps (Tallec & Ollivier 2018, chrono start).
+
+    As PyTorch starts them, gates are half open and every feature halves at every step: a thousandth of a cue is left
+    after ten, and as little of a gradient gets back to it. The other half stays so, for what changes at every step.
+    """
+    slow = lstm.hidden_size // 2
+    with torch.no_grad():
+        steps = torch.linspace(1, LONGEST - 1, slow).log()
+        take_in, forget, _, _ = lstm.bias_ih_l0.chunk(4)
+        forget[:slow] = steps
+        take_in[:slow] = -steps
 
 
 class RecurrentMemory(PredictiveMemory[RS]):
@@ -28,6 +44,7 @@ class RecurrentMemory(PredictiveMemory[RS]):
     def __init__(self, settings: RS, latent_dim: int, action_dim: int, outputs: int) -> None:
         super().__init__(settings, latent_dim, action_dim, outputs)
         self.lstm = nn.LSTM(2 * latent_dim + action_dim, settings.hidden_dim)
+        remember_long(self.lstm)
 
     def initial_state(self, batch: int) -> State:
         """Zeros."""
@@ -53,7 +70,7 @@ class RecurrentMemory(PredictiveMemory[RS]):
         is_first = is_first.cpu()
         state = self.reset(state, is_first[0].to(z.device))
         if bool(is_first[1:].any()):
-            hidden, last, cell = self._packed(inputs, is_first, state)
+            hidden, (last, cell) = packed(self.lstm, inputs, is_first, (state["h"], state["c"]))
         else:
             hidden, (last, cell) = self.lstm(inputs, (state["h"].unsqueeze(0), state["c"].unsqueeze(0)))
             last, cell = last.squeeze(0), cell.squeeze(0)
@@ -63,21 +80,26 @@ class RecurrentMemory(PredictiveMemory[RS]):
     def _state(hidden: Tensor, cell: Tensor, z: Tensor) -> State:
         return {"h": hidden, "c": cell, "previous": z, "seen": z.new_ones(z.shape[0], 1)}
 
-    def _packed(self, inputs: Tensor, is_first: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
-        """The LSTM over inputs (T, B, I) as packed chunks; outputs (T, B, hidden), last h and c (B, hidden)."""
-        layout = PackedLayout(is_first)
-        device = inputs.device
-        order, first, last = (i.to(device) for i in (layout.order, layout.first, layout.last))
-        # Chunks that begin the batch go on from its state, all others from zero.
-        hx = [
-            torch.zeros(1, layout.count, self.features, device=device).index_copy(1, first, state[n].unsqueeze(0))
-            for n in ("h", "c")
-        ]
-        packed, (last_h, last_c) = self.lstm(
-            PackedSequence(inputs.flatten(0, 1)[order], layout.batch_sizes), (hx[0], hx[1])
-        )
-        outputs = torch.empty_like(packed.data).index_copy(0, order, packed.data).view(*inputs.shape[:2], -1)
-        return outputs, last_h[0, last], last_c[0, last]
+
+def packed(
+    rnn: nn.LSTM | nn.GRU, inputs: Tensor, is_first: Tensor, state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """One layer over inputs (T, B, I) as packed chunks between resets `is_first` (T, B), on the CPU.
+
+    `state`: (B, hidden) each, at the first step. Gives outputs (T, B, hidden) and the last state.
+    """
+    layout = PackedLayout(is_first)
+    device = inputs.device
+    order, first, last = (i.to(device) for i in (layout.order, layout.first, layout.last))
+    # Chunks that begin the batch go on from its state, all others from zero.
+    begin = [
+        torch.zeros(1, layout.count, rnn.hidden_size, device=device).index_copy(1, first, value.unsqueeze(0))
+        for value in state
+    ]
+    chunks = PackedSequence(inputs.flatten(0, 1)[order], layout.batch_sizes)
+    out, end = rnn(chunks, tuple(begin) if len(begin) > 1 else begin[0])
+    outputs = torch.empty_like(out.data).index_copy(0, order, out.data).view(*inputs.shape[:2], -1)
+    return outputs, tuple(value[0, last] for value in (end if len(begin) > 1 else (end,)))
 
 
 class PackedLayout:

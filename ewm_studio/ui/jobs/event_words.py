@@ -7,6 +7,7 @@ from typing import Any
 
 from ewm_studio import formatting as format
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, Finished, Message, RunStarted
+from ewm_studio.jobs.assessment_text import main_figures
 from ewm_studio.jobs.kinds import job_kind
 
 
@@ -57,6 +58,8 @@ def evaluation_words(result: dict[str, Any]) -> tuple[str, str]:
 def outcome(event: Finished, kind: str) -> str:
     """What a job came to, in a few words."""
     result = event.result
+    if kind == "assess":
+        return f"Assessed: {main_figures(result)}" if result else "Stopped before anything was measured"
     if job_kind(kind).plays:
         return f"Evaluated: {evaluation_words(result)[0]} over {_episodes(result)} episodes"
     mean = result.get("mean_reward")

@@ -24,6 +24,9 @@ _STAGES = {
     "infer": "Evaluating",
     "record": "Recording",
     "read": "Reading the recording",
+    "play": "Playing",
+    "measure": "Measuring dreams",
+    "fork": "Trying actions",
 }
 PROGRESS_PARTS = 1000
 

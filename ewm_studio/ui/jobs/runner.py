@@ -62,6 +62,11 @@ class JobRunner(QObject):
         return self._present.job.resume if self._present is not None else ""
 
     @property
+    def model(self) -> str:
+        """The model that the running job plays; empty where it plays none."""
+        return self._present.job.model if self._present is not None else ""
+
+    @property
     def waiting(self) -> tuple[Queued, ...]:
         """The jobs that will follow, in order."""
         return tuple(self._waiting)

@@ -35,6 +35,9 @@ def thinned(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[np.n
     return x[picked], y[picked]
 
 
+BESIDE = "Dashed: what it would be if what is seen stayed as it is. The mean of all that was seen is wrong by 1."
+
+
 class PlotCard(QFrame):
     """One plot with its title, which is also how another quantity is chosen."""
 
@@ -54,6 +57,8 @@ class PlotCard(QFrame):
         self.canvas.hovered.connect(self._on_hover)
         self.canvas.view_reset.connect(self._on_view_reset)
         self.canvas.getPlotItem().getViewBox().sigRangeChangedManually.connect(self._on_view_reset)  # other points show
+        self._beside = pg.PlotDataItem()
+        self.canvas.getPlotItem().addItem(self._beside)
         self._line = pg.InfiniteLine(angle=0, movable=False)
         self._line.hide()
         self.canvas.getPlotItem().addItem(self._line, ignoreBounds=True)
@@ -105,6 +110,7 @@ class PlotCard(QFrame):
             y, mean = np.where(y > 0, y, np.nan), np.where(mean > 0, mean, np.nan)
         self.canvas.raw.setData(x, y, connect="finite")
         self.canvas.smooth.setData(at, mean, connect="finite")
+        self._redraw_beside()
         self._redraw_compared(window)
         if shown:  # all plots end where the run is, so that they can be read side by side
             self.canvas.follow(max(h.end(options.axis) for h in (self.history, *options.compared)))
@@ -137,6 +143,16 @@ class PlotCard(QFrame):
                 axis.picture = None
                 axis.update()
 
+    def _redraw_beside(self) -> None:
+        """What the values are to be compared with, dashed."""
+        series = self.history[self.quantity.beside] if self.quantity.beside else None
+        self._beside.setVisible(series is not None)
+        if series is not None:
+            y = series.value
+            if self.options.logarithmic:
+                y = np.where(y > 0, y, np.nan)
+            self._beside.setData(*thinned(series.x(self.options.axis), y), connect="finite")
+
     def _redraw_compared(self, window: int) -> None:
         item, curves = self.canvas.getPlotItem(), self.canvas.others
         while len(curves) > len(self.options.compared):
@@ -158,12 +174,16 @@ class PlotCard(QFrame):
         what = self.quantity
         if unit is None:
             unit = what.unit
+            stays = self.history.latest(what.beside) if what.beside else None
+            if stays is not None:
+                unit = f"staying: {format.significant(stays)}"
             if what.tag == REWARD:
                 count = min(self.options.window(True, 0), len(self.history[REWARD]))
                 unit = f"mean of {format.count(count)}" if count > 1 else "last episode"
         self._value.setText("" if value is None else format.significant(value))
         self._unit.setText("" if value is None else unit)
         self._unit.setVisible(bool(self._unit.text()))
+        self._unit.setToolTip(BESIDE if what.beside else "")
 
     def _on_hover(self, x: float | None) -> None:
         series = self.history[self.quantity.tag]
@@ -217,6 +237,7 @@ class PlotCard(QFrame):
         self._dot.set_color(what.color)
         clear, faint = color(what.color), color(what.color, 80)
         canvas.smooth.setPen(pg.mkPen(clear, width=1))
+        self._beside.setPen(pg.mkPen(color("secondary"), width=1, style=Qt.PenStyle.DashLine))
         if what.points:
             canvas.raw.setPen(None)
             canvas.raw.setSymbol("o")

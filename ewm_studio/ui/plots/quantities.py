@@ -19,6 +19,7 @@ class Quantity:
     color: str = "controller"  # a token
     unit: str = ""
     points: bool = False  # dots instead of a raw line
+    beside: str = ""  # the tag of what is seen, were it to stay: drawn dashed
 
 
 QUANTITIES = {
@@ -41,12 +42,15 @@ QUANTITIES = {
         Quantity("memory/held_out_prediction_error", "Prediction error, held out", "memory"),
         Quantity("memory/total", "Memory loss", "memory"),
         Quantity("memory/held_out_total", "Memory loss, held out", "memory"),
-        Quantity("dream/reward", "Dreamt reward", "memory", "a decision"),
-        Quantity("dream/real_reward", "Real reward", "accent", "a decision"),
+        Quantity("dream/reward", "Dreamt reward", "memory", "a decision", beside="dream/real_reward"),
         Quantity("dream/gap", "Dreamt less real", "memory", "a decision"),
         Quantity("dream/correlation", "Dreamt and real changes, correlation", "memory"),
-        Quantity("real/greedy", "Judged for real, greedy", "accent", "mean"),
-        Quantity("real/sampled", "Judged for real, sampled", "accent", "mean"),
+        Quantity("real/greedy", "Judged for real", "accent", "greedy", beside="real/sampled"),
+        Quantity("memory/dream_error_1", "Dream error after 1 decision", "memory", beside="memory/stays_error_1"),
+        Quantity("memory/dream_error_4", "Dream error after 4", "memory", beside="memory/stays_error_4"),
+        Quantity("memory/dream_error_16", "Dream error after 16", "memory", beside="memory/stays_error_16"),
+        Quantity("memory/dream_error_64", "Dream error after 64", "memory", beside="memory/stays_error_64"),
+        Quantity("memory/action_ratio", "Wrong actions over true ones", "memory", "1: ignored"),
         Quantity("speed/steps_per_second", "Speed", "accent", "steps/s"),
     )
 }

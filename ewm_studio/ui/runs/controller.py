@@ -13,6 +13,7 @@ from ewm_studio.jobs.launch import model_values
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.dialogs import Question, TextQuestion
 from ewm_studio.ui.page import Page, PageAction, PageController, PlaceGroup
+from ewm_studio.ui.runs.assessing import Assessing
 from ewm_studio.ui.runs.page import RunsPage
 from ewm_studio.ui.services import Services
 
@@ -26,6 +27,7 @@ class RunsController(PageController):
         super().__init__(services)
         self._services = services
         self.page = RunsPage()
+        self.assessing = Assessing(self.page, services, self)
         self._answers: dict[str, Callable[[str], None]] = {
             "show": services.show_run,
             "resume": services.resume,
@@ -35,6 +37,7 @@ class RunsController(PageController):
             "patch_v": partial(self._patch, "vision"),
             "patch_m": partial(self._patch, "memory"),
             "patch_c": partial(self._patch, "controller"),
+            "assess": self.assessing.open,
             "settings": self._use_settings,
             "rename": self._rename,
             "note": self._note,
@@ -47,15 +50,19 @@ class RunsController(PageController):
 
     def show_workspace(self) -> None:
         """List its runs."""
+        self._list()
+        self.page.show_table()
+
+    def _list(self) -> None:
         self.page.show_runs(self._services.workspace.runs())
 
     def shown(self) -> None:
         """List the runs as they are now."""
-        self.show_workspace()
+        self._list()
 
     def watch(self) -> None:
         """Another process may have written."""
-        self.show_workspace()
+        self._list()
 
     def show_places(self, agents: PlaceGroup, workspaces: Sequence[PlaceGroup]) -> None:
         """Offer the trained agents."""
@@ -133,13 +140,13 @@ class RunsController(PageController):
             return
         renamed = self._services.workspace.rename_run(name, new)
         self._services.shown.follow(name, renamed)
-        self.show_workspace()
+        self._list()
         self.page.choose(renamed.name)
 
     def _note(self, name: str) -> None:
         def note(text: str) -> None:
             self._services.workspace.describe_run(name, note=text)
-            self.show_workspace()
+            self._list()
 
         note_now = self._services.workspace.info(name).note
         TextQuestion("Note", f"About {name}", note_now, self.page.window(), note).open()
@@ -154,11 +161,11 @@ class RunsController(PageController):
     def _deleted(self, name: str) -> None:
         self._services.workspace.delete_run(name)
         self._services.shown.follow(name, None)
-        self.show_workspace()
+        self._list()
 
     def _restore(self, name: str) -> None:
         self._services.workspace.restore_run(name)
-        self.show_workspace()
+        self._list()
         self.page.choose(name)
 
 

@@ -16,7 +16,7 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtGui import QAction, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QHeaderView,
     QLineEdit,
@@ -32,6 +32,7 @@ from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.ui.kit.texts import plain_tip
 from ewm_studio.ui.kit.theme import color
 from ewm_studio.ui.kit.widgets import EmptyState, button, label, row, stacked
+from ewm_studio.ui.runs.assessment_view import AssessmentView
 from ewm_studio.workspace import RunInfo
 
 _STATES = {
@@ -51,15 +52,19 @@ ACTIONS = {
     "patch_v": ("Take vision", "The next run takes its vision from this run's best model", ""),
     "patch_m": ("Take memory", "The next run takes its memory from this run's best model", ""),
     "patch_c": ("Take controller", "The next run takes its controller from this run's best model", ""),
+    "assess": ("Dreams", "How far its memory can be trusted as a world, beside guesses that need none", ""),
     "settings": ("Use its settings", "Take this run's experiment into the panel", ""),
     "rename": ("Rename…", "Give the run another name", "F2"),
     "note": ("Note…", "Write a note beside the run", ""),
     "delete": ("Delete…", "Move the run to the workspace's bin", "Del"),
 }
-BUTTONS = ("show", "compare", "resume", "continue", "load")
+BUTTONS = ("show", "compare", "resume", "continue", "load", "assess")
+KEPT_LONGEST = ("show", "assess", "compare", "continue", "load", "resume")  # the last gives way first
 PARTS = ("patch_v", "patch_m", "patch_c")
 MORE = ("settings", "rename", "note", "delete")
-NEED_A_MODEL = ("resume", "continue", "load", *PARTS)
+NEED_A_MODEL = ("resume", "continue", "load", "assess", *PARTS)
+MARGIN = 12
+EMPTY, TABLE, ASSESSMENT = range(3)
 Index = QModelIndex | QPersistentModelIndex
 
 
@@ -223,6 +228,7 @@ class RunsPage(QWidget):
         bar.addWidget(self.parts)
         bar.addWidget(self.more)
         bar.addStretch(1)
+        self._bar = bar
         self.count = label("", "secondary")
         content = QWidget()
         body = QVBoxLayout(content)
@@ -239,11 +245,27 @@ class RunsPage(QWidget):
             "Train",
         )
         self.empty.action.clicked.connect(self.train_asked)
-        self._stack = stacked(self.empty, content)
+        self.assessment = AssessmentView()
+        self._stack = stacked(self.empty, content, self.assessment)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 12, 12, 12)
+        layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         layout.addWidget(self._stack)
         self._on_selected()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show as many buttons as fit; what the others do stands in the menu."""
+        super().resizeEvent(event)
+        fixed = [self.parts, self.more]
+        room = self.width() - 2 * MARGIN - sum(w.sizeHint().width() + self._bar.spacing() for w in fixed)
+        hidden: list[str] = []
+        for what in KEPT_LONGEST:
+            room -= self._buttons[what].sizeHint().width() + self._bar.spacing()
+            self._buttons[what].setVisible(room >= 0)
+            if room < 0:
+                hidden.append(what)
+        menu = self.more.menu()
+        menu.clear()
+        menu.addActions([self.actions_by_name[name] for name in (*(b for b in BUTTONS if b in hidden), *MORE)])
 
     @property
     def chosen(self) -> RunInfo | None:
@@ -262,12 +284,28 @@ class RunsPage(QWidget):
         chosen = self.chosen
         self.table.show_runs(runs)
         self.count.setText(f"{format.count(len(runs))} in this workspace")
-        self._stack.setCurrentIndex(1 if runs else 0)
+        if not self.shows_assessment:
+            self._stack.setCurrentIndex(TABLE if runs else EMPTY)
         if chosen is not None and self.chosen is None:
             self.choose(chosen.name)
         elif self.chosen is None and runs:
             self.view.selectRow(0)
         self._on_selected()
+
+    @property
+    def shows_assessment(self) -> bool:
+        """Whether one run's dreams are shown in place of the table."""
+        return self._stack.currentIndex() == ASSESSMENT
+
+    def show_assessment(self) -> None:
+        """Show one run's dreams in place of the table."""
+        self._stack.setCurrentIndex(ASSESSMENT)
+        self.assessment.back.setFocus()
+
+    def show_table(self) -> None:
+        """Show the table of all runs again."""
+        self._stack.setCurrentIndex(TABLE if self.table.runs else EMPTY)
+        self.view.setFocus()
 
     def _action(self, what: str, text: str, tip: str, keys: str) -> QAction:
         action = QAction(text, self.view)

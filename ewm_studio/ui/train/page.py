@@ -25,7 +25,7 @@ PRETRAINING = (
     "vision/held_out_mse",
     "vision/kl",
     "memory/total",
-    "memory/held_out_total",
+    "memory/dream_error_16",
     "memory/held_out_prediction_error",
 )
 WITH_WORLD_MODEL = {4: "vision/total", 5: "memory/total"}

@@ -76,6 +76,15 @@ def cartpole_envs(env: str, seed: int, recurrent: bool) -> Any:
     return VecNormalize(envs, gamma=CARTPOLE["gamma"]) if recurrent else envs
 
 
+def remembering(env: str, kwargs: dict[str, Any], seed: int) -> Any:
+    """RecurrentPPO with its own defaults, for a task that the zoo has no settings for."""
+    from sb3_contrib import RecurrentPPO
+    from stable_baselines3.common.env_util import make_vec_env
+
+    envs = make_vec_env(env, n_envs=CARTPOLE_ENVS, seed=seed, env_kwargs=kwargs)
+    return RecurrentPPO("MlpLstmPolicy", envs, seed=seed, device="cpu")
+
+
 def carracing(seed: int) -> Any:
     """RecurrentPPO (`ppo_lstm.yml`, CarRacing-v3): 64 x 64 gray, two pictures stacked, rewards normalised."""
     from sb3_contrib import RecurrentPPO

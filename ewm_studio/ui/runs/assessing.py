@@ -1,0 +1,58 @@
+"""Joins the view of a run's assessment to the job that makes one, and to what is kept beside the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtCore import QObject
+
+from ewm_studio.events import Event, Finished, Progress
+from ewm_studio.jobs.kept_assessment import kept_assessment, kept_pictures
+from ewm_studio.ui.runs.page import RunsPage
+from ewm_studio.ui.services import Services
+
+KIND = "assess"
+EPISODES = 10
+FIRST_SEED = 100_000  # far from what anything was trained on
+
+
+class Assessing(QObject):
+    """Starts an assessment, says how far it is, and shows what it found."""
+
+    def __init__(self, page: RunsPage, services: Services, parent: QObject) -> None:
+        super().__init__(parent)
+        self._page, self._view, self._services = page, page.assessment, services
+        self._view.assess_asked.connect(lambda name: services.notices.guarded(lambda: self.start(name))())
+        self._view.back_asked.connect(page.show_table)
+        services.jobs.started.connect(lambda _: self._view.show_busy(True))
+        services.jobs.ended.connect(self._on_ended)
+        services.jobs.events.connect(self._on_events)
+
+    def open(self, name: str) -> None:
+        """Show what is known of a run's dreams.
+
+        Raises:
+            UserError: the run is gone, or what is kept cannot be read.
+        """
+        folder = self._services.workspace.run(name).folder
+        found = kept_assessment(folder)
+        self._view.show_run(name, found, kept_pictures(folder, found))
+        self._view.show_busy(self._services.jobs.running)
+        self._page.show_assessment()
+
+    def start(self, name: str) -> None:
+        """Assess a run on episodes that training never saw."""
+        chosen: tuple[tuple[str, Any], ...] = (("infer.episodes", EPISODES), ("run.seed", FIRST_SEED))
+        self._services.play(self._services.experiment.with_values(*chosen), name, f"Assess {name}", KIND)
+
+    def _on_events(self, events: list[Event]) -> None:
+        if self._services.jobs.kind != KIND or self._services.jobs.model != self._view.run:
+            return
+        for event in events:
+            if isinstance(event, Progress) and event.total:
+                self._view.show_busy(True, f"{event.done} of {event.total} {event.unit}")
+            elif isinstance(event, Finished) and event.stopped_by != "stop" and self._page.shows_assessment:
+                self._services.notices.guarded(lambda: self.open(self._view.run))()
+
+    def _on_ended(self, *_: object) -> None:
+        self._view.show_busy(self._services.jobs.running)

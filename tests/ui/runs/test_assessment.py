@@ -1,0 +1,91 @@
+"""A run's dreams on the Runs page: what an assessment found, asked for by clicks, made by a real process."""
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QLabel
+
+from ewm_studio.jobs.kept_assessment import kept_assessment
+from ewm_studio.ui.kit.dialogs import FailureDialog
+from ewm_studio.ui.kit.images import Picture
+
+WAIT = 180_000
+LEFT = Qt.MouseButton.LeftButton
+
+
+def shown_texts(view):
+    return [found.text() for found in view.findChildren(QLabel) if found.isVisible()]
+
+
+@pytest.fixture
+def page(qtbot, studio):
+    """The Runs page, with one real, short run whose memory dreams of pictures."""
+    for path, value in (
+        ("env.pixels", True),
+        ("env.image_size", 32),
+        ("vision.name", "ConvVAE"),
+        ("memory.name", "MDNRNN"),
+        ("memory.hidden_dim", 16),
+        ("data.frames", 400),
+        ("pretrain.epochs", 1),
+    ):
+        studio.services.document.set(path, value)
+    qtbot.waitUntil(lambda: not studio.services.busy, timeout=WAIT)
+    studio.services.start("pretrain")
+    qtbot.waitUntil(lambda: not studio.jobs.running and len(studio.services.workspace.runs()) == 1, timeout=WAIT)
+    studio.window.show_page("runs")
+    return studio.window.pages["runs"].widget
+
+
+def test_a_run_is_assessed_by_clicks_and_read(qtbot, studio, page):
+    run = page.chosen.name
+    assert "Mean of 16 draws" not in shown_texts(page)
+    qtbot.mouseClick(page._buttons["assess"], LEFT)
+    view = page.assessment
+    assert view.empty.isVisible()
+    stages = []
+    studio.jobs.events.connect(lambda events: stages.extend(getattr(event, "stage", "") for event in events))
+    qtbot.mouseClick(view.empty.action, LEFT)
+    qtbot.waitUntil(lambda: studio.jobs.pid > 0, timeout=WAIT)  # in a process of its own
+    assert not view.empty.action.isEnabled()
+    qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
+    assert {"play", "encode", "measure", "fork"} <= set(stages)
+    kept = kept_assessment(studio.services.workspace.run(run).folder)
+    assert kept["on"] == "episodes of seeds 100000 to 100009, sampled"
+    qtbot.waitUntil(lambda: bool(view.tables), timeout=WAIT)
+    texts = shown_texts(view)
+    assert {"Error of z", "Pictures, in decibels", "What actions do", "Trust meter", "The mean latent"} <= set(texts)
+    assert not view.empty.isVisible()
+    bands = [picture for picture in view.findChildren(Picture) if picture.isVisible()]
+    assert len(bands) == 2
+    for width in (960, 1280):
+        studio.window.resize(width, 600)
+        qtbot.wait(50)
+        for band in bands:
+            height, wide = band.array.shape[:2]
+            assert band.height() == pytest.approx(min(band.width(), wide) * height / wide, abs=1)
+    assert view.again.isEnabled()
+    qtbot.keyClick(view, Qt.Key.Key_Escape)
+    assert page.view.isVisible()
+    assert page.chosen.name == run
+    qtbot.mouseClick(page._buttons["assess"], LEFT)
+    assert "The mean latent" in shown_texts(view)
+
+
+def test_what_no_assessment_can_be_read_from_is_said(qtbot, studio, page):
+    (studio.services.workspace.run(page.chosen.name).folder / "assessment.json").write_text("nonsense")
+    qtbot.mouseClick(page._buttons["assess"], LEFT)
+    failures = [w for w in QApplication.topLevelWidgets() if isinstance(w, FailureDialog) and w.isVisible()]
+    assert page.view.isVisible()
+    assert "assess the run again" in failures[0]._failure.what
+    qtbot.mouseClick(failures[0].close_button, LEFT)
+
+
+def test_a_narrow_window_keeps_every_button_whole(qtbot, studio, page):
+    for width in (960, 1800):
+        studio.window.resize(width, 600)
+        qtbot.wait(50)
+        shown = [b for b in (*page._buttons.values(), page.parts, page.more) if b.isVisible()]
+        assert all(button.width() >= button.sizeHint().width() for button in shown)
+        texts = {action.text() for action in page.more.menu().actions()} | {button.text() for button in shown}
+        assert {"Show plots", "Compare", "Resume", "Continue from here", "Load as model", "Dreams"} <= texts
+    assert all(button.isVisible() for button in page._buttons.values())
