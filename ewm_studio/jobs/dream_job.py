@@ -66,7 +66,7 @@ class DreamJob:
         self.rounds = self.env_steps = self.episodes = 0
         self.done = dict.fromkeys(SHARES, 0)
         self.best: float | None = None  # judgement for real
-        self.seconds_before = 0.0  # spent by earlier parts of a resumed run
+        self.seconds_before = self.cpu_before = 0.0  # spent by earlier parts of a resumed run
         self.recent: deque[float] = deque(maxlen=LAST)
         self.recent_lengths: deque[int] = deque(maxlen=LAST)
         self.losses: dict[str, float] = {}
@@ -76,7 +76,7 @@ class DreamJob:
         self._dreamt: list[float] = []  # a decision, in each update of this round
         self._log = Averages()
         self._saved_rows: list[int] = []
-        self._began = time.monotonic()
+        self._began, self._cpu_began = time.monotonic(), time.process_time()
         self._steps_before = 0
         self._checkpoint = ""
         self._saved_at: tuple[int, ...] = (-1,)
@@ -97,6 +97,11 @@ class DreamJob:
     def seconds(self) -> float:
         """Time spent on this run so far."""
         return self.seconds_before + time.monotonic() - self._began
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Seconds of the processor that this process has spent on it; those of environments elsewhere come on top."""
+        return self.cpu_before + time.process_time() - self._cpu_began
 
     @property
     def mean_reward(self) -> float | None:
@@ -313,6 +318,7 @@ class DreamJob:
             values["reward/mean_100"] = float(np.mean(self.recent))
             values["reward/length_mean_100"] = float(np.mean(self.recent_lengths))
         values["speed/steps_per_second"] = self._speed()
+        values["speed/cpu_seconds"] = self.cpu_seconds
         yield sink.metrics(self.env_steps, self.rounds, self.seconds, values)
         if len(self.spaces.observation.shape) == 3:
             yield sink.images(self.env_steps, reconstructions(self.model.vision, replay.newest(PICTURES)))
@@ -384,7 +390,7 @@ class DreamJob:
             "done": self.done,
             "rows": self._saved_rows,
             "best": self.best,
-            "seconds": self.seconds,
+            "seconds": [self.seconds, self.cpu_seconds],
             "recent": list(self.recent),
             "recent_lengths": list(self.recent_lengths),
             "rewards": [self._earned, self._dreamt],
@@ -410,7 +416,8 @@ class DreamJob:
         """Undo `state`."""
         self.env_steps, self.episodes, self.rounds = state["counters"]
         self.done, self._saved_rows = dict(state["done"]), list(state["rows"])
-        self.best, self.seconds_before = state["best"], state["seconds"]
+        self.best = state["best"]
+        self.seconds_before, self.cpu_before = state["seconds"]
         self.recent.extend(state["recent"])
         self.recent_lengths.extend(state["recent_lengths"])
         self._earned, self._dreamt = (list(part) for part in state["rewards"])
