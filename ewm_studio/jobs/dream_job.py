@@ -63,7 +63,7 @@ class DreamJob:
         self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator)
         self.watch = DreamWatch()
         self.rollback = Rollback(model.controller, self.settings.rollback)
-        self.rounds = self.env_steps = self.episodes = 0
+        self.rounds = self.env_steps = self.episodes = self.best_round = 0
         self.done = dict.fromkeys(SHARES, 0)
         self.best: float | None = None  # judgement for real
         self.seconds_before = self.cpu_before = 0.0  # spent by earlier parts of a resumed run
@@ -287,6 +287,8 @@ class DreamJob:
             return "total_steps"
         if settings.epochs is not None and self.rounds >= settings.epochs:
             return "epochs"
+        if settings.patience is not None and self.rounds - self.best_round >= settings.patience:
+            return "patience"
         return ""
 
     def _share_left(self) -> float:
@@ -343,7 +345,8 @@ class DreamJob:
         count = self.settings.judge_episodes
         found = yield from judgement(self.model, self.experiment.env, count, control)
         if found:
-            self.best = max(found["real/score"], self.best if self.best is not None else -np.inf)
+            if self.best is None or found["real/score"] > self.best:
+                self.best, self.best_round = found["real/score"], self.rounds
             yield Message(
                 f"round {self.rounds}, {self.env_steps:,} decisions: {count} episodes for real, greedy "
                 f"{found['real/greedy']:.1f}, sampled {found['real/sampled']:.1f}"
@@ -386,7 +389,7 @@ class DreamJob:
     def state(self) -> dict[str, Any]:
         """Everything besides the weights that the next piece of work depends on."""
         return {
-            "counters": [self.env_steps, self.episodes, self.rounds],
+            "counters": [self.env_steps, self.episodes, self.rounds, self.best_round],
             "done": self.done,
             "rows": self._saved_rows,
             "best": self.best,
@@ -414,7 +417,7 @@ class DreamJob:
 
     def _take_up(self, state: dict[str, Any]) -> None:
         """Undo `state`."""
-        self.env_steps, self.episodes, self.rounds = state["counters"]
+        self.env_steps, self.episodes, self.rounds, self.best_round = state["counters"]
         self.done, self._saved_rows = dict(state["done"]), list(state["rows"])
         self.best = state["best"]
         self.seconds_before, self.cpu_before = state["seconds"]

@@ -18,6 +18,7 @@ from ewm_studio.data.recordings import Recording
 from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.envs.simulator import Simulator
 from ewm_studio.envs.vector.make import make_vector
+from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl
 from ewm_studio.jobs.collect import check_spaces, find_recordings
 from ewm_studio.jobs.dream_job import DreamJob
@@ -62,8 +63,8 @@ def train(
     """
     control = control or JobControl()
     experiment, previous = going_on("train", experiment, workspace, resume)
-    if experiment.dream.train and experiment.memory.name == "auto":
-        experiment = experiment.with_values(("memory.name", DREAMS))
+    if experiment.dream.train:
+        experiment = as_dreamt(experiment)
     names = experiment.warm_up.recording
     recordings = find_recordings(names, experiment, workspace) if names else []
     with contextlib.closing(EnvProbe(experiment.env)) as probe:
@@ -77,6 +78,20 @@ def train(
         else:
             job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.randomness, recordings, probe)
         yield from execute("train", start, workspace, job, lambda run: job.run(run, control))
+
+
+def as_dreamt(experiment: Experiment) -> Experiment:
+    """The experiment of a run that learns in dreams, with a memory that can dream where none was chosen.
+
+    Raises:
+        UserError: it asks for what such a run does not do.
+    """
+    if experiment.warm_up.recording or experiment.warm_up.random_frames:
+        raise UserError(
+            "warm_up: a run that learns in dreams (--dream) begins with dream.random_steps; leave out "
+            "warm_up.recording and warm_up.random_frames"
+        )
+    return experiment.with_values(("memory.name", DREAMS)) if experiment.memory.name == "auto" else experiment
 
 
 class TrainingJob:

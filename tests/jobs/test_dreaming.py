@@ -127,6 +127,21 @@ def test_a_memory_that_predicts_nothing_is_refused(tmp_path):
         list(train(Experiment.from_dict(SMALL | {"memory": {"name": "NoMemory"}}), Workspace(tmp_path)))
 
 
+def test_a_warm_up_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"begins with dream\.random_steps"):
+        list(train(small(warm_up={"random_frames": 100}), Workspace(tmp_path)))
+
+
+def test_patience_counts_the_rounds_since_the_best_judgement(tmp_path):
+    nothing = {"updates": 0, "memory_updates": 0, "first_memory_updates": 0}  # the same policy, and so the same score
+    frozen = {**SMALL["dream"], **nothing, "judge_every": 1}
+    workspace = Workspace(tmp_path)
+    ends = {"epochs": None, "total_steps": None, "patience": 3}
+    result = finish(train(small(dream=frozen, train=ends), workspace))
+    assert (result["stopped_by"], result["epochs"]) == ("patience", 4)
+    workspace.close()
+
+
 def test_without_a_choice_the_memory_is_one_that_dreams(tmp_path):
     workspace = Workspace(tmp_path)
     run = finish(train(Experiment.from_dict(SMALL | {"memory": {}, "train": {"epochs": 1}}), workspace))["run"]
