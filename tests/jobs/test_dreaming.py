@@ -157,3 +157,14 @@ def test_a_dreamt_run_says_so(tmp_path):
     assert "in dreams of CartPole-v1" in started.summary
     assert any(isinstance(event, Message) and "for real" in event.text for event in events)
     workspace.close()
+
+
+@pytest.mark.parametrize("memory", ["LSTMMemory", "TemporalTransformer", "RSSM"])
+def test_any_memory_that_predicts_and_any_actions_do(tmp_path, memory):
+    workspace = Workspace(tmp_path)
+    chosen = SMALL | {"env": {"id": "Pendulum-v1", "batch_size": 2, "workers": 0}, "memory": {"name": memory}}
+    events = list(train(Experiment.from_dict(chosen | {"train": {"epochs": 2, "total_steps": None}}), workspace))
+    row = [event.values for event in events if isinstance(event, Metrics)][-1]
+    assert row["real/score"] < 0  # Pendulum's rewards are
+    assert row["dream/real_reward"] < 0
+    workspace.close()
