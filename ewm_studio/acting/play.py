@@ -21,7 +21,8 @@ from torch import Tensor
 
 from ewm_studio.acting.agent import Agent
 from ewm_studio.acting.episode import Listener, play_episodes
-from ewm_studio.acting.policy import ControllerPolicy
+from ewm_studio.acting.planning import PlanningPolicy
+from ewm_studio.acting.policy import ControllerPolicy, Policy
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.failures import ClosingFailed
 from ewm_studio.envs.preprocess import Preprocessor
@@ -37,7 +38,7 @@ from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import from_description
 from ewm_studio.models.randomness import make_generator
 from ewm_studio.processes.context import forking_with_torch
-from ewm_studio.settings import EnvSettings
+from ewm_studio.settings import EnvSettings, PlannerSettings
 from ewm_studio.workspace.replays import Replay
 from ewm_studio.workspace.versions import versions
 
@@ -70,11 +71,13 @@ def play(
     greedy: bool,
     control: JobControl,
     processes: int | None = None,
+    planner: PlannerSettings | None = None,
 ) -> Iterator[Played]:
     """Play episodes in the order of their seeds; ends early when asked to stop.
 
     Each has its own seed, for its reset and for what the policy draws, so it is the same whichever came before, and
-    in whichever of the `processes` it is played; None is their `process_count`.
+    in whichever of the `processes` it is played; None is their `process_count`. With a `planner` plans are made in
+    place of the controller's decisions.
 
     Raises:
         UserError: no other process can make the environment. JobError: it failed, or a process died.
@@ -85,9 +88,9 @@ def play(
         with contextlib.closing(EnvProbe(settings)) as probe:
             processes = process_count(agent, settings, episodes, probe)
     if processes > 1:
-        yield from _play_in_processes(processes, agent, settings, seeds, greedy, control)
+        yield from _play_in_processes(processes, agent, settings, seeds, greedy, planner, control)
         return
-    player = Player(agent, settings, greedy)
+    player = Player(agent, settings, greedy, planner)
     try:
         for number in seeds:
             played = player.episode(number, lambda: control.stop_requested)
@@ -101,8 +104,10 @@ def play(
 class Player:
     """Plays single episodes in an environment of its own."""
 
-    def __init__(self, agent: Agent, settings: EnvSettings, greedy: bool) -> None:
-        self.agent, self.settings, self.greedy = agent, settings, greedy
+    def __init__(
+        self, agent: Agent, settings: EnvSettings, greedy: bool, planner: PlannerSettings | None = None
+    ) -> None:
+        self.agent, self.settings, self.greedy, self.planner = agent, settings, greedy, planner
         self.env = make_prepared_env(settings)
 
     def episode(self, seed: int, stopped: Callable[[], bool]) -> Played | None:
@@ -112,7 +117,7 @@ class Player:
             JobError: the environment failed.
         """
         simulator = SingleEnv(self.env, self.settings, episodes=1)
-        return play_one(self.agent.model, simulator, self.settings, seed, self.greedy, stopped)
+        return play_one(self.agent.model, simulator, self.settings, seed, self.greedy, stopped, self.planner)
 
     def close(self) -> None:
         """End the environment."""
@@ -126,6 +131,7 @@ def play_one(
     seed: int,
     greedy: bool,
     stopped: Callable[[], bool] = lambda: False,
+    planner: PlannerSettings | None = None,
 ) -> Played | None:
     """Play one episode in any simulator of one; its draws follow from its seed too.
 
@@ -136,12 +142,15 @@ def play_one(
         seed: of the episode.
         greedy: the likeliest action, or one drawn.
         stopped: asked before every step; then None is given.
+        planner: plans in place of the controller; None for none.
 
     Raises:
         JobError: the environment failed.
     """
-    keeper = ReplayKeeper(settings, greedy)
-    policy, generator = ControllerPolicy(model.controller, greedy), make_generator(seed, model.device)
+    keeper, generator = ReplayKeeper(settings, greedy), make_generator(seed, model.device)
+    policy: Policy = ControllerPolicy(model.controller, greedy)
+    if planner is not None:
+        policy = PlanningPolicy(model, planner)
     for _ in play_episodes(
         simulator, policy, model, [keeper], episodes=1, seed=seed, generator=generator, stopped=stopped
     ):
@@ -194,7 +203,13 @@ def process_count(agent: Agent, settings: EnvSettings, episodes: int, probe: Env
 
 
 def _play_in_processes(
-    processes: int, agent: Agent, settings: EnvSettings, seeds: range, greedy: bool, control: JobControl
+    processes: int,
+    agent: Agent,
+    settings: EnvSettings,
+    seeds: range,
+    greedy: bool,
+    planner: PlannerSettings | None,
+    control: JobControl,
 ) -> Iterator[Played]:
     context, spec = _context(), require_portable_spec(settings.id)
     stop = context.RawValue("b", 0)  # without a lock, which a process that dies would keep
@@ -202,7 +217,7 @@ def _play_in_processes(
     weights = save({name: tensor.cpu().contiguous() for name, tensor in agent.model.state_dict().items()})
     description = {**agent.model.describe(), "env": settings.describe()}
     raw_space = space_to_json(agent.preprocessor.raw_space)
-    begin = partial(_begin, weights, description, raw_space, greedy, torch.get_num_threads(), spec, stop)
+    begin = partial(_begin, weights, description, raw_space, greedy, planner, torch.get_num_threads(), spec, stop)
     waiting: deque[Future[Played | None]] = deque()
     left = iter(seeds)
     with ProcessPoolExecutor(processes, context, initializer=begin) as pool:
@@ -254,6 +269,7 @@ def _begin(
     description: dict[str, Any],
     raw_space: dict[str, Any],
     greedy: bool,
+    planner: PlannerSettings | None,
     threads: int,
     spec: EnvSpec,
     stop: Any,
@@ -267,7 +283,7 @@ def _begin(
     agent = Agent(world_model, Preprocessor(space_from_json(raw_space), settings), settings, {})
     _stop = stop
     try:
-        _player = Player(agent, settings, greedy)
+        _player = Player(agent, settings, greedy, planner)
     except (JobError, UserError) as error:  # raised here it would be taken for the death of the process
         _player = error
     else:

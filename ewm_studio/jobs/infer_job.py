@@ -26,7 +26,7 @@ from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.jobs.setup import load_for, model_metadata, patch_from
 from ewm_studio.models.device import choose_device, set_threads
-from ewm_studio.settings import Experiment
+from ewm_studio.settings import Experiment, InferSettings
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import save_model
 from ewm_studio.workspace.replays import EvaluationWriter, Replay, copy_model, link_model
@@ -55,11 +55,14 @@ def infer(
     with contextlib.closing(EnvProbe(experiment.env)) as probe:
         agent = agent_for(experiment, workspace, probe)
         processes = process_count(agent, experiment.env, settings.episodes, probe)
+    planner = experiment.planner if settings.policy == "planner" else None
+    if planner is not None:
+        agent.model.require_imagination()
     yield RunStarted(
         "infer",
         "",
         "",
-        f"{agent.model.summary()} on {experiment.env.id}, {'greedy' if settings.greedy else 'sampled'}",
+        f"{agent.model.summary()} on {experiment.env.id}, {_who(settings)}",
     )
     yield from (Message(line, "warning") for line in env_notes(experiment.env))
     meter, scores, laps = Meter("infer", settings.episodes, "episodes"), list[EpisodeScore](), list[bool | None]()
@@ -68,7 +71,7 @@ def infer(
     keeper = Keeper(evaluation_writer(experiment, agent, workspace) if keeps else None)
     began, steps, first = time.monotonic(), 0, None
     seed, greedy = experiment.run.seed, settings.greedy
-    played_all = _PlayedAll(play(agent, experiment.env, seed, settings.episodes, greedy, control, processes))
+    played_all = _PlayedAll(play(agent, experiment.env, seed, settings.episodes, greedy, control, processes, planner))
     for played in played_all:
         score = played.score
         scores.append(score)
@@ -91,6 +94,13 @@ def infer(
     yield Finished(stopped_by, result)
     if played_all.failure is not None:
         raise played_all.failure
+
+
+def _who(settings: InferSettings) -> str:
+    """Who acts, in a word."""
+    if settings.policy == "planner":
+        return "planned"
+    return "greedy" if settings.greedy else "sampled"
 
 
 class _PlayedAll:

@@ -22,6 +22,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl
 from ewm_studio.jobs.collect import check_spaces, find_recordings
 from ewm_studio.jobs.dream_job import DreamJob
+from ewm_studio.jobs.evolution_job import EvolutionJob
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
@@ -72,9 +73,11 @@ def train(
         check_spaces(recordings, start.spaces)
         envs = make_vector(start.experiment.env, start.experiment.run.seed, probe)
     with contextlib.closing(envs):
-        job: TrainingJob | DreamJob
+        job: TrainingJob | DreamJob | EvolutionJob
         if start.experiment.dream.train:
             job = DreamJob(start.experiment, start.spaces, start.model, envs, start.randomness)
+        elif start.experiment.train.learner == "cma_es":
+            job = EvolutionJob(start.experiment, start.spaces, start.model, envs)
         else:
             job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.randomness, recordings, probe)
         yield from execute("train", start, workspace, job, lambda run: job.run(run, control))
@@ -91,6 +94,8 @@ def as_dreamt(experiment: Experiment) -> Experiment:
             "warm_up: a run that learns in dreams (--dream) begins with dream.random_steps; leave out "
             "warm_up.recording and warm_up.random_frames"
         )
+    if experiment.train.learner != "ppo":
+        raise UserError(f"train.learner {experiment.train.learner}: who learns in dreams (--dream) is dream.learner")
     return experiment.with_values(("memory.name", DREAMS)) if experiment.memory.name == "auto" else experiment
 
 

@@ -110,6 +110,10 @@ class ActorCritic(Controller[S]):
         """Policy at z (B, Z), h (B, H)."""
         return self.head(self.policy(self._inputs(z, h)))
 
+    def linear(self, z: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """What a policy of one layer would give at z (B, Z), h (B, H) with weights (B, P, Z + H) and biases (B, P)."""
+        return torch.baddbmm(bias.unsqueeze(-1), weight, self._inputs(z, h).unsqueeze(-1)).squeeze(-1)
+
     def to_raw(self, action: Tensor) -> Tensor:
         """Raw actions (B, R) for the environment's (B, ...)."""
         return self.head.to_raw(action)

@@ -8,6 +8,7 @@ chosen: `ComponentChoice` holds its name and whatever settings were given, and t
 from ewm_studio.settings.data import DataSettings
 from ewm_studio.settings.declare import EVERY, ComponentSettings, declared, setting
 from ewm_studio.settings.dreaming import DreamSettings
+from ewm_studio.settings.evolution import EvolutionSettings
 from ewm_studio.settings.experiment import ComponentChoice, Experiment, explain, read_settings
 from ewm_studio.settings.learning import (
     PPOSettings,
@@ -16,6 +17,7 @@ from ewm_studio.settings.learning import (
     WarmUpSettings,
     WorldModelSettings,
 )
+from ewm_studio.settings.planning import PlannerSettings
 from ewm_studio.settings.running import EnvSettings, InferSettings, RunSettings, StartSettings
 
 __all__ = [
@@ -25,9 +27,11 @@ __all__ = [
     "DataSettings",
     "DreamSettings",
     "EnvSettings",
+    "EvolutionSettings",
     "Experiment",
     "InferSettings",
     "PPOSettings",
+    "PlannerSettings",
     "PretrainSettings",
     "RunSettings",
     "StartSettings",

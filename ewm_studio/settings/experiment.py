@@ -16,6 +16,7 @@ from ewm_studio.errors import UserError, nearest
 from ewm_studio.settings.data import MOST_FRAMES, DataSettings
 from ewm_studio.settings.declare import Settings, declared, setting
 from ewm_studio.settings.dreaming import DreamSettings
+from ewm_studio.settings.evolution import EvolutionSettings
 from ewm_studio.settings.learning import (
     PPOSettings,
     PretrainSettings,
@@ -23,6 +24,7 @@ from ewm_studio.settings.learning import (
     WarmUpSettings,
     WorldModelSettings,
 )
+from ewm_studio.settings.planning import PlannerSettings
 from ewm_studio.settings.running import EnvSettings, InferSettings, RunSettings, StartSettings, values_of_file
 
 _DEEPEST = 16  # tables and lists in a settings file
@@ -68,6 +70,8 @@ class Experiment(Settings):
     pretrain: PretrainSettings = Field(default_factory=PretrainSettings)
     data: DataSettings = Field(default_factory=DataSettings)
     infer: InferSettings = Field(default_factory=InferSettings)
+    evolution: EvolutionSettings = Field(default_factory=EvolutionSettings)
+    planner: PlannerSettings = Field(default_factory=PlannerSettings)
     start: StartSettings = Field(default_factory=StartSettings)
     run: RunSettings = Field(default_factory=RunSettings)
     versions: dict[str, str] = Field(

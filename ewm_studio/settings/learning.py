@@ -8,8 +8,16 @@ from ewm_studio.settings.declare import Settings, setting
 
 
 class TrainSettings(Settings):
-    """How long PPO trains."""
+    """What trains the controller, and for how long."""
 
+    learner: Literal["ppo", "cma_es"] = setting(
+        "ppo",
+        "ppo: from rollouts; cma_es: a LinearController by evolution, judged by whole episodes, on a vision and a "
+        "memory that stay as they are.",
+        flag="learner",
+        commands=("train",),
+        fixed=True,
+    )
     total_steps: int | None = setting(
         100_000,
         "Stop after this many environment steps (decisions, whatever the action repeat), counted over all "
@@ -22,7 +30,7 @@ class TrainSettings(Settings):
     )
     epochs: int | None = setting(
         None,
-        "Stop after this many epochs (one rollout and its update each); empty: no limit.",
+        "Stop after this many epochs (one rollout and its update each, or one generation); empty: no limit.",
         unit="epochs",
         flag="epochs",
         commands=("train",),

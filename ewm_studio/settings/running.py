@@ -274,6 +274,12 @@ class InferSettings(Settings):
         flag="greedy",
         commands=("infer", "record"),
     )
+    policy: Literal["controller", "planner"] = setting(
+        "controller",
+        "Who acts: the controller, or a planner that tries plans in the memory and has nothing learned of its own.",
+        flag="policy",
+        commands=("infer",),
+    )
     keep_replays: bool = setting(
         True,
         "Keep every episode's seed and actions in the workspace, where there is one, to watch it again.",

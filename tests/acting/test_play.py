@@ -10,8 +10,8 @@ from ewm_studio.acting.agent import Agent
 from ewm_studio.acting.play import Player, play
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.probe import spaces_of
-from ewm_studio.errors import JobError
-from ewm_studio.events import EpisodeFinished, JobControl
+from ewm_studio.errors import JobError, UserError
+from ewm_studio.events import EpisodeFinished, JobControl, RunStarted
 from ewm_studio.jobs import infer, train
 from ewm_studio.jobs.infer_job import spread
 from ewm_studio.models.agent_model import AgentModel
@@ -54,6 +54,32 @@ def test_episodes_are_the_same_whichever_process_plays_them(workspace):
     assert alone["median"] == np.median(rewards)
     assert alone["laps_finished"] == 0.0
     assert "worst" not in alone  # five episodes have no worst five
+
+
+def test_a_planner_plays_in_place_of_the_controller_the_same_in_whichever_process(workspace):
+    balancing = experiment(
+        env={"max_episode_steps": 12}, memory={"name": "MDNRNN", "hidden_dim": 8, "mixtures": 2}, train={"epochs": 1}
+    )
+    trained = finish(train(balancing, workspace))
+    asked = balancing.with_values(
+        ("start.load_path", trained["run"]),
+        ("infer.episodes", 3),
+        ("infer.policy", "planner"),
+        ("planner.candidates", 4),
+        ("planner.elites", 2),
+        ("planner.horizon", 3),
+    )
+    alone, spread_out = (finish(infer(asked.with_values(("env.workers", n)), workspace)) for n in (0, 2))
+    assert alone["episodes"] == spread_out["episodes"]
+    begun = next(event for event in infer(asked, workspace) if isinstance(event, RunStarted))
+    assert "planned" in begun.summary
+
+
+def test_a_planner_needs_a_memory_that_predicts(workspace):
+    trained = finish(train(experiment(train={"epochs": 1}), workspace))
+    asked = experiment().with_values(("start.load_path", trained["run"]), ("infer.policy", "planner"))
+    with pytest.raises(UserError, match="NoMemory predicts nothing"):
+        finish(infer(asked, workspace))
 
 
 def test_the_worst_episodes_are_named(workspace):

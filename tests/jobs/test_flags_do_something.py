@@ -44,6 +44,7 @@ ELSEWHERE = {
     "manual-mode-delay",  # the window's
     "controller",  # of pretrain: bypassed, but stored
     "dream",  # tests/jobs/test_dreaming.py
+    "learner",  # tests/jobs/test_evolution.py
     "env-arg",  # tests/terminal/test_env_arguments.py
 }  # fmt: skip
 

@@ -32,6 +32,8 @@ WORDS = {
     "run.device": "cpu",
     "start.patch": "vm",
     "env.render_mode": "human",
+    "infer.policy": "planner",
+    "train.learner": "cma_es",
     "pretrain.mode": "manual",
 }
 EMPTY_FLOATS = ("world_model.lr", "world_model.dropout", "ppo.clip_range_vf", "data.manual_mode_delay")

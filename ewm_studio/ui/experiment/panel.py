@@ -27,6 +27,8 @@ GROUPS = {
     "pretrain": "Pretraining",
     "data": "Data",
     "infer": "Evaluation",
+    "evolution": "Evolution",
+    "planner": "Planning",
     "run": "Seed, device, saving",
     "start": "Start from a model",
 }

@@ -1,0 +1,110 @@
+"""A policy that looks ahead: it tries plans in the memory and does the first step of the best one.
+
+The cross-entropy method in a learned world, as in PlaNet (Hafner et al. 2019, "Learning latent dynamics for planning
+from pixels"); what comes after the plan's end can be left to a value (Lowrey et al. 2019, POLO).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from ewm_studio.acting.policy import Policy
+from ewm_studio.acting.proposals import proposal_for
+from ewm_studio.models.belief import Belief
+from ewm_studio.models.world_model import WorldModel
+from ewm_studio.settings.planning import PlannerSettings
+
+Value = Callable[[Tensor, Tensor], Tensor]  # (z (B, Z), h (B, H)) -> (B,), in the world's rewards
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is meant to be done in P episodes, and what is expected of it.
+
+    Attributes:
+        raw: (P, S, R) as drawn.
+        z: latents (P, S + 1, Z), the present one first.
+        reward: (P, S) expected.
+        end: (P, S) probability that the episode ends with the step.
+        score: (P,) discounted sum of rewards, and of the value at the end where there is one.
+    """
+
+    raw: Tensor
+    z: Tensor
+    reward: Tensor
+    end: Tensor
+    score: Tensor
+
+
+class PlanningPolicy(Policy):
+    """Decides by plans that are tried in a world model.
+
+    Attributes:
+        plan: the last one; None before the first decision.
+    """
+
+    def __init__(self, world: WorldModel, settings: PlannerSettings | None = None, value: Value | None = None) -> None:
+        """Plan in `world`.
+
+        Args:
+            world: its memory predicts.
+            settings: how many plans, how far.
+            value: of what comes after a plan; None for nothing.
+
+        Raises:
+            UserError: this memory predicts nothing.
+        """
+        world.require_imagination()
+        self.world, self.settings, self.value = world, settings or PlannerSettings(), value
+        self.proposal = proposal_for(world.action_space, self.settings.horizon, self.settings.spread)
+        self.plan: Plan | None = None
+
+    def begin(self, batch: int) -> None:
+        """Nothing is planned in any of B episodes."""
+        self.proposal.begin(batch, self.world.device)
+        self.plan = None
+
+    def restart(self, ended: np.ndarray) -> None:
+        """What was planned in episodes (B,) that ended is of no use in the next ones."""
+        if ended.any():
+            self.proposal.restart(torch.as_tensor(ended, device=self.world.device))
+
+    @torch.no_grad()
+    def act(self, belief: Belief, generator: Generator | None = None) -> Tensor:
+        """The first actions (P, ...) of the best plans."""
+        settings, proposal = self.settings, self.proposal
+        proposal.widen()
+        for _ in range(settings.rounds):
+            tried = self._tried(belief, proposal.draw(settings.candidates, generator), generator)
+            order = tried.score.argsort(1, descending=True)[:, : settings.elites]
+            rows = torch.arange(len(belief), device=order.device)[:, None]
+            proposal.narrow(tried.raw[rows, order])
+        rows, best = rows[:, 0], order[:, 0]
+        self.plan = Plan(*(value[rows, best] for value in (tried.raw, tried.z, tried.reward, tried.end, tried.score)))
+        proposal.shift(self.plan.raw)
+        return proposal.to_env(self.plan.raw[:, 0])
+
+    def _tried(self, belief: Belief, raw: Tensor, generator: Generator | None) -> Plan:
+        """Plans (P, N, S, R) as they would go: a `Plan` whose values are (P, N, ...)."""
+        episodes, count, steps, _ = raw.shape
+        now = belief.rows(torch.arange(episodes, device=raw.device).repeat_interleave(count))
+        z, rewards, ends = [now.z], [], []
+        score, weight = raw.new_zeros(episodes * count, dtype=now.z.dtype), 1.0
+        going_on = torch.ones_like(score)
+        for t in range(steps):
+            action = self.proposal.to_env(raw[:, :, t].flatten(0, 1))
+            now, reward, end = self.world.imagine(now, action, self.settings.temperature, generator)
+            score = score + weight * going_on * reward
+            going_on, weight = going_on * (1 - end), weight * self.settings.gamma
+            z.append(now.z)
+            rewards.append(reward)
+            ends.append(end)
+        if self.value is not None:
+            score = score + weight * going_on * self.value(now.z, now.h)
+        latents, reward, end = (torch.stack(values, 1).unflatten(0, (episodes, count)) for values in (z, rewards, ends))
+        return Plan(raw, latents, reward, end, score.view(episodes, count))

@@ -1,0 +1,125 @@
+"""Planning through a memory: in known worlds the best is found without anything learned."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from ewm_studio.acting.episode import play_episodes
+from ewm_studio.acting.planning import PlanningPolicy
+from ewm_studio.acting.proposals import proposal_for
+from ewm_studio.acting.random_policy import RandomPolicy
+from ewm_studio.dreams.simulator import DreamSimulator
+from ewm_studio.errors import UserError
+from ewm_studio.models.randomness import make_generator
+from ewm_studio.settings.planning import PlannerSettings
+from tests.support.cartpole import CartPoles
+from tests.support.cartpole_world import cartpole_world
+from tests.support.known_worlds import FIELDS, believed, best_in_corridor, corridor, line
+
+SPACES = [
+    gym.spaces.Discrete(5, start=-2),
+    gym.spaces.MultiDiscrete([2, 5, 3]),
+    gym.spaces.MultiBinary((2, 2)),
+    gym.spaces.Box(np.array([-1, 0, 0], np.float32), np.ones(3, np.float32)),
+    gym.spaces.Box(-np.inf, np.inf, (2,), np.float32),
+    gym.spaces.Box(-3, 200, (2,), np.int16),
+]
+
+
+def test_the_best_way_is_found_from_every_field_of_a_known_world():
+    world = corridor()
+    policy = PlanningPolicy(world, PlannerSettings(gamma=0.9))
+    policy.begin(FIELDS - 1)
+    action = policy.act(believed(world, torch.eye(FIELDS)[:-1]), make_generator(0))
+    value, best = best_in_corridor(0.9)
+    assert action.tolist() == best.tolist()[:-1]
+    torch.testing.assert_close(policy.plan.score[1:], value[1:5], atol=0.02, rtol=0.02)  # what 12 decisions can see
+    assert policy.plan.z.shape == (FIELDS - 1, 13, FIELDS)
+    assert torch.equal(policy.plan.z[:, 0], torch.eye(FIELDS)[:-1])
+
+
+def test_a_value_sees_what_lies_behind_the_plan():
+    world = corridor()
+    value, best = best_in_corridor(0.9)
+    settings = PlannerSettings(gamma=0.9, horizon=1)
+    fields = believed(world, torch.eye(FIELDS)[1:-1])
+    short, long = PlanningPolicy(world, settings), PlanningPolicy(world, settings, lambda z, h: z @ value)
+    for policy in (short, long):
+        policy.begin(FIELDS - 2)
+    assert long.act(fields, make_generator(0)).tolist() == best.tolist()[1:-1]
+    torch.testing.assert_close(long.plan.score, value[1:-1], atol=1e-4, rtol=0)
+    short.act(fields, make_generator(0))
+    assert short.plan.score[1:-1].tolist() == pytest.approx([-0.1, -0.1])  # in the middle it sees no end
+
+
+def test_a_point_is_led_to_where_it_pays():
+    world = line()
+    policy = PlanningPolicy(world, PlannerSettings(horizon=5))
+    dream = DreamSimulator(world, believed(world, torch.tensor([[1.7], [-1.2], [0.3]])), 3, horizon=8, seed=1)
+    steps = list(play_episodes(dream, policy, world, episodes=3, generator=make_generator(0)))
+    assert np.abs(steps[-1].reward).max() < 0.15
+
+
+def test_a_pole_is_held_up_without_any_policy():
+    world, steps = cartpole_world(), 120
+    planned = PlanningPolicy(world)
+    lengths = []
+    for policy in (planned, RandomPolicy(world.action_space, np.random.default_rng(0))):
+        poles, fallen = CartPoles(3, seed=0), []
+        played = play_episodes(poles, policy, world, generator=make_generator(0))
+        for _, step in zip(range(steps), played, strict=False):
+            fallen += step.episodes
+        lengths.append(3 * steps / max(len(fallen), 1))
+    assert lengths[0] == 3 * steps  # none fell
+    assert lengths[1] < 40
+
+
+def test_the_next_plan_begins_with_the_rest_of_the_last_one():
+    world = corridor()
+    policy = PlanningPolicy(world, PlannerSettings(gamma=0.9, rounds=1))
+    policy.begin(1)
+    belief = believed(world, torch.eye(FIELDS)[3:4])
+    policy.act(belief, make_generator(0))
+    last = policy.plan.raw
+    assert torch.equal(policy.proposal.draw(4, make_generator(0))[:, 0], torch.cat([last[:, 1:], last[:, -1:]], 1))
+    policy.restart(np.array([True]))
+    even = policy.proposal.draw(2000, make_generator(0))[:, 1:].float().mean()
+    assert even == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_same_draws_give_the_same_plans():
+    world = corridor()
+    plans = []
+    for _ in range(2):
+        policy = PlanningPolicy(world, PlannerSettings(temperature=1.0))
+        policy.begin(2)
+        policy.act(believed(world, torch.eye(FIELDS)[2:4]), make_generator(3))
+        plans.append(policy.plan)
+    assert torch.equal(plans[0].raw, plans[1].raw)
+    assert torch.equal(plans[0].score, plans[1].score)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_plans_draw_near_to_the_best_and_are_actions_of_the_space(space):
+    generator, proposal = make_generator(0), proposal_for(space, 4, 0.5)
+    proposal.begin(2, torch.device("cpu"))
+    proposal.widen()
+    first = proposal.draw(32, generator)
+    wanted = first[:, 5:6]
+    for _ in range(6):
+        proposal.narrow(wanted.expand(-1, 3, -1, -1))
+    drawn = proposal.draw(32, generator)
+    assert drawn.shape == first.shape
+    apart = [(plans.float() - wanted.float()).abs().mean() for plans in (first, drawn)]
+    assert apart[1] < 0.4 * apart[0]
+    for plan in drawn[:, :8].flatten(0, 1).transpose(0, 1):
+        for action in proposal.to_env(plan).numpy():
+            assert space.contains(np.asarray(action))
+
+
+def test_a_memory_that_predicts_nothing_is_refused():
+    world = corridor()
+    world.memory.tags = frozenset()
+    with pytest.raises(UserError, match="predicts nothing"):
+        PlanningPolicy(world)
