@@ -169,11 +169,24 @@ class LocalCollector:
     @torch.no_grad()
     def refresh(self, rollout: Rollout) -> None:
         """Replay the rollout through the trained memory, so that the next one starts from its present states."""
-        memory, buffer = self.model.memory, rollout.buffer
+        buffer = rollout.buffer
+        self.relive(buffer.z, buffer.action, buffer.is_first, rollout.start)
+
+    @torch.no_grad()
+    def relive(self, z: Tensor, action: Tensor, is_first: Tensor, start: State | None = None) -> None:
+        """Lead the memory through what was acted last, as `refresh` does.
+
+        Args:
+            z: latents (T, B, Z) of the last T steps.
+            action: (T, B, ...) as the environments took them.
+            is_first: (T, B) bool.
+            start: the memory's state before the first of them; None is that at the start of an episode.
+        """
+        memory = self.model.memory
         if memory.hidden_dim == 0 or self._obs is None or self._belief is None:  # a dream's beliefs are its own
             return
-        action = self.model.action_encoding(buffer.action)
-        hidden, state = memory.sequence(buffer.z, action, buffer.is_first, rollout.start)
+        start = memory.initial_state(self.num_envs) if start is None else start
+        hidden, state = memory.sequence(z, self.model.action_encoding(action), is_first, start)
         h = hidden[-1].masked_fill(self._is_first[:, None], 0.0)
         self._belief = Belief(self._belief.z, h, memory.reset(state, self._is_first))
 

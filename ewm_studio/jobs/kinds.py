@@ -56,9 +56,10 @@ _TABLE = (
         "train",
         "Train",
         "ewm_studio.jobs.train_job:train",
-        "Train the controller with PPO, and vision and memory along with it.",
+        "Train the controller with PPO or in the memory's dreams, and vision and memory along with it.",
         "  ewm-studio train --env CartPole-v1 --memory LSTMMemory --seed 1\n"
         "  ewm-studio train --env CarRacing-v3 --load-path PRETRAINED_RUN --total-steps 500000\n"
+        "  ewm-studio train --config resources/presets/carracing-dream.toml\n"
         "  ewm-studio train --resume RUN",
         makes_run=True,
         may_resume=True,

@@ -13,15 +13,16 @@ WINDOW = 15.0  # seconds of the past that count
 class Meter:
     """Turns counts into `Progress` events."""
 
-    def __init__(self, stage: str, total: int | None, unit: str, done: int = 0) -> None:
-        self.stage, self.total, self.unit = stage, total, unit
+    def __init__(self, stage: str, total: int | None, unit: str, done: int = 0, window: float = WINDOW) -> None:
+        """Count a stage; `window` is the seconds of the past that count, more where the pace is uneven."""
+        self.stage, self.total, self.unit, self.window = stage, total, unit, window
         self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), done)])
 
     def at(self, done: int) -> Progress:
         """The progress event for this count."""
         now = time.monotonic()
         self._marks.append((now, done))
-        while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW:
+        while len(self._marks) > 2 and now - self._marks[1][0] > self.window:
             self._marks.popleft()
         then, before = self._marks[0]
         speed = (done - before) / max(now - then, 1e-9)

@@ -21,6 +21,7 @@ from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl
 from ewm_studio.jobs.collect import check_spaces, find_recordings
+from ewm_studio.jobs.dream_job import DreamJob
 from ewm_studio.jobs.evolution_job import EvolutionJob
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
@@ -43,6 +44,7 @@ from ewm_studio.workspace import Run, Workspace
 LAST = 100  # episodes that the mean reward is taken over
 PICTURE_SECONDS = 2.0  # least time between two sets of pictures
 PICTURES = 8
+DREAMS = "MDNRNN"  # the memory of who dreams and chose none
 DREAMS_EVERY = 20  # epochs between two looks at what dreams are worth: one costs about a fifth of an epoch
 FRAMES = "frames"  # the folder of a run that holds the agent's last frames, and the decisions that are replayed
 
@@ -62,6 +64,8 @@ def train(
     """
     control = control or JobControl()
     experiment, previous = going_on("train", experiment, workspace, resume)
+    if experiment.dream.train:
+        experiment = as_dreamt(experiment)
     names = experiment.warm_up.recording
     recordings = find_recordings(names, experiment, workspace) if names else []
     with contextlib.closing(EnvProbe(experiment.env)) as probe:
@@ -69,12 +73,30 @@ def train(
         check_spaces(recordings, start.spaces)
         envs = make_vector(start.experiment.env, start.experiment.run.seed, probe)
     with contextlib.closing(envs):
-        job: TrainingJob | EvolutionJob
-        if start.experiment.train.learner == "cma_es":
+        job: TrainingJob | DreamJob | EvolutionJob
+        if start.experiment.dream.train:
+            job = DreamJob(start.experiment, start.spaces, start.model, envs, start.randomness)
+        elif start.experiment.train.learner == "cma_es":
             job = EvolutionJob(start.experiment, start.spaces, start.model, envs)
         else:
             job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.randomness, recordings, probe)
         yield from execute("train", start, workspace, job, lambda run: job.run(run, control))
+
+
+def as_dreamt(experiment: Experiment) -> Experiment:
+    """The experiment of a run that learns in dreams, with a memory that can dream where none was chosen.
+
+    Raises:
+        UserError: it asks for what such a run does not do.
+    """
+    if experiment.warm_up.recording or experiment.warm_up.random_frames:
+        raise UserError(
+            "warm_up: a run that learns in dreams (--dream) begins with dream.random_steps; leave out "
+            "warm_up.recording and warm_up.random_frames"
+        )
+    if experiment.train.learner != "ppo":
+        raise UserError(f"train.learner {experiment.train.learner}: who learns in dreams (--dream) is dream.learner")
+    return experiment.with_values(("memory.name", DREAMS)) if experiment.memory.name == "auto" else experiment
 
 
 class TrainingJob:

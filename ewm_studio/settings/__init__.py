@@ -7,6 +7,7 @@ chosen: `ComponentChoice` holds its name and whatever settings were given, and t
 
 from ewm_studio.settings.data import DataSettings
 from ewm_studio.settings.declare import EVERY, ComponentSettings, declared, setting
+from ewm_studio.settings.dreaming import DreamSettings
 from ewm_studio.settings.evolution import EvolutionSettings
 from ewm_studio.settings.experiment import ComponentChoice, Experiment, explain, read_settings
 from ewm_studio.settings.learning import (
@@ -24,6 +25,7 @@ __all__ = [
     "ComponentChoice",
     "ComponentSettings",
     "DataSettings",
+    "DreamSettings",
     "EnvSettings",
     "EvolutionSettings",
     "Experiment",

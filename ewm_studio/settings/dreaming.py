@@ -1,8 +1,98 @@
-"""Settings of learning in dreams."""
+"""Settings of learning in dreams: the controller learns in what the memory imagines, in rounds with acting for real."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ewm_studio.settings.declare import Settings, setting
+
+
+class RoundSettings(Settings):
+    """Rounds of acting for real, of vision and memory on what was seen, and of the controller in dreams."""
+
+    train: bool = setting(
+        False,
+        "The controller learns in what the memory imagines, and acts for real only to teach vision and memory.",
+        flag="dream",
+        commands=("train",),
+        fixed=True,
+    )
+    random_steps: int = setting(
+        3_000,
+        "Decisions of random actions that vision and memory begin with.",
+        unit="steps",
+        ge=16,
+        le=10_000_000,
+        fixed=True,
+    )
+    round_steps: int = setting(
+        1_600, "Decisions for real in every round, over all environments.", unit="steps", ge=1, le=10_000_000
+    )
+    vision_updates: int = setting(
+        500,
+        "Minibatches of vision on the random frames; 0: vision stays as it is for the whole run.",
+        ge=0,
+        le=1_000_000,
+    )
+    vision_refresh: int = setting(
+        250, "Minibatches of vision on the run's own frames, after each of vision_rounds.", ge=0, le=1_000_000
+    )
+    vision_rounds: str = setting(
+        "3, 6, 9, 12, 16, 20",
+        "Rounds after which vision goes on learning, each time at a lower rate; all latents are made anew then.",
+        pattern=r"^[0-9, ]*$",
+        max_length=10_000,
+        advanced=True,
+    )
+    first_memory_updates: int = setting(
+        400, "Minibatches of memory on the random decisions.", ge=0, le=1_000_000, advanced=True
+    )
+    memory_updates: int = setting(100, "Minibatches of memory in every round.", ge=0, le=1_000_000)
+    recent_steps: int = setting(
+        5_000,
+        "Of every minibatch of memory recent_share comes from the newest so many decisions, the rest from all.",
+        unit="steps",
+        ge=1,
+        le=100_000_000,
+        advanced=True,
+    )
+    recent_share: float = setting(
+        0.5, "Share of a minibatch of memory, and of the places where dreams begin, that is new.", ge=0, le=1
+    )
+    learner: Literal["actor_critic", "ppo"] = setting(
+        "actor_critic",
+        "actor_critic: on imagined returns, after DreamerV3, by the settings here. ppo: on rollouts of dreams, by the "
+        "settings of ppo.",
+        fixed=True,
+    )
+    updates: int = setting(
+        80, "Updates of the controller in every round, each on dreams of its own.", ge=0, le=1_000_000
+    )
+    context: int = setting(
+        16,
+        "True decisions that memory is led through before a dream begins.",
+        unit="steps",
+        ge=1,
+        le=10_000,
+        advanced=True,
+    )
+    judge_every: int = setting(
+        5,
+        "Rounds between two judgements for real, by which the best checkpoint is chosen.",
+        unit="rounds",
+        ge=1,
+        le=1_000_000,
+    )
+    judge_episodes: int = setting(
+        8, "Episodes of a judgement, greedy and sampled each, always the same ones.", unit="episodes", ge=1, le=1_000
+    )
+    rollback: float = setting(
+        0.0,
+        "The controller goes back to that of the best round when the real reward of a round falls below this share of "
+        "its; 0: never.",
+        ge=0,
+        lt=1,
+    )
 
 
 class ImaginationSettings(Settings):
@@ -48,3 +138,7 @@ class ImaginationSettings(Settings):
     max_grad_norm: float = setting(
         10.0, "Gradients of policy and value longer than this are shortened to it.", gt=0, le=1_000_000, advanced=True
     )
+
+
+class DreamSettings(ImaginationSettings, RoundSettings):
+    """Learning in dreams: its rounds, and how the controller learns in them."""

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.settings.data import MOST_FRAMES, DataSettings
 from ewm_studio.settings.declare import Settings, declared, setting
+from ewm_studio.settings.dreaming import DreamSettings
 from ewm_studio.settings.evolution import EvolutionSettings
 from ewm_studio.settings.learning import (
     PPOSettings,
@@ -64,6 +65,7 @@ class Experiment(Settings):
     train: TrainSettings = Field(default_factory=TrainSettings)
     ppo: PPOSettings = Field(default_factory=PPOSettings)
     world_model: WorldModelSettings = Field(default_factory=WorldModelSettings)
+    dream: DreamSettings = Field(default_factory=DreamSettings)
     warm_up: WarmUpSettings = Field(default_factory=WarmUpSettings)
     pretrain: PretrainSettings = Field(default_factory=PretrainSettings)
     data: DataSettings = Field(default_factory=DataSettings)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ewm_studio.data.experience import StoredSequences
 from ewm_studio.data.replay_buffer import ReplayedRows
+from ewm_studio.data.sequence_replay import Stretches
 from ewm_studio.models.base import SequenceBatch
 
 
@@ -39,6 +40,24 @@ def to_sequence_batch(
         valid=tensor(sequences.valid),
         mask=tensor(sequences.mask),
         known=tensor(sequences.known),
+    )
+
+
+def lived_batch(stretches: Stretches, encode_action: Callable[[Tensor], Tensor]) -> SequenceBatch:
+    """What was lived as a memory trains on it.
+
+    The observation that an episode ended with was not kept: `valid` says so, while reward and end are known.
+    """
+    everywhere = torch.ones_like(stretches.ended)
+    return SequenceBatch(
+        z=stretches.z,
+        action=encode_action(stretches.action),
+        reward=stretches.reward,
+        terminated=stretches.terminated,
+        is_first=stretches.is_first,
+        valid=~stretches.ended,
+        mask=everywhere,
+        known=everywhere,
     )
 
 

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "bursts", "driver",  # tests/jobs/test_pretrain_recordings.py
     "manual-mode-delay",  # the window's
     "controller",  # of pretrain: bypassed, but stored
+    "dream",  # tests/jobs/test_dreaming.py
     "learner",  # tests/jobs/test_evolution.py
     "env-arg",  # tests/terminal/test_env_arguments.py
 }  # fmt: skip

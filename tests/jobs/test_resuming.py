@@ -32,6 +32,7 @@ VALUES = {
     "controller.name": "LinearController",
     "data.manual_mode_delay": 0.5,
     "env.workers": 1,
+    "dream.vision_rounds": "1",
     "world_model.dropout": 0.1,
     "warm_up.recording": "laps",
     "data.recording": "laps",

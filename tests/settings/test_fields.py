@@ -30,6 +30,7 @@ WORDS = {
     "run.device": "cpu",
     "start.patch": "vm",
     "controller.opposed": "0,1",
+    "dream.vision_rounds": "1, 2",
     "controller.bin_values": "0, 1",
 }
 

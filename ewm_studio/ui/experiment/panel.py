@@ -20,6 +20,7 @@ from ewm_studio.ui.kit.widgets import Elided, IconButton, label, row
 GROUPS = {
     "train": "Training",
     "ppo": "PPO",
+    "dream": "Learning in dreams",
     "env": "Environment",
     "world_model": "World model",
     "warm_up": "Before the first rollout",

@@ -18,6 +18,8 @@ _STAGES = {
     "memory": "Pretraining memory",
     "clone": "Copying the recorded driver",
     "collect": "Collecting frames",
+    "dream": "Learning in dreams",
+    "judge": "Playing for real",
     "encode": "Encoding frames",
     "infer": "Evaluating",
     "record": "Recording",

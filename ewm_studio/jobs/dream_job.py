@@ -1,0 +1,449 @@
+"""Training in dreams: rounds of acting for real, of vision and memory on what was seen, of the controller in dreams."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ewm_studio.acting.collector import LocalCollector
+from ewm_studio.acting.random_rows import random_rows
+from ewm_studio.data.sequence_replay import Rows, SequenceReplay
+from ewm_studio.envs.probe import Spaces
+from ewm_studio.envs.simulator import Episode, Simulator
+from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl, Message
+from ewm_studio.jobs.collect import frame_store
+from ewm_studio.jobs.judgement import judgement
+from ewm_studio.jobs.lifecycle import restore_latest
+from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.resuming import computed_on
+from ewm_studio.jobs.run_log import RunLog
+from ewm_studio.jobs.setup import model_metadata
+from ewm_studio.models.agent_model import AgentModel
+from ewm_studio.models.pictures import reconstructions
+from ewm_studio.settings import Experiment
+from ewm_studio.training.dream_watch import DreamWatch
+from ewm_studio.training.dreaming import Dreaming
+from ewm_studio.training.optimize import Averages
+from ewm_studio.training.randomness import Randomness
+from ewm_studio.training.replay_trainer import ReplayTrainer
+from ewm_studio.training.rollback import Rollback
+from ewm_studio.workspace import Run
+
+LAST = 100  # episodes that the mean reward is taken over
+PIECE = 32  # steps acted between two looks at whether to stop
+PICTURES = 8
+REPLAY = "replay"  # the folder of a run that holds its experience
+SHARES = {"act": 0.25, "vision": 0.05, "memory": 0.25, "dream": 0.45}  # of a round's time, about
+SECONDS_BACK = 120.0  # of the past that the time left is told by: within a round the pace is uneven
+
+Work = Generator[Event, None, None]
+
+
+class DreamJob:
+    """State of a run in dreams; all of it is saved, so that a resumed run is the same run.
+
+    Round 0 acts at random. A round goes from stage to stage, each so many pieces of work; `done` says how many of
+    them the present round has behind it.
+    """
+
+    def __init__(
+        self, experiment: Experiment, spaces: Spaces, model: AgentModel, envs: Simulator, randomness: Randomness
+    ) -> None:
+        self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
+        self.settings, self.envs = experiment.dream, envs
+        generator = randomness.torch
+        self.collector = self._new_collector()
+        self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator)
+        self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator)
+        self.watch = DreamWatch()
+        self.rollback = Rollback(model.controller, self.settings.rollback)
+        self.rounds = self.env_steps = self.episodes = self.best_round = 0
+        self.done = dict.fromkeys(SHARES, 0)
+        self.best: float | None = None  # judgement for real
+        self.seconds_before = self.cpu_before = 0.0  # spent by earlier parts of a resumed run
+        self.recent: deque[float] = deque(maxlen=LAST)
+        self.recent_lengths: deque[int] = deque(maxlen=LAST)
+        self.losses: dict[str, float] = {}
+        self.stopped_by = ""
+        self.computed_on: dict[str, str] | None = None  # when the run that is resumed was saved
+        self._earned: list[float] = []  # a decision, in each piece acted in this round
+        self._dreamt: list[float] = []  # a decision, in each update of this round
+        self._log = Averages()
+        self._saved_rows: list[int] = []
+        self._began, self._cpu_began = time.monotonic(), time.process_time()
+        self._steps_before = 0
+        self._checkpoint = ""
+        self._saved_at: tuple[int, ...] = (-1,)
+
+    @property
+    def summary(self) -> str:
+        """One line that says what trains on what."""
+        e = self.experiment
+        return f"{self.model.summary()} in dreams of {e.env.id}, seed {e.run.seed}, {self.envs.num_envs} environments"
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What is to come, in order."""
+        left = [name for name, count in self._counts().items() if self.done[name] < count] if self.rounds == 0 else []
+        return (*("collect" if name == "act" else name for name in left), "train")
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this run so far."""
+        return self.seconds_before + time.monotonic() - self._began
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Seconds of the processor that this process has spent on it; those of environments elsewhere come on top."""
+        return self.cpu_before + time.process_time() - self._cpu_began
+
+    @property
+    def mean_reward(self) -> float | None:
+        """Mean unshaped reward of the last 100 episodes that were acted for real."""
+        return float(np.mean(self.recent)) if self.recent else None
+
+    # The run
+
+    def run(self, run: Run, control: JobControl) -> Work:
+        """Rounds until an end is reached; saves after each of them, and when asked to stop."""
+        with contextlib.ExitStack() as stack:
+            store = stack.enter_context(frame_store(self.experiment, self.spaces, run.folder))
+            sink = stack.enter_context(RunLog(run, self.experiment.run.tensorboard))
+            replay = SequenceReplay(store, self.envs.num_envs)
+            if self._saved_rows:
+                replay.load(run.folder / REPLAY, self._saved_rows)
+                replay.encode(self.model.vision.encode, again=True, device=self.model.device)
+            yield from self._rounds(run, sink, replay, control)
+            if self._saved_at != self._position():
+                yield self._save(run, replay, None)
+        run.finish(
+            "stopped" if self.stopped_by == "stop" else "finished",
+            **self._counters(),
+            mean_reward=self.mean_reward,
+            best_reward=self.best,
+        )
+
+    def _rounds(self, run: Run, sink: RunLog, replay: SequenceReplay, control: JobControl) -> Work:
+        meter = Meter("train", self.experiment.train.total_steps, "steps", self._progress(), SECONDS_BACK)
+        while not (stop := self._reason_to_stop(control)):
+            meters: dict[str, Meter] = {}  # of what the random actions are the ground for
+            for event in self._round(run, replay, control):
+                if not isinstance(event, str):
+                    yield event
+                elif self.rounds:
+                    yield meter.at(self._progress())
+                else:
+                    of_stage = meters.setdefault(
+                        event, Meter(event, self._counts()[event], "minibatches", self.done[event])
+                    )
+                    yield of_stage.at(self.done[event])
+            if control.stop_requested:
+                continue
+            yield from self._finish_round(run, sink, replay, control)
+        self.stopped_by = stop
+
+    def _round(self, run: Run, replay: SequenceReplay, control: JobControl) -> Generator[Event | str, None, None]:
+        """The stages of a round, and the name of the stage with each piece of work. Ends early when asked to stop."""
+        if self.rounds == 0:
+            yield from self._collect(replay, control)
+        else:
+            for _ in self._pieces("act", -(-self._round_rows() // PIECE), control):
+                yield from self._act(run, replay)
+                yield "act"
+        updates, rate = self._vision_work()
+        for _ in self._pieces("vision", updates, control):
+            self._log.add(self.trainer.vision_update(replay, rate))
+            yield "vision"
+        if control.stop_requested:
+            return
+        if not self.done["memory"] and not self.done["dream"]:
+            replay.encode(self.model.vision.encode, updates > 0, self.model.device)
+        left = self._share_left()
+        for _ in self._pieces("memory", self._memory_updates(), control):
+            self._log.add(self.trainer.memory_update(replay, left))
+            yield "memory"
+        for _ in self._pieces("dream", self.settings.updates, control):
+            figures = self.dreaming.update(replay, left)
+            self._dreamt.append(figures["dream/reward"])
+            self._log.add(figures)
+            yield "dream"
+
+    def _pieces(self, stage: str, count: int, control: JobControl) -> Iterator[None]:
+        """What is left of a stage of the present round, piece by piece; each is done when the next is asked for."""
+        while self.done[stage] < count and not control.stop_requested:
+            yield None
+            self.done[stage] += 1
+
+    # Acting
+
+    def _new_collector(self) -> LocalCollector:
+        return LocalCollector(self.envs, self.model, keep_obs=True, generator=self.randomness.torch)
+
+    def _collect(self, replay: SequenceReplay, control: JobControl) -> Work:
+        """Act at random, in one go: whoever stops it begins it anew."""
+        if self.done["act"]:
+            return
+        count = -(-self.settings.random_steps // self.envs.num_envs)
+        meter, acting = Meter("collect", count, "steps"), random_rows(self.envs, count, self.experiment.run.seed)
+        while not control.stop_requested:
+            try:
+                yield meter.at(next(acting))
+            except StopIteration as end:
+                replay.add(end.value)
+                break
+        else:
+            return
+        self.collector = self._new_collector()  # it begins episodes of its own
+        self.env_steps += count * self.envs.num_envs
+        self.done["act"] = 1
+
+    def _act(self, run: Run, replay: SequenceReplay) -> Work:
+        """A piece of the round, acted by the controller."""
+        if not self.done["act"]:
+            self.rollback.begin()
+            if self.rounds > 1:  # vision and memory have learned since the last one
+                self._relive(replay)
+        rows = min(PIECE, self._round_rows() - PIECE * self.done["act"])
+        rollout = self.collector.collect(rows)
+        buffer = rollout.buffer
+        assert buffer.obs is not None
+        final, ended = buffer.terminated & buffer.env_terminated, buffer.ended
+        columns = (buffer.obs, buffer.action, buffer.true_reward, final, ended, buffer.is_first)
+        replay.add(Rows(*(column.cpu().numpy() for column in columns)))
+        self._earned.append(float(buffer.true_reward.mean()))
+        for after, episode in rollout.episodes:
+            yield self._note(run, self.env_steps + after, episode)
+        self.env_steps += buffer.reward.numel()
+
+    def _relive(self, replay: SequenceReplay) -> None:
+        """Lead memory, as it is now, through the last round, so that the next one starts from its present states."""
+        last = slice(-self._round_rows(), None)
+        z, action = replay.z[last], replay.column("action")[last].to(self.model.device)
+        self.collector.relive(z, action, replay.column("is_first")[last].to(self.model.device))
+
+    def _note(self, run: Run, step: int, episode: Episode) -> EpisodeFinished:
+        self.episodes += 1
+        self.recent.append(episode.reward)
+        self.recent_lengths.append(episode.length)
+        run.log_episode(step, self.seconds, episode.reward, episode.length)
+        return EpisodeFinished(step, episode.reward, episode.length, episode.seed)
+
+    # What a round is made of
+
+    def _settling(self) -> int:
+        """Decisions at the start of an episode that are no part of the task."""
+        return -(-self.spaces.settling_frames // self.experiment.env.action_repeat)
+
+    def _round_rows(self) -> int:
+        return max(1, -(-self.settings.round_steps // self.envs.num_envs))
+
+    def _vision_work(self) -> tuple[int, float]:
+        """Minibatches of vision in the present round, and the share of its learning rate."""
+        settings = self.settings
+        after = [int(number) for number in settings.vision_rounds.replace(",", " ").split()]
+        if not (self.trainer.vision.trainable and settings.vision_updates):
+            return 0, 0.0
+        if self.rounds == 0:
+            return settings.vision_updates, 1.0
+        if self.rounds not in after:
+            return 0, 0.0
+        return settings.vision_refresh, 1 - (after.index(self.rounds) + 1) / (len(after) + 1)
+
+    def _memory_updates(self) -> int:
+        return self.settings.first_memory_updates if self.rounds == 0 else self.settings.memory_updates
+
+    def _counts(self) -> dict[str, int]:
+        """Pieces of work in the present round, by stage."""
+        return {
+            "act": -(-self._round_rows() // PIECE) if self.rounds else 1,
+            "vision": self._vision_work()[0],
+            "memory": self._memory_updates(),
+            "dream": self.settings.updates,
+        }
+
+    def _progress(self) -> int:
+        """Decisions so far, those of a round counted as its work gets done."""
+        if self.rounds == 0:
+            return 0
+        counts = self._counts()
+        done = sum(SHARES[stage] * self.done[stage] / count for stage, count in counts.items() if count)
+        whole = sum(SHARES[stage] for stage, count in counts.items() if count)
+        before = self.settings.random_steps + (self.rounds - 1) * self.settings.round_steps
+        return round(before + self.settings.round_steps * done / whole)
+
+    def _reason_to_stop(self, control: JobControl) -> str:
+        settings = self.experiment.train
+        if control.stop_requested:
+            return "stop"
+        if any(self.done.values()):  # a round is finished first
+            return ""
+        if settings.total_steps is not None and self.env_steps >= settings.total_steps:
+            return "total_steps"
+        if settings.epochs is not None and self.rounds >= settings.epochs:
+            return "epochs"
+        if settings.patience is not None and self.rounds - self.best_round >= settings.patience:
+            return "patience"
+        return ""
+
+    def _share_left(self) -> float:
+        """How much of the run is to come, 1 to 0."""
+        settings, ends = self.experiment.train, [0.0]
+        if settings.total_steps is not None:
+            ends.append(self.env_steps / settings.total_steps)
+        if settings.epochs is not None:
+            ends.append(self.rounds / settings.epochs)
+        return 1.0 - min(max(ends), 1.0)
+
+    # The end of a round
+
+    def _finish_round(self, run: Run, sink: RunLog, replay: SequenceReplay, control: JobControl) -> Work:
+        """Compare dream and reality, judge where it is time, log and save."""
+        if self._earned:
+            yield from self._compare(float(np.mean(self._earned)))
+        if self._dreamt:
+            self.watch.dreamt = float(np.mean(self._dreamt[-max(1, len(self._dreamt) // 4) :]))
+        self.rounds += 1
+        self.done = dict.fromkeys(SHARES, 0)
+        self._earned, self._dreamt = [], []
+        judged: dict[str, float] = {}
+        if self.rounds % self.settings.judge_every == 0 or self._reason_to_stop(control):
+            judged = yield from self._judge(control)
+        values = self._log.take() | self.watch.figures() | judged
+        self.losses = {name: value for name, value in values.items() if np.isfinite(value)}
+        if self.recent:
+            values["reward/mean_100"] = float(np.mean(self.recent))
+            values["reward/length_mean_100"] = float(np.mean(self.recent_lengths))
+        values["speed/steps_per_second"] = self._speed()
+        values["speed/cpu_seconds"] = self.cpu_seconds
+        yield sink.metrics(self.env_steps, self.rounds, self.seconds, values)
+        if len(self.spaces.observation.shape) == 3:
+            yield sink.images(self.env_steps, reconstructions(self.model.vision, replay.newest(PICTURES)))
+        yield self._save(run, replay, judged.get("real/score"))
+
+    def _compare(self, real: float) -> Work:
+        """What a policy was dreamt to earn, and what it has earned."""
+        self.watch.acted(real)
+        if self.watch.fooled:
+            yield Message(
+                f"round {self.rounds}: the dream is being cheated: dreamt reward has risen and real reward fallen "
+                "three rounds running; the best checkpoint is chosen by the real one",
+                "warning",
+            )
+        if self.rollback.acted(real):
+            yield Message(f"round {self.rounds} earned {real:.3g} a decision: back to the controller of the best round")
+        if self._vision_work()[0]:
+            self.rollback.forget()
+
+    def _judge(self, control: JobControl) -> Generator[Event, None, dict[str, float]]:
+        """The judgement for real; empty when asked to stop."""
+        count = self.settings.judge_episodes
+        found = yield from judgement(self.model, self.experiment.env, count, control)
+        if found:
+            if self.best is None or found["real/score"] > self.best:
+                self.best, self.best_round = found["real/score"], self.rounds
+            yield Message(
+                f"round {self.rounds}, {self.env_steps:,} decisions: {count} episodes for real, greedy "
+                f"{found['real/greedy']:.1f}, sampled {found['real/sampled']:.1f}"
+            )
+        return found
+
+    def _speed(self) -> float:
+        return (self.env_steps - self._steps_before) / max(time.monotonic() - self._began, 1e-9)
+
+    # Files
+
+    def _position(self) -> tuple[int, ...]:
+        return (self.rounds, *self.done.values())
+
+    def _counters(self) -> dict[str, int]:
+        return {"steps": self.env_steps, "episodes": self.episodes, "epochs": self.rounds}
+
+    def model_file(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Weights and description for a model file."""
+        counters = {
+            "env_steps": self.env_steps,
+            "episodes": self.episodes,
+            "epochs": self.rounds,
+            "mean_reward": self.mean_reward,
+        }
+        return self.model.state_dict(), model_metadata(self.model, self.experiment, self.spaces, counters)
+
+    def _save(self, run: Run, replay: SequenceReplay, score: float | None) -> CheckpointSaved:
+        """Save all; the checkpoint is known by its judgement for real, where there was one."""
+        folder = run.folder / REPLAY
+        replay.save(folder)  # before the checkpoint that counts on it
+        self._saved_rows = replay.state()
+        tensors, metadata = self.model_file()
+        keep = self.experiment.run.keep_checkpoints
+        path, best = run.save_checkpoint(self.env_steps, tensors, metadata, self.state(), score, keep=keep)
+        replay.prune(folder)
+        self._checkpoint, self._saved_at = str(path), self._position()
+        return CheckpointSaved(str(path), self.env_steps, score, best)
+
+    def state(self) -> dict[str, Any]:
+        """Everything besides the weights that the next piece of work depends on."""
+        return {
+            "counters": [self.env_steps, self.episodes, self.rounds, self.best_round],
+            "done": self.done,
+            "rows": self._saved_rows,
+            "best": self.best,
+            "seconds": [self.seconds, self.cpu_seconds],
+            "recent": list(self.recent),
+            "recent_lengths": list(self.recent_lengths),
+            "rewards": [self._earned, self._dreamt],
+            "watch": self.watch.state(),
+            "rollback": self.rollback.state(),
+            "trainer": self.trainer.state(),
+            "dreaming": self.dreaming.state(),
+            "collector": self.collector.state(),
+            "random": self.randomness.state(),
+            "computed_on": computed_on(self.model.device),
+        }
+
+    def restore(self, run: Run) -> None:
+        """Take up a run at its latest checkpoint.
+
+        Raises:
+            UserError: it has none, or one that is damaged or of other settings.
+        """
+        self._checkpoint = str(restore_latest(run, self.model, self._take_up))
+        self._steps_before, self._saved_at = self.env_steps, self._position()
+
+    def _take_up(self, state: dict[str, Any]) -> None:
+        """Undo `state`."""
+        self.env_steps, self.episodes, self.rounds, self.best_round = state["counters"]
+        self.done, self._saved_rows = dict(state["done"]), list(state["rows"])
+        self.best = state["best"]
+        self.seconds_before, self.cpu_before = state["seconds"]
+        self.recent.extend(state["recent"])
+        self.recent_lengths.extend(state["recent_lengths"])
+        self._earned, self._dreamt = (list(part) for part in state["rewards"])
+        self.watch.restore(state["watch"])
+        self.rollback.restore(state["rollback"])
+        self.trainer.restore(state["trainer"])
+        self.dreaming.restore(state["dreaming"])
+        self.collector.restore(state["collector"])
+        self.randomness.restore(state["random"])
+        self.computed_on = state["computed_on"]
+
+    def result(self, run: Run) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "run": run.name,
+            "checkpoint": str(run.best_checkpoint() or self._checkpoint),
+            "env_steps": self.env_steps,
+            "episodes": self.episodes,
+            "epochs": self.rounds,
+            "mean_reward": self.mean_reward,
+            "best_mean_reward": self.best,
+            "losses": self.losses,
+            "seconds": self.seconds,
+            "steps_per_second": self._speed(),
+            "stopped_by": self.stopped_by,
+        }

@@ -1,0 +1,170 @@
+"""Training in dreams: it runs on what there is, is the same run however often it is stopped, and learns."""
+
+import pytest
+import torch
+
+from ewm_studio.errors import UserError
+from ewm_studio.events import CheckpointSaved, Finished, JobControl, Message, Metrics, Progress, RunStarted
+from ewm_studio.jobs import train
+from ewm_studio.settings import Experiment
+from ewm_studio.workspace import Workspace
+from ewm_studio.workspace.models import load_model
+from tests.support.jobs import finish
+
+SMALL = {
+    "env": {"batch_size": 2, "workers": 0},
+    "memory": {"name": "MDNRNN", "hidden_dim": 8, "mixtures": 2, "dropout": 0.1, "feedback_steps": 2},
+    "train": {"epochs": 4, "total_steps": None},
+    "world_model": {"sequence_length": 8, "memory_batch_size": 4, "vision_batch_size": 8},
+    "dream": {
+        "train": True,
+        "random_steps": 40,
+        "round_steps": 80,
+        "first_memory_updates": 4,
+        "memory_updates": 3,
+        "updates": 3,
+        "starts": 8,
+        "horizon": 4,
+        "context": 4,
+        "vision_updates": 3,
+        "vision_refresh": 2,
+        "vision_rounds": "2",
+        "judge_every": 2,
+        "judge_episodes": 2,
+    },
+    "run": {"threads": 1, "save_freq": 1},
+}
+PICTURES = {"env": {"pixels": True, "image_size": 16}, "vision": {"name": "ConvVAE", "latent_dim": 4}}
+
+
+def small(**sections) -> Experiment:
+    values = {name: dict(group) for name, group in SMALL.items()}
+    for name, group in sections.items():
+        values[name] = values.get(name, {}) | group
+    return Experiment.from_dict(values)
+
+
+def weights_of(workspace: Workspace, run: str) -> dict[str, torch.Tensor]:
+    path = workspace.run(run).latest_checkpoint()
+    assert path is not None
+    return load_model(path)[0]
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("learner", ["actor_critic", "ppo"])
+@pytest.mark.parametrize("sections", [{}, PICTURES], ids=["vectors", "pictures"])
+def test_a_run_stopped_anywhere_and_resumed_is_the_unbroken_run(tmp_path, sections, learner):
+    chosen = {name: SMALL.get(name, {}) | group for name, group in sections.items()}
+    settings = small(**chosen, dream={**SMALL["dream"], "learner": learner})
+    whole = Workspace(tmp_path / "whole")
+    unbroken = finish(train(settings, whole))
+    workspace, run, stops = Workspace(tmp_path / "broken"), None, 0
+    while True:
+        control, seen, result = JobControl(), 0, None
+        for event in train(settings, workspace, control, resume=run):
+            if isinstance(event, RunStarted):
+                run = event.run
+            if isinstance(event, Progress) and event.stage != "judge":
+                seen += 1
+                if seen == 7 + stops:  # in another stage every time
+                    control.stop()
+            if isinstance(event, Finished):
+                result = event.result
+        assert result is not None
+        if result["stopped_by"] != "stop":
+            break
+        stops += 1
+    assert stops >= 3
+    assert result["env_steps"] == unbroken["env_steps"] == 40 + 3 * 80
+    assert result["episodes"] == unbroken["episodes"]
+    assert same(weights_of(workspace, run), weights_of(whole, unbroken["run"]))
+    whole.close()
+    workspace.close()
+
+
+def test_what_was_not_saved_is_done_again(tmp_path):
+    """As after a kill: the round since the last checkpoint is lost, and nothing else."""
+    settings = small()
+    whole, workspace = Workspace(tmp_path / "whole"), Workspace(tmp_path / "broken")
+    unbroken = finish(train(settings, whole))
+    run, saves = "", 0
+    events = train(settings, workspace)
+    for event in events:
+        run = event.run if isinstance(event, RunStarted) else run
+        saves += isinstance(event, CheckpointSaved)
+        if saves == 2 and isinstance(event, Progress):
+            break
+    events.close()
+    finish(train(settings, workspace, resume=run))
+    assert same(weights_of(workspace, run), weights_of(whole, unbroken["run"]))
+    whole.close()
+    workspace.close()
+
+
+def test_the_round_says_what_was_dreamt_and_what_came_of_it(tmp_path):
+    workspace = Workspace(tmp_path)
+    events = list(train(small(), workspace))
+    rows = [event.values for event in events if isinstance(event, Metrics)]
+    assert len(rows) == 4
+    assert "dream/real_reward" not in rows[0]
+    for row in rows[1:]:
+        assert row["dream/gap"] == pytest.approx(row["dream/real_reward"] - 1, abs=0.2)  # CartPole pays 1 a step
+    assert [("real/score" in row) for row in rows] == [False, True, False, True]
+    for row in rows[1::2]:
+        assert row["real/score"] == pytest.approx((row["real/greedy"] + row["real/sampled"]) / 2)
+    result = events[-1].result
+    best = max(row["real/score"] for row in rows[1::2])
+    assert result["best_mean_reward"] == pytest.approx(best)
+    assert load_model(result["checkpoint"])[1]["checkpoint"]["mean_reward"] == pytest.approx(best)
+    workspace.close()
+
+
+def test_a_memory_that_predicts_nothing_is_refused(tmp_path):
+    with pytest.raises(UserError, match="predicts nothing"):
+        list(train(Experiment.from_dict(SMALL | {"memory": {"name": "NoMemory"}}), Workspace(tmp_path)))
+
+
+def test_a_warm_up_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"begins with dream\.random_steps"):
+        list(train(small(warm_up={"random_frames": 100}), Workspace(tmp_path)))
+
+
+def test_patience_counts_the_rounds_since_the_best_judgement(tmp_path):
+    nothing = {"updates": 0, "memory_updates": 0, "first_memory_updates": 0}  # the same policy, and so the same score
+    frozen = {**SMALL["dream"], **nothing, "judge_every": 1}
+    workspace = Workspace(tmp_path)
+    ends = {"epochs": None, "total_steps": None, "patience": 3}
+    result = finish(train(small(dream=frozen, train=ends), workspace))
+    assert (result["stopped_by"], result["epochs"]) == ("patience", 4)
+    workspace.close()
+
+
+def test_without_a_choice_the_memory_is_one_that_dreams(tmp_path):
+    workspace = Workspace(tmp_path)
+    run = finish(train(Experiment.from_dict(SMALL | {"memory": {}, "train": {"epochs": 1}}), workspace))["run"]
+    assert Experiment.from_toml(workspace.run(run).folder / "experiment.toml").memory.name == "MDNRNN"
+    workspace.close()
+
+
+def test_a_dreamt_run_says_so(tmp_path):
+    workspace = Workspace(tmp_path)
+    events = list(train(small(train={"epochs": 1, "total_steps": None}), workspace))
+    started = next(event for event in events if isinstance(event, RunStarted))
+    assert started.stages == ("collect", "memory", "dream", "train")
+    assert "in dreams of CartPole-v1" in started.summary
+    assert any(isinstance(event, Message) and "for real" in event.text for event in events)
+    workspace.close()
+
+
+@pytest.mark.parametrize("memory", ["LSTMMemory", "TemporalTransformer", "RSSM"])
+def test_any_memory_that_predicts_and_any_actions_do(tmp_path, memory):
+    workspace = Workspace(tmp_path)
+    chosen = SMALL | {"env": {"id": "Pendulum-v1", "batch_size": 2, "workers": 0}, "memory": {"name": memory}}
+    events = list(train(Experiment.from_dict(chosen | {"train": {"epochs": 2, "total_steps": None}}), workspace))
+    row = [event.values for event in events if isinstance(event, Metrics)][-1]
+    assert row["real/score"] < 0  # Pendulum's rewards are
+    assert row["dream/real_reward"] < 0
+    workspace.close()
