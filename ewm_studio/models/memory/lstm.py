@@ -29,8 +29,9 @@ def remember_long(lstm: nn.LSTM) -> None:
     The spread of time scales is that of Tallec & Ollivier (2018), "Can recurrent neural networks warp time?".
     """
     slow = lstm.hidden_size // 2
+    bias: Tensor = lstm.all_weights[0][2]
     with torch.no_grad():
-        lstm.bias_ih_l0.chunk(4)[1][:slow] = torch.linspace(1, LONGEST - 1, slow).log()
+        bias.chunk(4)[1][:slow] = torch.linspace(1, LONGEST - 1, slow).log()
 
 
 class RecurrentMemory(PredictiveMemory[RS]):
