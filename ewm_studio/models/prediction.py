@@ -136,6 +136,7 @@ class WorldSettings(PredictiveSettings):
     Beside PPO, where C reads h, a memory with linear heads and without feedback learns to be useful in fewer steps.
     """
 
+    dropout: float = inherited(PredictiveSettings, "dropout", 0.1)
     reward: Literal["distribution", "mean"] = inherited(PredictiveSettings, "reward", "distribution")
     head_layers: int = inherited(PredictiveSettings, "head_layers", 1)
     end_layers: int = inherited(PredictiveSettings, "end_layers", 1)
@@ -143,6 +144,7 @@ class WorldSettings(PredictiveSettings):
     log_spread_max: float = inherited(PredictiveSettings, "log_spread_max", 0.0)
     outliers: float = inherited(PredictiveSettings, "outliers", 0.01)
     feedback_steps: int = inherited(PredictiveSettings, "feedback_steps", 24)
+    feedback_draws: float = inherited(PredictiveSettings, "feedback_draws", 0.5)
 
 
 PS = TypeVar("PS", bound=PredictiveSettings)

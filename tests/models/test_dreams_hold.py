@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ewm_studio.models import registry
+from ewm_studio.models import prediction, registry
 from ewm_studio.models.base import SequenceBatch
 from ewm_studio.models.open_loop import Pieces
 from ewm_studio.models.running_scale import Calibration, LatentRange
@@ -107,6 +107,33 @@ def test_no_dream_leaves_the_range_that_was_seen(name):
             dreamt = memory.imagine(z, torch.ones(1, 1), state, 3.0, generator)
             z, state = dreamt.z, dreamt.state
             assert ((z >= low) & (z <= high)).all()
+
+
+@torch.no_grad()
+def spread_apart(memory, data, context=8):
+    """How far, in logarithms, the variances foretold in drawn dreams are from those foretold awake."""
+    generator, batch = torch.Generator().manual_seed(3), data.z.shape[1]
+    h, _ = memory.sequence(data.z[:-1], data.action, data.is_first, memory.initial_state(batch))
+    awake = memory.predict(h[context:]).residual_variance
+    started = data.is_first[:context]
+    _, state = memory.sequence(data.z[:context], data.action[:context], started, memory.initial_state(batch))
+    z, dreamt = data.z[context], []
+    for action in data.action[context:]:
+        h, state = memory.step(z, action, state)
+        predicted = memory.predict(h)
+        dreamt.append(predicted.residual_variance)
+        z = memory.calibration.narrowed(predicted.sample(1.0, generator), predicted.mean)
+    return float((torch.stack(dreamt).log() - awake.log()).abs().mean())
+
+
+def test_draws_do_not_grow_wider_in_dreams(monkeypatch):
+    """The error on fed-back steps is the mean's: without more, the Gaussians around it may lie anywhere."""
+    data, kept_aside = turning(24, 32, 0), turning(24, 32, 5)
+    settings = {"feedback_steps": 16, "feedback_draws": 0.5, "dropout": 0.1}
+    held = spread_apart(fit(make("MDNRNN", **settings), data, 250), kept_aside)
+    monkeypatch.setattr(prediction, "_unlike", lambda variance, wanted: torch.zeros_like(variance).mean(-1))
+    free = spread_apart(fit(make("MDNRNN", **settings), data, 250), kept_aside)
+    assert held < 0.9 * free
 
 
 def test_a_range_begins_unbounded_and_follows_what_drifts():

@@ -31,15 +31,12 @@ from ewm_studio.models.memory.lstm import packed
 from ewm_studio.models.prediction import PredictiveMemory, WorldSettings
 from ewm_studio.models.residuals import GaussianPrediction, ResidualPrediction, bounded_log_std
 from ewm_studio.settings import setting
-from ewm_studio.settings.declare import inherited
 
 
 class RSSMSettings(WorldSettings):
     """Settings of the RSSM."""
 
     hidden_dim: int = setting(256, "Width of the GRU.", unit="features", ge=1, le=8192)
-    dropout: float = inherited(WorldSettings, "dropout", 0.1)
-    feedback_draws: float = inherited(WorldSettings, "feedback_draws", 0.5)
     groups: int = setting(16, "Categorical variables of the state.", ge=1, le=256)
     classes: int = setting(16, "Classes of each variable.", ge=2, le=256)
     unimix: float = setting(0.01, "Share of every probability that is uniform.", ge=0, lt=1, advanced=True)
