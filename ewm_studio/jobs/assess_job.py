@@ -139,9 +139,8 @@ def _play(
 
 def _prepared(agent: Agent, experience: Experience, latents: torch.Tensor, experiment: Experiment) -> Assessment:
     model, seed = agent.model, experiment.run.seed
-    part: Any = model.parts["memory"]
     with drawing_from(make_generator(seed)):
-        untrained = part.cls(part.settings, model.vision.latent_dim, model.action_encoding.dim).to(model.device)
+        untrained = model.fresh_memory().to(model.device)
     tried = windows(experience, latents, model.action_encoding, max(HORIZONS))
     return Assessment(model, untrained.eval(), tried, experience.store.read, make_generator(seed, model.device))
 

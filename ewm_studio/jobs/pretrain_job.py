@@ -125,9 +125,7 @@ class PretrainJob:
         self.trainers = trainers_of(model, experiment, randomness.torch)
         # The baseline that shows what training was worth: the same memory with fresh weights of its own.
         with drawing_from(make_generator(experiment.run.seed)):
-            part = model.parts["memory"]
-            fresh: Any = part.cls
-            self.untrained = fresh(part.settings, model.vision.latent_dim, model.action_encoding.dim).to(model.device)
+            self.untrained = model.fresh_memory().to(model.device)
         self.epochs_done = dict.fromkeys(self.trainers, 0)
         self.best = dict.fromkeys(self.trainers, float("inf"))  # held-out loss
         self.best_epoch = dict.fromkeys(self.trainers, 0)

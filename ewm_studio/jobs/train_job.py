@@ -45,7 +45,7 @@ LAST = 100  # episodes that the mean reward is taken over
 PICTURE_SECONDS = 2.0  # least time between two sets of pictures
 PICTURES = 8
 DREAMS = "MDNRNN"  # the memory of who dreams and chose none
-DREAMS_EVERY = 10  # epochs between two looks at what M's dreams are worth
+DREAMS_EVERY = 20  # epochs between two looks at what dreams are worth: one costs about a fifth of an epoch
 FRAMES = "frames"  # the folder of a run that holds the agent's last frames, and the decisions that are replayed
 
 
@@ -116,6 +116,12 @@ class TrainingJob:
         ppo, generator = experiment.ppo, randomness.torch
         self.learner = make_ppo(model, experiment, envs.num_envs, generator)
         self.world_model = WorldModelTrainer(model, experiment.world_model, generator)
+        replay = self.world_model.replay
+        if replay is not None and replay.capacity < envs.num_envs:
+            raise UserError(
+                f"world_model.replay of {replay.capacity} decisions has no room for one of each of {envs.num_envs} "
+                "environments; give it more"
+            )
         self.trains_world_model = experiment.world_model.train and not self.world_model.idle
         keeps_obs = self.trains_world_model and self.world_model.vision.trainable
         self.collector = LocalCollector(envs, model, keeps_obs, generator)

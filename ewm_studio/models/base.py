@@ -63,6 +63,8 @@ class VisionModel(Component[S]):
     """
 
     latent_dim: int  # Z
+    code_cells: int = 0  # cells of a latent, laid out (D, cells), that each hold a vector of `codebook`; 0: no codes
+    codebook: Tensor  # (K, D), where there are `code_cells`
 
     def __init__(self, settings: S, observation_space: gym.spaces.Box) -> None:
         super().__init__(settings)
@@ -144,6 +146,12 @@ class MemoryModel(Component[S]):
         super().__init__(settings)
         self.latent_dim = latent_dim
         self.action_dim = action_dim
+
+    def take_codes(self, cells: int, codebook: Tensor) -> None:
+        """The latents are codes: `cells` vectors of `codebook` (K, D) each. By default they are numbers as any others.
+
+        Called when the memory is made, and again whenever the codebook may have moved.
+        """
 
     @abstractmethod
     def initial_state(self, batch: int) -> State:

@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ewm_studio.models.base import Imagined, Losses, MemoryModel, SequenceBatch, State, Tag
+from ewm_studio.models.codes import CodeHead
 from ewm_studio.models.open_loop import Pieces, joined
 from ewm_studio.models.randomness import dropout, normal_like, uniform_like
 from ewm_studio.models.residuals import LOG_STD_MAX, ResidualPrediction, gaussian_nll
@@ -92,6 +93,12 @@ class PredictiveSettings(ComponentSettings):
         advanced=True,
         earlier=0.0,
     )
+    codes: bool = setting(
+        True,
+        "Where the latents of vision are codes, foretell for every cell which code follows; off: numbers between them.",
+        advanced=True,
+        earlier=False,
+    )
     feedback_steps: int = setting(
         0,
         "Steps of its own predictions that the memory is also trained on: what makes dreams hold. 0: none.",
@@ -157,6 +164,7 @@ class PredictiveMemory(MemoryModel[PS]):
         self.range = LatentRange(latent_dim)
         self.calibration = Calibration()
         self.reward_scale = RunningScale(1)
+        self.codes: CodeHead | None = None
         self.trunk = _trunk(self.hidden_dim, self.features, settings.head_layers)
         self.residual_head = small_linear(self.features if settings.head_layers else self.hidden_dim, outputs)
         self.reward_head: TwoHot | nn.Linear = small_linear(self.hidden_dim, 1)
@@ -168,6 +176,14 @@ class PredictiveMemory(MemoryModel[PS]):
         if settings.end_layers:
             layers = _trunk(self.hidden_dim, self.features, settings.end_layers)
             self.end_head = nn.Sequential(layers, self.end_head)
+
+    def take_codes(self, cells: int, codebook: Tensor) -> None:
+        """Foretell codes from now on, with a head of their own; later, follow the codebook."""
+        if self.codes is not None:
+            self.codes.follow(codebook)
+        elif self.settings.codes:
+            self.codes = CodeHead(cells, codebook)
+            self.residual_head = small_linear(self.residual_head.in_features, self.codes.outputs).to(codebook.device)
 
     @abstractmethod
     def residual(
@@ -213,7 +229,8 @@ class PredictiveMemory(MemoryModel[PS]):
     def _following(self, h: Tensor, reward: Tensor, end_logit: Tensor) -> ResidualPrediction:
         """The distribution of the next latent, beside what is foretold of reward and end."""
         base = self.latent_scale.restore(h[..., self.features :])
-        return self.residual(self.residual_head(self.trunk(h)), reward, end_logit, base, self.residual_scale.scale)
+        described = self.residual if self.codes is None else self.codes.predict
+        return described(self.residual_head(self.trunk(h)), reward, end_logit, base, self.residual_scale.scale)
 
     def imagine(
         self, z: Tensor, action: Tensor, state: State, temperature: float = 1.0, generator: Generator | None = None
@@ -225,6 +242,8 @@ class PredictiveMemory(MemoryModel[PS]):
         h, state = self.step(z, action, state, generator)
         predicted = self.predict(self._dropped(h, temperature > 0, generator))
         following = predicted.sample(temperature, generator)
+        if self.codes is not None:
+            return Imagined(following, h, state, predicted.reward, predicted.end_logit.sigmoid())
         if temperature > 0:
             following = self.calibration.narrowed(following, predicted.mean)
         following = self.range.bound(following)
@@ -252,7 +271,7 @@ class PredictiveMemory(MemoryModel[PS]):
         predicted = self.predict(h)
         # From the latents themselves, not from h: exact, and not cut off.
         costs = self.density_costs(h, predicted, (following - taken) / self.residual_scale.scale, generator)
-        if self.training and self.settings.outliers:
+        if self.training and self.settings.outliers and self.codes is None:
             self._calibrate(predicted, following - taken, batch.valid)
         losses = {
             **{name: _mean(cost, batch.valid) for name, cost in costs.items()},
@@ -284,7 +303,7 @@ class PredictiveMemory(MemoryModel[PS]):
     def _but_for_outliers(self, predicted: ResidualPrediction, residual: Tensor) -> Tensor:
         """Negative log-density (..., Z) under the prediction, or with a small chance under one that is very wide."""
         nll, share = predicted.nll(residual), self.settings.outliers
-        if not share:
+        if not share or self.codes is not None:
             return nll
         wide = gaussian_nll(residual, torch.zeros_like(residual), torch.full_like(residual, LOG_STD_MAX))
         return -torch.logaddexp(math.log1p(-share) - nll, math.log(share) - wide)

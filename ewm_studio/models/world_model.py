@@ -35,9 +35,17 @@ class WorldModel(nn.Module):
         self.action_space = action_space
         self.action_encoding = ActionEncoding(action_space)
         # The registry knows each class by its kind's base; only the constructors' signatures differ by kind.
-        vision, memory = cast(Any, parts["vision"].cls), cast(Any, parts["memory"].cls)
+        vision = cast(Any, parts["vision"].cls)
         self.vision: VisionModel = vision(parts["vision"].settings, observation_space)
-        self.memory: MemoryModel = memory(parts["memory"].settings, self.vision.latent_dim, self.action_encoding.dim)
+        self.memory: MemoryModel = self.fresh_memory()
+
+    def fresh_memory(self) -> MemoryModel:
+        """A memory for this vision with weights of its own: PyTorch's generator draws them."""
+        part = self.parts["memory"]
+        memory: MemoryModel = cast(Any, part.cls)(part.settings, self.vision.latent_dim, self.action_encoding.dim)
+        if self.vision.code_cells:
+            memory.take_codes(self.vision.code_cells, self.vision.codebook.to(memory.device))
+        return memory
 
     def component(self, kind: ComponentKind) -> Component:
         """The component of a kind."""
@@ -146,6 +154,8 @@ class WorldModel(nn.Module):
             losses["vision"] = self.vision.loss(obs, generator)
         if sequences is not None:
             state = self.memory.initial_state(sequences.z.shape[1]) if state is None else state
+            if self.vision.code_cells:
+                self.memory.take_codes(self.vision.code_cells, self.vision.codebook)
             losses["memory"] = self.memory.loss(sequences, state, generator)
         return losses
 

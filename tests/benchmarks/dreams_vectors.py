@@ -42,9 +42,9 @@ class Task:
 
 
 TASKS = {
-    "CartPole-v1": Task("cartpole", 0, 20_000, 4_000, 20),
-    "LunarLander-v3": Task("", 60_000, 20_000, 5_000, 20),
-    "Pendulum-v1": Task("", 40_000, 20_000, 4_000, 20),
+    "CartPole-v1": Task("cartpole", 0, 20_000, 4_000, 25),
+    "LunarLander-v3": Task("", 40_000, 20_000, 5_000, 25),
+    "Pendulum-v1": Task("", 20_000, 20_000, 4_000, 25),
 }
 
 
@@ -87,7 +87,7 @@ def figures(workspace: Workspace, env: str, task: Task, memory: dict[str, Any], 
         "memory": memory,
         "data": {"recording": trained_on, "held_out": 0.05},
         "pretrain": {"memory": True, "epochs": task.epochs},
-        "world_model": {"memory_batch_size": 32, "sequence_length": 32},
+        "world_model": {"memory_batch_size": 16, "sequence_length": 32},
         "run": {"seed": seed, "threads": 1},
     }
     run = finish(pretrain(Experiment.from_dict(values), workspace))["run"]

@@ -44,7 +44,7 @@ def test_a_memory_is_measured_on_episodes_and_forks(made):
     assert not any(math.isfinite(value) for value in found["reward"]["won"].values())  # every step earns the same
     kept = kept_assessment(workspace.runs_folder / run)
     assert kept["z_error"] == errors
-    assert kept["reward"]["won"] == {"4": None, "8": None, "16": None}
+    assert kept["reward"]["won"] == {str(steps): None for steps in found["reward"]["won"]} != {}
     assert kept["on"] == "episodes of seeds 1000 to 1005, sampled"
     assert not kept_pictures(workspace.runs_folder / run)
     titles = [table.title for table in assessment_tables(kept)]

@@ -156,6 +156,12 @@ def test_resume_is_exact_with_memory_trained_on_a_replay(tmp_path, vision):
     assert not same(weights(rest), weights(passes))
 
 
+def test_a_replay_needs_room_for_every_environment(workspace):
+    with pytest.raises(UserError, match=r"world_model\.replay of 3 .* 4 environments"):
+        finish(train(experiment(memory={"name": "LSTMMemory"}, world_model={"replay": 3}), workspace))
+    assert not workspace.runs()
+
+
 RECENT = {"frame_buffer": 60, "vision_updates": 3}
 WARM_UP = {"random_frames": 50, "vision_epochs": 2}
 DRIVING = {

@@ -11,7 +11,7 @@ from ewm_studio.models.categorical import StatePrediction, divergence, drawn, mi
 from ewm_studio.models.memory.rssm import RSSM
 from ewm_studio.training.adam import FusedAdam
 
-SMALL = {"hidden_dim": 24, "groups": 4, "classes": 5}
+SMALL = {"hidden_dim": 24, "groups": 4, "classes": 5, "dropout": 0.0}
 
 
 def make(latent: int = 3, action: int = 2, **settings) -> RSSM:

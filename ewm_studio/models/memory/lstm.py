@@ -22,17 +22,15 @@ RS = TypeVar("RS", bound=PredictiveSettings)
 
 
 def remember_long(lstm: nn.LSTM) -> None:
-    """Let half of the features keep what they hold for 1 to `LONGEST` steps (Tallec & Ollivier 2018, chrono start).
+    """Let half of the features keep what they hold for 1 to `LONGEST` steps, by the biases of their forget gates.
 
     As PyTorch starts them, gates are half open and every feature halves at every step: a thousandth of a cue is left
     after ten, and as little of a gradient gets back to it. The other half stays so, for what changes at every step.
+    The spread of time scales is that of Tallec & Ollivier (2018), "Can recurrent neural networks warp time?".
     """
     slow = lstm.hidden_size // 2
     with torch.no_grad():
-        steps = torch.linspace(1, LONGEST - 1, slow).log()
-        take_in, forget, _, _ = lstm.bias_ih_l0.chunk(4)
-        forget[:slow] = steps
-        take_in[:slow] = -steps
+        lstm.bias_ih_l0.chunk(4)[1][:slow] = torch.linspace(1, LONGEST - 1, slow).log()
 
 
 class RecurrentMemory(PredictiveMemory[RS]):

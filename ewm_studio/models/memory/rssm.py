@@ -19,21 +19,27 @@ What differs, because a vision has been there before, and because draws were mea
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Generator, Tensor, nn
 
-from ewm_studio.models.base import Losses, State
+from ewm_studio.models.base import Imagined, Losses, State
 from ewm_studio.models.categorical import StatePrediction, divergence, drawn, mixed, straight_through
+from ewm_studio.models.codes import Codes
 from ewm_studio.models.memory.lstm import packed
 from ewm_studio.models.prediction import PredictiveMemory, WorldSettings
 from ewm_studio.models.residuals import GaussianPrediction, ResidualPrediction, bounded_log_std
 from ewm_studio.settings import setting
+from ewm_studio.settings.declare import inherited
 
 
 class RSSMSettings(WorldSettings):
     """Settings of the RSSM."""
 
     hidden_dim: int = setting(256, "Width of the GRU.", unit="features", ge=1, le=8192)
+    dropout: float = inherited(WorldSettings, "dropout", 0.1)
+    feedback_draws: float = inherited(WorldSettings, "feedback_draws", 0.5)
     groups: int = setting(16, "Categorical variables of the state.", ge=1, le=256)
     classes: int = setting(16, "Classes of each variable.", ge=2, le=256)
     unimix: float = setting(0.01, "Share of every probability that is uniform.", ge=0, lt=1, advanced=True)
@@ -76,6 +82,14 @@ class RSSM(PredictiveMemory[RSSMSettings]):
         self.register_buffer("after", torch.kron(after, torch.ones(shape)), persistent=False)
         self.chain = nn.Parameter(torch.zeros(state, state))
         self.log_std = nn.Parameter(torch.zeros(latent_dim))
+        self.grid: Codes | None = None
+
+    def take_codes(self, cells: int, codebook: Tensor) -> None:
+        """Dream in codes from now on: the state decides of all cells together, each takes the code next to it."""
+        if self.grid is not None:
+            self.grid.follow(codebook)
+        elif self.settings.codes:
+            self.grid = Codes(cells, codebook)
 
     def initial_state(self, batch: int) -> State:
         """Zeros."""
@@ -126,6 +140,13 @@ class RSSM(PredictiveMemory[RSSMSettings]):
             bounded_log_std(self.log_std),
         )
 
+    def imagine(
+        self, z: Tensor, action: Tensor, state: State, temperature: float = 1.0, generator: Generator | None = None
+    ) -> Imagined:
+        """What would follow in a drawn state, as of every memory that predicts."""
+        dreamt = super().imagine(z, action, state, temperature, generator)
+        return dreamt if self.grid is None else replace(dreamt, z=self.grid.snapped(dreamt.z))
+
     def density_costs(
         self, h: Tensor, predicted: ResidualPrediction, residual: Tensor, generator: Generator | None
     ) -> Losses:
@@ -155,3 +176,6 @@ class RSSM(PredictiveMemory[RSSMSettings]):
             "decoded": nll,
             "kl": dynamics,
         }
+
+    def _calibrate(self, predicted: ResidualPrediction, residual: Tensor, valid: Tensor) -> None:
+        """Nothing: a draw is what a state that was seen would give, and has no tails to narrow."""

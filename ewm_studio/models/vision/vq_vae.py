@@ -63,6 +63,7 @@ class VQ_VAE(VisionModel[VQVAESettings]):
         rows, columns = -(-self.height // self.multiple), -(-self.width // self.multiple)
         self.cells = (settings.code_dim, rows, columns)
         self.latent_dim = settings.code_dim * rows * columns
+        self.code_cells = rows * columns
         self._build(channels, [settings.channels * min(2**i, 4) for i in range(layers)])
 
         self.register_buffer("codebook", torch.randn(settings.codes, settings.code_dim))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QObject
 
+from ewm_studio.errors import UserError
 from ewm_studio.events import Event, Finished, Progress
 from ewm_studio.jobs.kept_assessment import kept_assessment, kept_pictures
 from ewm_studio.ui.runs.page import RunsPage
@@ -40,8 +42,29 @@ class Assessing(QObject):
         self._view.show_busy(self._services.jobs.running)
         self._page.show_assessment()
 
+    def open_chosen(self) -> None:
+        """Show what is known of the dreams of the model that the next run starts from, or else of the chosen run.
+
+        Raises:
+            UserError: there is none.
+        """
+        chosen = self._page.chosen
+        name = self._services.experiment.start.load_path or (chosen.name if chosen is not None else "")
+        if not name:
+            raise UserError("There is no model to assess yet: train or pretrain one, or choose one to start from.")
+        self._services.turn_to("runs")
+        if self._is_run(name):
+            self.open(name)
+        else:
+            self._view.show_run(name, None, {})
+            self._view.show_busy(self._services.jobs.running)
+            self._page.show_assessment()
+
+    def _is_run(self, name: str) -> bool:
+        return any(info.name == name for info in self._services.workspace.runs())
+
     def start(self, name: str) -> None:
-        """Assess a run on episodes that training never saw."""
+        """Assess a model on episodes that training never saw."""
         chosen: tuple[tuple[str, Any], ...] = (("infer.episodes", EPISODES), ("run.seed", FIRST_SEED))
         self._services.play(self._services.experiment.with_values(*chosen), name, f"Assess {name}", KIND)
 
@@ -52,7 +75,14 @@ class Assessing(QObject):
             if isinstance(event, Progress) and event.total:
                 self._view.show_busy(True, f"{event.done} of {event.total} {event.unit}")
             elif isinstance(event, Finished) and event.stopped_by != "stop" and self._page.shows_assessment:
-                self._services.notices.guarded(lambda: self.open(self._view.run))()
+                self._services.notices.guarded(partial(self._show_found, event.result))()
+
+    def _show_found(self, found: dict[str, Any]) -> None:
+        name = self._view.run
+        if self._is_run(name):
+            self.open(name)
+        else:  # a file, or a model that came with the studio: beside it nothing is kept
+            self._view.show_run(name, found, {})
 
     def _on_ended(self, *_: object) -> None:
         self._view.show_busy(self._services.jobs.running)

@@ -173,4 +173,6 @@ def make_page(services: Services) -> Page:
     """The page of all runs."""
     controller = RunsController(services)
     binned = PageAction("restore", "Restore a deleted run", "Workspace", fill=controller.fill_binned)
-    return Page("runs", "Runs", "runs", controller.page, controller, actions=(binned,))
+    dreams = services.notices.guarded(controller.assessing.open_chosen)
+    assess = PageAction("dreams", "How far dreams can be trusted", "Run", run=dreams)
+    return Page("runs", "Runs", "runs", controller.page, controller, actions=(binned, assess))

@@ -71,6 +71,22 @@ def test_a_run_is_assessed_by_clicks_and_read(qtbot, studio, page):
     assert "The mean latent" in shown_texts(view)
 
 
+def test_the_model_that_the_next_run_starts_from_is_assessed_by_the_menu(qtbot, studio, page):
+    studio.window.show_page("train")
+    studio.services.document.set("start.load_path", page.chosen.name)
+    studio.window.actions_by_name["dreams"].trigger()
+    assert page.assessment.isVisible()
+    assert page.assessment.run == page.chosen.name
+    model = str(studio.services.workspace.resolve_model(page.chosen.name))
+    studio.services.document.set("start.load_path", model)
+    studio.window.actions_by_name["dreams"].trigger()
+    assert page.assessment.run == model
+    qtbot.mouseClick(page.assessment.empty.action, LEFT)
+    qtbot.waitUntil(lambda: bool(page.assessment.tables), timeout=WAIT)
+    assert "The mean latent" in shown_texts(page.assessment)
+    qtbot.waitUntil(lambda: not studio.jobs.running, timeout=WAIT)
+
+
 def test_what_no_assessment_can_be_read_from_is_said(qtbot, studio, page):
     (studio.services.workspace.run(page.chosen.name).folder / "assessment.json").write_text("nonsense")
     qtbot.mouseClick(page._buttons["assess"], LEFT)
