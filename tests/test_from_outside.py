@@ -36,7 +36,8 @@ FADING = '''
 import torch
 from torch import nn
 
-from ewm_studio.models.prediction import PredictiveMemory, PredictiveSettings
+from ewm_studio.models.prediction import PredictiveMemory
+from ewm_studio.models.predictive_settings import PredictiveSettings
 from ewm_studio.models.residuals import PointPrediction
 from ewm_studio.settings import setting
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -18,12 +18,11 @@ from torch.nn import functional as F
 from ewm_studio.models.base import Imagined, Losses, MemoryModel, SequenceBatch, State, Tag
 from ewm_studio.models.codes import CodeHead
 from ewm_studio.models.open_loop import Pieces, joined
+from ewm_studio.models.predictive_settings import PredictiveSettings
 from ewm_studio.models.randomness import dropout, normal_like, uniform_like
 from ewm_studio.models.residuals import LOG_STD_MAX, ResidualPrediction, gaussian_nll
 from ewm_studio.models.running_scale import Calibration, LatentRange, RunningScale
 from ewm_studio.models.two_hot import TwoHot, binary_error
-from ewm_studio.settings import ComponentSettings, setting
-from ewm_studio.settings.declare import inherited
 
 LEAST_VARIANCE = 1e-4  # of a residual; a point has none
 CLAMP = 10.0  # normalized latents beyond this many deviations are cut off
@@ -45,106 +44,6 @@ def _trunk(inputs: int, width: int, layers: int) -> nn.Sequential:
         made += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.SiLU()]
         inputs = width
     return nn.Sequential(*made)
-
-
-class PredictiveSettings(ComponentSettings):
-    """What every predicting memory can be told."""
-
-    hidden_dim: int = setting(128, "Width of the memory's features.", unit="features", ge=1, le=8192)
-    lr: float = setting(1e-3, "Learning rate, where the experiment gives none.", gt=0, le=1)
-    dropout: float = setting(0.0, "Share of features dropped while the memory is trained, and in dreams.", ge=0, lt=1)
-    reward: Literal["distribution", "mean"] = setting(
-        "mean",
-        "How rewards are foretold: by a distribution over them, through a layer of its own, or by their mean alone.",
-        earlier="mean",
-    )
-    head_layers: int = setting(
-        0, "Layers between the features and what is foretold of the next latent.", ge=0, le=4, advanced=True, earlier=0
-    )
-    end_layers: int = setting(
-        0,
-        "Layers between the features and the chance that the episode ends: without one, a bound on both sides (a pole "
-        "that falls to the left or to the right) is hardly learnt.",
-        ge=0,
-        le=4,
-        advanced=True,
-        earlier=0,
-    )
-    input_noise: float = setting(
-        0.0,
-        "Noise on the latents that the memory takes in while it is trained, as a share of what a usual step changes, "
-        "so that it forgives its own errors.",
-        ge=0,
-        le=10,
-        earlier=0.0,
-    )
-    log_spread_max: float = setting(
-        3.0,
-        "Logarithm of the widest spread that is foretold of a latent, in usual changes of a step: what lies beyond is "
-        "an outlier, or dreams fall apart by it.",
-        ge=-2,
-        le=10,
-        advanced=True,
-        earlier=3.0,
-    )
-    outliers: float = setting(
-        0.0,
-        "Share of steps that may be anything: no spread is widened for them, and dreams do not draw them.",
-        ge=0,
-        lt=1,
-        advanced=True,
-        earlier=0.0,
-    )
-    codes: bool = setting(
-        True,
-        "Where the latents of vision are codes, foretell for every cell which code follows; off: numbers between them.",
-        advanced=True,
-        earlier=False,
-    )
-    feedback_steps: int = setting(
-        0,
-        "Steps of its own predictions that the memory is also trained on: what makes dreams hold. 0: none.",
-        unit="steps",
-        ge=0,
-        le=1024,
-        earlier=0,
-    )
-    feedback_weight: float = setting(
-        10.0,
-        "Weight of the error on fed-back predictions, in shares of the latents' variance.",
-        ge=0,
-        le=10_000,
-        advanced=True,
-        earlier=0.0,
-    )
-    feedback_draws: float = setting(
-        0.0,
-        "Share of the fed-back sequences in which predictions are drawn and not expected, so that drawn dreams hold.",
-        ge=0,
-        le=1,
-        advanced=True,
-        earlier=0.0,
-    )
-    feedback_context: int = setting(
-        8, "True steps before predictions are fed back.", unit="steps", ge=0, le=1024, advanced=True, earlier=8
-    )
-
-
-class WorldSettings(PredictiveSettings):
-    """The same for memories that are meant as worlds: what makes dreams hold is on.
-
-    Beside PPO, where C reads h, a memory with linear heads and without feedback learns to be useful in fewer steps.
-    """
-
-    dropout: float = inherited(PredictiveSettings, "dropout", 0.1)
-    reward: Literal["distribution", "mean"] = inherited(PredictiveSettings, "reward", "distribution")
-    head_layers: int = inherited(PredictiveSettings, "head_layers", 1)
-    end_layers: int = inherited(PredictiveSettings, "end_layers", 1)
-    input_noise: float = inherited(PredictiveSettings, "input_noise", 0.1)
-    log_spread_max: float = inherited(PredictiveSettings, "log_spread_max", 0.0)
-    outliers: float = inherited(PredictiveSettings, "outliers", 0.01)
-    feedback_steps: int = inherited(PredictiveSettings, "feedback_steps", 24)
-    feedback_draws: float = inherited(PredictiveSettings, "feedback_draws", 0.5)
 
 
 PS = TypeVar("PS", bound=PredictiveSettings)
@@ -226,9 +125,7 @@ class PredictiveMemory(MemoryModel[PS]):
         out = self.reward_head(h)
         expected = self.reward_head.mean(out).unsqueeze(-1) if isinstance(self.reward_head, TwoHot) else out
         reward = self.reward_scale.restore(expected).squeeze(-1)
-        predicted = self._following(h, reward, self.end_head(h).squeeze(-1))
-        predicted.reward_out = out
-        return predicted
+        return self._following(h, reward, self.end_head(h).squeeze(-1))
 
     def _following(self, h: Tensor, reward: Tensor, end_logit: Tensor) -> ResidualPrediction:
         """The distribution of the next latent, beside what is foretold of reward and end."""
@@ -273,14 +170,15 @@ class PredictiveMemory(MemoryModel[PS]):
         pieces = Pieces.of(len(z), self.settings.feedback_context, self.settings.feedback_steps)
         h, states = self._along(taken, action, batch.is_first, state, pieces, generator)
         h = self._dropped(h, self.training, generator)
-        predicted = self.predict(h)
+        paid = self._reward_error(h, reward, generator)  # before the others: gradients add up in this order
+        predicted = self._following(h, h.new_empty(0), self.end_head(h).squeeze(-1))
         # From the latents themselves, not from h: exact, and not cut off.
         costs = self.density_costs(h, predicted, (following - taken) / self.residual_scale.scale, generator)
         if self.training and self.settings.outliers and self.codes is None:
             self._calibrate(predicted, following - taken, batch.valid)
         losses = {
             **{name: _mean(cost, batch.valid) for name, cost in costs.items()},
-            "reward": _mean(self._reward_error(predicted.reward_out, reward), known),
+            "reward": _mean(paid, known),
             "end": _mean(binary_error(predicted.end_logit, batch.terminated), known),
         }
         total = losses["prediction"] + losses["reward"] + losses["end"]
@@ -380,7 +278,7 @@ class PredictiveMemory(MemoryModel[PS]):
         return {
             "open_loop": _mean(torch.stack(wrong), inside & valid),
             "spread": _mean(torch.stack(spread), inside & valid),
-            "reward": _mean(self._reward_error(self.reward_head(every), reward), known),
+            "reward": _mean(self._reward_error(every, reward, generator), known),
             "end": _mean(binary_error(self.end_head(every).squeeze(-1), terminated), known),
         }
 
@@ -393,9 +291,9 @@ class PredictiveMemory(MemoryModel[PS]):
         """Squared error (...) of latents (..., Z) as a share of the latents' variance: 1 is the mean latent's."""
         return error.square().sum(-1) / self.latent_scale.scale.square().sum()
 
-    def _reward_error(self, out: Tensor | None, reward: Tensor) -> Tensor:
-        """Of what the reward head gave (..., outputs), beside rewards (...)."""
-        assert out is not None
+    def _reward_error(self, h: Tensor, reward: Tensor, generator: Generator | None) -> Tensor:
+        """Of what is foretold from h (..., H) beside rewards (...)."""
+        out = self.reward_head(dropout(h, self.settings.reward_dropout, self.training, generator))
         if isinstance(self.reward_head, TwoHot):
             return self.reward_head.error(out, self.reward_scale.normalize(reward[..., None])[..., 0])
         return 0.5 * ((self.reward_scale.restore(out).squeeze(-1) - reward) / self.reward_scale.scale).square()

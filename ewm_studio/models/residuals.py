@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -27,14 +27,12 @@ class ResidualPrediction(Prediction):
         end_logit: logit of the episode's end (...).
         base: z_t as h carries it (..., Z).
         scale: root mean square (Z,) of the residuals, in the latent's units.
-        reward_out: what the reward head gave (..., outputs), which its loss is taken of.
     """
 
     reward: Tensor
     end_logit: Tensor
     base: Tensor
     scale: Tensor
-    reward_out: Tensor | None = field(default=None, kw_only=True)
 
     @property
     @abstractmethod

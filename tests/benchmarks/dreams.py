@@ -14,21 +14,24 @@ import argparse
 import contextlib
 import json
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from ewm_studio.acting.agent import Agent, load_agent
 from ewm_studio.acting.episode import play_episodes
 from ewm_studio.acting.policy import ControllerPolicy
-from ewm_studio.analysis.action_response import Fork, dream_held, forks, response
+from ewm_studio.analysis.action_response import Fork, dream_held, forks, response, scene_rows
 from ewm_studio.data.library import Library
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.single import SingleEnv
 from ewm_studio.events import Finished
 from ewm_studio.jobs import assess, pretrain, record
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.pictures import to_pictures
 from ewm_studio.models.randomness import make_generator
 from ewm_studio.settings import Experiment
@@ -87,43 +90,94 @@ def train(workspace: Workspace, memory: str, seed: int, plain: bool, epochs: int
     return str(finish(pretrain(Experiment.from_dict(values), workspace))["run"])
 
 
-def real_forks(driver: Agent) -> list[Fork]:
-    """Forks of the environment on held-out tracks, from where the driver is."""
-    env = make_prepared_env(driver.env, window=False)
-    episodes, taken = [], list[np.ndarray]()
+@dataclass
+class Drive:
+    """What the driver did on one held-out track: latents (T, Z) and the car's heading (T,) in radians."""
+
+    seed: int
+    actions: list[np.ndarray] = field(default_factory=list)
+    z: list[torch.Tensor] = field(default_factory=list)
+    heading: list[float] = field(default_factory=list)
+
+
+def real_forks(driver: Agent) -> tuple[list[Fork], list[Drive]]:
+    """Forks of the environment on held-out tracks, from where the driver is; and how it came there."""
+    env, drives = make_prepared_env(driver.env, window=False), list[Drive]()
     with contextlib.closing(SingleEnv(env, driver.env, seeds=FIRST_TRACK[HELD], episodes=FORKED)) as simulator:
         policy = ControllerPolicy(driver.model.controller)
         simulator.on_frame = None
-        for number in range(FORKED):
-            taken.clear()
-            seed = FIRST_TRACK[HELD] + number
-            steps = play_episodes(
-                simulator, _Noted(policy, taken), driver.model, seed=seed, generator=make_generator(seed)
-            )
+        for seed in range(FIRST_TRACK[HELD], FIRST_TRACK[HELD] + FORKED):
+            drives.append(Drive(seed))
+            noted = _Noted(policy, drives[-1], env)
+            steps = play_episodes(simulator, noted, driver.model, seed=seed, generator=make_generator(seed))
             for _ in zip(range(110), steps, strict=False):
                 pass
-            episodes.append((seed, np.stack(taken)))
-    return list(forks(driver, episodes, _actions(), FORKS, seed=0))
+    played = [(drive.seed, np.stack(drive.actions)) for drive in drives]
+    return list(forks(driver, played, _actions(), FORKS, seed=0)), drives
 
 
 class _Noted(ControllerPolicy):
-    """The controller, whose actions are noted."""
+    """The controller, of which is noted what it saw, did, and where the car was heading."""
 
-    def __init__(self, policy: ControllerPolicy, taken: list[np.ndarray]) -> None:
+    def __init__(self, policy: ControllerPolicy, drive: Drive, env: Any) -> None:
         super().__init__(policy.controller, policy.greedy)
-        self._taken = taken
+        self._drive, self._env = drive, env
 
     def act(self, belief: Any, generator: Any = None) -> Any:
         action = super().act(belief, generator)
-        self._taken.append(action[0].cpu().numpy().copy())
+        self._drive.actions.append(action[0].cpu().numpy().copy())
+        self._drive.z.append(belief.z[0].clone())
+        self._drive.heading.append(float(self._env.unwrapped.car.hull.angle))
         return action
+
+
+class TurnProbe:
+    """Reads how far the car turned between two latents: ridge regression on both and their products.
+
+    It reads the instruments in the picture too, whose bars say how the car turns: what it says of a dream is how far
+    the dream believes to have turned, not what its road does.
+    """
+
+    def __init__(self, drives: list[Drive]) -> None:
+        pairs = [torch.cat([z[:-1], z[1:]], -1) for z in (torch.stack(drive.z) for drive in drives)]
+        seen = torch.cat(pairs).double()
+        turned = torch.from_numpy(np.concatenate([np.diff(drive.heading) for drive in drives]))
+        self._mean, self._std, self._turn = seen.mean(0), seen.std(0), turned.mean()
+        features = self._features(seen)
+        own = features.T @ features + 20 * torch.eye(features.shape[1]).double()
+        self._weights = torch.linalg.solve(own, features.T @ (turned - self._turn))
+
+    def _features(self, pairs: torch.Tensor) -> torch.Tensor:
+        normal = (pairs - self._mean) / self._std
+        first, second = normal.chunk(2, -1)
+        return torch.cat([normal, first * second], -1)
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """Radians (...) to the left over latents (T, ..., Z)."""
+        pairs = torch.cat([z[:-1], z[1:]], -1).double()
+        return (self._features(pairs) @ self._weights + self._turn).sum(0)
+
+
+def turned(model: AgentModel, found: list[Fork], drives: list[Drive]) -> dict[str, list[float]]:
+    """Radians that left, straight and right turn the car, in the mean of the forks: for real and in dreams."""
+    probe, turns = TurnProbe(drives), dict[str, list[float]]()
+    for name, action in _actions().items():
+        real, dreamt = [], []
+        for fork in found:
+            before = model.vision.encode(torch.from_numpy(fork.before[-1:]))
+            after = model.vision.encode(torch.from_numpy(fork.after[name]))
+            real.append(probe(torch.cat([before, after])))
+            dream = dream_held(model, fork, action, make_generator(0))
+            dreamt.append(probe(torch.cat([before.unsqueeze(1).expand(1, dream.shape[1], -1), dream])).mean())
+        turns[name] = [float(torch.stack(real).mean()), float(torch.stack(dreamt).mean())]
+    return turns
 
 
 def _actions() -> dict[str, np.ndarray]:
     return {name: np.array(action, np.float32) for name, action in HOLD.items()}
 
 
-def figures(workspace: Workspace, run: str, found: list[Fork]) -> dict[str, Any]:
+def figures(workspace: Workspace, run: str, found: list[Fork], drives: list[Drive]) -> dict[str, Any]:
     """What is said of one run."""
     values = {
         "start": {"load_path": run},
@@ -133,18 +187,28 @@ def figures(workspace: Workspace, run: str, found: list[Fork]) -> dict[str, Any]
     }
     result = finish(assess(Experiment.from_dict(values), workspace))
     model = load_agent(workspace.resolve_model(run)).model
-    turn = response(model, found, _actions(), make_generator(0))["left / right"]
+    rows = scene_rows(Experiment.from_dict(values).env, model.observation_space.shape[1])
+    answer = response(model, found, _actions(), make_generator(0), rows)["left / right"]
+    with torch.no_grad():
+        turn = turned(model, found, drives)
+    real, dreamt = (turn["left"][i] - turn["right"][i] for i in (0, 1))
     errors = result["z_error"]
     return {
         "mean of draws at 1, 4, 16, 64": [round(v, 3) for v in errors["mean_of_draws"]],
         "the frame stays": [round(v, 3) for v in errors["persistence"]],
         "the mean latent": [round(v, 3) for v in errors["mean_latent"]],
         "one draw": [round(v, 3) for v in errors["draw"]],
-        "left against right, share": round(turn["share"], 3),
-        "signs": round(turn["sign"], 3),
+        "turn in radians, real and dreamt": {name: [round(v, 2) for v in pair] for name, pair in turn.items()},
+        "left against right, share of the turn": round(dreamt / real, 3),
+        "signs": round(answer["sign"], 3),
+        "the same in latents, in the scene, and of V itself there": [
+            round(answer[name], 3) for name in ("share", "scene", "vision")
+        ],
         "permuted over true actions": round(result["action_ratio"], 2),
         "return of 8, 16, 32": [round(v, 3) for v in result["return_correlation"].values()],
+        "tile won or not at 4, 8, 16": [round(v, 3) for v in result["reward"]["won"].values()],
         "trust meter": round(result["trust"]["meter"], 3),
+        "trust meter at 1, 4, 16, 64 alone": round(result["trust"]["at_horizons"], 3),
         "stays in range": result["stays_in_range"],
         "PSNR of draws' mean": [round(v, 1) for v in result["psnr"]["mean_of_draws"]],
         "PSNR of V": [round(v, 1) for v in result["psnr"]["vision"]],
@@ -172,15 +236,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=75)
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--workspace")
+    parser.add_argument("--run", help="measure this run of the workspace, and train none")
     parser.add_argument("--picture", type=Path, help="of one fork, in the dream of the last seed")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(args.workspace or folder))
         gather(workspace)
-        found = real_forks(load_agent(workspace.resolve_model(DRIVER)))
+        found, drives = real_forks(load_agent(workspace.resolve_model(DRIVER)))
         for seed in range(args.seeds):
-            run = train(workspace, args.memory, seed, args.plain, args.epochs)
-            print(json.dumps({"seed": seed, **figures(workspace, run, found)}), flush=True)
+            run = args.run or train(workspace, args.memory, seed, args.plain, args.epochs)
+            print(json.dumps({"seed": seed, **figures(workspace, run, found, drives)}), flush=True)
         if args.picture:
             draw(workspace, run, found[FORKS // 2], args.picture)
 

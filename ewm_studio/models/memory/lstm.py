@@ -12,7 +12,8 @@ from torch import Generator, Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ewm_studio.models.base import State
-from ewm_studio.models.prediction import PredictiveMemory, PredictiveSettings
+from ewm_studio.models.prediction import PredictiveMemory
+from ewm_studio.models.predictive_settings import PredictiveSettings
 from ewm_studio.models.residuals import GaussianPrediction, PointPrediction, ResidualPrediction, bounded_log_std
 from ewm_studio.settings import setting
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ewm_studio.models.memory.lstm import RecurrentMemory
-from ewm_studio.models.prediction import WorldSettings
+from ewm_studio.models.predictive_settings import WorldSettings
 from ewm_studio.models.residuals import MixturePrediction, bounded_log_std
 from ewm_studio.settings import setting
 

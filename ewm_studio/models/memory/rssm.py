@@ -28,7 +28,8 @@ from ewm_studio.models.base import Imagined, Losses, State
 from ewm_studio.models.categorical import StatePrediction, divergence, drawn, mixed, straight_through
 from ewm_studio.models.codes import Codes
 from ewm_studio.models.memory.lstm import packed
-from ewm_studio.models.prediction import PredictiveMemory, WorldSettings
+from ewm_studio.models.prediction import PredictiveMemory
+from ewm_studio.models.predictive_settings import WorldSettings
 from ewm_studio.models.residuals import GaussianPrediction, ResidualPrediction, bounded_log_std
 from ewm_studio.settings import setting
 

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from ewm_studio.errors import UserError
 from ewm_studio.models.base import State
-from ewm_studio.models.prediction import PredictiveMemory, PredictiveSettings
+from ewm_studio.models.prediction import PredictiveMemory
+from ewm_studio.models.predictive_settings import PredictiveSettings
 from ewm_studio.models.randomness import dropout
 from ewm_studio.models.residuals import GaussianPrediction, bounded_log_std
 from ewm_studio.settings import setting
