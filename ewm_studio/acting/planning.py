@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from ewm_studio.acting.policy import Policy
 from ewm_studio.acting.proposals import proposal_for
+from ewm_studio.errors import UserError
 from ewm_studio.models.belief import Belief
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings.planning import PlannerSettings
@@ -57,10 +58,13 @@ class PlanningPolicy(Policy):
             value: of what comes after a plan; None for nothing.
 
         Raises:
-            UserError: this memory predicts nothing.
+            UserError: this memory predicts nothing, or no plan would be better than another.
         """
         world.require_imagination()
         self.world, self.settings, self.value = world, settings or PlannerSettings(), value
+        elites, candidates = self.settings.elites, self.settings.candidates
+        if elites >= candidates:
+            raise UserError(f"planner.elites {elites}: give fewer than planner.candidates, {candidates}")
         self.proposal = proposal_for(world.action_space, self.settings.horizon, self.settings.spread)
         self.plan: Plan | None = None
 

@@ -21,6 +21,7 @@ STRETCHES = 50
 RIDGE = 1e-2  # weight of the penalty, on features of variance 1
 EXPLAINED = 0.95  # an action foretold this well teaches nothing
 STILL = 0.02  # entropy, as a share of the most there can be, below which an action hardly changes
+LEAST = 200  # decisions, below which nothing is warned of
 PEDALS = ("steering", "gas", "brake")
 
 
@@ -47,7 +48,7 @@ class Coverage:
         told = [name for name, share in self.explained.items() if share > EXPLAINED and name not in still]
         reasons = [f"{', '.join(still)} hardly changes"] if still else []
         reasons += [f"{', '.join(told)} follows from what is seen"] if told else []
-        if not reasons:
+        if not reasons or self.decisions < LEAST:
             return ""
         return f"a memory cannot learn from these data what actions do: {'; '.join(reasons)}. Record with --bursts 0.08"
 

@@ -40,6 +40,7 @@ from ewm_studio.workspace import Workspace
 
 FORKS = 4  # in each of the first episodes
 FORKED = 5  # episodes
+FIRST_SEED = 100_000  # of the episodes that are played, where run.seed is 0
 
 
 @opens_workspace
@@ -49,8 +50,9 @@ def assess(
 ) -> Generator[Event, None, None]:
     """Measure a memory's dreams on `infer.episodes` episodes that the model plays (sampled), or on recordings.
 
-    Episode i is reset with `run.seed + i`: choose seeds that nothing was trained on. Where the episodes are played,
-    the environment is forked in some of them as well, to see what actions do. What is found is kept with the run.
+    Episode i is reset with `FIRST_SEED + run.seed + i`, far from what was recorded or trained on. Where the episodes
+    are played, the environment is forked in some of them as well, to see what actions do. What is found is kept with
+    the run.
 
     Raises:
         UserError: no model is named, its memory predicts nothing, or there is too little to measure on.
@@ -123,7 +125,7 @@ def _play(
     meter, done = Meter("play", episodes, "episodes"), list[tuple[int, np.ndarray]]()
     env = make_prepared_env(settings, window=False)
     generator = make_generator(experiment.run.seed, agent.model.device)
-    with contextlib.closing(SingleEnv(env, settings, seeds=experiment.run.seed)) as simulator:
+    with contextlib.closing(SingleEnv(env, settings, seeds=FIRST_SEED + experiment.run.seed)) as simulator:
         policy = ControllerPolicy(agent.model.controller)
         stopped = lambda: control.stop_requested  # noqa: E731
         steps = play_episodes(
@@ -173,7 +175,7 @@ def _told_on(experiment: Experiment) -> str:
     """What it was measured on, in words."""
     if experiment.data.recording:
         return f"recording {experiment.data.recording}"
-    seed, episodes = experiment.run.seed, experiment.infer.episodes
+    seed, episodes = FIRST_SEED + experiment.run.seed, experiment.infer.episodes
     return f"episodes of seeds {seed} to {seed + episodes - 1}, sampled"
 
 

@@ -215,8 +215,9 @@ class PredictiveMemory(MemoryModel[PS]):
     def _calibrate(self, predicted: ResidualPrediction, residual: Tensor, valid: Tensor) -> None:
         with torch.no_grad():
             scale = self.residual_scale.scale
-            wrong = (predicted.residual_mean * scale - residual).square().sum(-1)
-            foretold = (predicted.residual_variance * scale.square()).sum(-1)
+            share = scale.square() / scale.square().sum()  # by the latents' own sizes, whatever their unit
+            wrong = ((predicted.residual_mean - residual / scale).square() * share).sum(-1)
+            foretold = (predicted.residual_variance * share).sum(-1)
             self.calibration.update(_mean(wrong, valid), _mean(foretold, valid))
 
     def _along(

@@ -115,7 +115,7 @@ def test_a_dream_is_what_memory_imagines(numbers):
 
 def test_a_horizon_cuts_and_an_expected_end_ends(numbers):
     with torch.no_grad():
-        numbers.memory.end_head.bias.fill_(-50)
+        numbers.memory.end_head[-1].bias.fill_(-50)
     simulator = dream(numbers, 3, starts=4, horizon=4, action_repeat=2)
     simulator.reset()
     for t in range(1, 13):
@@ -125,7 +125,7 @@ def test_a_horizon_cuts_and_an_expected_end_ends(numbers):
         assert [episode.length for episode in step.episodes] == [8] * (3 * (t % 4 == 0))
         assert sorted(step.final_obs) == [0, 1, 2] * (t % 4 == 0)
     with torch.no_grad():
-        numbers.memory.end_head.bias.fill_(50)
+        numbers.memory.end_head[-1].bias.fill_(50)
     step = simulator.step(torch.zeros(3, dtype=torch.int64))
     assert step.terminated.all()
     assert step.env_terminated.all()
@@ -247,7 +247,7 @@ def test_a_person_drives_in_a_dream(tmp_path):
     with make_env("CarRacing-v3") as env:
         model = agent_model(PICTURES, env.action_space)
     with torch.no_grad():
-        model.memory.end_head.bias.fill_(-50)
+        model.memory.end_head[-1].bias.fill_(-50)
     told = []
     drive = Drive(settings, dream=dream(model, horizon=30, episodes=1))
     drive.tell(told.append)

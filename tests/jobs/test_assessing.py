@@ -45,7 +45,7 @@ def test_a_memory_is_measured_on_episodes_and_forks(made):
     kept = kept_assessment(workspace.runs_folder / run)
     assert kept["z_error"] == errors
     assert kept["reward"]["won"] == {str(steps): None for steps in found["reward"]["won"]} != {}
-    assert kept["on"] == "episodes of seeds 1000 to 1005, sampled"
+    assert kept["on"] == "episodes of seeds 101000 to 101005, sampled"
     assert not kept_pictures(workspace.runs_folder / run)
     titles = [table.title for table in assessment_tables(kept)]
     assert titles == ["Error of z", "Actions, rewards, ends", "What actions do", "Trust meter"]

@@ -59,8 +59,9 @@ def test_lack_of_memory_or_disk_is_one_line(workspace, monkeypatch, error, wante
     monkeypatch.setattr("ewm_studio.training.ppo.ppo_update", fail)
     monkeypatch.setattr("ewm_studio.jobs.pretrain_job.vision_figures", fail)
     monkeypatch.setattr("ewm_studio.jobs.pretrain_job.memory_figures", fail)
+    plan = experiment(memory={"name": "LSTMMemory"}, ppo={"memory_gradient": "off"}, data={"frames": 64})
     with pytest.raises(JobError) as caught:
-        finish(job(experiment(memory={"name": "LSTMMemory"}, data={"frames": 64}), workspace))
+        finish(job(plan, workspace))
     assert wanted in str(caught.value)
     (info,) = workspace.runs()
     assert (info.state, info.error) == ("failed", str(caught.value))

@@ -50,7 +50,7 @@ def test_ppo_goes_on_from_an_agent_that_learned_in_dreams(workspace, tmp_path):
 
     polish = experiment(**PICTURES, train={"epochs": 2}, start={"load_path": str(dreamt)})
     metrics, last = events_and_checkpoint(polish, workspace)
-    assert metrics[0]["ppo/first_ratio_error"] == 0
+    assert metrics[0]["ppo/first_ratio_error"] < 1e-5
     begun, polished = load_model(dreamt)[0], load_model(last)[0]
     for part in ("vision.", "memory.", "controller."):
         assert any(not torch.equal(begun[name], polished[name]) for name in begun if name.startswith(part)), part

@@ -34,6 +34,7 @@ WORDS = {
     "env.render_mode": "human",
     "infer.policy": "planner",
     "train.learner": "cma_es",
+    "ppo.memory_gradient": "off",
     "pretrain.mode": "manual",
 }
 EMPTY_FLOATS = ("world_model.lr", "world_model.dropout", "ppo.clip_range_vf", "data.manual_mode_delay")

@@ -34,7 +34,7 @@ class Lap:
 
     def begin(self) -> None:
         """An episode begins."""
-        self._furthest = 0
+        self._furthest: int | None = None  # the first tile that is touched tells where the car began
         self._touched = 0
 
     def skipped(self) -> int:
@@ -42,6 +42,9 @@ class Lap:
         if self._env.tile_visited_count == self._touched:
             return 0
         self._touched = self._env.tile_visited_count
+        if self._furthest is None:
+            touched = [i for i, tile in enumerate(self._env.road) if tile.road_visited]
+            self._furthest = 0 if 0 in touched else touched[-1]
         ahead = self._env.road[self._furthest + 1 : self._furthest + 1 + AHEAD]
         touched = [i for i, tile in enumerate(ahead) if tile.road_visited]
         if not touched:
@@ -52,4 +55,4 @@ class Lap:
     @property
     def round(self) -> bool:
         """Whether the car has come to the end of the round."""
-        return self._furthest >= len(self._env.road) - 1
+        return self._furthest is not None and self._furthest >= len(self._env.road) - 1

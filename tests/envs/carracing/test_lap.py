@@ -54,6 +54,14 @@ def test_a_car_that_drives_the_wrong_way_round_leaves_nothing_out():
     assert lap.skipped() == 0
 
 
+def test_a_car_that_begins_amid_the_track_has_left_nothing_out():
+    lap, base = track(100)
+    touch(base, 27)
+    assert lap.skipped() == 0
+    touch(base, 29)
+    assert lap.skipped() == 1
+
+
 def test_the_round_ends_with_the_last_tile():
     lap, base = track(20)
     touch(base, *range(19))
