@@ -17,7 +17,8 @@ from torch import Tensor
 from ewm_studio.acting.agent import Agent
 from ewm_studio.analysis.held_out import memory_figures, vision_figures
 from ewm_studio.analysis.live_dreams import dream_figures, held_out_windows
-from ewm_studio.data.experience import Experience
+from ewm_studio.analysis.together import together_figures
+from ewm_studio.data.experience import Experience, StoredSequences
 from ewm_studio.data.recordings import Recording
 from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.errors import JobError
@@ -45,9 +46,10 @@ from ewm_studio.models.base import Losses, SequenceBatch
 from ewm_studio.models.pictures import reconstructions
 from ewm_studio.models.randomness import drawing_from, make_generator
 from ewm_studio.settings import Experiment
-from ewm_studio.training.optimize import Averages, trainers_of
+from ewm_studio.training.optimize import Averages
 from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.sequences import to_sequence_batch
+from ewm_studio.training.together import TogetherTrainer, trainers_by_stage
 from ewm_studio.workspace import Run, Workspace
 
 HELD_OUT_FRAMES = 4096  # at most this many held-out frames are looked at after an epoch
@@ -122,7 +124,7 @@ class PretrainJob:
 
     def __init__(self, experiment: Experiment, spaces: Spaces, model: AgentModel, randomness: Randomness) -> None:
         self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
-        self.trainers = trainers_of(model, experiment, randomness.torch)
+        self.trainers = trainers_by_stage(model, experiment, randomness.torch)
         # The baseline that shows what training was worth: the same memory with fresh weights of its own.
         with drawing_from(make_generator(experiment.run.seed)):
             self.untrained = model.fresh_memory().to(model.device)
@@ -146,8 +148,8 @@ class PretrainJob:
     @property
     def summary(self) -> str:
         """One line that says what is trained on what."""
-        e = self.experiment
-        return f"{' and '.join(self.trainers)} of {self.model.summary()} on {e.env.id}, seed {e.run.seed}"
+        e, trained = self.experiment, " and ".join(trainer.name for trainer in self.trainers.values())
+        return f"{trained} of {self.model.summary()} on {e.env.id}, seed {e.run.seed}"
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -157,7 +159,7 @@ class PretrainJob:
         encodes = ("encode",) if "memory" in self.trainers else ()
         return (
             *(("collect",) if collects else ()),
-            *(n for n in self.trainers if n == "vision"),
+            *(n for n in self.trainers if n != "memory"),
             *encodes,
             *(n for n in self.trainers if n == "memory"),
         )
@@ -206,6 +208,22 @@ class PretrainJob:
         skip = self.spaces.settling_frames if settings.skip_start == "auto" else settings.skip_start
         experience = experience.without_starts(-(-skip // self.experiment.env.action_repeat))
         train, held_out = experience.split(settings.held_out, np.random.default_rng(self.experiment.run.seed))
+        both = self.trainers.get("together")
+        if isinstance(both, TogetherTrainer):
+            found = covered_by(experience, self.spaces.action)
+            self._coverage = found.describe()
+            yield from told(found)
+            whole = _Stage[StoredSequences](
+                "together",
+                train.step_count,
+                lambda: self._stored(train, self.randomness.numpy),
+                lambda sequences: int(sequences.mask.sum()),
+                lambda sequences: both.losses(sequences, experience.store, generator),
+                lambda: together_figures(
+                    model, self.untrained, held_out, self._some_frames(held_out), self.experiment.world_model, generator
+                ),
+            )
+            yield from self._train(whole, run, sink, held_out, control)
         if "vision" in self.trainers:
             stage = _Stage[Tensor](
                 "vision",
@@ -265,7 +283,7 @@ class PretrainJob:
                 values = log.take() | figures
                 self.losses |= {k: v for k, v in values.items() if np.isfinite(v)}
                 yield sink.metrics(self.frames_seen, self.epochs, self.seconds, values)
-            if name == "vision" and (self._pictures_due or (self._shows_pictures and done[name] == settings.epochs)):
+            if name != "memory" and (self._pictures_due or (self._shows_pictures and done[name] == settings.epochs)):
                 yield self._pictures(sink, held_out)
             if self.epochs % self.experiment.run.save_freq == 0:
                 yield self._save(run)
@@ -278,9 +296,8 @@ class PretrainJob:
         if weights is not None and self.best_epoch[name] < self.epochs_done[name]:
             self.trainers[name].component.load_state_dict(weights)
             self._saved_at = (-1, -1)
-            yield Message(
-                f"{name} is kept as it was after epoch {self.best_epoch[name]}, the best on what was held out"
-            )
+            kept = f"{self.trainers[name].name} is kept as it was after epoch {self.best_epoch[name]}"
+            yield Message(f"{kept}, the best on what was held out")
 
     def _pass_over(
         self, stage: _Stage[B], meter: Meter, log: Averages, sink: RunLog, held_out: Experience, control: JobControl
@@ -306,7 +323,7 @@ class PretrainJob:
             if time.monotonic() - self._progress_at > PROGRESS_SECONDS:
                 self._progress_at = time.monotonic()
                 yield meter.at(self.epochs_done[stage.name] * stage.size + done.seen)
-                if stage.name == "vision" and self._pictures_due:
+                if stage.name != "memory" and self._pictures_due:
                     yield self._pictures(sink, held_out)
                     trainer.component.train()
 
@@ -343,9 +360,12 @@ class PretrainJob:
             yield self._to_device(frames)
 
     def _sequences(self, experience: Experience, latents: Tensor, rng: np.random.Generator) -> Iterator[SequenceBatch]:
-        settings = self.experiment.world_model
-        for sequences in experience.sequence_batches(rng, settings.memory_batch_size, settings.sequence_length):
+        for sequences in self._stored(experience, rng):
             yield to_sequence_batch(sequences, latents, self.model.action_encoding)
+
+    def _stored(self, experience: Experience, rng: np.random.Generator) -> Iterator[StoredSequences]:
+        settings = self.experiment.world_model
+        return experience.sequence_batches(rng, settings.memory_batch_size, settings.sequence_length)
 
     @property
     def _shows_pictures(self) -> bool:

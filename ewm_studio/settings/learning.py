@@ -247,6 +247,22 @@ class WorldModelSettings(Settings):
         le=100_000,
         advanced=True,
     )
+    together: bool = setting(
+        False,
+        "Pretraining: train vision and memory as one model, by sequences of frames: memory's gradient goes on into the "
+        "encoder of vision. It needs a vision that reconstructs, such as ConvVAE; off: vision first, then memory on "
+        "its latents.",
+        advanced=True,
+        fixed=True,
+    )
+    together_weight: float = setting(
+        0.1,
+        "With together: weight of memory's gradient in vision, beside vision's own; more gives latents that are "
+        "easier to foretell and say less of the picture.",
+        ge=0,
+        le=1000,
+        advanced=True,
+    )
     vision_batch_size: int = setting(64, "Frames in one minibatch of vision.", unit="frames", ge=2, le=65536)
     memory_batch_size: int = setting(8, "Sequences in one minibatch of memory.", unit="sequences", ge=1, le=65536)
     sequence_length: int = setting(64, "Steps of one training sequence of memory.", unit="steps", ge=2, le=100_000)

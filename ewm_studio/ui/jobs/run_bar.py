@@ -16,6 +16,7 @@ _STAGES = {
     "train": "Training",
     "vision": "Pretraining vision",
     "memory": "Pretraining memory",
+    "together": "Pretraining vision and memory",
     "clone": "Copying the recorded driver",
     "collect": "Collecting frames",
     "dream": "Learning in dreams",
