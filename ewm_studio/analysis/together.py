@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from ewm_studio.analysis import open_loop
 from ewm_studio.analysis.held_out import memory_figures, vision_figures
 from ewm_studio.analysis.live_dreams import DRAWS, dream_figures, held_out_windows
+from ewm_studio.analysis.open_loop import HORIZONS
 from ewm_studio.analysis.windows import Windows
 from ewm_studio.data.experience import Experience
 from ewm_studio.data.frames import FrameStore
@@ -71,23 +72,26 @@ def latents_of(experience: Experience, world: WorldModel) -> Tensor:
 
 @torch.no_grad()
 def picture_errors(world: WorldModel, tried: Windows, store: FrameStore) -> dict[str, float]:
-    """Squared errors of dreamt observations, mean over the windows' steps, as shares of what they vary.
+    """Squared errors of dreamt observations, mean over `HORIZONS`, as shares of what observations vary.
 
     Latents that move while they are trained are no measure of themselves: those that hold less are foretold better.
-    What is seen stays what it is.
+    What is seen stays what it is. Far steps count no more than near ones, and draws are averaged as pictures: where
+    nothing can be foretold any more, a vision that only makes blurred pictures would win.
 
     Returns:
         together/held_out_open_loop: of the mean of a few draws; together/held_out_stays: of the last true latent.
     """
-    dreamt = open_loop.dream(world.memory, tried, DRAWS, generator=make_generator(0, tried.z.device)).mean
-    guessed = {"open_loop": dreamt, "stays": tried.start.expand_as(dreamt)}
-    wrong, future = dict.fromkeys(guessed, 0.0), tried.frames[tried.context + 1 :]  # (K, N)
-    seen = torch.stack([_observations(store, numbers) for numbers in future]).to(world.device)  # (K, N, ...)
-    varies = float((seen - seen.mean((0, 1))).square().mean())
+    dreamt = open_loop.dream(world.memory, tried, DRAWS, generator=make_generator(0, tried.z.device)).z  # (D, K, N, Z)
+    guessed = {"open_loop": dreamt, "stays": tried.start.expand_as(dreamt[:1])}
+    steps = [k for k in HORIZONS if k <= tried.horizon]
+    seen = torch.stack([_observations(store, tried.frames[tried.context + k]) for k in steps]).to(world.device)
+    varies = max(float((seen - seen.mean((0, 1))).square().mean()), 1e-12)  # seen: (steps, N, ...)
+    wrong = dict.fromkeys(guessed, 0.0)
     for name, z in guessed.items():
-        for at, true in zip(z, seen, strict=True):
-            wrong[name] += float((world.vision.decode(at) - true).square().mean()) / len(seen)
-    return {f"together/held_out_{name}": value / max(varies, 1e-12) for name, value in wrong.items()}
+        for k, true in zip(steps, seen, strict=True):
+            pictures = world.vision.decode(z[:, k - 1].flatten(0, 1)).unflatten(0, (len(z), -1)).mean(0)
+            wrong[name] += float((pictures - true).square().mean()) / len(steps)
+    return {f"together/held_out_{name}": value / varies for name, value in wrong.items()}
 
 
 def _observations(store: FrameStore, numbers: np.ndarray) -> Tensor:

@@ -140,6 +140,7 @@ def test_a_dot_that_is_turned_is_learnt(tmp_path):
     first, *_, last = [e.values for e in events if isinstance(e, Metrics)]
     assert last["memory/held_out_prediction_error"] < 0.9 * last["memory/held_out_persistence_error"]
     assert last["vision/held_out_mse"] < 0.5 * first["vision/held_out_mse"]
+    assert last["together/held_out_open_loop"] < 0.9 * first["together/held_out_open_loop"]
     assert last["vision/effective_rank"] > 2  # the latents have not fallen to a point, nor to a line
     begun = next(e for e in events if isinstance(e, RunStarted))
     assert begun.stages == ("collect", "together")
