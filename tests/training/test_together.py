@@ -135,7 +135,7 @@ def test_the_gradient_moves_narrow_latents_as_far_for_their_spread_as_wide_ones(
 
 
 def test_a_dot_that_is_turned_is_learnt(tmp_path):
-    settings = asked({**SHORT, "lr": 3e-3}, data={"frames": 1200}, pretrain={"epochs": 8})
+    settings = asked({**SHORT, "lr": 3e-3}, data={"frames": 1200}, pretrain={"epochs": 5})
     events = list(pretrain(settings, Workspace(tmp_path)))
     first, *_, last = [e.values for e in events if isinstance(e, Metrics)]
     assert last["memory/held_out_prediction_error"] < 0.9 * last["memory/held_out_persistence_error"]
