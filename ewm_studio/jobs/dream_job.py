@@ -61,7 +61,7 @@ class DreamJob:
         self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator)
         self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator)
         self.comparison = Comparison(model.controller, self.settings.rollback)
-        self.rounds = self.env_steps = self.episodes = self.best_round = 0
+        self.rounds = self.env_steps = self.episodes = self.best_round = self.judged_steps = 0
         self.done = dict.fromkeys(SHARES, 0)
         self.best: float | None = None  # judgement for real
         self.seconds_before = self.cpu_before = 0.0  # spent by earlier parts of a resumed run
@@ -325,10 +325,12 @@ class DreamJob:
         yield self._save(run, replay, judged.get("real/score"))
 
     def _judge(self, control: JobControl) -> Generator[Event, None, dict[str, float]]:
-        """The judgement for real; empty when asked to stop."""
+        """The judgement for real, and the decisions of all of them so far; empty when asked to stop."""
         count = self.settings.judge_episodes
         found = yield from judgement(self.model, self.experiment.env, count, control)
         if found:
+            self.judged_steps += int(found["real/steps"])
+            found["real/steps"] = self.judged_steps
             if self.best is None or found["real/score"] > self.best:
                 self.best, self.best_round = found["real/score"], self.rounds
             yield Message(
@@ -377,6 +379,7 @@ class DreamJob:
             "done": self.done,
             "rows": self._saved_rows,
             "best": self.best,
+            "judged_steps": self.judged_steps,
             "seconds": [self.seconds, self.cpu_seconds],
             "recent": list(self.recent),
             "recent_lengths": list(self.recent_lengths),
@@ -402,7 +405,7 @@ class DreamJob:
         """Undo `state`."""
         self.env_steps, self.episodes, self.rounds, self.best_round = state["counters"]
         self.done, self._saved_rows = dict(state["done"]), list(state["rows"])
-        self.best = state["best"]
+        self.best, self.judged_steps = state["best"], state.get("judged_steps", 0)
         self.seconds_before, self.cpu_before = state["seconds"]
         self.recent.extend(state["recent"])
         self.recent_lengths.extend(state["recent_lengths"])
@@ -420,6 +423,7 @@ class DreamJob:
             "run": run.name,
             "checkpoint": str(run.best_checkpoint() or self._checkpoint),
             "env_steps": self.env_steps,
+            "judged_steps": self.judged_steps,
             "episodes": self.episodes,
             "epochs": self.rounds,
             "mean_reward": self.mean_reward,

@@ -95,6 +95,7 @@ def test_a_run_stopped_anywhere_and_resumed_is_the_unbroken_run(tmp_path, sectio
     assert rows == expected
     assert result["env_steps"] == unbroken["env_steps"] == 40 + 3 * 80
     assert result["episodes"] == unbroken["episodes"]
+    assert result["judged_steps"] == unbroken["judged_steps"] > 0
     assert same(weights_of(workspace, run), weights_of(whole, unbroken["run"]))
     whole.close()
     workspace.close()
@@ -131,6 +132,11 @@ def test_the_round_says_what_was_dreamt_and_what_came_of_it(tmp_path):
     for row in rows[1::2]:
         assert row["real/score"] == pytest.approx((row["real/greedy"] + row["real/sampled"]) / 2)
     result = events[-1].result
+    steps = [row["real/steps"] for row in rows[1::2]]
+    least = [2 * (row["real/greedy"] + row["real/sampled"]) for row in rows[1::2]]  # CartPole pays 1 a step
+    assert steps[0] >= least[0]
+    assert steps[1] >= steps[0] + least[1]
+    assert result["judged_steps"] == steps[1]
     best = max(row["real/score"] for row in rows[1::2])
     assert result["best_mean_reward"] == pytest.approx(best)
     assert load_model(result["checkpoint"])[1]["checkpoint"]["mean_reward"] == pytest.approx(best)
