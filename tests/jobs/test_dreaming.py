@@ -7,6 +7,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, Finished, JobControl, Message, Metrics, Progress, RunStarted
 from ewm_studio.jobs import train
 from ewm_studio.settings import Experiment
+from ewm_studio.training.reward_scaler import RewardScaler
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
 from tests.support.jobs import finish
@@ -140,6 +141,22 @@ def test_the_round_says_what_was_dreamt_and_what_came_of_it(tmp_path):
     best = max(row["real/score"] for row in rows[1::2])
     assert result["best_mean_reward"] == pytest.approx(best)
     assert load_model(result["checkpoint"])[1]["checkpoint"]["mean_reward"] == pytest.approx(best)
+    workspace.close()
+
+
+def test_dreams_are_no_sequel_to_those_before(tmp_path, monkeypatch):
+    begun, take_in = [], RewardScaler.take_in
+
+    def seen(scaler, reward, ended):
+        begun.append(scaler.returns.copy())
+        take_in(scaler, reward, ended)
+
+    monkeypatch.setattr(RewardScaler, "take_in", seen)
+    once = {"train": {"epochs": 1, "total_steps": None}, "dream": {**SMALL["dream"], "learner": "ppo"}}
+    workspace = Workspace(tmp_path)
+    finish(train(small(**once), workspace))
+    assert len(begun) == 3
+    assert not any(returns.any() for returns in begun)
     workspace.close()
 
 
