@@ -18,6 +18,7 @@ from ewm_studio.envs.probe import Spaces
 from ewm_studio.envs.simulator import Episode, Simulator
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl, Message
 from ewm_studio.jobs.collect import frame_store
+from ewm_studio.jobs.comparison import Comparison
 from ewm_studio.jobs.judgement import judgement
 from ewm_studio.jobs.lifecycle import restore_latest
 from ewm_studio.jobs.meter import Meter
@@ -27,12 +28,10 @@ from ewm_studio.jobs.setup import model_metadata
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.pictures import reconstructions
 from ewm_studio.settings import Experiment
-from ewm_studio.training.dream_watch import DreamWatch
 from ewm_studio.training.dreaming import Dreaming
 from ewm_studio.training.optimize import Averages
 from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.replay_trainer import ReplayTrainer
-from ewm_studio.training.rollback import Rollback
 from ewm_studio.workspace import Run
 
 LAST = 100  # episodes that the mean reward is taken over
@@ -61,9 +60,8 @@ class DreamJob:
         self.collector = self._new_collector()
         self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator)
         self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator)
-        self.watch = DreamWatch()
-        self.rollback = Rollback(model.controller, self.settings.rollback)
-        self.rounds = self.env_steps = self.episodes = self.best_round = 0
+        self.comparison = Comparison(model.controller, self.settings.rollback)
+        self.rounds = self.env_steps = self.episodes = self.best_round = self.judged_steps = 0
         self.done = dict.fromkeys(SHARES, 0)
         self.best: float | None = None  # judgement for real
         self.seconds_before = self.cpu_before = 0.0  # spent by earlier parts of a resumed run
@@ -72,8 +70,6 @@ class DreamJob:
         self.losses: dict[str, float] = {}
         self.stopped_by = ""
         self.computed_on: dict[str, str] | None = None  # when the run that is resumed was saved
-        self._earned: list[float] = []  # a decision, in each piece acted in this round
-        self._dreamt: list[float] = []  # a decision, in each update of this round
         self._log = Averages()
         self._saved_rows: list[int] = []
         self._began, self._cpu_began = time.monotonic(), time.process_time()
@@ -170,7 +166,7 @@ class DreamJob:
             yield "memory"
         for _ in self._pieces("dream", self.settings.updates, control):
             figures = self.dreaming.update(replay, left)
-            self._dreamt.append(figures["dream/reward"])
+            self.comparison.dreamt.append(figures["dream/reward"])
             self._log.add(figures)
             yield "dream"
 
@@ -206,7 +202,7 @@ class DreamJob:
     def _act(self, run: Run, replay: SequenceReplay) -> Work:
         """A piece of the round, acted by the controller."""
         if not self.done["act"]:
-            self.rollback.begin()
+            self.comparison.rollback.begin()
             if self.rounds > 1:  # vision and memory have learned since the last one
                 self._relive(replay)
         rows = min(PIECE, self._round_rows() - PIECE * self.done["act"])
@@ -216,7 +212,7 @@ class DreamJob:
         final, ended = buffer.terminated & buffer.env_terminated, buffer.ended
         columns = (buffer.obs, buffer.action, buffer.true_reward, final, ended, buffer.is_first)
         replay.add(Rows(*(column.cpu().numpy() for column in columns)))
-        self._earned.append(float(buffer.true_reward.mean()))
+        self.comparison.acted(buffer.true_reward)
         for after, episode in rollout.episodes:
             yield self._note(run, self.env_steps + after, episode)
         self.env_steps += buffer.reward.numel()
@@ -303,18 +299,20 @@ class DreamJob:
     # The end of a round
 
     def _finish_round(self, run: Run, sink: RunLog, replay: SequenceReplay, control: JobControl) -> Work:
-        """Compare dream and reality, judge where it is time, log and save."""
-        if self._earned:
-            yield from self._compare(float(np.mean(self._earned)))
-        if self._dreamt:
-            self.watch.dreamt = float(np.mean(self._dreamt[-max(1, len(self._dreamt) // 4) :]))
+        """Compare dream and reality, judge where it is time, log and save.
+
+        Asked to stop while it is judged, the round stays at its end, and is judged when the run is resumed.
+        """
+        yield from self.comparison.end_round(self.rounds, self._vision_work()[0] > 0)
+        done, self.done = self.done, dict.fromkeys(SHARES, 0)
         self.rounds += 1
-        self.done = dict.fromkeys(SHARES, 0)
-        self._earned, self._dreamt = [], []
         judged: dict[str, float] = {}
         if self.rounds % self.settings.judge_every == 0 or self._reason_to_stop(control):
             judged = yield from self._judge(control)
-        values = self._log.take() | self.watch.figures() | judged
+            if not judged:
+                self.rounds, self.done = self.rounds - 1, done
+                return
+        values = self._log.take() | self.comparison.watch.figures() | judged
         self.losses = {name: value for name, value in values.items() if np.isfinite(value)}
         if self.recent:
             values["reward/mean_100"] = float(np.mean(self.recent))
@@ -326,25 +324,13 @@ class DreamJob:
             yield sink.images(self.env_steps, reconstructions(self.model.vision, replay.newest(PICTURES)))
         yield self._save(run, replay, judged.get("real/score"))
 
-    def _compare(self, real: float) -> Work:
-        """What a policy was dreamt to earn, and what it has earned."""
-        self.watch.acted(real)
-        if self.watch.fooled:
-            yield Message(
-                f"round {self.rounds}: the dream is being cheated: dreamt reward has risen and real reward fallen "
-                "three rounds running; the best checkpoint is chosen by the real one",
-                "warning",
-            )
-        if self.rollback.acted(real):
-            yield Message(f"round {self.rounds} earned {real:.3g} a decision: back to the controller of the best round")
-        if self._vision_work()[0]:
-            self.rollback.forget()
-
     def _judge(self, control: JobControl) -> Generator[Event, None, dict[str, float]]:
-        """The judgement for real; empty when asked to stop."""
+        """The judgement for real, and the decisions of all of them so far; empty when asked to stop."""
         count = self.settings.judge_episodes
         found = yield from judgement(self.model, self.experiment.env, count, control)
         if found:
+            self.judged_steps += int(found["real/steps"])
+            found["real/steps"] = self.judged_steps
             if self.best is None or found["real/score"] > self.best:
                 self.best, self.best_round = found["real/score"], self.rounds
             yield Message(
@@ -393,12 +379,12 @@ class DreamJob:
             "done": self.done,
             "rows": self._saved_rows,
             "best": self.best,
+            "judged_steps": self.judged_steps,
             "seconds": [self.seconds, self.cpu_seconds],
             "recent": list(self.recent),
             "recent_lengths": list(self.recent_lengths),
-            "rewards": [self._earned, self._dreamt],
-            "watch": self.watch.state(),
-            "rollback": self.rollback.state(),
+            "log": self._log.state(),
+            **self.comparison.state(),
             "trainer": self.trainer.state(),
             "dreaming": self.dreaming.state(),
             "collector": self.collector.state(),
@@ -419,13 +405,12 @@ class DreamJob:
         """Undo `state`."""
         self.env_steps, self.episodes, self.rounds, self.best_round = state["counters"]
         self.done, self._saved_rows = dict(state["done"]), list(state["rows"])
-        self.best = state["best"]
+        self.best, self.judged_steps = state["best"], state.get("judged_steps", 0)
         self.seconds_before, self.cpu_before = state["seconds"]
         self.recent.extend(state["recent"])
         self.recent_lengths.extend(state["recent_lengths"])
-        self._earned, self._dreamt = (list(part) for part in state["rewards"])
-        self.watch.restore(state["watch"])
-        self.rollback.restore(state["rollback"])
+        self._log.restore(state.get("log", {}))  # those of the first dreams kept none
+        self.comparison.restore(state)
         self.trainer.restore(state["trainer"])
         self.dreaming.restore(state["dreaming"])
         self.collector.restore(state["collector"])
@@ -438,6 +423,7 @@ class DreamJob:
             "run": run.name,
             "checkpoint": str(run.best_checkpoint() or self._checkpoint),
             "env_steps": self.env_steps,
+            "judged_steps": self.judged_steps,
             "episodes": self.episodes,
             "epochs": self.rounds,
             "mean_reward": self.mean_reward,

@@ -23,18 +23,21 @@ def judgement(
     """Play so many episodes greedily and as many sampled, without the rules of training.
 
     Returns:
-        Mean rewards: real/greedy, real/sampled, and real/score of both; empty when asked to stop.
+        Mean rewards: real/greedy, real/sampled, and real/score of both; and the decisions that it took in all
+        environments, those after an episode's end as well, as real/steps. Empty when asked to stop.
 
     Raises:
         JobError: an environment failed.
     """
     found: dict[str, float] = {}
+    steps = 0
     settings = env.as_played().model_copy(update={"batch_size": episodes, "workers": env.workers})
     meter = Meter("judge", 2 * episodes, "episodes")
     with contextlib.closing(make_vector(settings, SEED)) as envs:
         for before, name in ((0, "greedy"), (episodes, "sampled")):
             playing = judge(model, envs, SEED, greedy=name == "greedy")
             while not control.stop_requested:
+                steps += envs.num_envs  # each turn is one step of all, the last one too
                 try:
                     yield meter.at(before + next(playing))
                 except StopIteration as end:
@@ -43,4 +46,5 @@ def judgement(
             else:
                 return {}
     found["real/score"] = (found["real/greedy"] + found["real/sampled"]) / 2
+    found["real/steps"] = float(steps)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from torch import Generator, Tensor
 
 from ewm_studio.acting.collector import LocalCollector
@@ -106,6 +107,8 @@ class DreamtPPO:
             self._began = True
         seed = int(integers(MOST_SEEDS, 1, self.generator))
         dream = DreamSimulator(self.model, starts, len(starts), temperature=self.settings.temperature, seed=seed)
+        if self.ppo.scaler:  # these dreams are no sequel to the last ones
+            self.ppo.scaler.returns = np.zeros_like(self.ppo.scaler.returns)
         figures = self.ppo.update(LocalCollector(dream, self.model, generator=self.generator), left)
         assert self.ppo.rollout is not None
         buffer = self.ppo.rollout.buffer

@@ -119,3 +119,11 @@ class Averages:
         self._sums.clear()
         self.count = 0
         return means
+
+    def state(self) -> dict[str, list[float]]:
+        """For an exact resume: of each figure the sum and the number of its values."""
+        return {name: [total_, count] for name, (total_, count) in self._sums.items()}
+
+    def restore(self, state: dict[str, list[float]]) -> None:
+        """Undo `state`."""
+        self._sums = {name: (total_, int(count)) for name, (total_, count) in state.items()}

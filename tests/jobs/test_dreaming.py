@@ -7,6 +7,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, Finished, JobControl, Message, Metrics, Progress, RunStarted
 from ewm_studio.jobs import train
 from ewm_studio.settings import Experiment
+from ewm_studio.training.reward_scaler import RewardScaler
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
 from tests.support.jobs import finish
@@ -54,22 +55,35 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+def logged(event) -> list[tuple[int, dict[str, float]]]:
+    """What a round's metrics say of it, whatever time it took."""
+    if not isinstance(event, Metrics):
+        return []
+    return [(event.epoch, {tag: value for tag, value in event.values.items() if not tag.startswith("speed/")})]
+
+
 @pytest.mark.parametrize("learner", ["actor_critic", "ppo"])
 @pytest.mark.parametrize("sections", [{}, PICTURES], ids=["vectors", "pictures"])
 def test_a_run_stopped_anywhere_and_resumed_is_the_unbroken_run(tmp_path, sections, learner):
     chosen = {name: SMALL.get(name, {}) | group for name, group in sections.items()}
     settings = small(**chosen, dream={**SMALL["dream"], "learner": learner})
     whole = Workspace(tmp_path / "whole")
-    unbroken = finish(train(settings, whole))
+    expected, rows, judged = [], [], 0
+    for event in train(settings, whole):
+        expected += logged(event)
+        unbroken = event.result if isinstance(event, Finished) else None
     workspace, run, stops = Workspace(tmp_path / "broken"), None, 0
     while True:
         control, seen, result = JobControl(), 0, None
         for event in train(settings, workspace, control, resume=run):
             if isinstance(event, RunStarted):
                 run = event.run
-            if isinstance(event, Progress) and event.stage != "judge":
-                seen += 1
-                if seen == 7 + stops:  # in another stage every time
+            rows += logged(event)
+            if isinstance(event, Progress):
+                seen += event.stage != "judge"
+                judging = event.stage == "judge" and judged < 2 and event.done == 2 * judged  # greedy, sampled
+                if seen == 7 + stops or judging:  # in another stage every time
+                    judged += judging
                     control.stop()
             if isinstance(event, Finished):
                 result = event.result
@@ -78,8 +92,11 @@ def test_a_run_stopped_anywhere_and_resumed_is_the_unbroken_run(tmp_path, sectio
             break
         stops += 1
     assert stops >= 3
+    assert judged == 2
+    assert rows == expected
     assert result["env_steps"] == unbroken["env_steps"] == 40 + 3 * 80
     assert result["episodes"] == unbroken["episodes"]
+    assert result["judged_steps"] == unbroken["judged_steps"] > 0
     assert same(weights_of(workspace, run), weights_of(whole, unbroken["run"]))
     whole.close()
     workspace.close()
@@ -116,9 +133,30 @@ def test_the_round_says_what_was_dreamt_and_what_came_of_it(tmp_path):
     for row in rows[1::2]:
         assert row["real/score"] == pytest.approx((row["real/greedy"] + row["real/sampled"]) / 2)
     result = events[-1].result
+    steps = [row["real/steps"] for row in rows[1::2]]
+    least = [2 * (row["real/greedy"] + row["real/sampled"]) for row in rows[1::2]]  # CartPole pays 1 a step
+    assert steps[0] >= least[0]
+    assert steps[1] >= steps[0] + least[1]
+    assert result["judged_steps"] == steps[1]
     best = max(row["real/score"] for row in rows[1::2])
     assert result["best_mean_reward"] == pytest.approx(best)
     assert load_model(result["checkpoint"])[1]["checkpoint"]["mean_reward"] == pytest.approx(best)
+    workspace.close()
+
+
+def test_dreams_are_no_sequel_to_those_before(tmp_path, monkeypatch):
+    begun, take_in = [], RewardScaler.take_in
+
+    def seen(scaler, reward, ended):
+        begun.append(scaler.returns.copy())
+        take_in(scaler, reward, ended)
+
+    monkeypatch.setattr(RewardScaler, "take_in", seen)
+    once = {"train": {"epochs": 1, "total_steps": None}, "dream": {**SMALL["dream"], "learner": "ppo"}}
+    workspace = Workspace(tmp_path)
+    finish(train(small(**once), workspace))
+    assert len(begun) == 3
+    assert not any(returns.any() for returns in begun)
     workspace.close()
 
 

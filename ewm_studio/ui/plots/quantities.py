@@ -46,6 +46,7 @@ QUANTITIES = {
         Quantity("dream/gap", "Dreamt less real", "memory", "a decision"),
         Quantity("dream/correlation", "Dreamt and real changes, correlation", "memory"),
         Quantity("real/greedy", "Judged for real", "accent", "greedy", beside="real/sampled"),
+        Quantity("real/steps", "Decisions spent on judging", "accent"),
         Quantity("memory/dream_error_1", "Dream error after 1 decision", "memory", beside="memory/stays_error_1"),
         Quantity("memory/dream_error_4", "Dream error after 4", "memory", beside="memory/stays_error_4"),
         Quantity("memory/dream_error_16", "Dream error after 16", "memory", beside="memory/stays_error_16"),
