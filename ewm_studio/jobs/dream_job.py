@@ -16,6 +16,7 @@ from ewm_studio.acting.random_rows import random_rows
 from ewm_studio.data.sequence_replay import Rows, SequenceReplay
 from ewm_studio.envs.probe import Spaces
 from ewm_studio.envs.simulator import Episode, Simulator
+from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl, Message
 from ewm_studio.jobs.collect import frame_store
 from ewm_studio.jobs.comparison import Comparison
@@ -54,8 +55,15 @@ class DreamJob:
     def __init__(
         self, experiment: Experiment, spaces: Spaces, model: AgentModel, envs: Simulator, randomness: Randomness
     ) -> None:
+        """Prepare a run of `model` in `envs`.
+
+        Raises:
+            UserError: the settings do not go together.
+        """
         self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
         self.settings, self.envs = experiment.dream, envs
+        if self.settings.random_steps <= envs.num_envs:
+            raise UserError(f"dream.random_steps: give at least two decisions for each of {envs.num_envs} environments")
         generator = randomness.torch
         self.collector = self._new_collector()
         self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator)

@@ -165,6 +165,16 @@ def test_a_memory_that_predicts_nothing_is_refused(tmp_path):
         list(train(Experiment.from_dict(SMALL | {"memory": {"name": "NoMemory"}}), Workspace(tmp_path)))
 
 
+def test_random_steps_of_which_no_sequence_can_be_made_are_refused(tmp_path):
+    scarce = {"env": {"batch_size": 16, "workers": 0}, "train": {"epochs": 1, "total_steps": None}}
+    workspace = Workspace(tmp_path)
+    with pytest.raises(UserError, match=r"dream\.random_steps: give at least two decisions for each of 16"):
+        list(train(small(**scarce, dream={**SMALL["dream"], "random_steps": 16}), workspace))
+    assert not list(workspace.runs())
+    finish(train(small(**scarce, dream={**SMALL["dream"], "random_steps": 17}), workspace))
+    workspace.close()
+
+
 def test_a_warm_up_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"begins with dream\.random_steps"):
         list(train(small(warm_up={"random_frames": 100}), Workspace(tmp_path)))
