@@ -20,7 +20,7 @@ from ewm_studio.analysis.action_response import Fork, extremes, forks, response,
 from ewm_studio.analysis.assessment import Assessment
 from ewm_studio.analysis.dreamt_pictures import side_by_side, strip
 from ewm_studio.analysis.end_timing import end_timing
-from ewm_studio.analysis.open_loop import HORIZONS
+from ewm_studio.analysis.open_loop import DRAWS, HORIZONS
 from ewm_studio.analysis.trust import shows_pictures
 from ewm_studio.analysis.windows import windows
 from ewm_studio.data.experience import Experience
@@ -40,6 +40,7 @@ from ewm_studio.workspace import Workspace
 
 FORKS = 4  # in each of the first episodes
 FORKED = 5  # episodes
+MOST_NUMBERS = 2**26  # of all dreamt latents together: a quarter of a GiB
 FIRST_SEED = 100_000  # of the episodes that are played, where run.seed is 0
 
 
@@ -143,7 +144,8 @@ def _prepared(agent: Agent, experience: Experience, latents: torch.Tensor, exper
     model, seed = agent.model, experiment.run.seed
     with drawing_from(make_generator(seed)):
         untrained = model.fresh_memory().to(model.device)
-    tried = windows(experience, latents, model.action_encoding, max(HORIZONS))
+    most = max(16, min(1024, MOST_NUMBERS // (DRAWS * max(HORIZONS) * model.vision.latent_dim)))
+    tried = windows(experience, latents, model.action_encoding, max(HORIZONS), most=most)
     return Assessment(model, untrained.eval(), tried, experience.store.read, make_generator(seed, model.device))
 
 

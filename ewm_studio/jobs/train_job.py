@@ -66,6 +66,11 @@ def train(
     experiment, previous = going_on("train", experiment, workspace, resume)
     if experiment.dream.train:
         experiment = as_dreamt(experiment)
+    elif experiment.train.learner == "cma_es" and (experiment.warm_up.recording or experiment.warm_up.random_frames):
+        raise UserError(
+            "warm_up: evolution (train.learner cma_es) leaves vision and memory as they are; leave out "
+            "warm_up.recording and warm_up.random_frames, and load a model that has them with --load-path"
+        )
     names = experiment.warm_up.recording
     recordings = find_recordings(names, experiment, workspace) if names else []
     with contextlib.closing(EnvProbe(experiment.env)) as probe:

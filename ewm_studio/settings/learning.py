@@ -75,7 +75,7 @@ class PPOSettings(Settings):
     )
     batch_size: int = setting(
         256,
-        "Samples in one minibatch of the update.",
+        "Samples in one minibatch of the update; with memory_gradient whole environments, at least one.",
         unit="samples",
         flag="ppo-batch-size",
         commands=("train",),

@@ -81,3 +81,10 @@ def test_another_controller_is_refused_before_a_run_is_made(workspace):
     with pytest.raises(UserError, match="choose LinearController"):
         finish(train(experiment(**{**EVOLVING, "controller": {}}), workspace))
     assert workspace.runs() == []
+
+
+def test_what_evolution_does_not_do_is_refused_in_a_line(workspace):
+    plan = experiment(train={"learner": "cma_es"}, warm_up={"random_frames": 64}, world_model={"frame_buffer": 64})
+    with pytest.raises(UserError, match="warm_up: evolution"):
+        finish(train(plan, workspace))
+    assert workspace.runs() == []
