@@ -40,23 +40,27 @@ def trained(workspace: Workspace, experiment: Experiment) -> Run:
 
 
 def curve(run: Run) -> np.ndarray:
-    """(N, 5) of every judgement: decisions, minutes, seconds of the processor, greedy, sampled."""
-    greedy, sampled, spent = (run.metrics(tag) for tag in ("real/greedy", "real/sampled", "speed/cpu_seconds"))
+    """(N, 6) of every judgement: decisions acted, with those judged by before, minutes, CPU seconds, greedy, sampled."""
+    tags = ("real/greedy", "real/sampled", "speed/cpu_seconds", "real/steps")
+    greedy, sampled, spent, judged = (run.metrics(tag) for tag in tags)
     cpu = np.interp(greedy.epoch, spent.epoch, spent.value)
-    return np.stack([greedy.step, greedy.seconds / 60, cpu, greedy.value, sampled.value], axis=1)
+    before = np.concatenate([[0], judged.value[:-1]])  # a judgement is of what was there before it
+    columns = [greedy.step, greedy.step + before, greedy.seconds / 60, cpu, greedy.value, sampled.value]
+    return np.stack(columns, axis=1)
 
 
 def told(points: np.ndarray, marks: tuple[float, ...], repeat: int) -> list[str]:
     """When greedy and sampled episodes first passed each mark."""
     lines = []
     for mark in marks:
-        for column, name in ((3, "greedy"), (4, "sampled")):
+        for column, name in ((4, "greedy"), (5, "sampled")):
             passed = np.flatnonzero(points[:, column] >= mark)
             if not len(passed):
                 lines.append(f"    {mark:.0f} {name}: not reached")
                 continue
-            step, minutes, cpu = points[passed[0], :3]
-            lines.append(f"    {mark:.0f} {name}: {step * repeat:,.0f} frames, {minutes:.1f} min, {cpu:.0f} CPU s")
+            acted, all_real, minutes, cpu = points[passed[0], :4]
+            frames = f"{acted * repeat:,.0f} frames acted, {all_real * repeat:,.0f} with those judged by"
+            lines.append(f"    {mark:.0f} {name}: {frames}, {minutes:.1f} min, {cpu:.0f} CPU s")
     return lines
 
 
