@@ -40,7 +40,7 @@ def trained(workspace: Workspace, experiment: Experiment) -> Run:
 
 
 def curve(run: Run) -> np.ndarray:
-    """(N, 6) of every judgement: decisions acted, with those judged by before, minutes, CPU seconds, greedy, sampled."""
+    """(N, 6) of every judgement: decisions acted, with those judged by, minutes, CPU seconds, greedy, sampled."""
     tags = ("real/greedy", "real/sampled", "speed/cpu_seconds", "real/steps")
     greedy, sampled, spent, judged = (run.metrics(tag) for tag in tags)
     cpu = np.interp(greedy.epoch, spent.epoch, spent.value)
