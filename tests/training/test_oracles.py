@@ -118,7 +118,8 @@ def test_one_episode_learned_by_heart_is_dreamt_to_its_end():
     episode = one_episode()
     cls = registry.component("memory", "MDNRNN")
     with drawing_from(make_generator(0)):
-        memory = cls(cls.Settings(hidden_dim=64, mixtures=2, input_noise=0.0, feedback_steps=32), 4, 2)
+        undisturbed = {"input_noise": 0.0, "dropout": 0.0, "feedback_draws": 0.0, "reward_dropout": 0.0}
+        memory = cls(cls.Settings(hidden_dim=64, mixtures=2, feedback_steps=32, **undisturbed), 4, 2)
     optimizer, generator = FusedAdam(memory, 6e-3), make_generator(1)
     memory.train()
     for update in range(UPDATES):
