@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from ewm_studio.data.kept_ring import KeptRing
 from ewm_studio.errors import UserError
-from ewm_studio.workspace.tree import load_tree, save_tree
 
-SUFFIX = ".frames"
 EDGES = torch.tensor([0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])  # grey levels of 0 to 255; each level is twice the last
 STRIDE = 2  # every second pixel of every second row tells enough
 
 
-class FrameBuffer:
-    """A ring of the last `capacity` frames on the CPU; a new one takes the place of the oldest.
+class FrameBuffer(KeptRing):
+    """A ring of the last `capacity` frames on the CPU."""
 
-    A run's frames are too many to lie in every checkpoint, so `save` puts them into a file of their own, named by how
-    many were ever added. A run that repeats itself writes the same file under the same name, so that a kill between
-    this file and its checkpoint does no harm.
-
-    Attributes:
-        added: frames ever added.
-    """
+    SUFFIX = ".frames"
 
     def __init__(self, capacity: int, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         """Memory is taken up as frames of `shape` and `dtype` come in."""
-        self.capacity = capacity
-        self.added = 0
+        super().__init__(capacity)
         self._frames = torch.empty(capacity, *shape, dtype=dtype)
         self._levels = torch.zeros(capacity, dtype=torch.uint8)
-
-    def __len__(self) -> int:
-        return min(self.added, self.capacity)
 
     def add(self, frames: Tensor, levels: Tensor | None = None) -> None:
         """Take in frames (N, ...), oldest first, and the levels (N,) of their kind that a draw may be even over."""
@@ -67,39 +56,17 @@ class FrameBuffer:
         """The last frames (at most count, ...), oldest first."""
         return self._frames[torch.arange(max(self.added - count, self.added - len(self)), self.added) % self.capacity]
 
-    def save(self, folder: Path) -> None:
-        """Write the frames into `folder`, unless they lie there.
+    def _content(self) -> list[Tensor]:
+        return [self._frames[: len(self)], self._levels[: len(self)]]
 
-        Raises:
-            UserError or JobError: the file cannot be written.
-        """
-        folder.mkdir(exist_ok=True)
-        if not self._path(folder).exists():
-            save_tree(self._path(folder), [self._frames[: len(self)], self._levels[: len(self)]])
-
-    def prune(self, folder: Path) -> None:
-        """Remove what earlier calls of `save` left in `folder`."""
-        for path in folder.glob(f"*{SUFFIX}"):
-            if path != self._path(folder):
-                path.unlink(missing_ok=True)
-
-    def load(self, folder: Path, added: int) -> None:
-        """Take up the frames that were saved when `added` had been added.
-
-        Raises:
-            UserError: the file is missing, damaged, or of other frames.
-        """
-        self.added = added
-        frames, levels = cast("tuple[Tensor, Tensor]", load_tree(self._path(folder)))
+    def _take_up(self, content: Any, path: Path) -> None:
+        frames, levels = content
         if frames.shape != self._frames[: len(self)].shape or frames.dtype != self._frames.dtype:
+            wanted = tuple(self._frames[: len(self)].shape)
             raise UserError(
-                f"{self._path(folder)}: expected frames {tuple(self._frames[: len(self)].shape)}, found "
-                f"{tuple(frames.shape)}; resume with the run's own settings"
+                f"{path}: expected frames {wanted}, found {tuple(frames.shape)}; resume with the run's own settings"
             )
         self._frames[: len(self)], self._levels[: len(self)] = frames, levels
-
-    def _path(self, folder: Path) -> Path:
-        return folder / f"{self.added}{SUFFIX}"
 
 
 def motion_levels(frames: Tensor, is_first: Tensor) -> Tensor:

@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from ewm_studio.data.kept_ring import KeptRing
 from ewm_studio.data.rollout_buffer import RolloutBuffer
 from ewm_studio.errors import UserError
-from ewm_studio.workspace.tree import load_tree, save_tree
 
-SUFFIX = ".replay"
 ENCODE_BATCH = 512  # observations encoded at once
-NEWEST = 0.1  # share of what is held that counts as the newest, unless a draw says how many do
+NEWEST = 0.1  # share of what is held that counts as the newest
 NONE = -1  # the number of no observation
 
 Encode = Callable[[Tensor], Tensor]  # observations (N, ...) -> latents (N, Z)
@@ -46,15 +45,13 @@ class ReplayedRows:
     mask: Tensor  # (T, B) bool
 
 
-class ReplayBuffer:
+class ReplayBuffer(KeptRing):
     """A ring of the last `capacity` observations with the decisions made at them, on the CPU.
 
-    Latents are kept beside the observations and made anew, when they are drawn, once vision has changed. Like
-    `FrameBuffer` it has a file of its own in a run, named by how much was ever added.
-
-    Attributes:
-        added: observations ever added.
+    Latents are kept beside the observations and made anew, when they are drawn, once vision has changed.
     """
+
+    SUFFIX = ".replay"
 
     def __init__(
         self,
@@ -71,7 +68,7 @@ class ReplayBuffer:
             action: shape and dtype of the environment's actions.
             obs: shape and dtype of the observations; None keeps latents alone, for a vision that never changes.
         """
-        self.capacity, self.added = capacity, 0
+        super().__init__(capacity)
         self._rings: dict[str, Tensor] = {
             "z": torch.empty(capacity, latent_dim),
             "action": torch.empty(capacity, *action[0], dtype=action[1]),
@@ -84,9 +81,6 @@ class ReplayBuffer:
         self._tails: dict[str, Tensor] = {}  # by kind of stream, the numbers (B,) of their last observations
         self._version = 0  # of vision
         self._last = 0  # observations in the last addition
-
-    def __len__(self) -> int:
-        return min(self.added, self.capacity)
 
     @property
     def oldest(self) -> int:
@@ -226,7 +220,6 @@ class ReplayBuffer:
         rows: int,
         length: int,
         newest_share: float = 0.5,
-        newest: int | None = None,
         generator: Generator | None = None,
         encode: Encode | None = None,
     ) -> ReplayedRows:
@@ -235,13 +228,12 @@ class ReplayBuffer:
         Args:
             rows: B.
             length: T; only what is hardly longer than that in all gives padded rows.
-            newest_share: share of the rows that end among the newest.
-            newest: how many count as the newest; None: a tenth of what is held, or the last addition if it is more.
+            newest_share: share of the rows that end among the newest: a tenth of what is held, or the last addition if
+                that is more.
             generator: draws.
             encode: vision as it is now, for latents that are outdated; None takes them as they are.
         """
-        if newest is None:
-            newest = max(round(NEWEST * len(self)), self._last)
+        newest = max(round(NEWEST * len(self)), self._last)
         new = round(newest_share * rows)
         within = torch.full((rows,), len(self))
         within[:new] = min(newest, len(self))
@@ -281,63 +273,18 @@ class ReplayBuffer:
             mask=mask,
         )
 
-    def observations(self, numbers: Tensor) -> Tensor:
-        """The observations (..., *shape) of these numbers (...); only where they are kept."""
-        return self._rings["obs"][numbers % self.capacity]
-
-    def episodes(self) -> list[Tensor]:
-        """The numbers (N,) of each episode that is held or going on, oldest first; the first may lack its start."""
-        held = torch.arange(self.oldest, self.added)
-        place = held % self.capacity
-        begins = self._rings["is_first"][place] | (self._rings["previous"][place] < self.oldest)
-        found = []
-        for start in held[begins].tolist():
-            numbers = [start]
-            while True:
-                after = int(self._rings["following"][numbers[-1] % self.capacity])
-                if after == NONE or self._rings["is_first"][after % self.capacity]:
-                    break
-                numbers.append(after)
-            found.append(torch.tensor(numbers))
-        return found
-
     # Keeping
 
-    def save(self, folder: Path) -> None:
-        """Write all of it into `folder`, unless it lies there.
+    def _content(self) -> dict[str, Any]:
+        rings = {name: ring[: len(self)] for name, ring in self._rings.items()}
+        return {"rings": rings, "tails": self._tails, "version": self._version, "last": self._last}
 
-        Raises:
-            UserError or JobError: the file cannot be written.
-        """
-        folder.mkdir(exist_ok=True)
-        if not self._path(folder).exists():
-            rings = {name: ring[: len(self)] for name, ring in self._rings.items()}
-            kept = {"rings": rings, "tails": self._tails, "version": self._version, "last": self._last}
-            save_tree(self._path(folder), kept)
-
-    def prune(self, folder: Path) -> None:
-        """Remove what earlier calls of `save` left in `folder`."""
-        for path in folder.glob(f"*{SUFFIX}"):
-            if path != self._path(folder):
-                path.unlink(missing_ok=True)
-
-    def load(self, folder: Path, added: int) -> None:
-        """Take up what was saved when `added` had been added.
-
-        Raises:
-            UserError: the file is missing, damaged, or of other experience.
-        """
-        self.added = added
-        kept = cast("dict[str, Any]", load_tree(self._path(folder)))
+    def _take_up(self, content: Any, path: Path) -> None:
         for name, ring in self._rings.items():
-            found = kept["rings"].get(name)
+            found = content["rings"].get(name)
             if found is None or found.shape != ring[: len(self)].shape or found.dtype != ring.dtype:
                 raise UserError(
-                    f"{self._path(folder)}: holds other experience than this run replays; resume with the run's own "
-                    "settings"
+                    f"{path}: holds other experience than this run replays; resume with the run's own settings"
                 )
             ring[: len(self)] = found
-        self._tails, self._version, self._last = kept["tails"], kept["version"], kept["last"]
-
-    def _path(self, folder: Path) -> Path:
-        return folder / f"{self.added}{SUFFIX}"
+        self._tails, self._version, self._last = content["tails"], content["version"], content["last"]

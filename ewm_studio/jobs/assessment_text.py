@@ -152,4 +152,6 @@ def _list(found: Mapping[str, Any], name: str) -> Sequence[Any]:
 def _figure(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return format.count(value)
+    if isinstance(value, float) and 1 <= abs(value) < 100:
+        return f"{value:#.3g}"  # 2.00 below 2.11: columns of numbers keep their digits
     return format.significant(value if isinstance(value, float) else None)

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import deque
 from collections.abc import Generator, Iterator
 from typing import Any
-
-import numpy as np
-from torch import Tensor
 
 from ewm_studio.acting.collector import LocalCollector
 from ewm_studio.acting.random_rows import random_rows
 from ewm_studio.data.sequence_replay import Rows, SequenceReplay
 from ewm_studio.envs.probe import Spaces
-from ewm_studio.envs.simulator import Episode, Simulator
+from ewm_studio.envs.simulator import Simulator
 from ewm_studio.errors import UserError
-from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl, Message
+from ewm_studio.events import CheckpointSaved, Event, JobControl, Message
 from ewm_studio.jobs.collect import frame_store
 from ewm_studio.jobs.comparison import Comparison
 from ewm_studio.jobs.judgement import judgement
+from ewm_studio.jobs.learning import LearningJob
 from ewm_studio.jobs.lifecycle import restore_latest
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.resuming import computed_on
 from ewm_studio.jobs.run_log import RunLog
-from ewm_studio.jobs.setup import model_metadata
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.pictures import reconstructions
 from ewm_studio.settings import Experiment
@@ -35,7 +31,6 @@ from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.replay_trainer import ReplayTrainer
 from ewm_studio.workspace import Run
 
-LAST = 100  # episodes that the mean reward is taken over
 PIECE = 32  # steps acted between two looks at whether to stop
 PICTURES = 8
 REPLAY = "replay"  # the folder of a run that holds its experience
@@ -45,11 +40,11 @@ SECONDS_BACK = 120.0  # of the past that the time left is told by: within a roun
 Work = Generator[Event, None, None]
 
 
-class DreamJob:
+class DreamJob(LearningJob):
     """State of a run in dreams; all of it is saved, so that a resumed run is the same run.
 
-    Round 0 acts at random. A round goes from stage to stage, each so many pieces of work; `done` says how many of
-    them the present round has behind it.
+    A round is an epoch; the first acts at random. It goes from stage to stage, each so many pieces of work; `done`
+    says how many of them the present round has behind it.
     """
 
     def __init__(
@@ -60,8 +55,8 @@ class DreamJob:
         Raises:
             UserError: the settings do not go together.
         """
-        self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
-        self.settings, self.envs = experiment.dream, envs
+        super().__init__(experiment, spaces, model, envs)
+        self.randomness, self.settings = randomness, experiment.dream
         if self.settings.random_steps <= envs.num_envs:
             raise UserError(f"dream.random_steps: give at least two decisions for each of {envs.num_envs} environments")
         generator = randomness.torch
@@ -69,20 +64,12 @@ class DreamJob:
         self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator)
         self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator)
         self.comparison = Comparison(model.controller, self.settings.rollback)
-        self.rounds = self.env_steps = self.episodes = self.best_round = self.judged_steps = 0
+        self.judged_steps = 0
         self.done = dict.fromkeys(SHARES, 0)
-        self.best: float | None = None  # judgement for real
-        self.seconds_before = self.cpu_before = 0.0  # spent by earlier parts of a resumed run
-        self.recent: deque[float] = deque(maxlen=LAST)
-        self.recent_lengths: deque[int] = deque(maxlen=LAST)
-        self.losses: dict[str, float] = {}
-        self.stopped_by = ""
-        self.computed_on: dict[str, str] | None = None  # when the run that is resumed was saved
+        self.cpu_before = 0.0  # spent by earlier parts of a resumed run
         self._log = Averages()
         self._saved_rows: list[int] = []
-        self._began, self._cpu_began = time.monotonic(), time.process_time()
-        self._steps_before = 0
-        self._checkpoint = ""
+        self._cpu_began = time.process_time()
         self._saved_at: tuple[int, ...] = (-1,)
 
     @property
@@ -94,23 +81,13 @@ class DreamJob:
     @property
     def stages(self) -> tuple[str, ...]:
         """What is to come, in order."""
-        left = [name for name, count in self._counts().items() if self.done[name] < count] if self.rounds == 0 else []
+        left = [name for name, count in self._counts().items() if self.done[name] < count] if self.epochs == 0 else []
         return (*("collect" if name == "act" else name for name in left), "train")
-
-    @property
-    def seconds(self) -> float:
-        """Time spent on this run so far."""
-        return self.seconds_before + time.monotonic() - self._began
 
     @property
     def cpu_seconds(self) -> float:
         """Seconds of the processor that this process has spent on it; those of environments elsewhere come on top."""
         return self.cpu_before + time.process_time() - self._cpu_began
-
-    @property
-    def mean_reward(self) -> float | None:
-        """Mean unshaped reward of the last 100 episodes that were acted for real."""
-        return float(np.mean(self.recent)) if self.recent else None
 
     # The run
 
@@ -126,12 +103,7 @@ class DreamJob:
             yield from self._rounds(run, sink, replay, control)
             if self._saved_at != self._position():
                 yield self._save(run, replay, None)
-        run.finish(
-            "stopped" if self.stopped_by == "stop" else "finished",
-            **self._counters(),
-            mean_reward=self.mean_reward,
-            best_reward=self.best,
-        )
+        self._finish(run)
 
     def _rounds(self, run: Run, sink: RunLog, replay: SequenceReplay, control: JobControl) -> Work:
         meter = Meter("train", self.experiment.train.total_steps, "steps", self._progress(), SECONDS_BACK)
@@ -140,7 +112,7 @@ class DreamJob:
             for event in self._round(run, replay, control):
                 if not isinstance(event, str):
                     yield event
-                elif self.rounds:
+                elif self.epochs:
                     yield meter.at(self._progress())
                 else:
                     of_stage = meters.setdefault(
@@ -154,7 +126,7 @@ class DreamJob:
 
     def _round(self, run: Run, replay: SequenceReplay, control: JobControl) -> Generator[Event | str, None, None]:
         """The stages of a round, and the name of the stage with each piece of work. Ends early when asked to stop."""
-        if self.rounds == 0:
+        if self.epochs == 0:
             yield from self._collect(replay, control)
         else:
             for _ in self._pieces("act", -(-self._round_rows() // PIECE), control):
@@ -211,7 +183,7 @@ class DreamJob:
         """A piece of the round, acted by the controller."""
         if not self.done["act"]:
             self.comparison.rollback.begin()
-            if self.rounds > 1:  # vision and memory have learned since the last one
+            if self.epochs > 1:  # vision and memory have learned since the last one
                 self._relive(replay)
         rows = min(PIECE, self._round_rows() - PIECE * self.done["act"])
         rollout = self.collector.collect(rows)
@@ -222,7 +194,7 @@ class DreamJob:
         replay.add(Rows(*(column.cpu().numpy() for column in columns)))
         self.comparison.acted(buffer.true_reward)
         for after, episode in rollout.episodes:
-            yield self._note(run, self.env_steps + after, episode)
+            yield self._note_episode(run, self.env_steps + after, episode)
         self.env_steps += buffer.reward.numel()
 
     def _relive(self, replay: SequenceReplay) -> None:
@@ -230,13 +202,6 @@ class DreamJob:
         last = slice(-self._round_rows(), None)
         z, action = replay.z[last], replay.column("action")[last].to(self.model.device)
         self.collector.relive(z, action, replay.column("is_first")[last].to(self.model.device))
-
-    def _note(self, run: Run, step: int, episode: Episode) -> EpisodeFinished:
-        self.episodes += 1
-        self.recent.append(episode.reward)
-        self.recent_lengths.append(episode.length)
-        run.log_episode(step, self.seconds, episode.reward, episode.length)
-        return EpisodeFinished(step, episode.reward, episode.length, episode.seed)
 
     # What a round is made of
 
@@ -253,19 +218,19 @@ class DreamJob:
         after = [int(number) for number in settings.vision_rounds.replace(",", " ").split()]
         if not (self.trainer.vision.trainable and settings.vision_updates):
             return 0, 0.0
-        if self.rounds == 0:
+        if self.epochs == 0:
             return settings.vision_updates, 1.0
-        if self.rounds not in after:
+        if self.epochs not in after:
             return 0, 0.0
-        return settings.vision_refresh, 1 - (after.index(self.rounds) + 1) / (len(after) + 1)
+        return settings.vision_refresh, 1 - (after.index(self.epochs) + 1) / (len(after) + 1)
 
     def _memory_updates(self) -> int:
-        return self.settings.first_memory_updates if self.rounds == 0 else self.settings.memory_updates
+        return self.settings.first_memory_updates if self.epochs == 0 else self.settings.memory_updates
 
     def _counts(self) -> dict[str, int]:
         """Pieces of work in the present round, by stage."""
         return {
-            "act": -(-self._round_rows() // PIECE) if self.rounds else 1,
+            "act": -(-self._round_rows() // PIECE) if self.epochs else 1,
             "vision": self._vision_work()[0],
             "memory": self._memory_updates(),
             "dream": self.settings.updates,
@@ -273,36 +238,18 @@ class DreamJob:
 
     def _progress(self) -> int:
         """Decisions so far, those of a round counted as its work gets done."""
-        if self.rounds == 0:
+        if self.epochs == 0:
             return 0
         counts = self._counts()
         done = sum(SHARES[stage] * self.done[stage] / count for stage, count in counts.items() if count)
         whole = sum(SHARES[stage] for stage, count in counts.items() if count)
-        before = self.settings.random_steps + (self.rounds - 1) * self.settings.round_steps
+        before = self.settings.random_steps + (self.epochs - 1) * self.settings.round_steps
         return round(before + self.settings.round_steps * done / whole)
 
     def _reason_to_stop(self, control: JobControl) -> str:
-        settings = self.experiment.train
-        if control.stop_requested:
-            return "stop"
-        if any(self.done.values()):  # a round is finished first
-            return ""
-        if settings.total_steps is not None and self.env_steps >= settings.total_steps:
-            return "total_steps"
-        if settings.epochs is not None and self.rounds >= settings.epochs:
-            return "epochs"
-        if settings.patience is not None and self.rounds - self.best_round >= settings.patience:
-            return "patience"
-        return ""
-
-    def _share_left(self) -> float:
-        """How much of the run is to come, 1 to 0."""
-        settings, ends = self.experiment.train, [0.0]
-        if settings.total_steps is not None:
-            ends.append(self.env_steps / settings.total_steps)
-        if settings.epochs is not None:
-            ends.append(self.rounds / settings.epochs)
-        return 1.0 - min(max(ends), 1.0)
+        """A round is finished first, unless it is to stop at once."""
+        reason = super()._reason_to_stop(control)
+        return "" if reason != "stop" and any(self.done.values()) else reason
 
     # The end of a round
 
@@ -311,23 +258,18 @@ class DreamJob:
 
         Asked to stop while it is judged, the round stays at its end, and is judged when the run is resumed.
         """
-        yield from self.comparison.end_round(self.rounds, self._vision_work()[0] > 0)
+        yield from self.comparison.end_round(self.epochs, self._vision_work()[0] > 0)
         done, self.done = self.done, dict.fromkeys(SHARES, 0)
-        self.rounds += 1
+        self.epochs += 1
         judged: dict[str, float] = {}
-        if self.rounds % self.settings.judge_every == 0 or self._reason_to_stop(control):
+        if self.epochs % self.settings.judge_every == 0 or self._reason_to_stop(control):
             judged = yield from self._judge(control)
             if not judged:
-                self.rounds, self.done = self.rounds - 1, done
+                self.epochs, self.done = self.epochs - 1, done
                 return
         values = self._log.take() | self.comparison.watch.figures() | judged
-        self.losses = {name: value for name, value in values.items() if np.isfinite(value)}
-        if self.recent:
-            values["reward/mean_100"] = float(np.mean(self.recent))
-            values["reward/length_mean_100"] = float(np.mean(self.recent_lengths))
-        values["speed/steps_per_second"] = self._speed()
-        values["speed/cpu_seconds"] = self.cpu_seconds
-        yield sink.metrics(self.env_steps, self.rounds, self.seconds, values)
+        values = self._told(values) | {"speed/cpu_seconds": self.cpu_seconds}
+        yield sink.metrics(self.env_steps, self.epochs, self.seconds, values)
         if len(self.spaces.observation.shape) == 3:
             yield sink.images(self.env_steps, reconstructions(self.model.vision, replay.newest(PICTURES)))
         yield self._save(run, replay, judged.get("real/score"))
@@ -339,34 +281,17 @@ class DreamJob:
         if found:
             self.judged_steps += int(found["real/steps"])
             found["real/steps"] = self.judged_steps
-            if self.best is None or found["real/score"] > self.best:
-                self.best, self.best_round = found["real/score"], self.rounds
+            self._note_score(found["real/score"])
             yield Message(
-                f"round {self.rounds}, {self.env_steps:,} decisions: {count} episodes for real, greedy "
+                f"round {self.epochs}, {self.env_steps:,} decisions: {count} episodes for real, greedy "
                 f"{found['real/greedy']:.1f}, sampled {found['real/sampled']:.1f}"
             )
         return found
 
-    def _speed(self) -> float:
-        return (self.env_steps - self._steps_before) / max(time.monotonic() - self._began, 1e-9)
-
     # Files
 
     def _position(self) -> tuple[int, ...]:
-        return (self.rounds, *self.done.values())
-
-    def _counters(self) -> dict[str, int]:
-        return {"steps": self.env_steps, "episodes": self.episodes, "epochs": self.rounds}
-
-    def model_file(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Weights and description for a model file."""
-        counters = {
-            "env_steps": self.env_steps,
-            "episodes": self.episodes,
-            "epochs": self.rounds,
-            "mean_reward": self.mean_reward,
-        }
-        return self.model.state_dict(), model_metadata(self.model, self.experiment, self.spaces, counters)
+        return (self.epochs, *self.done.values())
 
     def _save(self, run: Run, replay: SequenceReplay, score: float | None) -> CheckpointSaved:
         """Save all; the checkpoint is known by its judgement for real, where there was one."""
@@ -383,7 +308,7 @@ class DreamJob:
     def state(self) -> dict[str, Any]:
         """Everything besides the weights that the next piece of work depends on."""
         return {
-            "counters": [self.env_steps, self.episodes, self.rounds, self.best_round],
+            "counters": [self.env_steps, self.episodes, self.epochs, self.best_epoch],
             "done": self.done,
             "rows": self._saved_rows,
             "best": self.best,
@@ -411,13 +336,13 @@ class DreamJob:
 
     def _take_up(self, state: dict[str, Any]) -> None:
         """Undo `state`."""
-        self.env_steps, self.episodes, self.rounds, self.best_round = state["counters"]
+        self.env_steps, self.episodes, self.epochs, self.best_epoch = state["counters"]
         self.done, self._saved_rows = dict(state["done"]), list(state["rows"])
-        self.best, self.judged_steps = state["best"], state.get("judged_steps", 0)
+        self.best, self.judged_steps = state["best"], state["judged_steps"]
         self.seconds_before, self.cpu_before = state["seconds"]
         self.recent.extend(state["recent"])
         self.recent_lengths.extend(state["recent_lengths"])
-        self._log.restore(state.get("log", {}))  # those of the first dreams kept none
+        self._log.restore(state["log"])
         self.comparison.restore(state)
         self.trainer.restore(state["trainer"])
         self.dreaming.restore(state["dreaming"])
@@ -427,17 +352,4 @@ class DreamJob:
 
     def result(self, run: Run) -> dict[str, Any]:
         """What `--json` prints."""
-        return {
-            "run": run.name,
-            "checkpoint": str(run.best_checkpoint() or self._checkpoint),
-            "env_steps": self.env_steps,
-            "judged_steps": self.judged_steps,
-            "episodes": self.episodes,
-            "epochs": self.rounds,
-            "mean_reward": self.mean_reward,
-            "best_mean_reward": self.best,
-            "losses": self.losses,
-            "seconds": self.seconds,
-            "steps_per_second": self._speed(),
-            "stopped_by": self.stopped_by,
-        }
+        return {**super().result(run), "judged_steps": self.judged_steps}

@@ -16,7 +16,10 @@ from ewm_studio.workspace.files import write_bytes, write_text
 
 KEPT = "assessment.json"
 PICTURES = {  # by what is on them, file and words
-    "strip": ("assessment-strip.png", "Reality, one drawn dream, and the mean of 16 draws, below each other"),
+    "strip": (
+        "assessment-strip.png",
+        "Reality, one drawn dream, and the mean of 16 draws: after 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64 decisions",
+    ),
     "actions": ("assessment-actions.png", "Each action held from one state: reality above one drawn dream"),
 }
 

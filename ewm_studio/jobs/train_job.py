@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import deque
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from ewm_studio.acting.collector import LocalCollector, Rollout
 from ewm_studio.analysis.live_dreams import rollout_figures
@@ -19,17 +17,17 @@ from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.envs.simulator import Simulator
 from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.errors import UserError
-from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, JobControl
+from ewm_studio.events import CheckpointSaved, Event, JobControl
 from ewm_studio.jobs.collect import check_spaces, find_recordings
 from ewm_studio.jobs.dream_job import DreamJob
 from ewm_studio.jobs.evolution_job import EvolutionJob
 from ewm_studio.jobs.failures import explains_failures
+from ewm_studio.jobs.learning import LearningJob
 from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.jobs.resuming import computed_on, going_on
 from ewm_studio.jobs.run_log import RunLog
-from ewm_studio.jobs.setup import model_metadata
 from ewm_studio.jobs.warm_up import WarmUp
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.pictures import reconstructions
@@ -41,7 +39,6 @@ from ewm_studio.training.recurrent_ppo import make_ppo
 from ewm_studio.training.world_model_trainer import WorldModelTrainer
 from ewm_studio.workspace import Run, Workspace
 
-LAST = 100  # episodes that the mean reward is taken over
 PICTURE_SECONDS = 2.0  # least time between two sets of pictures
 PICTURES = 8
 DREAMS = "MDNRNN"  # the memory of who dreams and chose none
@@ -104,7 +101,7 @@ def as_dreamt(experiment: Experiment) -> Experiment:
     return experiment.with_values(("memory.name", DREAMS)) if experiment.memory.name == "auto" else experiment
 
 
-class TrainingJob:
+class TrainingJob(LearningJob):
     """State of a training run between two epochs; all of it is saved, so that a resumed run is the same run."""
 
     def __init__(
@@ -117,7 +114,8 @@ class TrainingJob:
         recordings: Sequence[Recording] = (),
         probe: EnvProbe | None = None,
     ) -> None:
-        self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
+        super().__init__(experiment, spaces, model, envs)
+        self.randomness = randomness
         ppo, generator = experiment.ppo, randomness.torch
         self.learner = make_ppo(model, experiment, envs.num_envs, generator)
         self.world_model = WorldModelTrainer(model, experiment.world_model, generator)
@@ -130,22 +128,9 @@ class TrainingJob:
         self.trains_world_model = experiment.world_model.train and not self.world_model.idle
         keeps_obs = self.trains_world_model and self.world_model.vision.trainable
         self.collector = LocalCollector(envs, model, keeps_obs, generator)
-        self.envs = envs
         cloning = Cloning(model.controller, ppo, self.learner.scaler, generator)
         self.warm_up = WarmUp(experiment, spaces, model, self.world_model, cloning, recordings, probe)
-        self.env_steps = self.episodes = self.epochs = 0
-        self.seconds_before = 0.0  # spent by earlier parts of a resumed run
-        self.recent: deque[float] = deque(maxlen=LAST)
-        self.recent_lengths: deque[int] = deque(maxlen=LAST)
-        self.best_mean: float | None = None
-        self.best_epoch = 0
-        self.losses: dict[str, float] = {}
-        self.stopped_by = ""
-        self.computed_on: dict[str, str] | None = None  # when the run that is resumed was saved
-        self._began = self._acting_since = time.monotonic()
-        self._steps_before = 0
         self._pictures_at = 0.0
-        self._checkpoint = ""
         self._saved_at = (-1, -1)
 
     @property
@@ -160,18 +145,8 @@ class TrainingJob:
         return (*self.warm_up.stages, "train")
 
     @property
-    def seconds(self) -> float:
-        """Time spent on this run so far."""
-        return self.seconds_before + time.monotonic() - self._began
-
-    @property
     def _position(self) -> tuple[int, int]:
         return self.epochs, sum(self.warm_up.done.values())
-
-    @property
-    def mean_reward(self) -> float | None:
-        """Mean unshaped reward of the last 100 episodes."""
-        return float(np.mean(self.recent)) if self.recent else None
 
     def run(self, run: Run, control: JobControl) -> Generator[Event, None, None]:
         """Epochs until an end is reached; saves on the way and at the end."""
@@ -181,12 +156,7 @@ class TrainingJob:
             yield from self._epochs(run, sink, control)
         if self._saved_at != self._position:
             yield self._save(run)
-        run.finish(
-            "stopped" if self.stopped_by == "stop" else "finished",
-            **self._counters(),
-            mean_reward=self.mean_reward,
-            best_reward=self.best_mean,
-        )
+        self._finish(run)
 
     def _epochs(self, run: Run, sink: RunLog, control: JobControl) -> Generator[Event, None, None]:
         settings, log = self.experiment.run, Averages()
@@ -196,10 +166,10 @@ class TrainingJob:
             yield from self._note_episodes(run, rollout)
             log.add(values)
             self.epochs += 1
-            self._note_best()
+            self._note_score(self.mean_reward)
             yield meter.at(self.env_steps)
             if self.epochs % settings.log_freq == 0:
-                yield sink.metrics(self.env_steps, self.epochs, self.seconds, self._figures(log))
+                yield sink.metrics(self.env_steps, self.epochs, self.seconds, self._told(log.take()))
             pictures = self._pictures(rollout)
             if pictures is not None:
                 yield sink.images(self.env_steps, pictures)
@@ -207,19 +177,7 @@ class TrainingJob:
                 yield self._save(run)
         self.stopped_by = stop
         if log.count:  # epochs since the last row
-            yield sink.metrics(self.env_steps, self.epochs, self.seconds, self._figures(log))
-
-    def _reason_to_stop(self, control: JobControl) -> str:
-        settings = self.experiment.train
-        if control.stop_requested:
-            return "stop"
-        if settings.total_steps is not None and self.env_steps >= settings.total_steps:
-            return "total_steps"
-        if settings.epochs is not None and self.epochs >= settings.epochs:
-            return "epochs"
-        if settings.patience is not None and self.epochs - self.best_epoch >= settings.patience:
-            return "patience"
-        return ""
+            yield sink.metrics(self.env_steps, self.epochs, self.seconds, self._told(log.take()))
 
     def _rollout_steps(self) -> int:
         """Steps of the next rollout; the last one is cut so that the total is met as nearly as it can be."""
@@ -230,12 +188,7 @@ class TrainingJob:
 
     def _note_episodes(self, run: Run, rollout: Rollout) -> Generator[Event, None, None]:
         for after, episode in rollout.episodes:
-            step = self.env_steps + after
-            self.episodes += 1
-            self.recent.append(episode.reward)
-            self.recent_lengths.append(episode.length)
-            run.log_episode(step, self.seconds, episode.reward, episode.length)
-            yield EpisodeFinished(step, episode.reward, episode.length, episode.seed)
+            yield self._note_episode(run, self.env_steps + after, episode)
         self.env_steps += rollout.buffer.reward.numel()
 
     def _update(self) -> tuple[Rollout, dict[str, float]]:
@@ -254,34 +207,6 @@ class TrainingJob:
             self.collector.refresh(rollout)
         return rollout, values
 
-    def _share_left(self) -> float:
-        """How much of the run is to come, 1 to 0."""
-        settings, ends = self.experiment.train, [0.0]
-        if settings.total_steps is not None:
-            ends.append(self.env_steps / settings.total_steps)
-        if settings.epochs is not None:
-            ends.append(self.epochs / settings.epochs)
-        return 1.0 - min(max(ends), 1.0)
-
-    def _note_best(self) -> None:
-        mean = self.mean_reward
-        if mean is None:  # patience begins with the first finished episode
-            self.best_epoch = self.epochs
-        elif self.best_mean is None or mean > self.best_mean:
-            self.best_mean, self.best_epoch = mean, self.epochs
-
-    def _figures(self, log: Averages) -> dict[str, float]:
-        values = log.take()
-        self.losses = {k: v for k, v in values.items() if np.isfinite(v)}
-        if self.recent:
-            values["reward/mean_100"] = float(np.mean(self.recent))
-            values["reward/length_mean_100"] = float(np.mean(self.recent_lengths))
-        values["speed/steps_per_second"] = self._speed()
-        return values
-
-    def _speed(self) -> float:
-        return (self.env_steps - self._steps_before) / max(time.monotonic() - self._acting_since, 1e-9)
-
     def _pictures(self, rollout: Rollout) -> dict[str, np.ndarray] | None:
         """Some observations and their reconstructions, at most every two seconds."""
         now = time.monotonic()
@@ -290,19 +215,6 @@ class TrainingJob:
         self._pictures_at = now
         assert rollout.next_obs is not None
         return reconstructions(self.model.vision, rollout.next_obs[:PICTURES])
-
-    def _counters(self) -> dict[str, int]:
-        return {"steps": self.env_steps, "episodes": self.episodes, "epochs": self.epochs}
-
-    def model_file(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Weights and description for a model file."""
-        counters = {
-            "env_steps": self.env_steps,
-            "episodes": self.episodes,
-            "epochs": self.epochs,
-            "mean_reward": self.mean_reward,
-        }
-        return self.model.state_dict(), model_metadata(self.model, self.experiment, self.spaces, counters)
 
     def _save(self, run: Run) -> CheckpointSaved:
         tensors, metadata = self.model_file()
@@ -321,7 +233,7 @@ class TrainingJob:
         """Everything besides the weights that the next epoch depends on."""
         return {
             "counters": [self.env_steps, self.episodes, self.epochs, self.best_epoch],
-            "best_mean": self.best_mean,
+            "best_mean": self.best,
             "seconds": self.seconds,
             "recent": list(self.recent),
             "recent_lengths": list(self.recent_lengths),
@@ -348,7 +260,7 @@ class TrainingJob:
         """Undo `state`; `folder` is the run's."""
         self.env_steps, self.episodes, self.epochs, self.best_epoch = state["counters"]
         self.computed_on = state.get("computed_on")  # 0.1.0 did not say
-        self.best_mean, self.seconds_before = state["best_mean"], state["seconds"]
+        self.best, self.seconds_before = state["best_mean"], state["seconds"]
         self.recent.extend(state["recent"])
         self.recent_lengths.extend(state["recent_lengths"])
         self.learner.restore(state)
@@ -360,19 +272,3 @@ class TrainingJob:
             self.world_model.replay.load(folder / FRAMES, state["replay"])
         self.collector.restore(state["collector"])
         self.randomness.restore(state["random"])
-
-    def result(self, run: Run) -> dict[str, Any]:
-        """What `--json` prints."""
-        return {
-            "run": run.name,
-            "checkpoint": str(run.best_checkpoint() or self._checkpoint),
-            "env_steps": self.env_steps,
-            "episodes": self.episodes,
-            "epochs": self.epochs,
-            "mean_reward": self.mean_reward,
-            "best_mean_reward": self.best_mean,
-            "losses": self.losses,
-            "seconds": self.seconds,
-            "steps_per_second": self._speed(),
-            "stopped_by": self.stopped_by,
-        }
