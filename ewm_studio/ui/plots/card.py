@@ -35,9 +35,6 @@ def thinned(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[np.n
     return x[picked], y[picked]
 
 
-BESIDE = "Dashed: what it would be if what is seen stayed as it is. The mean of all that was seen is wrong by 1."
-
-
 class PlotCard(QFrame):
     """One plot with its title, which is also how another quantity is chosen."""
 
@@ -174,16 +171,16 @@ class PlotCard(QFrame):
         what = self.quantity
         if unit is None:
             unit = what.unit
-            stays = self.history.latest(what.beside) if what.beside else None
-            if stays is not None:
-                unit = f"staying: {format.significant(stays)}"
+            other = self.history.latest(what.beside) if what.beside else None
+            if other is not None:
+                unit = f"{what.beside_word}: {format.significant(other)}"
             if what.tag == REWARD:
                 count = min(self.options.window(True, 0), len(self.history[REWARD]))
                 unit = f"mean of {format.count(count)}" if count > 1 else "last episode"
         self._value.setText("" if value is None else format.significant(value))
         self._unit.setText("" if value is None else unit)
         self._unit.setVisible(bool(self._unit.text()))
-        self._unit.setToolTip(BESIDE if what.beside else "")
+        self._unit.setToolTip(what.beside_words if what.beside else "")
 
     def _on_hover(self, x: float | None) -> None:
         series = self.history[self.quantity.tag]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ewm_studio.analysis.history import LENGTH, REWARD, Axis, RunHistory
 
 AXIS_UNITS: dict[Axis, str] = {"step": "steps", "epoch": "epochs", "seconds": ""}
+STAYING = "Dashed: what it would be if what is seen stayed as it is. The mean of all that was seen is wrong by 1."
 COMPARED = ("#f472b6", "#fb923c", "#a3e635", "#22d3ee", "#e879f9")
 
 
@@ -19,7 +20,9 @@ class Quantity:
     color: str = "controller"  # a token
     unit: str = ""
     points: bool = False  # dots instead of a raw line
-    beside: str = ""  # the tag of what is seen, were it to stay: drawn dashed
+    beside: str = ""  # the tag of what it is to be compared with: drawn dashed
+    beside_word: str = "staying"  # a word for that
+    beside_words: str = STAYING  # and a sentence
 
 
 QUANTITIES = {
@@ -42,10 +45,24 @@ QUANTITIES = {
         Quantity("memory/held_out_prediction_error", "Prediction error, held out", "memory"),
         Quantity("memory/total", "Memory loss", "memory"),
         Quantity("memory/held_out_total", "Memory loss, held out", "memory"),
-        Quantity("dream/reward", "Dreamt reward", "memory", "a decision", beside="dream/real_reward"),
+        Quantity(
+            "dream/reward",
+            "Dreamt reward",
+            "memory",
+            beside="dream/real_reward",
+            beside_word="real",
+            beside_words="Dashed: what the same controller then earned for real. Both are means of a decision.",
+        ),
         Quantity("dream/gap", "Dreamt less real", "memory", "a decision"),
         Quantity("dream/correlation", "Dreamt and real changes, correlation", "memory"),
-        Quantity("real/greedy", "Judged for real", "accent", "greedy", beside="real/sampled"),
+        Quantity(
+            "real/greedy",
+            "Judged, greedy",
+            "accent",
+            beside="real/sampled",
+            beside_word="sampled",
+            beside_words="Dashed: the same episodes with actions that are drawn.",
+        ),
         Quantity("real/steps", "Decisions spent on judging", "accent"),
         Quantity("memory/dream_error_1", "Dream error after 1 decision", "memory", beside="memory/stays_error_1"),
         Quantity("memory/dream_error_4", "Dream error after 4", "memory", beside="memory/stays_error_4"),

@@ -28,7 +28,13 @@ PRETRAINING = (
     "memory/dream_error_16",
     "memory/held_out_prediction_error",
 )
-WITH_WORLD_MODEL = {4: "vision/total", 5: "memory/total"}
+# What takes the place of the first plots, by their number, as soon as a run has a figure.
+INSTEAD = {
+    "vision/total": {4: "vision/total"},
+    "memory/total": {5: "memory/total"},
+    "dream/reward": {2: "dream/reward", 3: "real/greedy"},
+    "evolution/best": {2: "evolution/best", 3: "evolution/sigma"},
+}
 COLUMNS = 2
 
 
@@ -112,6 +118,8 @@ class TrainPage(QWidget):
             grid = QGridLayout(self._grid_box)
             grid.setContentsMargins(0, 0, 0, 0)
             grid.setSpacing(10)
+            for place in range(COLUMNS):
+                grid.setColumnStretch(place, 1)
             for index, tag in enumerate(FIRST):
                 self._cards.append(PlotCard(tag, self.options))
                 grid.addWidget(self._cards[-1], index // COLUMNS, index % COLUMNS)
@@ -121,7 +129,7 @@ class TrainPage(QWidget):
         """Plot another run."""
         self.history = history
         self._plots.setCurrentIndex(1 if history.name else 0)
-        own = {*WITH_WORLD_MODEL.values()}
+        own = {tag for places in INSTEAD.values() for tag in places.values()}
         for index, card in enumerate(self.cards):  # what was picked by hand stays
             if card.quantity.tag in (FIRST[index], PRETRAINING[index]) or card.quantity.tag in own:
                 card.show_quantity(PRETRAINING[index] if history.job == "pretrain" else FIRST[index])
@@ -200,10 +208,11 @@ class TrainPage(QWidget):
         self._grid_box.render(generator)
 
     def _prefer(self, tags: tuple[str, ...] | list[str]) -> None:
-        """Show the world model's losses as soon as there are some."""
-        for index, tag in WITH_WORLD_MODEL.items():
-            if tag in tags and self.cards[index].quantity.tag == FIRST[index]:
-                self.cards[index].show_quantity(tag)
+        """Show what this run is about, as soon as there is some of it."""
+        for figure, places in INSTEAD.items():
+            for index, tag in places.items() if figure in tags else ():
+                if self.cards[index].quantity.tag == FIRST[index]:
+                    self.cards[index].show_quantity(tag)
 
     def _on_axis(self, axis: str) -> None:
         self.options.axis = axis  # type: ignore[assignment]

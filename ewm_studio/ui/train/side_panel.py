@@ -12,21 +12,39 @@ from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory
 from ewm_studio.ui.kit.images import Picture
 from ewm_studio.ui.kit.widgets import button, column, hairline, label, row
 
-FIGURES = (
+Figures = tuple[tuple[str, str, str], ...]  # title, tag and unit of each
+
+EARNED: Figures = (
     ("Mean reward", "reward/mean_100", ""),
     ("Best episode", "best", ""),
     ("Episodes", "episodes", ""),
     ("Last episode", LENGTH, "steps"),
+)
+PPO: Figures = (
     ("Entropy", "ppo/entropy", "nats"),
     ("KL divergence", "ppo/approx_kl", "nats"),
     ("Clip fraction", "ppo/clip_fraction", ""),
     ("Explained variance", "ppo/explained_variance", ""),
     ("Learning rate", "ppo/lr", ""),
-    ("Speed", "speed/steps_per_second", "steps/s"),
 )
+# Of another learner, by a figure that it alone gives.
+LEARNERS: dict[str, Figures] = {
+    "dream/reward": (
+        ("Judged, greedy", "real/greedy", ""),
+        ("Judged, sampled", "real/sampled", ""),
+        ("Dreamt reward", "dream/reward", "a decision"),
+        ("Real reward", "dream/real_reward", "a decision"),
+        ("Entropy", "dream/entropy", "nats"),
+    ),
+    "evolution/best": (
+        ("Best candidate", "evolution/best", ""),
+        ("Mean candidate", "evolution/mean", ""),
+        ("Step size", "evolution/sigma", ""),
+    ),
+}
+SPEED: Figures = (("Speed", "speed/steps_per_second", "steps/s"),)
 
-
-PRETRAINING_FIGURES = (
+PRETRAINING_FIGURES: Figures = (
     ("Vision loss", "vision/total", ""),
     ("Pixel error, held out", "vision/held_out_mse", ""),
     ("KL divergence", "vision/kl", "nats"),
@@ -101,7 +119,7 @@ class SidePanel(QFrame):
         grid = QGridLayout()
         grid.setVerticalSpacing(8)
         grid.setColumnStretch(0, 1)
-        for index in range(max(len(FIGURES), len(PRETRAINING_FIGURES))):
+        for index in range(max(len(EARNED + PPO + SPEED), len(PRETRAINING_FIGURES))):
             name, value = label("", "secondary"), label("", "value")
             value.setAlignment(Qt.AlignmentFlag.AlignRight)
             grid.addWidget(name, index, 0)
@@ -119,7 +137,8 @@ class SidePanel(QFrame):
         }
         if len(rewards) and history.latest("reward/mean_100") is None:
             known["reward/mean_100"] = float(np.mean(rewards[-100:]))
-        figures: tuple[tuple[str, str, str], ...] = FIGURES
+        learner = next((own for tag, own in LEARNERS.items() if history.latest(tag) is not None), PPO)
+        figures = EARNED + learner + SPEED
         if history.job == "pretrain":  # codes only where there is a codebook
             known_codes = history.latest("vision/codes_used") is not None
             figures = tuple(f for f in PRETRAINING_FIGURES if known_codes or f[1] != "vision/codes_used")
