@@ -14,11 +14,17 @@ import numpy as np
 from torch import Generator, Tensor
 
 from ewm_studio.acting.policy import Policy
+from ewm_studio.settings import DataSettings
 
 SHORTEST, LONGEST = 3, 12  # decisions of a burst
 HOLD = (20, 60)  # decisions of a long one
 LOW = (0.1, 0.3)  # shares of the range of an axis that goes one way, in a gentle burst
 RATES = (0.0, 0.5, 1.0, 2.0)  # of the rate asked for; one is drawn for every episode, so that some are undisturbed
+
+
+def disturbed(policy: Policy, space: gym.Space, rng: np.random.Generator, data: DataSettings) -> Policy:
+    """`policy` with the bursts that `data` asks for; itself where it asks for none."""
+    return DisturbedPolicy(policy, space, rng, data.bursts, data.holds, data.gentle) if data.bursts else policy
 
 
 class DisturbedPolicy(Policy):

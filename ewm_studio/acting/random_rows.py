@@ -6,15 +6,19 @@ from collections.abc import Generator
 
 import numpy as np
 
+from ewm_studio.acting.disturbed import disturbed
 from ewm_studio.acting.random_policy import RandomPolicy
 from ewm_studio.data.sequence_replay import Rows, rows_of
 from ewm_studio.envs.simulator import Simulator
+from ewm_studio.settings import DataSettings
 
 SALT = 0x5EED  # keeps random actions and their episodes apart from other draws of the same seed
 
 
-def random_rows(simulator: Simulator, count: int, seed: int) -> Generator[int, None, Rows]:
+def random_rows(simulator: Simulator, count: int, seed: int, data: DataSettings) -> Generator[int, None, Rows]:
     """Act at random for `count` steps in every environment, in episodes of this seed's own; tells how many are done.
+
+    Bursts are as `data` has them.
 
     Returns:
         The rows; whoever acts next begins anew, so every episode ends with the last.
@@ -23,11 +27,12 @@ def random_rows(simulator: Simulator, count: int, seed: int) -> Generator[int, N
         JobError: an environment failed.
     """
     rng = np.random.default_rng(np.random.SeedSequence([seed, SALT]))
-    policy, found = RandomPolicy(simulator.action_space, rng), list[Rows]()
+    policy = disturbed(RandomPolicy(simulator.action_space, rng), simulator.action_space, rng, data)
+    found: list[Rows] = []
     obs, is_first = simulator.reset(int(rng.integers(2**31))), np.ones(simulator.num_envs, np.bool_)
     policy.begin(simulator.num_envs)
     for done in range(1, count + 1):
-        before, action = obs.copy(), policy.act()
+        before, action = obs.copy(), policy.act(None)
         step = simulator.step(action)
         ended = step.terminated | step.truncated
         final = step.terminated & step.env_terminated

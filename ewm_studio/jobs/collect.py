@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ewm_studio.acting.agent import Agent, load_agent
-from ewm_studio.acting.disturbed import DisturbedPolicy
+from ewm_studio.acting.disturbed import disturbed
 from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.policy import ControllerPolicy, Policy
 from ewm_studio.acting.random_policy import RandomPolicy
@@ -34,7 +34,7 @@ from ewm_studio.events import EpisodeFinished, Event, JobControl, Message
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.models.randomness import make_generator
 from ewm_studio.models.world_model import WorldModel
-from ewm_studio.settings import DataSettings, EnvSettings, Experiment
+from ewm_studio.settings import EnvSettings, Experiment
 from ewm_studio.workspace import Workspace
 
 MIB = 2**20
@@ -151,8 +151,8 @@ def gather(
         each = experiment.env.action_repeat
         goal = -(-experiment.data.frames // each)
         env, data = experiment.env.as_collected(experiment.data.idle_limit), experiment.data
-        disturbed = partial(_disturbed, data=data) if data.bursts else None
-        return (yield from collect(experiment, env, goal, store, control, probe, each, driver, disturbed))
+        bursts = partial(disturbed, data=data)
+        return (yield from collect(experiment, env, goal, store, control, probe, each, driver, bursts))
     episodes = yield from read_recordings(recordings, spaces, experiment, store)
     share = experiment.data.random_share
     frames = round(sum(len(episode.frames) for episode in episodes) * share / (1 - share))
@@ -178,7 +178,7 @@ def collect(
     probe: EnvProbe | None = None,
     each: int = 1,
     driver: Agent | None = None,
-    disturbed: Callable[[Policy, gym.Space, np.random.Generator], Policy] | None = None,
+    bursts: Callable[[Policy, gym.Space, np.random.Generator], Policy] | None = None,
 ) -> Generator[Event, None, Experience]:
     """Collect `goal` frames as they are seen, one a decision, or hardly more.
 
@@ -193,7 +193,7 @@ def collect(
         probe: is as `make_vector` has it.
         each: frames of the environment that one of them is told as.
         driver: acts, sampled; None for random actions.
-        disturbed: makes of a policy another one that does something else now and then.
+        bursts: makes of a policy another one that does something else now and then.
 
     Returns:
         The experience.
@@ -208,8 +208,8 @@ def collect(
             policy: Policy = RandomPolicy(envs.action_space, rng)
             if driver is not None:
                 policy = ControllerPolicy(driver.model.controller)
-            if disturbed is not None:
-                policy = disturbed(policy, envs.action_space, rng)
+            if bursts is not None:
+                policy = bursts(policy, envs.action_space, rng)
             world, generator = driver.model if driver else None, make_generator(seed)
             enough = lambda: experience.frame_count >= goal or control.stop_requested  # noqa: E731
             playing = play_episodes(envs, policy, world, [gathered], generator=generator, stopped=enough)
@@ -224,10 +224,6 @@ def collect(
     except ClosingFailed as failure:  # what was collected is whole
         yield Message(str(failure), "warning")
     return experience
-
-
-def _disturbed(policy: Policy, space: gym.Space, rng: np.random.Generator, data: DataSettings) -> Policy:
-    return DisturbedPolicy(policy, space, rng, data.bursts, data.holds, data.gentle)
 
 
 class Gathered(Listener):

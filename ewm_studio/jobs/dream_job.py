@@ -166,7 +166,8 @@ class DreamJob(LearningJob):
         if self.done["act"]:
             return
         count = -(-self.settings.random_steps // self.envs.num_envs)
-        meter, acting = Meter("collect", count, "steps"), random_rows(self.envs, count, self.experiment.run.seed)
+        seed, data = self.experiment.run.seed, self.experiment.data
+        meter, acting = Meter("collect", count, "steps"), random_rows(self.envs, count, seed, data)
         while not control.stop_requested:
             try:
                 yield meter.at(next(acting))

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 
-from ewm_studio.acting.disturbed import DisturbedPolicy
+from ewm_studio.acting.disturbed import disturbed
 from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.policy import ControllerPolicy, Policy
 from ewm_studio.acting.random_policy import RandomPolicy
@@ -60,8 +60,7 @@ def record(
     if agent is not None:
         policy = ControllerPolicy(agent.model.controller, experiment.infer.greedy)
         randomness.move_to(agent.model.device)
-    if data.bursts:
-        policy = DisturbedPolicy(policy, env.action_space, randomness.numpy, data.bursts, data.holds, data.gentle)
+    policy = disturbed(policy, env.action_space, randomness.numpy, data)
     with contextlib.closing(SingleEnv(env, settings, seeds=experiment.run.seed)) as simulator:
         source = _source(experiment)
         writer = RecordingWriter(

@@ -36,8 +36,8 @@ class DataSettings(Settings):
     )
     bursts: float = setting(
         0.0,
-        "Where actions are recorded or collected: chance that a decision begins a burst of one random action, held for "
-        "3 to 12 decisions, so that a memory sees what actions do (0.08 disturbs about half of them).",
+        "Where actions are recorded, collected, or random before dreams: chance that a decision begins a burst of one "
+        "random action, held for 3 to 12 decisions, so that a memory sees what actions do (0.08 disturbs about half).",
         flag="bursts",
         commands=("record", "pretrain"),
         ge=0,
