@@ -116,6 +116,11 @@ class ImaginationSettings(Settings):
     )
     actor_lr: float = setting(2e-4, "Learning rate of the policy.", gt=0, le=1)
     critic_lr: float = setting(4e-4, "Learning rate of the value.", gt=0, le=1)
+    lr_schedule: Literal["linear", "constant"] = setting(
+        "constant",
+        "linear: the rates of policy and value fall evenly to a tenth at the last step of the run.",
+        advanced=True,
+    )
     entropy: float = setting(3e-3, "Weight of the entropy bonus at the start of the run.", ge=0, le=1000)
     entropy_final: float = setting(3e-4, "Weight of the entropy bonus at its end; it falls evenly.", ge=0, le=1000)
     real_weight: float = setting(

@@ -28,6 +28,7 @@ from ewm_studio.training.replayed import Replayed
 
 SPREAD = (0.05, 0.95)  # the quantiles between which the range of returns is taken
 LEAST_RANGE = 1.0  # of returns, in usual rewards: smaller ones are not blown up, they are noise
+LEAST_RATE = 0.1  # of the learning rates, where they fall
 LONGEST = 1000.0  # decisions that a return is taken to sum up, where nothing is discounted
 
 
@@ -120,6 +121,7 @@ class ImaginedActorCritic:
             JobError: a loss is not finite.
         """
         settings, controller = self.settings, self.controller
+        self._slow_to(left)
         self._see(starts)
         dreamt = dream(self.world, controller, starts, settings.horizon, settings.temperature, self.generator)
         unit = self._unit(dreamt, real)
@@ -157,6 +159,11 @@ class ImaginedActorCritic:
         )
         check_finite(figures)
         return figures | {"dream/entropy_coef": bonus}
+
+    def _slow_to(self, left: float) -> None:
+        """Set the learning rates for what is left of the run."""
+        share = LEAST_RATE + (1 - LEAST_RATE) * left if self.settings.lr_schedule == "linear" else 1.0
+        self.actor.lr, self.critic.lr = self.settings.actor_lr * share, self.settings.critic_lr * share
 
     @torch.no_grad()
     def _see(self, starts: Belief) -> None:
@@ -234,9 +241,8 @@ class ImaginedActorCritic:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Undo `state`; the learning rates are those of the present settings."""
+        """Undo `state`; learning rates are those of the present settings."""
         self.actor.load_state_dict(state["actor"])
         self.critic.load_state_dict(state["critic"])
-        self.actor.lr, self.critic.lr = self.settings.actor_lr, self.settings.critic_lr
         self.slow.load_state_dict(state["slow"])
         self.unit, self.scale = state["unit"], state["scale"]
