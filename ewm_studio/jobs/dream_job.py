@@ -23,6 +23,7 @@ from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.resuming import computed_on
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.models.agent_model import AgentModel
+from ewm_studio.models.ensemble import further_memories
 from ewm_studio.models.pictures import reconstructions
 from ewm_studio.settings import Experiment
 from ewm_studio.training.dreaming import Dreaming
@@ -60,9 +61,12 @@ class DreamJob(LearningJob):
         if self.settings.random_steps <= envs.num_envs:
             raise UserError(f"dream.random_steps: give at least two decisions for each of {envs.num_envs} environments")
         generator = randomness.torch
+        if self.settings.pessimism and self.settings.ensemble == 1:
+            raise UserError("dream.pessimism: one memory always agrees with itself; give dream.ensemble 2 or more")
         self.collector = self._new_collector()
-        self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator)
-        self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator)
+        others = further_memories(model, self.settings.ensemble - 1, generator)
+        self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator, others)
+        self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator, others)
         self.comparison = Comparison(model.controller, self.settings.rollback)
         self.judged_steps = 0
         self.done = dict.fromkeys(SHARES, 0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from copy import copy
+from typing import Any, Self, cast
 
 import gymnasium as gym
 import torch
@@ -46,6 +47,13 @@ class WorldModel(nn.Module):
         if self.vision.code_cells:
             memory.take_codes(self.vision.code_cells, self.vision.codebook.to(memory.device))
         return memory
+
+    def with_memory(self, memory: MemoryModel) -> Self:
+        """The same model with another memory; whatever else there is they share."""
+        other = copy(self)
+        other._modules = dict(self._modules)
+        other.memory = memory
+        return other
 
     def component(self, kind: ComponentKind) -> Component:
         """The component of a kind."""

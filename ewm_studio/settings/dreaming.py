@@ -68,6 +68,22 @@ class RoundSettings(Settings):
     updates: int = setting(
         80, "Updates of the controller in every round, each on dreams of its own.", ge=0, le=1_000_000
     )
+    ensemble: int = setting(
+        1,
+        "Memories that learn side by side, each from its own first weights on its own draws; every dream is of one of "
+        "them. The first is the agent's. Each costs what a memory costs, to teach and in every dream.",
+        unit="memories",
+        ge=1,
+        le=16,
+        fixed=True,
+    )
+    pessimism: float = setting(
+        0.0,
+        "Of an ensemble: a dreamt reward is the mean that the memories expect less so many of their deviations, so "
+        "that nothing is to be had where they do not agree.",
+        ge=0,
+        le=100,
+    )
     context: int = setting(
         16,
         "True decisions that memory is led through before a dream begins.",

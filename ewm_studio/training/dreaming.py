@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,11 @@ from ewm_studio.acting.collector import LocalCollector
 from ewm_studio.data.sequence_replay import SequenceReplay
 from ewm_studio.dreams.simulator import DreamSimulator
 from ewm_studio.models.agent_model import AgentModel
+from ewm_studio.models.base import MemoryModel
 from ewm_studio.models.belief import Belief
+from ewm_studio.models.ensemble import Ensemble
 from ewm_studio.models.randomness import integers
+from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import DreamSettings, PPOSettings
 from ewm_studio.training.imagination import ImaginedActorCritic
 from ewm_studio.training.ppo import PPO
@@ -34,6 +38,7 @@ class Dreaming:
         ppo: PPOSettings,
         settling: int = 0,
         generator: Generator | None = None,
+        others: Sequence[MemoryModel] = (),
     ) -> None:
         """Teach the controller of `model`.
 
@@ -43,17 +48,20 @@ class Dreaming:
             ppo: of PPO, where that learns.
             settling: steps at the start of an episode in which no dream begins.
             generator: draws all.
+            others: memories of the same latents, to dream in beside the model's own.
 
         Raises:
             UserError: memory predicts nothing.
         """
         model.require_imagination()
+        self.ensemble = Ensemble([model.memory, *others], settings.pessimism) if others else None
+        self.world: WorldModel = model if self.ensemble is None else model.with_memory(self.ensemble)
         self.model, self.settings, self.settling, self.generator = model, settings, settling, generator
         self.learner: ImaginedActorCritic | DreamtPPO
         if settings.learner == "ppo":
-            self.learner = DreamtPPO(model, settings, ppo, generator)
+            self.learner = DreamtPPO(model, self.world, settings, ppo, generator)
         else:
-            self.learner = ImaginedActorCritic(model, model.controller, settings, generator)
+            self.learner = ImaginedActorCritic(self.world, model.controller, settings, generator)
 
     def update(self, replay: SequenceReplay, left: float) -> dict[str, float]:
         """Dream and learn once; the learner's figures.
@@ -66,7 +74,10 @@ class Dreaming:
             JobError: a loss is not finite.
         """
         real = self._lived(replay)
-        return self.learner.update(real.starts(self.settings.starts, self.generator), real, left)
+        starts = real.starts(self.settings.starts, self.generator)
+        if self.ensemble is not None:
+            starts = self.ensemble.chosen(starts, self.generator)
+        return self.learner.update(starts, real, left)
 
     def _lived(self, replay: SequenceReplay) -> Replayed:
         """Sequences of what was lived, with more places to begin at than there are dreams."""
@@ -75,7 +86,7 @@ class Dreaming:
         count = max(2, -(-PLACES * settings.starts // length))
         places = replay.places(count, length, settings.recent_steps, settings.recent_share, self.generator)
         lived = replay.at(places, length)
-        real = Replayed.of(self.model, lived_batch(lived, self.model.action_encoding), length // 2)
+        real = Replayed.of(self.world, lived_batch(lived, self.model.action_encoding), length // 2)
         settled = real.settled & (lived.age >= self.settling)
         # Where no episode has come so far yet, dreams begin in its beginning.
         return replace(real, settled=settled) if bool(settled.any()) else real
@@ -93,9 +104,15 @@ class DreamtPPO:
     """PPO on rollouts of dreams, each begun anew."""
 
     def __init__(
-        self, model: AgentModel, settings: DreamSettings, ppo: PPOSettings, generator: Generator | None = None
+        self,
+        model: AgentModel,
+        world: WorldModel,
+        settings: DreamSettings,
+        ppo: PPOSettings,
+        generator: Generator | None = None,
     ) -> None:
-        self.model, self.settings, self.generator = model, settings, generator
+        """Teach the controller of `model` in the dreams of `world`."""
+        self.model, self.world, self.settings, self.generator = model, world, settings, generator
         self.ppo = PPO(model.controller, ppo, settings.starts, generator)
         self.ppo.steps = settings.horizon
         self._began = False
@@ -106,7 +123,7 @@ class DreamtPPO:
             self.model.controller.observe(starts.z, starts.h)
             self._began = True
         seed = int(integers(MOST_SEEDS, 1, self.generator))
-        dream = DreamSimulator(self.model, starts, len(starts), temperature=self.settings.temperature, seed=seed)
+        dream = DreamSimulator(self.world, starts, len(starts), temperature=self.settings.temperature, seed=seed)
         if self.ppo.scaler:  # these dreams are no sequel to the last ones
             self.ppo.scaler.returns = np.zeros_like(self.ppo.scaler.returns)
         figures = self.ppo.update(LocalCollector(dream, self.model, generator=self.generator), left)

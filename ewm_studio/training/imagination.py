@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from ewm_studio.models.base import Controller
 from ewm_studio.models.belief import Belief
+from ewm_studio.models.ensemble import DISAGREEMENT
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings.dreaming import ImaginationSettings
 from ewm_studio.training.adam import FusedAdam
@@ -41,6 +42,7 @@ class Dream:
         raw: raw actions (H, B, R) as drawn.
         reward: (H, B) expected.
         end: (H, B) probability that the episode ended with the decision.
+        disagreement: (H, B) deviation of the rewards that the memories of an ensemble expected; None with one memory.
     """
 
     z: Tensor
@@ -48,6 +50,7 @@ class Dream:
     raw: Tensor
     reward: Tensor
     end: Tensor
+    disagreement: Tensor | None = None
 
 
 @torch.no_grad()
@@ -63,15 +66,18 @@ def dream(
 
     Dreams are not cut where an episode ends; `Dream.end` says how likely they are to be over.
     """
-    belief, rows = starts, []
+    belief, rows, apart = starts, [], []
     for _ in range(horizon):
         policy = controller.distribution(belief.z, belief.h)
         raw = policy.sample(generator)
         following, reward, end = world.imagine(belief, policy.to_env(raw), temperature, generator)
         rows.append((belief.z, belief.h, raw, reward, end))
+        apart += [following.memory[DISAGREEMENT]] if DISAGREEMENT in following.memory else []
         belief = following
     z, h, *columns = (list(column) for column in zip(*rows, strict=True))
-    return Dream(torch.stack([*z, belief.z]), torch.stack([*h, belief.h]), *map(torch.stack, columns))
+    raws, rewards, ends = map(torch.stack, columns)
+    disagreement = torch.stack(apart) if apart else None
+    return Dream(torch.stack([*z, belief.z]), torch.stack([*h, belief.h]), raws, rewards, ends, disagreement)
 
 
 class ImaginedActorCritic:
@@ -157,6 +163,8 @@ class ImaginedActorCritic:
                 "dream/critic_grad_norm": critic_norm,
             }
         )
+        if dreamt.disagreement is not None:
+            figures["dream/disagreement"] = float(dreamt.disagreement.mean())
         check_finite(figures)
         return figures | {"dream/entropy_coef": bonus}
 

@@ -62,11 +62,24 @@ def logged(event) -> list[tuple[int, dict[str, float]]]:
     return [(event.epoch, {tag: value for tag, value in event.values.items() if not tag.startswith("speed/")})]
 
 
-@pytest.mark.parametrize("learner", ["actor_critic", "ppo"])
-@pytest.mark.parametrize("sections", [{}, PICTURES], ids=["vectors", "pictures"])
-def test_a_run_stopped_anywhere_and_resumed_is_the_unbroken_run(tmp_path, sections, learner):
+DOUBTED = {"ensemble": 2, "pessimism": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("sections", "dreams"),
+    [
+        ({}, {}),
+        ({}, {"learner": "ppo"}),
+        (PICTURES, {}),
+        (PICTURES, {"learner": "ppo"}),
+        (PICTURES, DOUBTED),
+        ({}, {"learner": "ppo", **DOUBTED}),
+    ],
+    ids=["vectors", "vectors, ppo", "pictures", "pictures, ppo", "doubted", "doubted, ppo"],
+)
+def test_a_run_stopped_anywhere_and_resumed_is_the_unbroken_run(tmp_path, sections, dreams):
     chosen = {name: SMALL.get(name, {}) | group for name, group in sections.items()}
-    settings = small(**chosen, dream={**SMALL["dream"], "learner": learner})
+    settings = small(**chosen, dream=SMALL["dream"] | dreams)
     whole = Workspace(tmp_path / "whole")
     expected, rows, judged = [], [], 0
     for event in train(settings, whole):
@@ -173,6 +186,23 @@ def test_random_steps_of_which_no_sequence_can_be_made_are_refused(tmp_path):
     assert not list(workspace.runs())
     finish(train(small(**scarce, dream={**SMALL["dream"], "random_steps": 17}), workspace))
     workspace.close()
+
+
+def test_several_memories_part_and_only_the_agents_own_is_in_its_file(tmp_path):
+    workspace = Workspace(tmp_path)
+    once = {"epochs": 2, "total_steps": None}
+    events = list(train(small(train=once, dream=SMALL["dream"] | DOUBTED), workspace))
+    assert all(event.values["dream/disagreement"] > 0 for event in events if isinstance(event, Metrics))
+    plain = finish(train(small(train=once), workspace))
+    assert weights_of(workspace, events[-1].result["run"]).keys() == weights_of(workspace, plain["run"]).keys()
+    workspace.close()
+
+
+def test_pessimism_of_one_memory_is_refused(tmp_path):
+    workspace = Workspace(tmp_path)
+    with pytest.raises(UserError, match=r"dream\.pessimism: one memory .*; give dream\.ensemble 2"):
+        list(train(small(dream=SMALL["dream"] | {"pessimism": 0.5}), workspace))
+    assert not list(workspace.runs())
 
 
 def test_a_warm_up_is_refused(tmp_path):
