@@ -7,6 +7,8 @@ import time
 from collections.abc import Generator, Iterator
 from typing import Any
 
+import torch
+
 from ewm_studio.acting.collector import LocalCollector
 from ewm_studio.acting.random_rows import random_rows
 from ewm_studio.data.sequence_replay import Rows, SequenceReplay
@@ -67,7 +69,7 @@ class DreamJob(LearningJob):
         others = further_memories(model, self.settings.ensemble - 1, generator)
         self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator, others)
         self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator, others)
-        self.comparison = Comparison(model.controller, self.settings.rollback)
+        self.comparison = Comparison(model.controller, self.settings.rollback, self.settings.gamma)
         self.judged_steps = 0
         self.done = dict.fromkeys(SHARES, 0)
         self.cpu_before = 0.0  # spent by earlier parts of a resumed run
@@ -150,7 +152,7 @@ class DreamJob(LearningJob):
             yield "memory"
         for _ in self._pieces("dream", self.settings.updates, control):
             figures = self.dreaming.update(replay, left)
-            self.comparison.dreamt.append(figures["dream/reward"])
+            self.comparison.dreamt.append((figures["dream/reward"], figures["dream/end"]))
             self._log.add(figures)
             yield "dream"
 
@@ -177,6 +179,7 @@ class DreamJob(LearningJob):
                 yield meter.at(next(acting))
             except StopIteration as end:
                 replay.add(end.value)
+                self.comparison.tried(torch.from_numpy(end.value.reward), torch.from_numpy(end.value.terminated))
                 break
         else:
             return
@@ -197,7 +200,7 @@ class DreamJob(LearningJob):
         final, ended = buffer.terminated & buffer.env_terminated, buffer.ended
         columns = (buffer.obs, buffer.action, buffer.true_reward, final, ended, buffer.is_first)
         replay.add(Rows(*(column.cpu().numpy() for column in columns)))
-        self.comparison.acted(buffer.true_reward)
+        self.comparison.acted(buffer.true_reward, final)
         for after, episode in rollout.episodes:
             yield self._note_episode(run, self.env_steps + after, episode)
         self.env_steps += buffer.reward.numel()
@@ -272,7 +275,7 @@ class DreamJob(LearningJob):
             if not judged:
                 self.epochs, self.done = self.epochs - 1, done
                 return
-        values = self._log.take() | self.comparison.watch.figures() | judged
+        values = self._log.take() | self.comparison.figures | judged
         values = self._told(values) | {"speed/cpu_seconds": self.cpu_seconds}
         yield sink.metrics(self.env_steps, self.epochs, self.seconds, values)
         if len(self.spaces.observation.shape) == 3:

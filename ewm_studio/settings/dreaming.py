@@ -104,8 +104,8 @@ class RoundSettings(Settings):
     )
     rollback: float = setting(
         0.0,
-        "The controller goes back to that of the best round when the real reward of a round falls below this share of "
-        "its; 0: never.",
+        "The controller goes back to that of the best round when a round is worth less for real than this share of "
+        "the way from random actions to it, ends counted; 0: never.",
         ge=0,
         lt=1,
     )

@@ -129,7 +129,8 @@ class DreamtPPO:
         figures = self.ppo.update(LocalCollector(dream, self.model, generator=self.generator), left)
         assert self.ppo.rollout is not None
         buffer = self.ppo.rollout.buffer
-        return {**figures, "dream/reward": mean(buffer.reward), "dream/value": mean(buffer.value)}
+        told = {"dream/reward": buffer.reward, "dream/end": buffer.terminated.float(), "dream/value": buffer.value}
+        return figures | {name: mean(values) for name, values in told.items()}
 
     def state(self) -> dict[str, Any]:
         """For an exact resume."""

@@ -153,6 +153,7 @@ class ImaginedActorCritic:
         figures = as_floats(
             {
                 "dream/reward": (reached * dreamt.reward.flatten()).mean() / reached.mean().clamp_min(1e-6),
+                "dream/end": (reached * dreamt.end.flatten()).mean() / reached.mean().clamp_min(1e-6),
                 "dream/return": unit * returns.mean(),
                 "dream/value": unit * values.mean(),
                 "dream/entropy": entropy.detach(),

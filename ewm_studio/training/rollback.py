@@ -10,15 +10,17 @@ from ewm_studio.models.base import Controller
 
 
 class Rollback:
-    """Keeps the controller that earned most for real.
+    """Keeps the controller that was worth most for real.
 
     Attributes:
-        share: of the best reward, below which is gone back; 0 keeps nothing.
-        best: reward a decision of the controller that is kept; None where none is.
+        share: of the way from chance to the best, below which is gone back; 0 keeps nothing.
+        chance: what random actions are worth.
+        best: what the controller that is kept was worth; None where none is.
     """
 
     def __init__(self, controller: Controller, share: float) -> None:
         self.controller, self.share = controller, share
+        self.chance = 0.0
         self.best: float | None = None
         self._kept: dict[str, Tensor] = {}
         self._acting: dict[str, Tensor] = {}
@@ -28,19 +30,20 @@ class Rollback:
         if self.share:
             self._acting = {name: value.clone() for name, value in self.controller.state_dict().items()}
 
-    def acted(self, reward: float) -> bool:
-        """That round earned so much a decision; gives whether the controller was set back.
+    def acted(self, worth: float) -> bool:
+        """That round was worth so much; gives whether the controller was set back.
 
         What was gone back to is then no longer the measure: vision and memory have moved on since it was the best.
         """
         if not self._acting:
             return False
-        if self.best is not None and self.best > 0 and reward < self.share * self.best:
+        learned = -1.0 if self.best is None else self.best - self.chance
+        if learned > 0 and worth < self.chance + self.share * learned:
             self.controller.load_state_dict(self._kept)
             self.forget()
             return True
-        if self.best is None or reward >= self.best:
-            self.best, self._kept = reward, self._acting
+        if self.best is None or worth >= self.best:
+            self.best, self._kept = worth, self._acting
         return False
 
     def forget(self) -> None:
@@ -49,8 +52,9 @@ class Rollback:
 
     def state(self) -> dict[str, Any]:
         """For an exact resume."""
-        return {"best": self.best, "kept": self._kept, "acting": self._acting}
+        return {"chance": self.chance, "best": self.best, "kept": self._kept, "acting": self._acting}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Undo `state`."""
-        self.best, self._kept, self._acting = state["best"], state["kept"], state["acting"]
+        self.chance, self.best = state["chance"], state["best"]
+        self._kept, self._acting = state["kept"], state["acting"]

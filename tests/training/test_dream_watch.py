@@ -7,7 +7,7 @@ import torch
 
 from ewm_studio.models.registry import choose
 from ewm_studio.settings import ComponentChoice
-from ewm_studio.training.dream_watch import DreamWatch
+from ewm_studio.training.dream_watch import DreamWatch, worth
 from ewm_studio.training.rollback import Rollback
 
 
@@ -25,7 +25,7 @@ def test_a_round_is_compared_with_the_dreams_of_the_one_before():
     assert watch.figures() == {}
     watch.dreamt = 2.0
     watch.acted(1.5)
-    assert watch.figures() == {"dream/real_reward": 1.5, "dream/gap": 0.5}
+    assert watch.figures() == {"dream/worth": 2.0, "dream/real_worth": 1.5, "dream/gap": 0.5}
     watch.acted(9.0)  # dreamt of once only
     assert watch.pairs == [(2.0, 1.5)]
 
@@ -37,6 +37,38 @@ def test_it_is_fooled_by_three_rounds_of_rising_dreams_and_falling_reality():
     assert not watched([1, 2, 3, 3], [4, 3, 2, 1]).fooled
     assert not watched([1, 2, 3, 4, 3.9], [5, 4, 3, 2, 1]).fooled
     assert watched([9, 1, 2, 3, 4], [0, 4, 3, 2, 1]).fooled
+
+
+def test_what_moves_little_of_the_range_that_it_has_had_fools_nobody():
+    """Three rounds in a row that go apart are one of 64 by chance alone."""
+    dreamt, real = [0, 10, 5.0, 5.1, 5.2, 5.3], [0, 10, 5.3, 5.2, 5.1, 5.0]
+    assert not watched(dreamt, real).fooled
+    assert watched(dreamt[2:], real[2:]).fooled  # where that is all there was
+    assert not watched([5, 6, 7, 8], [1 - 1e-9 * i for i in range(4)]).fooled  # rounding
+
+
+def test_losses_are_watched_as_gains_are():
+    assert watched([-9, -8, -7, -6], [-3, -4, -5, -6]).fooled
+    assert not watched([-6, -7, -8, -9], [-3, -4, -5, -6]).fooled
+
+
+def test_where_one_side_does_not_change_no_correlation_is_told():
+    rng = np.random.default_rng(1)
+    same = watched(rng.normal(size=9), np.ones(9) + 1e-12 * rng.normal(size=9))
+    assert "dream/correlation" not in same.figures()
+    assert same.figures()["dream/real_worth"] == pytest.approx(1.0)
+
+
+def test_an_end_costs_what_would_have_come():
+    assert worth(1.5, 0.0, 0.9) == pytest.approx(1.5)  # nothing ends
+    assert worth(1.0, 1.0, 0.9) == pytest.approx(0.1)  # one reward, and it is over
+    lengths = [worth(1.0, 1 / steps, 0.99) for steps in (20, 100, 500)]
+    assert lengths == sorted(lengths)
+    assert worth(-1.0, 0.5, 0.9) > worth(-1.0, 0.0, 0.9)  # of losses, an end spares some
+    assert 0 < worth(1.0, 0.1, 1.0) < worth(1.0, 0.01, 1.0) < 1  # without a discount
+    # By its definition: the discounted sum of what is earned while it goes on, in 1 - gamma.
+    summed = sum(2.0 * 0.9**t * 0.7**t for t in range(200))
+    assert worth(2.0, 0.3, 0.9) == pytest.approx(0.1 * summed)
 
 
 def test_the_correlation_is_of_differences_not_of_a_common_trend():
@@ -103,7 +135,20 @@ def test_nothing_is_gone_back_to_where_it_is_not_wanted_or_not_known():
     forgetful.forget()
     forgetful.begin()
     assert not forgetful.acted(0.1)
-    losing = Rollback(model, 0.6)  # below zero a share says nothing
-    for reward in (-1.0, -9.0):
-        losing.begin()
-        assert not losing.acted(reward)
+    for chance in (0.0, -1.0):  # what is no better than chance is nothing to go back to
+        losing = Rollback(model, 0.6)
+        losing.chance = chance
+        for reward in (-1.0, -9.0):
+            losing.begin()
+            assert not losing.acted(reward)
+
+
+def test_below_zero_the_share_is_of_the_way_from_chance():
+    model = controller()
+    back = Rollback(model, 0.6)
+    back.chance = -9.0
+    for value, worth_of_it, comes_back in ((1.0, -1.0, False), (2.0, -4.1, False), (3.0, -4.3, True)):
+        set_to(model, value)
+        back.begin()
+        assert back.acted(worth_of_it) == comes_back
+    assert value_of(model) == 1.0

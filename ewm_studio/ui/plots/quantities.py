@@ -53,7 +53,16 @@ QUANTITIES = {
             beside_word="real",
             beside_words="Dashed: what the same controller then earned for real. Both are means of a decision.",
         ),
-        Quantity("dream/gap", "Dreamt less real", "memory", "a decision"),
+        Quantity(
+            "dream/worth",
+            "Dreamt worth",
+            "memory",
+            beside="dream/real_worth",
+            beside_word="real",
+            beside_words="Dashed: what the same controller then was worth for real. Both are rewards of a decision, "
+            "less what is lost where an episode ends with it.",
+        ),
+        Quantity("dream/gap", "Dreamt less real worth", "memory", "a decision"),
         Quantity("dream/correlation", "Dreamt and real changes, correlation", "memory"),
         Quantity(
             "real/greedy",

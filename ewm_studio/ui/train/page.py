@@ -32,7 +32,7 @@ PRETRAINING = (
 INSTEAD = {
     "vision/total": {4: "vision/total"},
     "memory/total": {5: "memory/total"},
-    "dream/reward": {2: "dream/reward", 3: "real/greedy"},
+    "dream/reward": {2: "dream/worth", 3: "real/greedy"},
     "evolution/best": {2: "evolution/best", 3: "evolution/sigma"},
 }
 COLUMNS = 2

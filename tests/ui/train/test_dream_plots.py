@@ -33,8 +33,8 @@ def test_beside_a_dreams_error_stands_that_of_what_stays(qtbot):
 
 def dreaming() -> RunHistory:
     history = RunHistory("run", "train")
-    values = {"dream/reward": 0.5, "dream/real_reward": 0.75, "real/greedy": 526.0, "real/sampled": 570.0}
-    history.add_metrics(Metrics(1600, 5, 60.0, values | {"dream/entropy": 2.0}))
+    values = {"dream/worth": 0.25, "dream/real_worth": 0.75, "real/greedy": 526.0, "real/sampled": 570.0}
+    history.add_metrics(Metrics(1600, 5, 60.0, values | {"dream/reward": 0.5, "dream/entropy": 2.0}))
     return history
 
 
@@ -43,7 +43,7 @@ def test_a_run_in_dreams_shows_dream_and_reality_where_ppo_has_its_losses(qtbot)
     qtbot.addWidget(page)
     page.show_history(dreaming())
     dreamt, judged = page.cards[2], page.cards[3]
-    assert (dreamt.quantity.tag, judged.quantity.tag) == ("dream/reward", "real/greedy")
+    assert (dreamt.quantity.tag, judged.quantity.tag) == ("dream/worth", "real/greedy")
     for card in (dreamt, judged):
         card.redraw()
     assert (dreamt._unit.text(), judged._unit.text()) == ("real: 0.750", "sampled: 570")
