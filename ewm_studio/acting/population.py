@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,29 +96,16 @@ class Population(Policy):
         return np.array([np.mean(earned) for earned in self.earned])
 
 
-def judge(
-    population: Population,
-    simulator: Simulator,
-    world: WorldModel,
-    seed: int,
-    stopped: Callable[[], bool] = lambda: False,
-) -> int:
-    """Let all candidates of a population play in a simulator begun with `seed`; the steps that were taken.
-
-    `stopped` is asked before every step; then it is broken off.
+def judge(population: Population, simulator: Simulator, world: WorldModel, seed: int) -> Iterator[int]:
+    """Let all candidates of a population play in a simulator begun with `seed`; the steps so far, after every one.
 
     Raises:
         JobError: an environment failed.
     """
-    steps = 0
-    listener = _Judge(population)
-
-    def over() -> bool:
-        return population.done or stopped()
-
-    for _ in play_episodes(simulator, population, world, [listener], seed=seed, stopped=over):
+    steps, judge = 0, _Judge(population)
+    for _ in play_episodes(simulator, population, world, [judge], seed=seed, stopped=lambda: population.done):
         steps += simulator.num_envs
-    return steps
+        yield steps
 
 
 class _Judge(Listener):

@@ -17,6 +17,8 @@ from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Run
 
+STEPS = 16  # of all environments, between two words of how far a generation is
+
 if TYPE_CHECKING:
     from ewm_studio.training.cma_es import CMAES
 
@@ -43,7 +45,6 @@ class EvolutionJob(LearningJob):
 
     def run(self, run: Run, control: JobControl) -> Generator[Event, None, None]:
         """Generations until an end is reached; saves on the way and at the end."""
-        self.learner.stopped = lambda: control.stop_requested
         with RunLog(run, self.experiment.run.tensorboard) as sink:
             yield from self._generations(run, sink, control)
         if self._saved_at != self.epochs:
@@ -51,20 +52,26 @@ class EvolutionJob(LearningJob):
         self._finish(run)
 
     def _generations(self, run: Run, sink: RunLog, control: JobControl) -> Generator[Event, None, None]:
-        settings = self.experiment.run
         meter = Meter("train", self.experiment.train.total_steps, "steps", self.env_steps)
         while not (stop := self._reason_to_stop(control)):
-            figures = self.learner.update(self.envs)
-            if not figures:
-                continue  # broken off
-            yield from self._note_episodes(run)
-            self.epochs = self.learner.generation
-            self._note_score(self.mean_reward)
-            yield meter.at(self.env_steps)
-            yield sink.metrics(self.env_steps, self.epochs, self.seconds, self._told(figures))
-            if self.epochs % settings.save_freq == 0:
-                yield self._save(run)
+            for step, decisions in enumerate(self.learner.judge(self.envs), 1):
+                if control.stop_requested:
+                    break
+                if step % STEPS == 0:
+                    yield meter.at(self.env_steps + decisions)
+            else:
+                yield from self._learned(run, sink, meter)
         self.stopped_by = stop
+
+    def _learned(self, run: Run, sink: RunLog, meter: Meter) -> Generator[Event, None, None]:
+        """A generation is through."""
+        yield from self._note_episodes(run)
+        self.epochs = self.learner.generation
+        self._note_score(self.mean_reward)
+        yield meter.at(self.env_steps)
+        yield sink.metrics(self.env_steps, self.epochs, self.seconds, self._told(self.learner.figures))
+        if self.epochs % self.experiment.run.save_freq == 0:
+            yield self._save(run)
 
     def _note_episodes(self, run: Run) -> Generator[Event, None, None]:
         self.env_steps += self.learner.steps

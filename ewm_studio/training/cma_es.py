@@ -7,7 +7,7 @@ episodes, in the environment or in the memory's dream alike.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,8 @@ class CMAES:
     Attributes:
         generation: how many there were.
         played: the episodes of the last one.
-        steps: decisions that were taken for it.
-        stopped: asked at every step; a generation that is broken off counts for nothing.
+        steps: decisions that were taken for it, so far.
+        figures: of the last one.
     """
 
     def __init__(self, world: WorldModel, controller: Controller, settings: EvolutionSettings, seed: int = 0) -> None:
@@ -58,7 +58,7 @@ class CMAES:
         self._fitness: list[np.ndarray] = []
         self.played: list[Episode] = []
         self.steps = 0
-        self.stopped: Callable[[], bool] = lambda: False
+        self.figures: dict[str, float] = {}
         self._search = self._begun()
 
     @property
@@ -79,16 +79,22 @@ class CMAES:
         return cma.CMAEvolutionStrategy(self._first, self.settings.sigma, options)
 
     def update(self, experience: Simulator, left: float = 1.0) -> dict[str, float]:
-        """Judge one generation in a simulator and learn from it, whatever is `left` of the run; empty if `stopped`."""
+        """Judge one generation in a simulator and learn from it, whatever is `left` of the run."""
+        for _ in self.judge(experience):
+            pass
+        return self.figures
+
+    def judge(self, simulator: Simulator) -> Iterator[int]:
+        """`update`, step by step: the decisions so far. One that is not gone through to its end counts for nothing."""
         candidates = self._search.ask()
         population = Population(self.controller, np.stack(candidates), self.settings.episodes)
-        self.steps = judge(population, experience, self.world, self.seed + APART * self.generation, self.stopped)
+        for steps in judge(population, simulator, self.world, self.seed + APART * self.generation):
+            self.steps = steps
+            yield steps
         self.played = population.played
-        if not population.done:
-            return {}
         scores = population.scores()
         self._take_in(candidates, -scores)
-        return {
+        self.figures = {
             "evolution/best": float(scores.max()),
             "evolution/mean": float(scores.mean()),
             "evolution/spread": float(scores.std()),

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from ewm_studio.errors import UserError
-from ewm_studio.events import JobControl
+from ewm_studio.events import Finished, JobControl, Metrics, Progress
 from ewm_studio.jobs import infer, train
+from ewm_studio.jobs.evolution_job import STEPS
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
-from tests.support.jobs import experiment, finish, train_until
+from tests.support.jobs import experiment, finish
 
 EVOLVING = {
     "controller": {"name": "LinearController"},
@@ -40,7 +41,7 @@ def test_stopped_and_resumed_it_is_the_same_run(workspace, tmp_path):
     asked = experiment(**EVOLVING, run={"seed": 3})
     whole = finish(train(asked, workspace))
     other = Workspace(tmp_path / "other")
-    stopped = train_until(asked, other, 2)
+    stopped = stopped_in(asked, other, generation=2)
     assert stopped["epochs"] == 2
     resumed = finish(train(asked, other, resume=stopped["run"]))
     assert {k: whole[k] for k in ("env_steps", "episodes", "mean_reward")} == {
@@ -48,6 +49,33 @@ def test_stopped_and_resumed_it_is_the_same_run(workspace, tmp_path):
     }
     one, two = (load_model(w.run(r["run"]).newest_model())[0] for w, r in ((workspace, whole), (other, resumed)))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def stopped_in(asked, workspace, generation):
+    """Train, and ask to stop amid a generation, by number from 0; the result."""
+    control, learned, result = JobControl(), 0, None
+    for event in train(asked, workspace, control):
+        if isinstance(event, Metrics):
+            learned += 1
+        elif isinstance(event, Progress) and learned == generation:
+            control.stop()
+        elif isinstance(event, Finished):
+            result = event.result
+    return result
+
+
+def test_a_generation_tells_how_far_it_is_and_is_stopped_amid(workspace):
+    long = experiment(**{**EVOLVING, "evolution": {"population": 6, "episodes": 10_000}})
+    control, told, result = JobControl(), [], None
+    for event in train(long, workspace, control):
+        if isinstance(event, Progress):
+            told.append(event.done)
+            if len(told) == 3:
+                control.stop()
+        if isinstance(event, Finished):
+            result = event.result
+    assert told == [4 * STEPS, 8 * STEPS, 12 * STEPS]  # of 4 environments; and none once it is to stop
+    assert (result["stopped_by"], result["epochs"], result["env_steps"]) == ("stop", 0, 0)
 
 
 class StopsLater(JobControl):

@@ -27,6 +27,12 @@ def points(world, count=8):
     return DreamSimulator(world, believed(world, torch.tensor([[1.5], [-1.5], [0.8], [-0.8]])), count, horizon=5)
 
 
+def judged(population, simulator, world, seed):
+    """All candidates were judged."""
+    for _ in judge(population, simulator, world, seed):
+        pass
+
+
 def evolution(seed=0, **settings):
     world = line()
     return CMAES(world, controller_for(world, "LinearController"), EvolutionSettings(**SMALL | settings), seed)
@@ -50,7 +56,7 @@ def test_a_pole_is_balanced_by_five_weights_for_each_side():
         figures = learner.update(dream)
     assert figures["evolution/best"] == 120
     real = Population(learner.controller, learner._search.mean[None], 8)
-    judge(real, CartPoles(8, seed=5), world, seed=5)
+    judged(real, CartPoles(8, seed=5), world, seed=5)
     assert real.scores()[0] > 100
 
 
@@ -60,7 +66,7 @@ def test_each_candidate_is_judged_by_its_own_episodes():
     still, right = np.zeros(3), np.array([0.0, 0.0, 1.0])  # weights of z and h, and the bias
     population = Population(controller, np.stack([still, right, -right]), 3)
     start = DreamSimulator(world, believed(world, torch.tensor([[1.0]])), 2, horizon=2)
-    steps = judge(population, start, world, seed=0)
+    *_, steps = judge(population, start, world, seed=0)
     assert [len(earned) for earned in population.earned] == [3, 3, 3]
     assert population.scores().tolist() == pytest.approx([-2.0, -1.5 - 2.0, -0.5 - 0.0])
     assert len(population.played) == 9
@@ -114,8 +120,8 @@ def test_cartpole_is_learned_for_real_in_a_few_generations(seed):
         learner = CMAES(model, model.controller, EvolutionSettings(population=16, episodes=2, sigma=0.5), seed)
         for _ in range(15):
             learner.update(envs)
-        judged = Population(model.controller, learner._search.mean[None], 20)
-        judge(judged, envs, model, seed=10_000)
+        final = Population(model.controller, learner._search.mean[None], 20)
+        judged(final, envs, model, seed=10_000)
     finally:
         envs.close()
-    assert judged.scores()[0] >= 475
+    assert final.scores()[0] >= 475
