@@ -17,6 +17,7 @@ from ewm_studio.acting.policy import Policy
 from ewm_studio.acting.proposals import proposal_for
 from ewm_studio.errors import UserError
 from ewm_studio.models.belief import Belief
+from ewm_studio.models.randomness import integers
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings.planning import PlannerSettings
 
@@ -49,19 +50,26 @@ class PlanningPolicy(Policy):
         plan: the last one; None before the first decision.
     """
 
-    def __init__(self, world: WorldModel, settings: PlannerSettings | None = None, value: Value | None = None) -> None:
+    def __init__(
+        self,
+        world: WorldModel,
+        settings: PlannerSettings | None = None,
+        value: Value | None = None,
+        greedy: bool = True,
+    ) -> None:
         """Plan in `world`.
 
         Args:
             world: its memory predicts.
             settings: how many plans, how far.
             value: of what comes after a plan; None for nothing.
+            greedy: the best plan is followed, or one that is drawn from the elites.
 
         Raises:
             UserError: this memory predicts nothing, or no plan would be better than another.
         """
         world.require_imagination()
-        self.world, self.settings, self.value = world, settings or PlannerSettings(), value
+        self.world, self.settings, self.value, self.greedy = world, settings or PlannerSettings(), value, greedy
         elites, candidates = self.settings.elites, self.settings.candidates
         if elites >= candidates:
             raise UserError(f"planner.elites {elites}: give fewer than planner.candidates, {candidates}")
@@ -80,7 +88,7 @@ class PlanningPolicy(Policy):
 
     @torch.no_grad()
     def act(self, belief: Belief, generator: Generator | None = None) -> Tensor:
-        """The first actions (P, ...) of the best plans."""
+        """The first actions (P, ...) of the best plans, or of good ones that are drawn."""
         settings, proposal = self.settings, self.proposal
         proposal.widen()
         for _ in range(settings.rounds):
@@ -88,8 +96,11 @@ class PlanningPolicy(Policy):
             order = tried.score.argsort(1, descending=True)[:, : settings.elites]
             rows = torch.arange(len(belief), device=order.device)[:, None]
             proposal.narrow(tried.raw[rows, order])
-        rows, best = rows[:, 0], order[:, 0]
-        self.plan = Plan(*(value[rows, best] for value in (tried.raw, tried.z, tried.reward, tried.end, tried.score)))
+        rows, rank = rows[:, 0], torch.zeros_like(rows[:, 0])
+        if not self.greedy:
+            rank = integers(settings.elites, len(belief), generator).to(order.device)
+        chosen = order[rows, rank]
+        self.plan = Plan(*(value[rows, chosen] for value in (tried.raw, tried.z, tried.reward, tried.end, tried.score)))
         proposal.shift(self.plan.raw)
         return proposal.to_env(self.plan.raw[:, 0])
 

@@ -39,7 +39,7 @@ from ewm_studio.models.assembly import from_description
 from ewm_studio.models.randomness import make_generator
 from ewm_studio.processes.context import forking_with_torch
 from ewm_studio.settings import EnvSettings, PlannerSettings
-from ewm_studio.workspace.replays import Replay
+from ewm_studio.workspace.replays import Acts, Replay
 from ewm_studio.workspace.versions import versions
 
 EPISODES_A_PROCESS = 10  # fewer are played before another process has started
@@ -140,17 +140,18 @@ def play_one(
         simulator: an environment, or a dream; begun on `seed`.
         settings: of the environment that it is, or that the model dreams of.
         seed: of the episode.
-        greedy: the likeliest action, or one drawn.
+        greedy: the likeliest action, or the best plan; or one drawn.
         stopped: asked before every step; then None is given.
         planner: plans in place of the controller; None for none.
 
     Raises:
         JobError: the environment failed.
     """
-    keeper, generator = ReplayKeeper(settings, greedy), make_generator(seed, model.device)
+    acts: Acts = "planner" if planner is not None else "controller"
+    keeper, generator = ReplayKeeper(settings, greedy, acts), make_generator(seed, model.device)
     policy: Policy = ControllerPolicy(model.controller, greedy)
     if planner is not None:
-        policy = PlanningPolicy(model, planner)
+        policy = PlanningPolicy(model, planner, greedy=greedy)
     for _ in play_episodes(
         simulator, policy, model, [keeper], episodes=1, seed=seed, generator=generator, stopped=stopped
     ):
@@ -165,8 +166,8 @@ class ReplayKeeper(Listener):
         played: the episodes that ended, in order.
     """
 
-    def __init__(self, settings: EnvSettings, greedy: bool) -> None:
-        self.settings, self.greedy = settings, greedy
+    def __init__(self, settings: EnvSettings, greedy: bool, acts: Acts = "controller") -> None:
+        self.settings, self.greedy, self.acts = settings, greedy, acts
         self.played: list[Played] = []
         self._actions: list[np.ndarray] = []
         self._rewards: list[float] = []
@@ -190,6 +191,7 @@ class ReplayKeeper(Listener):
             episode.terminated,
             episode.lap_finished,
             versions(),
+            self.acts,
         )
         self.played.append(Played(EpisodeScore(episode.seed, sum(self._rewards), episode.length), replay))
         self._actions, self._rewards = [], []

@@ -26,10 +26,10 @@ from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.jobs.setup import load_for, model_metadata, patch_from
 from ewm_studio.models.device import choose_device, set_threads
-from ewm_studio.settings import Experiment, InferSettings
+from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import save_model
-from ewm_studio.workspace.replays import EvaluationWriter, Replay, copy_model, link_model
+from ewm_studio.workspace.replays import EvaluationWriter, Replay, copy_model, link_model, manner
 
 WORST = 5  # episodes that a result names
 
@@ -62,7 +62,7 @@ def infer(
         "infer",
         "",
         "",
-        f"{agent.model.summary()} on {experiment.env.id}, {_who(settings)}",
+        f"{agent.model.summary()} on {experiment.env.id}, {manner(settings.policy, settings.greedy)}",
     )
     yield from (Message(line, "warning") for line in env_notes(experiment.env))
     meter, scores, laps = Meter("infer", settings.episodes, "episodes"), list[EpisodeScore](), list[bool | None]()
@@ -94,13 +94,6 @@ def infer(
     yield Finished(stopped_by, result)
     if played_all.failure is not None:
         raise played_all.failure
-
-
-def _who(settings: InferSettings) -> str:
-    """Who acts, in a word."""
-    if settings.policy == "planner":
-        return "planned"
-    return "greedy" if settings.greedy else "sampled"
 
 
 class _PlayedAll:

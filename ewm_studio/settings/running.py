@@ -270,7 +270,7 @@ class InferSettings(Settings):
     )
     greedy: bool = setting(
         True,
-        "Take the likeliest action; --sample draws from the policy instead.",
+        "Take the likeliest action, or the best plan; --sample draws from the policy instead, or from the good plans.",
         flag="greedy",
         commands=("infer", "record"),
     )

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -38,6 +38,16 @@ _DTYPES = {
 }  # fmt: skip
 
 
+Acts = Literal["controller", "planner"]
+
+
+def manner(acts: Acts, greedy: bool) -> str:
+    """How episodes are played, in a word or two."""
+    if acts == "planner":
+        return "planned" if greedy else "planned, sampled"
+    return "greedy" if greedy else "sampled"
+
+
 @dataclass(frozen=True)
 class PlayedModel:
     """The model that played: what it was called, its sha256, its parts as "ConvVAE + MDNRNN + LinearController"."""
@@ -54,13 +64,14 @@ class Replay:
     Attributes:
         env: the environment as it was set.
         seed: of its reset.
-        greedy: whether the likeliest actions were taken.
+        greedy: whether the likeliest actions were taken, or the best plans.
         action: (D, ...), as the environment took them.
         reward: float64 (D,), what each decision earned.
         frames: steps of the environment.
         terminated: whether the task ended it; else it was cut.
         lap_finished: whether the car finished its lap; None where the environment has none.
         versions: of the packages it was played with.
+        acts: who acted.
     """
 
     env: EnvSettings
@@ -72,6 +83,7 @@ class Replay:
     terminated: bool
     lap_finished: bool | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    acts: Acts = "controller"
 
 
 @dataclass(frozen=True)
@@ -95,12 +107,18 @@ class Evaluation:
     created: float
     env_id: str
     greedy: bool
+    acts: Acts
     model: PlayedModel
 
     @property
     def name(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    @property
+    def manner(self) -> str:
+        """How it was played, in a word or two."""
+        return manner(self.acts, self.greedy)
 
     @property
     def model_path(self) -> Path:
@@ -174,6 +192,7 @@ class EvaluationWriter:
             "env": replay.env.describe(),
             "seed": replay.seed,
             "greedy": replay.greedy,
+            "acts": replay.acts,
             "reward": sum(replay.reward.tolist()),  # one after the other, as playing adds them up
             "frames": replay.frames,
             "terminated": replay.terminated,
@@ -206,6 +225,7 @@ def load_replay(path: Path) -> Replay:
             terminated=bool(described["terminated"]),
             lap_finished=_lap(described),
             versions={str(k): str(v) for k, v in described["versions"].items()},
+            acts=_acts(described),
         )
     except Exception as error:
         raise _not_understood(path, error) from None
@@ -287,6 +307,7 @@ def _evaluation(folder: Path, run: str) -> Evaluation | None:
                 float(described["created"]),
                 str(described["env"]["id"]),
                 bool(described["greedy"]),
+                _acts(described),
                 PlayedModel(str(model["name"]), str(model["sha256"]), str(model["parts"])),
             )
     return None
@@ -296,7 +317,7 @@ def _described(path: Path) -> dict[str, Any]:
     """A replay's description, its parts there."""
     described = read_header(path, FORMAT, VERSION).description
     try:
-        float(described["created"]), described["env"]["id"], described["greedy"]
+        float(described["created"]), described["env"]["id"], described["greedy"], _acts(described)
         described["model"]["name"], described["model"]["sha256"], described["model"]["parts"]
         int(described["seed"]), float(described["reward"]), int(described["frames"]), described["terminated"]
     except (LookupError, TypeError, ValueError, OverflowError) as error:
@@ -318,6 +339,18 @@ def _info(path: Path, described: dict[str, Any]) -> ReplayInfo:
 def _lap(described: dict[str, Any]) -> bool | None:
     lap = described.get("lap_finished")  # not in files of earlier versions
     return None if lap is None else bool(lap)
+
+
+def _acts(described: dict[str, Any]) -> Acts:
+    """The controller, where a file of an earlier version does not say.
+
+    Raises:
+        ValueError: it is nobody.
+    """
+    acts: Acts = described.get("acts", "controller")
+    if acts not in get_args(Acts):
+        raise ValueError(f"nobody acts who is called {acts!r:.40}")
+    return acts
 
 
 def _not_understood(path: Path, error: Exception) -> UserError:

@@ -61,6 +61,22 @@ def test_a_point_is_led_to_where_it_pays():
     assert np.abs(steps[-1].reward).max() < 0.15
 
 
+def test_drawn_plans_are_good_ones_and_not_always_the_best():
+    world = line()
+    start = believed(world, torch.full((40, 1), 1.5))
+    best, drawn = (PlanningPolicy(world, PlannerSettings(horizon=3, rounds=1), greedy=g) for g in (True, False))
+    for policy in (best, drawn):
+        policy.begin(40)
+        policy.act(start, make_generator(3))  # both try the same plans
+    assert (drawn.plan.score <= best.plan.score).all()
+    assert (drawn.plan.score < best.plan.score).float().mean() > 0.5
+    assert torch.equal(drawn.proposal.mean[:, 0], drawn.plan.raw[:, 1])  # what is followed is gone on with
+    again = PlanningPolicy(world, PlannerSettings(horizon=3, rounds=1), greedy=False)
+    again.begin(40)
+    again.act(start, make_generator(3))
+    assert torch.equal(again.plan.raw, drawn.plan.raw)
+
+
 def test_a_pole_is_held_up_without_any_policy():
     world, steps = cartpole_world(), 120
     planned = PlanningPolicy(world)

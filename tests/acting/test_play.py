@@ -17,6 +17,7 @@ from ewm_studio.jobs.infer_job import spread
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import choose_parts
 from ewm_studio.workspace import Workspace
+from ewm_studio.workspace.replays import load_replay
 from tests.support.jobs import experiment, finish
 
 TROUBLE = "tests.support.trouble_envs:Trouble-v0"
@@ -72,7 +73,13 @@ def test_a_planner_plays_in_place_of_the_controller_the_same_in_whichever_proces
     alone, spread_out = (finish(infer(asked.with_values(("env.workers", n)), workspace)) for n in (0, 2))
     assert alone["episodes"] == spread_out["episodes"]
     begun = next(event for event in infer(asked, workspace) if isinstance(event, RunStarted))
-    assert "planned" in begun.summary
+    assert begun.summary.endswith("planned")
+    sampled = finish(infer(asked.with_values(("infer.greedy", False)), workspace))
+    assert [e["seed"] for e in sampled["episodes"]] == [e["seed"] for e in alone["episodes"]]
+    kept = {e.manner: e for e in workspace.run(trained["run"]).evaluations()}
+    assert kept.keys() == {"planned", "planned, sampled"}
+    one, other = ([load_replay(e.path).action.tolist() for e in kept[how].episodes()] for how in kept)
+    assert one != other
 
 
 def test_a_planner_needs_a_memory_that_predicts(workspace):

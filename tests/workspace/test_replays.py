@@ -14,9 +14,10 @@ from ewm_studio.errors import UserError
 from ewm_studio.events import EvaluationKept, Message
 from ewm_studio.jobs import infer, train
 from ewm_studio.models.belief import Belief
+from ewm_studio.settings import EnvSettings
 from ewm_studio.workspace import Workspace
-from ewm_studio.workspace.models import read_metadata
-from ewm_studio.workspace.replays import load_replay
+from ewm_studio.workspace.models import read_metadata, save_model
+from ewm_studio.workspace.replays import EvaluationWriter, Replay, evaluations_in, load_replay
 from tests.support.jobs import experiment, finish
 
 RACING = {
@@ -268,6 +269,20 @@ def test_an_environment_that_does_not_repeat_itself_is_told(played):
         trace(agent, dataclasses.replace(replay, reward=reward))
     with pytest.raises(UserError, match=r"played with gymnasium 0\.1, here"):
         trace(agent, dataclasses.replace(replay, reward=reward, versions={"gymnasium": "0.1"}))
+
+
+def test_who_acted_is_kept_and_nobody_else_acts(tmp_path):
+    replay = Replay(EnvSettings(), 3, True, np.arange(9) % 2, np.ones(9), 9, True)
+    for acts in ("controller", "planner", "somebody"):
+        writer = EvaluationWriter(tmp_path / acts, "a model", "Identity", lambda target: save_model(target, {}, {}))
+        path = writer.add(dataclasses.replace(replay, acts=acts))
+        if acts == "somebody":
+            with pytest.raises(UserError, match="nobody acts who is called 'somebody'"):
+                load_replay(path)
+            assert evaluations_in(tmp_path / acts) == []
+        else:
+            assert load_replay(path).acts == acts
+            assert evaluations_in(tmp_path / acts)[0].acts == acts
 
 
 def test_a_model_of_another_environment_is_refused(played):

@@ -222,11 +222,10 @@ class ReplayPage(QWidget):
     def show_episodes(self, evaluation: Evaluation, episodes: list[ReplayInfo]) -> None:
         """Show what an evaluation came to, and pick its first episode."""
         rewards = np.array([episode.reward for episode in episodes])
-        how = "greedy" if evaluation.greedy else "sampled"
         count = f"{len(episodes)} episodes" if len(episodes) != 1 else "1 episode"
         self._spread.setText(f"{format.significant(rewards.mean())} ± {format.significant(rewards.std())}")
         laps = [episode.lap_finished for episode in episodes]
-        self._facts.setText(f"median {format.significant(float(np.median(rewards)))} · {count}, {how}")
+        self._facts.setText(f"median {format.significant(float(np.median(rewards)))} · {count}, {evaluation.manner}")
         self._laps.setVisible(None not in laps)
         self._laps.setText(f"{LAP}{laps.count(True) / len(laps):.0%} of laps finished")
         self._when.setText(f"{evaluation.env_id}, played {format.date(evaluation.created)}")
