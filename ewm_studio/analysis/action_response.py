@@ -15,6 +15,7 @@ from ewm_studio.acting.agent import Agent
 from ewm_studio.analysis.trust import decoded, shows_pictures
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.prepared import PreparedEnv
+from ewm_studio.models.imagining import imagined, in_draws
 from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import EnvSettings
 
@@ -212,14 +213,9 @@ def dream_held(world: WorldModel, fork: Fork, action: Any, generator: Generator,
         taken = encode(_tensor(world, fork.actions)).unsqueeze(1)
         started = torch.zeros(len(taken), 1, dtype=torch.bool, device=z.device)
         _, state = memory.sequence(z[:-1], taken, started, state)
-    state = {name: value.repeat(draws, *[1] * (value.dim() - 1)) for name, value in state.items()}
-    now, held = z[-1].repeat(draws, 1), encode(_tensor(world, np.asarray(action)[None])).repeat(draws, 1)
-    dreamt = []
-    for _ in range(STEPS):
-        following = memory.imagine(now, held, state, 1.0, generator)
-        now, state = following.z, following.state
-        dreamt.append(now)
-    return torch.stack(dreamt)
+    held = [encode(_tensor(world, np.asarray(action)[None])).repeat(draws, 1)] * STEPS
+    dreamt = imagined(memory, z[-1].repeat(draws, 1), in_draws(state, draws), held, 1.0, generator)
+    return torch.stack([following.z for following in dreamt])
 
 
 def _tensor(world: WorldModel, values: np.ndarray) -> Tensor:

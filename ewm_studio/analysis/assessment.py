@@ -18,6 +18,7 @@ from ewm_studio.analysis.outcomes import end_figures, reward_figures
 from ewm_studio.analysis.read_back import action_read_back
 from ewm_studio.analysis.windows import Windows
 from ewm_studio.models.base import MemoryModel
+from ewm_studio.models.imagining import imagined
 from ewm_studio.models.randomness import permutation
 from ewm_studio.models.world_model import WorldModel
 
@@ -130,15 +131,14 @@ def action_ratio(memory: MemoryModel, windows: Windows, generator: Generator) ->
 def stays_in_range(memory: MemoryModel, windows: Windows, generator: Generator) -> float:
     """Share of some dreams of `LONG` decisions that never go further beyond the latents seen than these range."""
     count = min(16, windows.count)
-    z, state = windows.start[:count], memory.initial_state(count)
+    start, state = windows.start[:count], memory.initial_state(count)
     seen = windows.z.flatten(0, 1)
     low, high = seen.amin(0), seen.amax(0)
     room = (high - low).clamp_min(1e-9)
-    inside = torch.ones(count, dtype=torch.bool, device=z.device)
-    for step in range(LONG):
-        following = memory.imagine(z, windows.acted[step % windows.horizon, :count], state, 1.0, generator)
-        z, state = following.z, following.state
-        inside &= ((z >= low - room) & (z <= high + room)).all(-1)
+    inside = torch.ones(count, dtype=torch.bool, device=start.device)
+    taken = (windows.acted[step % windows.horizon, :count] for step in range(LONG))
+    for following in imagined(memory, start, state, taken, 1.0, generator):
+        inside &= ((following.z >= low - room) & (following.z <= high + room)).all(-1)
     return float(inside.float().mean())
 
 

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from ewm_studio.data.experience import Experience, StoredEpisode
 from ewm_studio.models.base import MemoryModel
+from ewm_studio.models.imagining import imagined, in_draws
 
 BEFORE = (4, 8, 16, 32)  # steps before the end at which a memory is left to itself
 CONTEXT = 24  # true steps before that, at most
@@ -84,12 +85,9 @@ def _dreamt_ends(
     begins = np.stack([np.arange(len(e) - steps, len(e)) == 0 for e in episodes], axis=1)[:CONTEXT]
     state = memory.initial_state(count)
     _, state = memory.sequence(z[:CONTEXT], action[:CONTEXT], torch.from_numpy(begins).to(z.device), state)
-    state = {name: value.repeat(DRAWS, *[1] * (value.dim() - 1)) for name, value in state.items()}
-    now, alive, dreamt = z[CONTEXT].repeat(DRAWS, 1), torch.ones(DRAWS * count, device=z.device), []
-    for step in range(before + AFTER):
-        held = action[min(CONTEXT + step, steps - 1)]
-        following = memory.imagine(now, held.repeat(DRAWS, 1), state, 1.0, generator)
-        now, state = following.z, following.state
+    held = (action[min(CONTEXT + step, steps - 1)].repeat(DRAWS, 1) for step in range(before + AFTER))
+    alive, dreamt = torch.ones(DRAWS * count, device=z.device), []
+    for following in imagined(memory, z[CONTEXT].repeat(DRAWS, 1), in_draws(state, DRAWS), held, 1.0, generator):
         alive = alive * (1 - following.end)
         dreamt.append(alive.view(DRAWS, count).mean(0) < 0.5)
     over = torch.stack(dreamt).cpu().numpy()

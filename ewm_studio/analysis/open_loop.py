@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from ewm_studio.analysis.windows import Windows
 from ewm_studio.models.base import MemoryModel
+from ewm_studio.models.imagining import imagined, in_draws
 from ewm_studio.models.randomness import permutation
 
 HORIZONS = (1, 4, 16, 64)  # steps after which errors are told
@@ -47,14 +48,9 @@ def dream(
     state = memory.initial_state(count)
     if context:
         _, state = memory.sequence(windows.z[:context], windows.action[:context], started, state)
-    z = windows.start.repeat(draws, 1)
-    state = {name: value.repeat(draws, *[1] * (value.dim() - 1)) for name, value in state.items()}
-    action = windows.acted if action is None else action
-    steps = []
-    for taken in action:
-        following = memory.imagine(z, taken.repeat(draws, 1), state, temperature, generator)
-        z, state = following.z, following.state
-        steps.append((z, following.reward, following.end))
+    taken = (one.repeat(draws, 1) for one in (windows.acted if action is None else action))
+    dreamt = imagined(memory, windows.start.repeat(draws, 1), in_draws(state, draws), taken, temperature, generator)
+    steps = [(following.z, following.reward, following.end) for following in dreamt]
     zs, rewards, ends = (
         torch.stack(part).unflatten(1, (draws, count)).transpose(0, 1) for part in zip(*steps, strict=True)
     )
