@@ -13,7 +13,7 @@ from ewm_studio.workspace import Workspace
 from tests.benchmarks import trials
 from tests.benchmarks.curves import TRAINING, curve, first
 from tests.benchmarks.trials import BEST, LAST, Play, Trial, Work, alone, ask, both, changed, read, run_all
-from tests.support.jobs import experiment
+from tests.support.jobs import experiment, finish
 
 PLAYS = (*both(BEST, 3), Play("100", episodes=2), Play(LAST, episodes=2))
 
@@ -148,3 +148,30 @@ def test_every_variant_of_the_ablation_is_an_agent_that_dreams_and_twins_share_t
         parts = choose_parts(experiment, spaces.observation, spaces.action)
         AgentModel(parts, spaces.observation, spaces.action).require_imagination()
         assert experiment.train.total_steps == 20_000
+
+
+@pytest.mark.parametrize(
+    ("memory", "parts"), [({"name": "MDNRNN", "hidden_dim": 8}, "vm"), ({"name": "NoMemory"}, "v")]
+)
+def test_a_linear_controller_evolves_in_the_dreams_of_another_model_and_goes_on(tmp_path, memory, parts):
+    from ewm_studio.jobs import pretrain, record
+    from tests.benchmarks.linear_evolution import evolve_in_dreams
+
+    with contextlib.closing(Workspace(tmp_path)) as workspace:
+        finish(record(experiment(data={"recording": "walks", "frames": 200}), workspace))
+        learned = {"memory": {"name": "MDNRNN", "hidden_dim": 8}, "pretrain": {"memory": True, "epochs": 1}}
+        world = finish(pretrain(experiment(**learned, data={"recording": "walks"}), workspace))["run"]
+        plan = experiment(
+            memory=memory,
+            controller={"name": "LinearController"},
+            train={"learner": "cma_es", "epochs": 2},
+            evolution={"population": 4, "episodes": 2},
+            dream={"horizon": 5},
+            data={"recording": "walks"},
+            start={"patch_load_path": str(workspace.resolve_model(world)), "patch": parts},
+        )
+        done = finish(evolve_in_dreams(plan, workspace))
+        assert (done["epochs"], done["episodes"]) == (2, 2 * 4 * 2)
+        assert done["env_steps"] <= 2 * 4 * 2 * 5
+        more = finish(evolve_in_dreams(plan.with_values(("train.epochs", 3)), workspace, resume=done["run"]))
+        assert (more["epochs"], more["run"]) == (3, done["run"])

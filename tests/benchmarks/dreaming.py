@@ -1,108 +1,190 @@
-"""What is learned in dreams, and after how much of the real: frames, minutes and seconds of the processor at each mark.
+"""Small environments learned in dreams, beside PPO on real steps: how many real steps each needs, in one run.
 
-    uv run python -m tests.benchmarks.dreaming cartpole --seeds 0 1 2 3 4
-    uv run python -m tests.benchmarks.dreaming carracing --seeds 0 1 2 --workspace runs/dreams
+    uv run python -m tests.benchmarks.dreaming cartpole --jobs 2     # CartPole-v1, 3,000 real steps, 475
+    uv run python -m tests.benchmarks.dreaming novel --jobs 2        # without velocities, 6,000 real steps, 475
+    uv run python -m tests.benchmarks.dreaming lunarlander --jobs 2  # LunarLander-v3, 60,000 real steps, 200
 
-Each seed is trained by its preset; in a `--workspace` a run that was broken off is gone on with. The curve is that of
-the judgements for real on the way; the best checkpoint by them is then played for 100 episodes that no run was trained
-or judged on. Nothing is picked: every seed named is shown.
+Trains resources/presets/cartpole-dream.toml (with what TASKS says) and PPO by the defaults with seeds 0 to 4. The same
+yardstick on both sides: models are kept on the way and play 20 greedy episodes that nobody was trained or judged on;
+the first whose mean passes the mark counts. The best checkpoint of each, by the run's own scores, then plays 100.
+Nothing is picked: every seed named is shown. CarRacing has a command of its own, tests.benchmarks.carracing_dream.
+
+Writes dreaming-<task>.md and .json. A seed of cartpole takes 1 to 2 minutes of one core, of novel 3, of lunarlander
+some 30, most of it for the dreams. Ctrl-C stops it; the same command goes on where it was, also after a kill.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import tempfile
-from pathlib import Path
+import json
+from dataclasses import asdict, dataclass
 from statistics import mean, pstdev
+from typing import Any
 
-import numpy as np
-import torch
-
-from ewm_studio.jobs import infer, train
+from ewm_studio.envs import NO_VELOCITY_ID
+from ewm_studio.jobs.card import machine
 from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
-from ewm_studio.workspace import Run, Workspace
-from tests.support.jobs import finish
+from ewm_studio.workspace import Workspace
+from ewm_studio.workspace.versions import versions
+from tests.benchmarks.curves import GREEDY, curve, first
+from tests.benchmarks.peers.report import Table
+from tests.benchmarks.trials import BEST, Found, Play, Trial, add_arguments, alone, changed, run_all
 
 PLAY_SEED = 1_000_000  # far from what is acted and judged
-MARKS = {"cartpole": (475.0,), "carracing": (700.0, 860.0, 906.0)}
+LOOKED_AT = 20  # episodes of a model on the way
+DREAMS, PPO = "in dreams", "PPO"
+EPOCH = 512  # steps between two of PPO's updates, by the defaults
 
 
-def trained(workspace: Workspace, experiment: Experiment) -> Run:
-    """The run of this experiment's seed, gone on with where there is one."""
-    seed = experiment.run.seed
-    known = next((info for info in workspace.runs() if info.seed == seed), None)
-    if known is not None and known.state == "finished":
-        return workspace.run(known.name)
-    result = finish(train(experiment, workspace, resume=known.name if known is not None else None))
-    return workspace.run(result["run"])
+@dataclass(frozen=True)
+class Task:
+    """An environment, the mean reward that solves it, and for each side its steps, how often it is looked at, and what
+    is set beside the preset or the defaults.
+    """
+
+    env: str
+    solved: float
+    steps: int
+    every: int
+    sets: tuple[str, ...] = ()
+    ppo_steps: int = 20_480
+    ppo_every: int = 1_024
+    ppo_sets: tuple[str, ...] = ()
 
 
-def curve(run: Run) -> np.ndarray:
-    """(N, 6) of every judgement: decisions acted, with those judged by, minutes, CPU seconds, greedy, sampled."""
-    tags = ("real/greedy", "real/sampled", "speed/cpu_seconds", "real/steps")
-    greedy, sampled, spent, judged = (run.metrics(tag) for tag in tags)
-    cpu = np.interp(greedy.epoch, spent.epoch, spent.value)
-    before = np.concatenate([[0], judged.value[:-1]])  # a judgement is of what was there before it
-    columns = [greedy.step, greedy.step + before, greedy.seconds / 60, cpu, greedy.value, sampled.value]
-    return np.stack(columns, axis=1)
+TASKS = {
+    "cartpole": Task("CartPole-v1", 475.0, 3_000, 200),
+    "novel": Task(NO_VELOCITY_ID, 475.0, 6_000, 400, (), 40_960, 2_048, ("memory.name=LSTMMemory",)),
+    "lunarlander": Task(
+        "LunarLander-v3",
+        200.0,
+        60_000,
+        4_000,
+        (
+            "memory.hidden_dim=256",
+            "controller.name=auto",
+            "dream.random_steps=2000",
+            "dream.round_steps=1000",
+            "dream.memory_updates=100",
+            "dream.recent_steps=5000",
+            "dream.starts=256",
+            "dream.actor_lr=3e-4",
+            "dream.critic_lr=6e-4",
+            "dream.judge_every=4",
+        ),
+        512_000,
+        20_480,
+    ),
+}
 
 
-def told(points: np.ndarray, marks: tuple[float, ...], repeat: int) -> list[str]:
-    """When greedy and sampled episodes first passed each mark."""
-    lines = []
-    for mark in marks:
-        for column, name in ((4, "greedy"), (5, "sampled")):
-            passed = np.flatnonzero(points[:, column] >= mark)
-            if not len(passed):
-                lines.append(f"    {mark:.0f} {name}: not reached")
-                continue
-            acted, all_real, minutes, cpu = points[passed[0], :4]
-            frames = f"{acted * repeat:,.0f} frames acted, {all_real * repeat:,.0f} with those judged by"
-            lines.append(f"    {mark:.0f} {name}: {frames}, {minutes:.1f} min, {cpu:.0f} CPU s")
-    return lines
+def trial(task: Task, side: str, seed: int, args: argparse.Namespace) -> Trial:
+    """The run of one side and seed, and all that is played of it."""
+    if side == DREAMS:
+        steps, every = args.steps or task.steps, task.every
+        preset = Experiment.from_toml(resource("presets", "cartpole-dream.toml"))
+        sets = [f"env.id={task.env}", *task.sets, *args.set]
+    else:
+        steps, every, preset = task.ppo_steps, task.ppo_every, Experiment()
+        sets = [f"env.id={task.env}", f"run.save_freq={max(1, every // EPOCH)}", *task.ppo_sets]
+    experiment = alone(changed(preset, [*sets, f"train.total_steps={steps}"]), seed, args.workers)
+    marks = tuple(range(every, steps + 1, every))
+    looks = tuple(Play(str(mark), True, LOOKED_AT, PLAY_SEED) for mark in marks)
+    ends = tuple(Play(BEST, greedy, args.episodes, PLAY_SEED) for greedy in (True, False))
+    return Trial(f"{args.task} {side}, seed {seed}", experiment, marks, (*looks, *ends))
 
 
-def played(workspace: Workspace, run: Run, greedy: bool, episodes: int) -> dict[str, float]:
-    """The scores of the best checkpoint on episodes unseen."""
-    best = run.best_checkpoint()
-    values = {"start.load_path": str(best), "infer.episodes": episodes, "infer.greedy": greedy, "run.seed": PLAY_SEED}
-    experiment = Experiment.of_run(run.folder / "experiment.toml")
-    return finish(infer(experiment.with_values(*values.items()), workspace))
+def figures(task: Task, one: Trial, found: Found, workspace: Workspace) -> dict[str, Any]:
+    """What is told of one run that is done."""
+    looks = {
+        found.kept[play.model]: scored["mean"]
+        for play in one.plays
+        if play.model != BEST and (scored := found.score(play)) is not None
+    }
+    passed = next((step for step, score in sorted(looks.items()) if score >= task.solved), None)
+    judged = first(curve(workspace, found, GREEDY), task.solved)
+    greedy, sampled = (found.score(play) or {} for play in one.plays[-2:])
+    return {
+        "seed": one.experiment.run.seed,
+        "looks": looks,
+        "solved_after": passed,
+        "judged": asdict(judged) if judged else None,
+        "best_at": found.values["best_step"],
+        "greedy": {name: greedy[name] for name in ("mean", "std", "min")},
+        "sampled": {name: sampled[name] for name in ("mean", "std", "min")},
+        "steps": found.trained["env_steps"],
+        "judged_steps": found.trained.get("judged_steps", 0),
+        "minutes": found.trained["seconds"] / 60,
+        "cpu_seconds": found.cpu_seconds,
+    }
+
+
+def table(task: Task, sides: dict[str, list[dict[str, Any]]], args: argparse.Namespace) -> Table:
+    """Both sides, seed by seed."""
+    made = Table(
+        f"{task.env}, {task.solved:g} is solved",
+        [
+            "side",
+            "seed",
+            f"{LOOKED_AT} greedy unseen episodes pass it after",
+            f"best checkpoint, {args.episodes} greedy",
+            "sampled",
+            "real steps (and judged by)",
+            "minutes, CPU s",
+        ],
+    )
+    for side, rows in sides.items():
+        for row in rows:
+            made.add(
+                side,
+                str(row["seed"]),
+                f"{row['solved_after']:,} steps" if row["solved_after"] else "not reached",
+                f"{_score(row['greedy'])}, at {row['best_at']:,}",
+                _score(row["sampled"]),
+                f"{row['steps']:,} ({row['judged_steps']:,})",
+                f"{row['minutes']:.1f}, {row['cpu_seconds']:,.0f}",
+            )
+        if rows:
+            means = [row["greedy"]["mean"] for row in rows]
+            good = sum(value >= task.solved for value in means)
+            made.notes.append(
+                f"{side}: best checkpoints {mean(means):.1f} +- {pstdev(means):.1f} greedy over seeds, {good} of "
+                f"{len(means)} at {task.solved:g} or above.\n"
+            )
+    return made
+
+
+def _score(score: dict[str, float]) -> str:
+    return f"{score['mean']:.1f} +- {score['std']:.1f} (least {score['min']:.0f})"
 
 
 def main() -> None:
-    """Train, play and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=MARKS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--steps", type=int, help="decisions in all, in place of the preset's")
-    parser.add_argument("--episodes", type=int, default=100)
-    parser.add_argument("--workspace", type=Path)
+    """Train, play and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=TASKS)
+    add_arguments(parser, range(5), "runs/dreaming")
+    parser.add_argument("--side", action="append", choices=(DREAMS, PPO), help="only this one")
+    parser.add_argument("--steps", type=int, help="real steps in dreams, in place of the task's")
+    parser.add_argument("--episodes", type=int, default=100, help="that the best checkpoint plays, unseen")
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    preset = Experiment.from_toml(resource("presets", f"{args.task}-dream.toml")).with_values(("run.threads", 1))
-    if args.steps:
-        preset = preset.with_values(("train.total_steps", args.steps))
-    scores: dict[str, list[float]] = {"greedy": [], "sampled": []}
-    with contextlib.ExitStack() as stack:
-        folder = args.workspace or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        workspace = stack.enter_context(contextlib.closing(Workspace(folder)))
-        for seed in args.seeds:
-            run = trained(workspace, preset.with_values(("run.seed", seed)))
-            points = curve(run)
-            print(f"seed {seed}:", *told(points, MARKS[args.task], preset.env.action_repeat), sep="\n")
-            for name, found in scores.items():
-                result = played(workspace, run, name == "greedy", args.episodes)
-                found.append(result["mean"])
-                print(
-                    f"    best checkpoint, {args.episodes} episodes {name}: {result['mean']:.1f} +- "
-                    f"{result['std']:.1f} (least {result['min']:.0f})",
-                    flush=True,
-                )
-    for name, found in scores.items():
-        print(f"{name}: {mean(found):.1f} +- {pstdev(found):.1f} over seeds {args.seeds}")
+    task, chosen = TASKS[args.task], args.side or [DREAMS, PPO]
+    trials = {(side, seed): trial(task, side, seed, args) for side in chosen for seed in args.seeds}
+    found, done = run_all(list(trials.values()), args.workspace, args.jobs)
+    sides: dict[str, list[dict[str, Any]]] = {side: [] for side in chosen}
+    with contextlib.closing(Workspace(args.workspace)) as workspace:
+        for (side, _), one in trials.items():
+            if all(found[one.name].score(play) for play in one.plays):
+                sides[side].append(figures(task, one, found[one.name], workspace))
+    text = table(task, sides, args).markdown()
+    print(f"\n{text}")
+    out = args.out or args.workspace
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"dreaming-{args.task}.md").write_text(text, encoding="utf-8")
+    report = {"machine": machine(), "versions": versions(), "task": asdict(task), "sides": sides}
+    (out / f"dreaming-{args.task}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    raise SystemExit(0 if done else 1)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
 
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import CheckpointSaved, Event, Finished, JobControl, Message, RunStarted
-from ewm_studio.jobs import infer, train
+from ewm_studio.jobs import infer
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.layers import Values, over
 from ewm_studio.settings.paths import parse_assignment
@@ -70,12 +71,14 @@ class Trial:
         experiment: its settings.
         marks: steps; the checkpoint nearest to each is kept.
         plays: what is played once it is trained.
+        job: `module:function` of what trains it, which takes and gives what `train` does.
     """
 
     name: str
     experiment: Experiment
     marks: tuple[int, ...] = ()
     plays: tuple[Play, ...] = ()
+    job: str = "ewm_studio.jobs:train"
 
     @property
     def slug(self) -> str:
@@ -159,6 +162,7 @@ def ask(folder: Path, trial: Trial) -> Path:
         "experiment": trial.experiment.model_dump(mode="json"),
         "marks": trial.marks,
         "plays": [asdict(play) for play in trial.plays],
+        "job": trial.job,
     }
     write_text(place / "asked.json", json.dumps(asked, indent=1))
     return place
@@ -247,7 +251,7 @@ class Work:
         asked = json.loads((self.place / "asked.json").read_text(encoding="utf-8"))
         plays = tuple(Play(**play) for play in asked["plays"])
         experiment = Experiment.from_dict(asked["experiment"])
-        self.trial = Trial(asked["name"], experiment, tuple(asked["marks"]), plays)
+        self.trial = Trial(asked["name"], experiment, tuple(asked["marks"]), plays, asked["job"])
         self.found = dict(read(folder, self.trial).values)
         self._cpu_before = Found(self.found).cpu_seconds
         self._cpu_began = _cpu_seconds()
@@ -262,7 +266,8 @@ class Work:
         return True
 
     def _train(self) -> bool:
-        for event in train(self.trial.experiment, self.workspace, self.control, resume=self._known()):
+        job = resolve_name(self.trial.job)
+        for event in job(self.trial.experiment, self.workspace, self.control, resume=self._known()):
             if isinstance(event, RunStarted):
                 self._note(run=event.run)
                 self.workspace.describe_run(event.run, title=self.trial.name)
