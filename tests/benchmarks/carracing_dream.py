@@ -10,7 +10,8 @@ seeds. PPO's figures are those of the card of the `carracing` model that ships (
 frames and minutes at which the mean of its last 100 training episodes first reached each mark.
 
 Writes carracing_dream.md, .json and .png. Takes one to two hours of one core a seed, of which a quarter is driving the
-unseen tracks. Ctrl-C stops it; the same command goes on where it was, also after a kill.
+unseen tracks (with `--planner` 10 minutes more). Ctrl-C stops it; the same command goes on where it was, also after a
+kill.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.versions import versions
 from tests.benchmarks.curves import GREEDY, SAMPLED, TRAINING, Point, curve, draw_panels, first
 from tests.benchmarks.peers.report import Table
-from tests.benchmarks.trials import BEST, UNSEEN, Found, Trial, add_arguments, alone, both, changed, run_all
+from tests.benchmarks.trials import BEST, UNSEEN, Found, Play, Trial, add_arguments, alone, both, changed, run_all
 
 MARKS = (700.0, 860.0, 906.0)
 ON_THE_WAY = (50_000, 100_000, 150_000, 200_000, 300_000)
+RANDOM = 100  # episodes of an environment while its actions are random, which no log has: never more
 FIGURES = {"training mean": TRAINING, "judged greedy": GREEDY, "judged sampled": SAMPLED}
 PPO, DREAMS = "PPO, training mean", "in dreams, training mean"
 PLAYED = "in dreams, greedy on unseen tracks"
@@ -47,7 +49,9 @@ def trial(experiment: Experiment, seed: int, args: argparse.Namespace) -> Trial:
     """The run of one seed, and all that is played of it."""
     repeat = experiment.env.action_repeat
     marks = tuple(round(frames / repeat) for frames in ON_THE_WAY if frames <= args.frames)
-    plays = both(BEST, args.tracks)
+    plays: tuple[Play, ...] = both(BEST, args.tracks)
+    if args.planner:
+        plays += (Play(BEST, episodes=args.tracks_on_the_way, planned=True),)
     for mark in marks:
         plays += both(str(mark), args.tracks_on_the_way)
     settings = changed(experiment, [f"train.total_steps={args.frames // repeat}"])
@@ -58,7 +62,7 @@ def met(experiment: Experiment, episodes: int) -> set[int]:
     """The seeds of all tracks that a run of so many episodes was trained or judged on."""
     envs, seed = experiment.env.batch_size, experiment.run.seed
     assert isinstance(envs, int)
-    trained = {episode_seed(seed, env, number) for env in range(envs) for number in range(episodes + 1)}
+    trained = {episode_seed(seed, env, number) for env in range(envs) for number in range(episodes + RANDOM)}
     judged = {episode_seed(JUDGED, env, 0) for env in range(experiment.dream.judge_episodes)}
     return trained | judged
 
@@ -77,6 +81,7 @@ def seed_figures(workspace: Workspace, one: Trial, found: Found) -> dict[str, An
     return {
         "seed": one.experiment.run.seed,
         "run": run.name,
+        "random_start": one.experiment.env.random_start,
         "frames": found.trained["env_steps"] * repeat,
         "judged_frames": int(judged[-1]) * repeat if len(judged) else 0,
         "minutes": found.trained["seconds"] / 60,
@@ -88,7 +93,7 @@ def seed_figures(workspace: Workspace, one: Trial, found: Found) -> dict[str, An
             {
                 "model": "best checkpoint" if play.model == BEST else f"at {int(play.model) * repeat:,} frames",
                 "frames": steps[play.model] * repeat,
-                "greedy": play.greedy,
+                "how": play.how,
                 **{k: v for k, v in (found.score(play) or {}).items() if k != "worst"},
             }
             for play in one.plays
@@ -133,7 +138,8 @@ def marks_table(seeds: list[dict[str, Any]]) -> Table:
     table.notes.append(
         "PPO's are of the card of `carracing`, which says no CPU seconds: one core each beside other work, 3 million "
         "frames in all. Training means are of the last 100 episodes, sampled; judgements of "
-        "dream.judge_episodes tracks, the same each time."
+        "dream.judge_episodes whole tracks, the same each time. Of the dreams' training episodes a share of "
+        f"{seeds[0]['random_start']:g} begins anywhere on the track, which PPO's do not."
     )
     return table
 
@@ -151,14 +157,14 @@ def scores_table(seeds: list[dict[str, Any]], args: argparse.Namespace) -> Table
         f"Unseen tracks, from seed {UNSEEN}: mean +- deviation over tracks (least)",
         ["model", "tracks", *(f"seed {one['seed']}" for one in seeds), "over seeds"],
     )
-    shown = dict.fromkeys((score["model"], score["greedy"]) for one in seeds for score in one["scores"])
-    for model, greedy in shown:
-        found = [s for one in seeds for s in one["scores"] if (s["model"], s["greedy"]) == (model, greedy)]
+    shown = dict.fromkeys((score["model"], score["how"]) for one in seeds for score in one["scores"])
+    for model, how in shown:
+        found = [s for one in seeds for s in one["scores"] if (s["model"], s["how"]) == (model, how)]
         cells = [f"{s['mean']:.1f} +- {s['std']:.1f} ({s['min']:.0f}), of {s['frames']:,}" for s in found]
         means = [s["mean"] for s in found]
         tracks = str(len(found[0]["rewards"]))
         overall = f"{mean(means):.1f} +- {pstdev(means):.1f}"
-        table.add(f"{model}, {'greedy' if greedy else 'sampled'}", tracks, *cells, overall)
+        table.add(f"{model}, {how}", tracks, *cells, overall)
     for mode in ("greedy", "sampled"):
         means = [one[mode]["mean"] for one in ppo()]
         overall = f"{mean(means):.1f} +- {pstdev(means):.1f} ({', '.join(f'{value:.1f}' for value in means)})"
@@ -180,7 +186,9 @@ def draw(path: Path, seeds: list[dict[str, Any]]) -> None:
             points = np.array(one["curve"], float).reshape(-1, 4)
             lines.append(Line(DREAMS, points[:, 0 if by == "frames" else 1], points[:, 3], COLORS[0]))
             played = sorted(
-                (s["frames"], s["mean"]) for s in one["scores"] if s["greedy"] and s["model"] != "best checkpoint"
+                (s["frames"], s["mean"])
+                for s in one["scores"]
+                if s["how"] == "greedy" and s["model"] != "best checkpoint"
             )
             frames = np.array([f for f, _ in played], float)
             x = frames if by == "frames" else np.interp(frames, points[:, 0], points[:, 1])
@@ -200,6 +208,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300_000, help="real frames to act in, each seed")
     parser.add_argument("--tracks", type=int, default=100, help="unseen tracks for the best checkpoint")
     parser.add_argument("--tracks-on-the-way", type=int, default=20, help="for the checkpoints on the way")
+    parser.add_argument("--planner", action="store_true", help="also drive by plans in the best checkpoint's memory")
     args = parser.parse_args()
     preset = changed(Experiment.from_toml(resource("presets", "carracing-dream.toml")), args.set)
     trials = [trial(preset, seed, args) for seed in args.seeds]

@@ -50,11 +50,17 @@ class Play:
     greedy: bool = True
     episodes: int = 20
     seed: int = UNSEEN
+    planned: bool = False  # by plans tried in its memory, by the settings of `planner`, in place of its controller
+
+    @property
+    def how(self) -> str:
+        """Who decides, in a word."""
+        return "planned" if self.planned else "greedy" if self.greedy else "sampled"
 
     @property
     def key(self) -> str:
         """Its name in `found.json`."""
-        return f"{self.model} {'greedy' if self.greedy else 'sampled'} {self.episodes} from {self.seed}"
+        return f"{self.model} {self.how} {self.episodes} from {self.seed}"
 
 
 def both(model: str = BEST, episodes: int = 20, seed: int = UNSEEN) -> tuple[Play, Play]:
@@ -317,6 +323,7 @@ class Work:
             "start.patch": None,
             "infer.episodes": play.episodes,
             "infer.greedy": play.greedy,
+            "infer.policy": "planner" if play.planned else "controller",
             "infer.keep_replays": False,
             "run.seed": play.seed,
         }
