@@ -1,7 +1,10 @@
 """What the benchmarks stand on: trials that go on where they were broken off, and what is read of them."""
 
 import contextlib
+import os
 import signal
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -91,18 +94,37 @@ def test_one_of_other_settings_is_refused_before_anything_begins(tmp_path, trial
 
 
 def test_each_runs_in_a_process_with_a_log_and_one_that_fails_is_told(tmp_path, trial, capsys):
-    before = signal.getsignal(signal.SIGTERM)
     bad = Trial("bad", changed(trial.experiment, ["controller.name=Nothing"]))
-    try:
-        found, done = run_all([replace(trial, plays=(Play(episodes=2),)), bad], tmp_path, jobs=2)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    found, done = run_all([replace(trial, plays=(Play(episodes=2),)), bad], tmp_path, jobs=2)
     assert not done
     assert found[trial.name].score(Play(episodes=2))
     assert "320 steps" in (tmp_path / "trials" / trial.slug / "log.txt").read_text()
     said = capsys.readouterr().out
     assert "bad: failed: " in said
     assert "Nothing" in said
+
+
+def test_asked_to_stop_all_stop_and_go_on_later(tmp_path, trial):
+    endless = replace(trial, experiment=changed(trial.experiment, ["train.epochs=1000000"]))
+    place = ask(tmp_path, endless)
+    asked = threading.Thread(target=signal_when_saved, args=(place / "log.txt",))
+    asked.start()
+    found, done = run_all([endless], tmp_path)
+    asked.join()
+    assert not done
+    assert found[trial.name].run
+    assert not found[trial.name].trained
+    with contextlib.closing(Workspace(tmp_path)) as workspace:
+        assert workspace.info(found[trial.name].run).state == "stopped"
+
+
+def signal_when_saved(log):
+    """Send this process a signal, twice as `timeout` does, once the trial has saved something."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and not (log.exists() and "128 steps" in log.read_text()):
+        time.sleep(0.1)
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_another_component_drops_what_was_the_old_ones():

@@ -196,15 +196,13 @@ def run_all(trials: Sequence[Trial], folder: Path, jobs: int = 1) -> tuple[dict[
     for trial in trials:  # all, before the first begins
         read(folder, trial)
     children = _Children(folder)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with ThreadPoolExecutor(jobs) as pool:
-        going = [pool.submit(children.go, trial) for trial in trials]
-        try:
-            done = [job.result() for job in going]
-        except KeyboardInterrupt:
-            print("stopping; the same command goes on", flush=True)
-            children.stop()
-            done = [job.result() for job in going]
+    before = {number: signal.signal(number, children.stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with ThreadPoolExecutor(jobs) as pool:
+            done = list(pool.map(children.go, trials))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return {trial.name: read(folder, trial) for trial in trials}, all(done)
 
 
@@ -215,8 +213,10 @@ class _Children:
         self.folder, self.stopping = folder, False
         self.alive: set[subprocess.Popen[bytes]] = set()
 
-    def stop(self) -> None:
-        """Ask them all to end; no other begins."""
+    def stop(self, *_: Any) -> None:
+        """Ask them all to end; no other begins. A signal may come more than once."""
+        if not self.stopping:
+            print("stopping; the same command goes on", flush=True)
         self.stopping = True
         for child in list(self.alive):
             child.send_signal(signal.SIGINT)
@@ -237,7 +237,7 @@ class _Children:
             self.alive.add(child)
             code = child.wait()
             self.alive.discard(child)
-        if code not in (0, STOPPED):
+        if code not in (0, STOPPED) and not self.stopping:
             said = (place / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
             print(f"{trial.name}: failed: {said[-1] if said else f'exit code {code}'}", flush=True)
         elif code == 0:
