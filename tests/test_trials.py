@@ -120,7 +120,7 @@ def test_asked_to_stop_all_stop_and_go_on_later(tmp_path, trial):
 
 def signal_when_saved(log):
     """Send this process a signal, twice as `timeout` does, once the trial has saved something."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 200
     while time.monotonic() < deadline and not (log.exists() and "128 steps" in log.read_text()):
         time.sleep(0.1)
     for _ in range(2):

@@ -9,8 +9,8 @@ yardstick on both sides: models are kept on the way and play 20 greedy episodes 
 the first whose mean passes the mark counts. The best checkpoint of each, by the run's own scores, then plays 100.
 Nothing is picked: every seed named is shown. CarRacing has a command of its own, tests.benchmarks.carracing_dream.
 
-Writes dreaming-<task>.md and .json. A seed of cartpole takes 1 to 2 minutes of one core, of novel 3, of lunarlander
-some 30, most of it for the dreams. Ctrl-C stops it; the same command goes on where it was, also after a kill.
+Writes dreaming-<task>.md and .json. Both sides of a seed of cartpole take some 5 minutes of one core, of novel 10, of
+lunarlander 40, most of it for the dreams. Ctrl-C stops it; the same command goes on where it was, also after a kill.
 """
 
 from __future__ import annotations
