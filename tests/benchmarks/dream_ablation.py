@@ -42,6 +42,7 @@ WORLD = [
     "memory.feedback_steps=16",
     "memory.feedback_draws=0.5",
 ]
+KINDS = "greedy", "sampled", "training"  # of a run's mean rewards
 WHOLE = "the recipe"
 VARIANTS: dict[str, list[str]] = {
     WHOLE: [],
@@ -110,13 +111,15 @@ def table(found: dict[str, list[dict[str, Any]]], args: argparse.Namespace) -> T
     )
     for name, rows in found.items():
         if rows:
-            cells = (_cell([row[kind] for row in rows]) for kind in ("greedy", "sampled", "training"))
+            cells = (_cell([row[kind] for row in rows if row[kind] is not None]) for kind in KINDS)
             seconds = f"{mean(row['cpu_seconds'] for row in rows):,.0f}"
             made.add(name, *cells, seconds, ", ".join(str(row["seed"]) for row in rows))
     return made
 
 
 def _cell(values: list[float]) -> str:
+    if not values:  # no training episode came to its end
+        return ""
     text = f"{mean(values):.0f}"
     return text if len(values) < 2 else f"{text} +- {pstdev(values):.0f} ({', '.join(f'{v:.0f}' for v in values)})"
 

@@ -1,4 +1,4 @@
-"""The controller of World Models (Ha & Schmidhuber 2018): one linear layer on [z, h], 867 weights, found by CMA-ES.
+"""The controller of World Models (Ha & Schmidhuber 2018): one linear layer on [z, h], found by CMA-ES.
 
     uv run python -m tests.benchmarks.linear_evolution --jobs 2
     uv run python -m tests.benchmarks.linear_evolution --model RUN --only "in the dream, z and h"
@@ -7,6 +7,8 @@ Five ways: for real on z and h of a trained M, of an untrained M, and on z alone
 and h, and on z alone (an untrained M dreams of nothing). What comes of each, the mean of the last generation, drives
 100 unseen tracks. V is that of the model that ships; M, an MDNRNN of 256, is trained as by tests.benchmarks.dreams, on
 20,000 decisions, or comes with its V from `--model`, of the workspace. Dreams begin where the recordings have been.
+
+The layer has 963 weights: the paper's 867, and 96 on the latent that M expects next, which is part of h here.
 
 The paper has 64 candidates, 16 episodes each, some 1,800 generations, without action repeat; here by default 64, 2 and
 100 (300 in the dream), three frames a decision. Recording and M take some 10 minutes of one core, an evolution for
