@@ -77,7 +77,7 @@ def seed_figures(workspace: Workspace, one: Trial, found: Found) -> dict[str, An
         raise SystemExit(f"{run.name}: tracks {sorted(again)} were driven in training: nothing is unseen")
     curves = {name: curve(workspace, found, tag) for name, tag in FIGURES.items()}
     steps = {BEST: int(found.values["best_step"]), **found.kept}
-    judged = run.metrics("real/steps").value
+    judged, rounds = run.metrics("real/steps").value, run.metrics("speed/cpu_seconds")
     return {
         "seed": one.experiment.run.seed,
         "run": run.name,
@@ -93,6 +93,7 @@ def seed_figures(workspace: Workspace, one: Trial, found: Found) -> dict[str, An
             {
                 "model": "best checkpoint" if play.model == BEST else f"at {int(play.model) * repeat:,} frames",
                 "frames": steps[play.model] * repeat,
+                "minutes": float(np.interp(steps[play.model], rounds.step, rounds.seconds)) / 60,
                 "how": play.how,
                 **{k: v for k, v in (found.score(play) or {}).items() if k != "worst"},
             }
@@ -185,14 +186,9 @@ def draw(path: Path, seeds: list[dict[str, Any]]) -> None:
         for one in seeds:
             points = np.array(one["curve"], float).reshape(-1, 4)
             lines.append(Line(DREAMS, points[:, 0 if by == "frames" else 1], points[:, 3], COLORS[0]))
-            played = sorted(
-                (s["frames"], s["mean"])
-                for s in one["scores"]
-                if s["how"] == "greedy" and s["model"] != "best checkpoint"
-            )
-            frames = np.array([f for f, _ in played], float)
-            x = frames if by == "frames" else np.interp(frames, points[:, 0], points[:, 1])
-            lines.append(Line(PLAYED, x, np.array([score for _, score in played], float), COLORS[2]))
+            played = [s for s in one["scores"] if s["how"] == "greedy" and s["model"] != "best checkpoint"]
+            x, y = (np.array([score[name] for score in played], float) for name in (by, "mean"))
+            lines.append(Line(PLAYED, x, y, COLORS[2]))
         for one in ppo():
             reached = [(one["marks"][f"{m:g}"], m) for m in MARKS if one["marks"].get(f"{m:g}")]
             x = [r["frames"] if by == "frames" else r["seconds"] / 60 for r, _ in reached]
