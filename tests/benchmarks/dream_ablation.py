@@ -54,6 +54,8 @@ VARIANTS: dict[str, list[str]] = {
     "horizon 5": ["dream.horizon=5"],
     "horizon 15": ["dream.horizon=15"],
     "horizon 40": ["dream.horizon=40"],
+    "ensemble of 3": ["dream.ensemble=3"],
+    "ensemble of 3, pessimism 1": ["dream.ensemble=3", "dream.pessimism=1"],
     "actor-critic": ["dream.learner=actor_critic"],
     "PPO": [
         "dream.learner=ppo",
