@@ -130,8 +130,8 @@ class ImaginationSettings(Settings):
         ge=0,
         le=1,
     )
-    actor_lr: float = setting(2e-4, "Learning rate of the policy.", gt=0, le=1)
-    critic_lr: float = setting(4e-4, "Learning rate of the value.", gt=0, le=1)
+    actor_lr: float = setting(6e-4, "Learning rate of the policy.", gt=0, le=1)
+    critic_lr: float = setting(1.2e-3, "Learning rate of the value.", gt=0, le=1)
     lr_schedule: Literal["linear", "constant"] = setting(
         "constant",
         "linear: the rates of policy and value fall evenly to a tenth at the last step of the run.",
@@ -143,7 +143,7 @@ class ImaginationSettings(Settings):
         0.3, "Weight of the value's loss on sequences that were lived, beside that on dreams.", ge=0, le=1000
     )
     slow_rate: float = setting(
-        0.02,
+        0.05,
         "Share of the value that its slow copy takes over in an update; returns are estimated by the copy.",
         gt=0,
         le=1,
