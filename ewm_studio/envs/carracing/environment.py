@@ -5,10 +5,11 @@ time, of which about 25 touch the screen, and a picture of 1000x800 is made, tur
 the polygons that touch the screen are found with one NumPy expression, buffers, font and texts are kept, the picture
 stays in the processor's cache, and it is turned over after it was shrunk in width, when it is a tenth as large. What
 the instruments hide is not painted. Frames that nobody looks at are not drawn at all (`draw`, `frame`). The same goes
-for the pictures of `render()`.
+for the pictures of `render()`. Where Numba is installed, frames are painted by compiled code (`compiled`, `kernel`).
 
-What is shown is made of the same calls of pygame, in the same order, with the same numbers; that it is the same holds
-for the sources of Gymnasium that are listed in `carracing_known`, and no other is replaced.
+What is shown is made of the same calls of pygame, or of what does the same to every pixel, in the same order, with the
+same numbers; that it is the same holds for the sources of Gymnasium that are listed in `carracing_known`, and no other
+is replaced.
 """
 
 from __future__ import annotations
@@ -35,13 +36,29 @@ from gymnasium.envs.box2d.car_racing import (
 from pygame import gfxdraw
 
 from ewm_studio.envs.carracing.car import FastCar
+from ewm_studio.envs.carracing.compiled import Painter, Shapes
 from ewm_studio.envs.carracing.start import random_pose
-from ewm_studio.envs.carracing.view import BAR_H, Camera, Canvas, Point, Polygons, drawing, get_canvas, grass, painted
+from ewm_studio.envs.carracing.view import (
+    BAR_H,
+    MARGIN,
+    Camera,
+    Canvas,
+    Point,
+    Polygons,
+    drawing,
+    get_canvas,
+    grass,
+    painted,
+)
 
 ZOOM_FRAMES = FPS  # at the start of an episode, in which the camera comes down to the car: one second
 _BAR_LIMIT = (BAR_H - 2) / (WINDOW_H / 40) - 1  # the tallest instrument that stays inside the bar
 _FIELD = [(PLAYFIELD, PLAYFIELD), (PLAYFIELD, -PLAYFIELD), (-PLAYFIELD, -PLAYFIELD), (-PLAYFIELD, PLAYFIELD)]
 _GRASS = grass()
+_WORD = np.array([1, 256, 65536], np.uint32)  # a color's channels in one word
+_UPRIGHT, _SIZES = (5, 7, 8, 9, 10), (0.02, 0.01, 0.01, 0.01, 0.01)  # speed, and how fast each wheel turns
+_UPRIGHT_COLORS = (0xFFFFFF, 0xFF0000, 0xFF0000, 0xFF0033, 0xFF0033)  # words: red comes last
+_UNIT_X, _UNIT_Y = WINDOW_W / 40, WINDOW_H / 40  # in which the instruments are measured
 
 
 class FastCarRacing(CarRacing):
@@ -59,11 +76,15 @@ class FastCarRacing(CarRacing):
     car: Any
     surf: Any
     track: Any
+    road: Any
     _shown_reward = 0.0
     _polygons: Polygons
     _polygons_of: Any = None  # the track that `_polygons` is of
     _body_of: Any = None  # the car that `_body` is of
     _body: list[_Part]
+    _shapes: Shapes
+    _stripes: list[int]  # numbers of the wheels' stripes among `_shapes`
+    _colors: np.ndarray  # of `_polygons`, (N, 3)
 
     def _create_track(self) -> bool:
         """As the stock one; the car is then put where the track's first point is said to be."""
@@ -105,10 +126,10 @@ class FastCarRacing(CarRacing):
         """The picture of the present moment, uint8 (height, width, 3), with `reward` as the number shown."""
         canvas, camera = get_canvas(), self._camera()
         self._look_at_track()
-        if camera.inside_field():
-            canvas.fill(self._background, camera.top)
-        else:
-            self._draw_field(canvas.world, camera)
+        self._draw_ground(canvas, camera)
+        if canvas.painter and (width, height) == (STATE_W, STATE_H) and self._fits_bar() and not particles:
+            self._paint(canvas, canvas.painter, camera, reward)
+            return canvas.frame()
         self._draw_track(canvas.world, canvas.seen, camera)
         if particles:
             self._draw_particles(canvas.world, camera)
@@ -120,6 +141,27 @@ class FastCarRacing(CarRacing):
         whole = pygame.transform.flip(canvas.world, False, True)
         self._draw_bar(canvas, whole, reward)
         return canvas.shrunk_whole(whole, width, height)
+
+    def _draw_ground(self, canvas: Canvas, camera: Camera) -> None:
+        plain = camera.inside_field()
+        if plain:
+            canvas.fill(self._background, camera.top)
+        else:
+            self._draw_field(canvas.world, camera)
+        if canvas.painter:
+            canvas.painter.begin(plain)
+
+    def _paint(self, canvas: Canvas, painter: Painter, camera: Camera, reward: float) -> None:
+        """What lies on the ground, the car and the instruments, by compiled code."""
+        view = camera.numbers
+        painter.track(self._polygons.corners, self._colors.astype(np.uint32) @ _WORD, view, MARGIN)
+        if self._body_of is not self.car:
+            self._look_at_car()
+        for wheel, number in enumerate(self._stripes):
+            self._shapes.reshape(number, _stripe(self.car.wheels[wheel].phase))
+        painter.car(self._shapes, _placed(self.car.drawlist), view)
+        painter.boxes(*self._instruments())
+        painter.mix_bar(self._write(canvas, canvas.bar_view, reward, WINDOW_H - BAR_H))
 
     def _camera(self) -> Camera:
         angle = -self.car.hull.angle
@@ -135,6 +177,16 @@ class FastCarRacing(CarRacing):
             road = np.array([corners for corners, _ in self.road_poly], dtype=np.float64).reshape(-1, 4, 2)
             self._polygons = Polygons(np.concatenate([_GRASS, road]))
             self._background, self._grass_color = painted(self.bg_color), painted(self.grass_color)
+            self._colors = np.empty((len(_GRASS) + len(road), 3))
+            self._colors[: len(_GRASS)] = self._grass_color[:3]
+            # A tile's color changes in place, so it is kept in the row of all colors that is the tile's.
+            tiles = {id(tile.color): tile for tile in self.road}
+            for number, (corners, color) in enumerate(self.road_poly):
+                row = self._colors[len(_GRASS) + number]
+                row[:] = color
+                if tile := tiles.get(id(color)):
+                    tile.color = row
+                    self.road_poly[number] = corners, row
 
     def _draw_field(self, surface: pygame.Surface, camera: Camera) -> None:
         """The playfield, and black beyond it."""
@@ -156,6 +208,11 @@ class FastCarRacing(CarRacing):
             outline(surface, corners, color)
             fill(inner, corners, color)
 
+    def _look_at_car(self) -> None:
+        """Take up the car of this episode."""
+        self._body_of, self._body = self.car, _body(self.car)
+        self._shapes, self._stripes = _shapes(self._body)
+
     def _draw_particles(self, surface: pygame.Surface, camera: Camera) -> None:
         """Skid marks, as `Car.draw` does."""
         for particle in self.car.particles:
@@ -164,7 +221,7 @@ class FastCarRacing(CarRacing):
     def _draw_car(self, surface: pygame.Surface, camera: Camera) -> None:
         """Wheels and hull, as `Car.draw` does."""
         if self._body_of is not self.car:
-            self._body_of, self._body = self.car, _body(self.car)
+            self._look_at_car()
         for body, color, shapes, is_wheel in self._body:
             to_world = body.GetWorldPoint
             for corners in shapes:
@@ -184,10 +241,36 @@ class FastCarRacing(CarRacing):
         surf, self.surf = self.surf, surface
         self._render_indicators(WINDOW_W, WINDOW_H)
         self.surf = surf
+        self._write(canvas, surface, reward, 0)
+
+    def _write(self, canvas: Canvas, surface: pygame.Surface, reward: float, first_row: int) -> pygame.Rect:
+        """The return so far, on a surface that begins at a row of the picture; where it is."""
         text = canvas.text(f"{reward:04.0f}")
         place = text.get_rect()
-        place.center = (60, WINDOW_H - WINDOW_H * 2.5 / 40.0)
+        place.center = (60, WINDOW_H - WINDOW_H * 2.5 / 40.0 - first_row)
         surface.blit(text, place)
+        return place
+
+    def _instruments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (N, 4) and colors (N,) of the instruments that show something, as `_render_indicators` draws them."""
+        car, boxes, colors = self.car, [], []
+        speed_x, speed_y = car.hull.linearVelocity.tuple
+        speed = math.sqrt(speed_x * speed_x + speed_y * speed_y)
+        turns = [wheel.omega for wheel in car.wheels]
+        for place, value, size, color in zip(_UPRIGHT, (speed, *turns), _SIZES, _UPRIGHT_COLORS, strict=True):
+            if abs(value) > 1e-4:
+                above = WINDOW_H - (_UNIT_Y + _UNIT_Y * (size * value))
+                boxes.append((place * _UNIT_X, above, (place + 1) * _UNIT_X, WINDOW_H - _UNIT_Y))
+                colors.append(color)
+        for place, value, size, color in (
+            (20, car.wheels[0].joint.angle, -10.0, 0x00FF00),
+            (30, car.hull.angularVelocity, -0.8, 0x0000FF),
+        ):
+            if abs(value) > 1e-4:
+                across = (place + size * value) * _UNIT_X
+                boxes.append((place * _UNIT_X, WINDOW_H - 4 * _UNIT_Y, across, WINDOW_H - 2 * _UNIT_Y))
+                colors.append(color)
+        return np.array(boxes, np.float64).reshape(-1, 4), np.array(colors, np.uint32)
 
 
 # A body, its color, the corners of its shapes, and whether it is a wheel.
@@ -205,6 +288,31 @@ def _body(car: Any) -> list[_Part]:
         )
         for part in car.drawlist
     ]
+
+
+def _shapes(parts: list[_Part]) -> tuple[Shapes, list[int]]:
+    """The same as arrays, a stripe after the shape of each wheel; and the numbers of the stripes."""
+    corners: list[list[Point]] = []
+    body_of: list[int] = []
+    colors: list[int] = []
+    stripes: list[int] = []
+    for number, (_, color, shapes, is_wheel) in enumerate(parts):
+        red, green, blue = color[:3]
+        corners += shapes
+        body_of += [number] * len(shapes)
+        colors += [red | green << 8 | blue << 16] * len(shapes)
+        if is_wheel:
+            stripes.append(len(corners))
+            corners.append([])
+            body_of.append(number)
+            colors.append(WHEEL_WHITE[0] | WHEEL_WHITE[1] << 8 | WHEEL_WHITE[2] << 16)
+    return Shapes(corners, body_of, colors), stripes
+
+
+def _placed(bodies: list[Any]) -> np.ndarray:
+    """Position, sine and cosine of each, float32 (B, 4)."""
+    turns = [body.transform.q for body in bodies]
+    return np.array([(*b.position.tuple, q.s, q.c) for b, q in zip(bodies, turns, strict=True)], np.float32)
 
 
 def _stripe(phase: float) -> list[Point]:

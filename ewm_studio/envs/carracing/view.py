@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pygame
-from gymnasium.envs.box2d.car_racing import GRASS_DIM, PLAYFIELD, WINDOW_H, WINDOW_W
+from gymnasium.envs.box2d.car_racing import GRASS_DIM, PLAYFIELD, STATE_H, STATE_W, WINDOW_H, WINDOW_W
 from pygame import gfxdraw
+
+from ewm_studio.envs.carracing.compiled import Painter, load_kernel
 
 BAR_H = WINDOW_H // 8  # rows of the instrument bar: 5 of 40 parts
 VIEW_H = WINDOW_H - BAR_H  # rows of the picture that show the track
-_MARGIN = 3.0  # pixels around the screen from which a polygon could still touch it
+MARGIN = 3.0  # pixels around the screen from which a polygon could still touch it
 _SLACK = 10.0  # how far, in units of the world, the camera moves before polygons are chosen anew
 
 Point = tuple[float, float]
@@ -29,6 +31,11 @@ class Camera:
         self.cos, self.sin = unit.x, unit.y
         self.zoom, self.shift, self.top = zoom, shift, top
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """Cosine, sine, zoom and shift, float64 (5,)."""
+        return np.array((self.cos, self.sin, self.zoom, *self.shift))
+
     def pixels(self, points: Iterable[Point]) -> list[Point]:
         """Points of the world in pixels, computed as the stock environment does, in its order."""
         cos, sin, zoom, (shift_x, shift_y) = self.cos, self.sin, self.zoom, self.shift
@@ -36,8 +43,8 @@ class Camera:
 
     def inside_field(self) -> bool:
         """Whether the whole screen lies inside the playfield."""
-        for x in (-_MARGIN, WINDOW_W + _MARGIN):
-            for y in (-_MARGIN, WINDOW_H + _MARGIN):
+        for x in (-MARGIN, WINDOW_W + MARGIN):
+            for y in (-MARGIN, WINDOW_H + MARGIN):
                 across, along = (x - self.shift[0]) / self.zoom, (y - self.shift[1]) / self.zoom
                 world_x, world_y = self.cos * across + self.sin * along, self.cos * along - self.sin * across
                 if max(abs(world_x), abs(world_y)) > PLAYFIELD - 1:
@@ -52,7 +59,10 @@ class Polygons:
         corners: (N, 4, 2), in units of the world.
     """
 
+    corners: np.ndarray
+
     def __init__(self, corners: np.ndarray) -> None:
+        self.corners = corners
         self._x, self._y = np.ascontiguousarray(corners[:, :, 0]), np.ascontiguousarray(corners[:, :, 1])
         center = corners.mean(axis=1)
         self._center = center[:, 0] + 1j * center[:, 1]
@@ -69,8 +79,8 @@ class Polygons:
         across, along = pixels[:, :, 0], pixels[:, :, 1]
         across[:] = (cos * x - sin * y) * zoom + shift_x
         along[:] = (sin * x + cos * y) * zoom + shift_y
-        touches = (across.max(axis=1) > -_MARGIN) & (across.min(axis=1) < WINDOW_W + _MARGIN)
-        touches &= (along.max(axis=1) > camera.top - _MARGIN) & (along.min(axis=1) < WINDOW_H + _MARGIN)
+        touches = (across.max(axis=1) > -MARGIN) & (across.min(axis=1) < WINDOW_W + MARGIN)
+        touches &= (along.max(axis=1) > camera.top - MARGIN) & (along.min(axis=1) < WINDOW_H + MARGIN)
         return index[touches].tolist(), pixels[touches].tolist()
 
     def _around(self, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -82,7 +92,7 @@ class Polygons:
         middle = complex(WINDOW_W / 2 - camera.shift[0], camera.top + height / 2 - camera.shift[1]) / camera.zoom
         middle *= complex(camera.cos, -camera.sin)  # turned back into the world
         if self._near is None or camera.zoom != self._near_zoom or abs(middle - self._near_to) > _SLACK:
-            reach = (math.hypot(WINDOW_W, height) / 2 + 2 * _MARGIN) / camera.zoom + _SLACK
+            reach = (math.hypot(WINDOW_W, height) / 2 + 2 * MARGIN) / camera.zoom + _SLACK
             index = (np.abs(self._center - middle) < self._radius + reach).nonzero()[0]
             self._near = index, self._x[index], self._y[index]
             self._near_to, self._near_zoom = middle, camera.zoom
@@ -104,6 +114,8 @@ class Canvas:
         seen: the same picture, which takes no paint in the rows that nobody sees. Only for what may be clipped:
             antialiased lines may not, since where they are clipped decides how they are shaded.
         bar: a picture of which only the lowest `BAR_H` rows are used, the instruments; turned over already.
+        bar_view: those rows.
+        painter: paints frames by compiled code; None where there is none.
     """
 
     def __init__(self) -> None:
@@ -112,11 +124,14 @@ class Canvas:
         self.seen.set_clip((0, BAR_H, WINDOW_W, VIEW_H))
         self._words = pixels.view(np.uint32)[:, :, 0]
         self._view = self.world.subsurface((0, BAR_H, WINDOW_W, VIEW_H))
-        self.bar, _ = _surface(WINDOW_W, WINDOW_H)
-        self._bar_view = self.bar.subsurface((0, VIEW_H, WINDOW_W, BAR_H))
+        self.bar, bar_pixels = _surface(WINDOW_W, WINDOW_H)
+        self.bar_view = self.bar.subsurface((0, VIEW_H, WINDOW_W, BAR_H))
         self._shrinkers: dict[tuple[int, int], _Shrinker] = {}
         self._font = self._load_font()
         self._texts: dict[str, pygame.Surface] = {}
+        kernel = load_kernel()
+        words = bar_pixels.view(np.uint32)[VIEW_H:, :, 0]
+        self.painter = Painter(kernel, self._words, words) if kernel else None
 
     def fill(self, color: tuple[int, ...], top: int) -> None:
         """Paint the rows of `world` from `top` on.
@@ -128,7 +143,12 @@ class Canvas:
 
     def shrunk(self, width: int, height: int) -> np.ndarray:
         """The picture of `world`, turned over, above that of `bar`: uint8 (height, width, 3)."""
-        return self._shrinker(width, height).two_parts(self._view, self._bar_view)
+        return self._shrinker(width, height).two_parts(self._view, self.bar_view)
+
+    def frame(self) -> np.ndarray:
+        """What the painter has painted: uint8 (96, 96, 3)."""
+        assert self.painter is not None
+        return self._shrinker(STATE_W, STATE_H).painted(self.painter)
 
     def shrunk_whole(self, surface: pygame.Surface, width: int, height: int) -> np.ndarray:
         """The picture of `surface`, of the size and format of `world`: uint8 (height, width, 3)."""
@@ -165,6 +185,7 @@ class _Shrinker:
         self._size = width, height
         self._turned, self._turned_pixels = _surface(width, VIEW_H)
         self._narrow, self._narrow_pixels = _surface(width, WINDOW_H)
+        self._narrow_words = self._narrow_pixels.view(np.uint32)[:, :, 0]
         self._narrow_bar = self._narrow.subsurface((0, VIEW_H, width, BAR_H))
         self._small, self._small_pixels = _surface(width, height)
 
@@ -174,6 +195,11 @@ class _Shrinker:
         pygame.transform.smoothscale(view, self._turned.get_size(), self._turned)
         pygame.transform.smoothscale(bar, self._narrow_bar.get_size(), self._narrow_bar)
         self._narrow_pixels[:VIEW_H] = self._turned_pixels[::-1]
+        return self.whole(self._narrow)
+
+    def painted(self, painter: Painter) -> np.ndarray:
+        """What `painter` has painted."""
+        painter.shrink(self._narrow_words)
         return self.whole(self._narrow)
 
     def whole(self, surface: pygame.Surface) -> np.ndarray:
