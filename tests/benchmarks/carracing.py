@@ -1,5 +1,7 @@
 """Frames a second of CarRacing-v3 on one core: the stock environment, the fast one and, where installed, EnvPool's.
 
+The fast one draws by pygame, and once more by compiled code where Numba is installed.
+
     uv run python -m tests.benchmarks.carracing [--frames 400] [--rounds 5]
 
 All drive with the same actions; stock and fast on the same tracks, EnvPool, written in C++, on tracks and pixels of its
@@ -25,6 +27,7 @@ import numpy as np
 from gymnasium.envs.box2d.car_racing import CarRacing
 
 from ewm_studio.envs.carracing.environment import ZOOM_FRAMES, FastCarRacing
+from ewm_studio.envs.carracing.view import get_canvas
 
 REPEATS = (1, 4, 8)
 
@@ -49,10 +52,16 @@ def stock_side() -> Side:
     return Side(lambda seed: env.reset(seed=seed), lambda action: env.step(action)[2])
 
 
-def fast_side() -> Side:
+def fast_side(painter: Any) -> Side:
+    """The fast one, drawn by this painter; None is pygame."""
     env = FastCarRacing()
     env.draw = False
-    return Side(lambda seed: env.reset(seed=seed), lambda action: env.step(action)[2], env.frame)
+
+    def begin(seed: int) -> None:
+        get_canvas().painter = painter
+        env.reset(seed=seed)
+
+    return Side(begin, lambda action: env.step(action)[2], env.frame)
 
 
 def envpool_side() -> Side:
@@ -99,10 +108,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    sides = {"stock": stock_side(), "fast": fast_side()}
+    sides = {"stock": stock_side(), "fast": fast_side(None)}
+    if painter := get_canvas().painter:
+        sides["compiled"] = fast_side(painter)
     if importlib.util.find_spec("envpool"):
         sides["EnvPool"] = envpool_side()
-    print(f"{'':15}{'processor':>12}{'':>8}{'clock':>12}   frames/s, medians of {args.rounds} rounds")
+    print(f"{'':16}{'processor':>12}{'':>8}{'clock':>12}   frames/s, medians of {args.rounds} rounds")
     for repeat in REPEATS:
         speeds = {name: np.empty((args.rounds, 2)) for name in sides}
         for seed in range(args.rounds):
@@ -111,7 +122,7 @@ def main() -> None:
                 speeds[name][seed] = frames_per_second(side, repeat, frames, seed)
         for name, speed in speeds.items():
             (work, clock), (more, faster) = np.median(speed, axis=0), np.median(speed / speeds["stock"], axis=0)
-            print(f"repeat {repeat} {name:<7}{work:>12,.0f}{more:>7.1f}x{clock:>12,.0f}{faster:>7.1f}x")
+            print(f"repeat {repeat} {name:<8}{work:>12,.0f}{more:>7.1f}x{clock:>12,.0f}{faster:>7.1f}x")
 
 
 if __name__ == "__main__":
