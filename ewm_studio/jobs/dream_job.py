@@ -30,6 +30,7 @@ from ewm_studio.models.pictures import reconstructions
 from ewm_studio.settings import Experiment
 from ewm_studio.training.dreaming import Dreaming
 from ewm_studio.training.optimize import Averages
+from ewm_studio.training.precision import computing
 from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.replay_trainer import ReplayTrainer
 from ewm_studio.workspace import Run
@@ -140,7 +141,8 @@ class DreamJob(LearningJob):
                 yield "act"
         updates, rate = self._vision_work()
         for _ in self._pieces("vision", updates, control):
-            self._log.add(self.trainer.vision_update(replay, rate))
+            with self._computing():
+                self._log.add(self.trainer.vision_update(replay, rate))
             yield "vision"
         if control.stop_requested:
             return
@@ -148,13 +150,18 @@ class DreamJob(LearningJob):
             replay.encode(self.model.vision.encode, updates > 0, self.model.device)
         left = self._share_left()
         for _ in self._pieces("memory", self._memory_updates(), control):
-            self._log.add(self.trainer.memory_update(replay, left))
+            with self._computing():
+                self._log.add(self.trainer.memory_update(replay, left))
             yield "memory"
         for _ in self._pieces("dream", self.settings.updates, control):
-            figures = self.dreaming.update(replay, left)
+            with self._computing():
+                figures = self.dreaming.update(replay, left)
             self.comparison.dreamt.append((figures["dream/reward"], figures["dream/end"]))
             self._log.add(figures)
             yield "dream"
+
+    def _computing(self) -> contextlib.AbstractContextManager[object]:
+        return computing(self.settings.precision, self.model.device)
 
     def _pieces(self, stage: str, count: int, control: JobControl) -> Iterator[None]:
         """What is left of a stage of the present round, piece by piece; each is done when the next is asked for."""

@@ -84,6 +84,12 @@ class RoundSettings(Settings):
         ge=0,
         le=100,
     )
+    precision: Literal["float32", "bfloat16"] = setting(
+        "float32",
+        "What vision, memory and controller learn with; acting for real is always float32. bfloat16 takes about two "
+        "thirds of the time where the processor has it (avx512_bf16, amx), and more where it has not.",
+        advanced=True,
+    )
     context: int = setting(
         16,
         "True decisions that memory is led through before a dream begins.",

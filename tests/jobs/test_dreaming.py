@@ -74,8 +74,9 @@ DOUBTED = {"ensemble": 2, "pessimism": 1.0}
         (PICTURES, {"learner": "ppo"}),
         (PICTURES, DOUBTED),
         ({}, {"learner": "ppo", **DOUBTED}),
+        (PICTURES, {"learner": "ppo", "precision": "bfloat16"}),
     ],
-    ids=["vectors", "vectors, ppo", "pictures", "pictures, ppo", "doubted", "doubted, ppo"],
+    ids=["vectors", "vectors, ppo", "pictures", "pictures, ppo", "doubted", "doubted, ppo", "bfloat16"],
 )
 def test_a_run_stopped_anywhere_and_resumed_is_the_unbroken_run(tmp_path, sections, dreams):
     chosen = {name: SMALL.get(name, {}) | group for name, group in sections.items()}
