@@ -141,8 +141,7 @@ class DreamJob(LearningJob):
                 yield "act"
         updates, rate = self._vision_work()
         for _ in self._pieces("vision", updates, control):
-            with self._computing():
-                self._log.add(self.trainer.vision_update(replay, rate))
+            self._log.add(self.trainer.vision_update(replay, rate))
             yield "vision"
         if control.stop_requested:
             return

@@ -86,8 +86,8 @@ class RoundSettings(Settings):
     )
     precision: Literal["float32", "bfloat16"] = setting(
         "float32",
-        "What vision, memory and controller learn with; acting for real is always float32. bfloat16 takes about two "
-        "thirds of the time where the processor has it (avx512_bf16, amx), and more where it has not.",
+        "What memory and controller learn with; vision, and acting for real, are always float32. bfloat16 takes about "
+        "two thirds of the time where the processor has it (avx512_bf16, amx), and more where it has not.",
         advanced=True,
     )
     context: int = setting(
