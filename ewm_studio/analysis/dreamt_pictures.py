@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ewm_studio.analysis.action_response import Fork, dream_held
 from ewm_studio.analysis.open_loop import Dreamt
-from ewm_studio.analysis.trust import decoded
 from ewm_studio.analysis.windows import Windows
+from ewm_studio.dreams.trust import decoded
 from ewm_studio.models.pictures import to_pictures
 from ewm_studio.models.randomness import make_generator
 from ewm_studio.models.world_model import WorldModel

@@ -21,9 +21,9 @@ from ewm_studio.analysis.assessment import Assessment
 from ewm_studio.analysis.dreamt_pictures import side_by_side, strip
 from ewm_studio.analysis.end_timing import end_timing
 from ewm_studio.analysis.open_loop import DRAWS, HORIZONS
-from ewm_studio.analysis.trust import shows_pictures
 from ewm_studio.analysis.windows import windows
 from ewm_studio.data.experience import Experience
+from ewm_studio.dreams.trust import shows_pictures
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.probe import EnvProbe
 from ewm_studio.envs.single import SingleEnv
