@@ -71,7 +71,7 @@ def strip(world: WorldModel, windows: Windows, dreamt: Dreamt, read: Read) -> ND
     drawn, expected = (
         to_pictures(decoded(world.vision, z[at.to(z.device), which])) for z in (dreamt.z[0], dreamt.mean)
     )
-    return _bands([real, drawn, expected])
+    return bands([real, drawn, expected])
 
 
 @torch.no_grad()
@@ -81,10 +81,10 @@ def side_by_side(world: WorldModel, fork: Fork, actions: dict[str, Any], seed: i
     for name, action in actions.items():
         z = dream_held(world, fork, action, make_generator(seed, world.device), draws=1)[:, 0]
         bands += [to_pictures(torch.from_numpy(np.array(fork.after[name]))), to_pictures(decoded(world.vision, z))]
-    return _bands(bands, together=2)
+    return bands(bands, together=2)
 
 
-def _bands(rows: Sequence[NDArray], together: int = 1) -> NDArray[np.uint8]:
+def bands(rows: Sequence[NDArray], together: int = 1) -> NDArray[np.uint8]:
     """Rows of pictures (N, H, W, C) below each other, with an edge after every `together` of them."""
     height = rows[0].shape[1]
     times = max(1, ENLARGED // height)

@@ -20,7 +20,7 @@ from ewm_studio.dreams.real_world import Dreamer, RealWorld
 from ewm_studio.dreams.starts import DREAMT, Start
 from ewm_studio.dreams.tree import DreamTree
 from ewm_studio.dreams.trust import lasts, shows_pictures
-from ewm_studio.driving.controls import Controls, KeyMap
+from ewm_studio.driving.controls import Controls, KeyMap, Scheme
 from ewm_studio.driving.dream_snapshot import DreamDriver
 from ewm_studio.driving.drive import picture_of
 from ewm_studio.driving.recorder import DriveRecorder
@@ -65,14 +65,29 @@ class DreamDrive:
         greedy: bool = True,
         planner: PlannerSettings = LIVE_PLANNER,
         measure: dict[str, float] | None = None,
+        by_keys: bool = True,
     ) -> None:
-        """Sit down in a dream; see `DreamTree`."""
+        """Sit down in a dream; see `DreamTree`.
+
+        Args:
+            agent: who dreams.
+            start: where.
+            name: of the model.
+            seed: of what is drawn.
+            temperature: of the draws.
+            beside: have reality beside it, where it can be.
+            keys: the person's own keys for some moves.
+            greedy: the controller takes its likeliest action.
+            planner: how it plans.
+            measure: of the trust meter.
+            by_keys: refuse an environment that cannot be driven by keys.
+        """
         agent.model.require_imagination()
         self.agent, self.start, self.repeat = agent, start, agent.action_repeat
         real = Beside(agent, start.moment, start.belief) if beside and start.moment is not None else None
         self._stage = RealWorld(agent.env)  # says what keys there are, and draws states
         try:
-            self.usual = scheme_of(self._stage.env)
+            self.usual = _scheme(self._stage, by_keys)
             self._camera = None if shows_pictures(agent.model.vision) else StateCamera(self._stage)
             self.tree = DreamTree(
                 agent, start, name=name, seed=seed, temperature=temperature, beside=real, measure=measure
@@ -275,6 +290,16 @@ class DreamDrive:
             policy = ControllerPolicy(model.controller, self._greedy)
         policy.begin(1)
         return policy
+
+
+def _scheme(world: RealWorld, by_keys: bool) -> Scheme:
+    """How the environment is driven by keys; without moves where it need not be."""
+    try:
+        return scheme_of(world.env)
+    except UserError:
+        if by_keys:
+            raise
+        return Scheme({})
 
 
 def _split(z: np.ndarray, device: torch.device) -> tuple[Tensor, ...]:
