@@ -150,7 +150,7 @@ class Beside:
         """Let the model see what came of an action; the latent (Z,) that it had expected, where it expects any."""
         model = self._dreamer.model
         self._awake = model.observe(self._awake, torch.as_tensor(action, device=model.device)[None], self._observed())
-        if Tag.PREDICTS not in model.memory.tags:
+        if not isinstance(model.memory, PredictiveMemory):
             return None
         return model.memory.predict(self._awake.h).mean[0]
 

@@ -45,7 +45,7 @@ def save_dream(folder: Path, tree: DreamTree) -> None:
     except OSError as error:
         raise write_error(folder, error) from error
     for number, dreamer in enumerate(tree.dreamers):
-        save_model(_model(folder, number), dreamer.model.state_dict(), _described(dreamer))
+        save_model(_model(folder, number), dreamer.model.state_dict(), described(dreamer))
     values = {
         "names": list(tree.names),
         "start": _start(tree.start),
@@ -86,7 +86,7 @@ def _model(folder: Path, number: int) -> Path:
     return folder / f"model-{number}.safetensors"
 
 
-def _described(dreamer: Dreamer) -> dict[str, Any]:
+def described(dreamer: Dreamer) -> dict[str, Any]:
     """What a model file says about itself, so that it loads alone."""
     described = dreamer.model.describe()
     spaces = {**described["spaces"], "raw_observation": space_to_json(dreamer.preprocessor.raw_space)}

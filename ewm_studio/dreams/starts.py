@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from ewm_studio.data.episode_file import EpisodeFile, one_of, open_episode
+from ewm_studio.data.recordings import DREAMT
 from ewm_studio.dreams.real_world import Dreamer, Moment, RealWorld
 from ewm_studio.envs.factory import settling_frames
 from ewm_studio.envs.failures import WrongOutput
@@ -32,7 +33,6 @@ from ewm_studio.models.world_model import WorldModel
 from ewm_studio.workspace.replays import Replay
 
 WARM = 64  # decisions before the dream that memory takes in, where there are as many
-DREAMT = "dream"  # the source of a recording that no environment made
 FRESH_FRAMES = 60  # of a fresh track that pass before the dream, beyond those that are no part of the task
 Decide = Callable[[Belief, Generator], Any]  # one decision (1, ...)
 
@@ -284,7 +284,7 @@ def _moment_of(dreamer: Dreamer, file: EpisodeFile, frame: int, path: Path) -> t
     actions = file.column("action")[:frame]
     with contextlib.closing(RealWorld(env)) as world:
         # Earlier recordings of models' play name the first episode's seed in all, from which the others count up.
-        for seed in dict.fromkeys((first, first + number - 1)):
+        for seed in (seed for seed in dict.fromkeys((first, first + number - 1)) if seed >= 0):
             world.lead(seed, actions[:0])
             if _same(world.raw(), one_of(file.obs(slice(0, 1)), 0)):
                 world.lead(seed, actions)

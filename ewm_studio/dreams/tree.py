@@ -79,7 +79,7 @@ class DreamTree:
         self.place = Place(0, 0)
         self._use(0, start.belief)
         self._simulator.reset(seed)
-        self._grow(None, "", seed)
+        self._grow(None, "")
 
     # Where it stands
 
@@ -172,6 +172,8 @@ class DreamTree:
         self.place = place
         for step in branch.steps[held.step - branch.at : place.step - branch.at]:
             self._dream(torch.as_tensor(step.action)[None], step.temperature)
+            if self._witnesses is not None and not self._witnesses.settled:
+                self._witnesses.read(self._simulator.belief.z)
         if self.last is not None:
             self.temperature = self.last.temperature
         if self.beside is not None:

@@ -95,6 +95,21 @@ class TrustMeter:
         """Another dream begins."""
         self._first = {}
 
+    @property
+    def settled(self) -> bool:
+        """Whether what it measures by is complete."""
+        return self._given is not None or (
+            all(len(kept) == FIRST for kept in self._first.values()) and bool(self._first)
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """What it measures by as far as it has seen."""
+        return {name: torch.stack(kept) for name, kept in self._first.items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Measure on as when `state` was taken."""
+        self._first = {name: list(kept) for name, kept in state.items()}
+
     def read(self, z: Tensor) -> float:
         """How many times as wrong as at first the shown dream is by now, from the draws (D, Z) of its next step."""
         found = signs(self._vision, z)
@@ -124,6 +139,11 @@ class Witnesses:
         self._belief = belief.rows([0] * (self._draws - 1)).clone()
         self._generator.manual_seed(seed)
 
+    @property
+    def settled(self) -> bool:
+        """Whether a step that was taken before need not be read again."""
+        return self._meter.settled
+
     @torch.inference_mode()
     def follow(self, action: Tensor, temperature: float) -> None:
         """The dream took a step under an action (1, ...)."""
@@ -141,12 +161,19 @@ class Witnesses:
         """Where the witnesses stand."""
         assert self._belief is not None
         belief = self._belief.clone()
-        return {"z": belief.z, "h": belief.h, "memory": belief.memory, "generator": self._generator.get_state()}
+        return {
+            "z": belief.z,
+            "h": belief.h,
+            "memory": belief.memory,
+            "generator": self._generator.get_state(),
+            "meter": self._meter.state(),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Stand where `state` was taken."""
         self._belief = Belief(state["z"], state["h"], state["memory"]).clone()
         self._generator.set_state(state["generator"])
+        self._meter.restore(state["meter"])
 
 
 def lasts(trust: Sequence[float], limit: float = TRUSTED) -> int | None:

@@ -12,20 +12,21 @@ from torch import Tensor
 from ewm_studio.acting.agent import Agent
 from ewm_studio.acting.planning import PlanningPolicy
 from ewm_studio.acting.policy import ControllerPolicy, Policy
+from ewm_studio.data.recordings import DREAMT
 from ewm_studio.dreams.beside import Beside, parting
 from ewm_studio.dreams.branches import DreamStep, Place
 from ewm_studio.dreams.drawn import StateCamera, lines
 from ewm_studio.dreams.fan import Fan, fan, pictures_of, turns
 from ewm_studio.dreams.real_world import Dreamer, RealWorld
-from ewm_studio.dreams.starts import DREAMT, Start
+from ewm_studio.dreams.starts import Start
 from ewm_studio.dreams.tree import DreamTree
 from ewm_studio.dreams.trust import lasts, shows_pictures
 from ewm_studio.driving.controls import Controls, KeyMap, Scheme
 from ewm_studio.driving.dream_snapshot import DreamDriver
-from ewm_studio.driving.drive import picture_of
 from ewm_studio.driving.recorder import DriveRecorder
 from ewm_studio.driving.schemes import scheme_of, steps_per_second
 from ewm_studio.driving.snapshot import EpisodeKept
+from ewm_studio.envs.spaces import as_raw
 from ewm_studio.errors import UserError
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.prediction import PredictiveMemory
@@ -233,7 +234,7 @@ class DreamDrive:
         """
         model, path = self.tree.dreamer.model, self.tree.path()
         seen = self._observations(path)
-        spaces = picture_of(model.observation_space), model.action_space
+        spaces = as_raw(model.observation_space), model.action_space
         recorder = DriveRecorder(folder, self.agent.env, spaces, DREAMT, self.repeat)
         recorder.begin(seen[0], self.tree.branch.seed, 0)
         for step, obs in zip(path, seen[1:], strict=True):
