@@ -1,4 +1,4 @@
-"""Driving in a dream: it waits for the driver, goes at the true rate, goes back, and keeps what was driven as dreamt."""
+"""Driving in a dream: it waits for the driver, answers keys, goes back, and keeps what was driven as dreamt."""
 
 import time
 from typing import get_args
