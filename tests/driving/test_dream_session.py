@@ -22,7 +22,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.settings import EnvSettings
 from tests.support.dreamers import dreamer, saved
 
-WAIT = 60.0
+WAIT = 120.0
 
 
 @pytest.fixture(autouse=True)
@@ -47,10 +47,12 @@ def session(agent, tmp_path):
     """A session that waits for its driver."""
     made = DreamSession(DreamBeginning(saved(agent, tmp_path / "m.safetensors"), "small", FromTrack(3, 4)))
     made.start()
-    until(made, lambda: made.snapshot.state == "paused")
-    yield made
-    made.stop()
-    assert made.join()
+    try:
+        until(made, lambda: made.snapshot.state == "paused")
+        yield made
+    finally:
+        made.stop()
+        assert made.join()
     assert made.failure is None
 
 
