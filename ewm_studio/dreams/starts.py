@@ -25,7 +25,7 @@ from ewm_studio.envs.factory import settling_frames
 from ewm_studio.envs.failures import WrongOutput
 from ewm_studio.envs.preprocess import picture_layout
 from ewm_studio.envs.spaces import Layout, describe, space_from_json
-from ewm_studio.errors import JobError, UserError
+from ewm_studio.errors import UserError
 from ewm_studio.models.belief import Belief
 from ewm_studio.models.prediction import PredictiveMemory
 from ewm_studio.models.randomness import make_generator, normal_like
@@ -92,9 +92,10 @@ def from_track(dreamer: Dreamer, seed: int, act: Decide | None = None, frames: i
         seed: of the reset, and of what is drawn.
         act: who acts; None does nothing.
         frames: that pass before; those are added that are no part of the task, as while CarRacing's camera comes down.
+            Of an episode that is over by then, half.
 
     Raises:
-        UserError: as `from_replay`. JobError: the environment failed, or the episode was over before.
+        UserError: as `from_replay`. JobError: the environment failed.
     """
     dreamer.model.require_imagination()
     env = dreamer.env.as_played()
@@ -116,9 +117,10 @@ def from_track(dreamer: Dreamer, seed: int, act: Decide | None = None, frames: i
             for _ in range(repeat):
                 world.frame(action)
             if world.over:
-                raise JobError(f"the episode of seed {seed} was over before frame {len(done)}; take another seed")
-        moment = Moment(env, seed, np.stack(done))
-        return _led(dreamer, world, moment, f"track {seed}, frame {len(done)}", np.stack(done)[:0])
+                done = done[: (number + 1) // 2 * repeat]
+                break
+        actions = np.stack([*done, np.array(neutral)])[:-1]
+        return _led(dreamer, world, Moment(env, seed, actions), f"track {seed}, frame {len(done)}", actions[:0])
 
 
 def from_recording(dreamer: Dreamer, path: Path, frame: int) -> Start:

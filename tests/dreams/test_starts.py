@@ -139,3 +139,10 @@ def test_decisions_stand_for_frames_as_a_reader_of_recordings_has_them():
     assert merged(np.array([0, 1, 1, 0, 1]), 2).tolist() == [1, 0, 1]
     np.testing.assert_array_equal(merged(np.array([0.0, 1.0, 1.0], np.float32), 2), np.float32([0.5, 1.0]))
     assert len(merged(np.zeros(0), 3)) == 0
+
+
+def test_a_fresh_episode_that_is_soon_over_is_begun_in_its_middle(agent):
+    start = from_track(agent, 5, None, frames=400)  # pushed left all the time, it falls
+    frame = len(start.moment.actions)
+    assert 2 <= frame <= 8
+    assert start.words == f"track 5, frame {frame}"
