@@ -77,11 +77,11 @@ def strip(world: WorldModel, windows: Windows, dreamt: Dreamt, read: Read) -> ND
 @torch.no_grad()
 def side_by_side(world: WorldModel, fork: Fork, actions: dict[str, Any], seed: int) -> NDArray[np.uint8]:
     """Each action held from one state: reality above one drawn dream, action below action (H, W, 3)."""
-    bands: list[NDArray] = []
+    rows: list[NDArray] = []
     for name, action in actions.items():
         z = dream_held(world, fork, action, make_generator(seed, world.device), draws=1)[:, 0]
-        bands += [to_pictures(torch.from_numpy(np.array(fork.after[name]))), to_pictures(decoded(world.vision, z))]
-    return bands(bands, together=2)
+        rows += [to_pictures(torch.from_numpy(np.array(fork.after[name]))), to_pictures(decoded(world.vision, z))]
+    return bands(rows, together=2)
 
 
 def bands(rows: Sequence[NDArray], together: int = 1) -> NDArray[np.uint8]:

@@ -261,7 +261,8 @@ def read_recordings(
     for recording in recordings:
         for path, reason in recording.damaged:
             yield Message(f"{path.name} is left out: {reason}", "warning")
-        prepare, repeat = prepared.batch, experiment.env.action_repeat
+        prepare: Callable[[Any], np.ndarray] = prepared.batch
+        repeat = experiment.env.action_repeat
         if recording.dreamt:
             prepare, repeat = _as_prepared, max(1, repeat // int(recording.meta.get("action_repeat", 1)))
         try:
