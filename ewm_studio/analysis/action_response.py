@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from ewm_studio.acting.agent import Agent
-from ewm_studio.analysis.trust import decoded, shows_pictures
+from ewm_studio.dreams.trust import decoded, shows_pictures
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.prepared import PreparedEnv
 from ewm_studio.models.imagining import imagined, in_draws

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ewm_studio.analysis import open_loop, trust
+from ewm_studio.analysis import open_loop
 from ewm_studio.analysis.dreamt_pictures import Read, picture_figures
 from ewm_studio.analysis.open_loop import HORIZONS, Dreamt
 from ewm_studio.analysis.outcomes import end_figures, reward_figures
 from ewm_studio.analysis.read_back import action_read_back
 from ewm_studio.analysis.windows import Windows
+from ewm_studio.dreams import trust
 from ewm_studio.models.base import MemoryModel
 from ewm_studio.models.imagining import imagined
 from ewm_studio.models.randomness import permutation

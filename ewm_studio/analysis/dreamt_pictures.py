@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ewm_studio.analysis.action_response import Fork, dream_held
 from ewm_studio.analysis.open_loop import Dreamt
-from ewm_studio.analysis.trust import decoded
 from ewm_studio.analysis.windows import Windows
+from ewm_studio.dreams.trust import decoded
 from ewm_studio.models.pictures import to_pictures
 from ewm_studio.models.randomness import make_generator
 from ewm_studio.models.world_model import WorldModel
@@ -71,20 +71,20 @@ def strip(world: WorldModel, windows: Windows, dreamt: Dreamt, read: Read) -> ND
     drawn, expected = (
         to_pictures(decoded(world.vision, z[at.to(z.device), which])) for z in (dreamt.z[0], dreamt.mean)
     )
-    return _bands([real, drawn, expected])
+    return bands([real, drawn, expected])
 
 
 @torch.no_grad()
 def side_by_side(world: WorldModel, fork: Fork, actions: dict[str, Any], seed: int) -> NDArray[np.uint8]:
     """Each action held from one state: reality above one drawn dream, action below action (H, W, 3)."""
-    bands: list[NDArray] = []
+    rows: list[NDArray] = []
     for name, action in actions.items():
         z = dream_held(world, fork, action, make_generator(seed, world.device), draws=1)[:, 0]
-        bands += [to_pictures(torch.from_numpy(np.array(fork.after[name]))), to_pictures(decoded(world.vision, z))]
-    return _bands(bands, together=2)
+        rows += [to_pictures(torch.from_numpy(np.array(fork.after[name]))), to_pictures(decoded(world.vision, z))]
+    return bands(rows, together=2)
 
 
-def _bands(rows: Sequence[NDArray], together: int = 1) -> NDArray[np.uint8]:
+def bands(rows: Sequence[NDArray], together: int = 1) -> NDArray[np.uint8]:
     """Rows of pictures (N, H, W, C) below each other, with an edge after every `together` of them."""
     height = rows[0].shape[1]
     times = max(1, ENLARGED // height)

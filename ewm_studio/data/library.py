@@ -185,6 +185,8 @@ class Library:
             for what in SAME:
                 if other.meta.get(what) != first.meta.get(what):
                     raise UserError(f"{other.folder}: holds episodes of {differs(other.meta, first.meta, what)}")
+            if other.dreamt != first.dreamt:
+                raise UserError(f"{other.folder}: what was dreamt is not merged with what was lived")
         with self.aside(into) as folder:
             for recording in recordings:
                 for info in recording.episodes:

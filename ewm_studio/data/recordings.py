@@ -19,6 +19,7 @@ from ewm_studio.data.frames import FrameStore
 from ewm_studio.errors import UserError, nearest
 
 SAME = ("env", "observation_space", "action_space")  # of all episodes of one recording
+DREAMT = "dream"  # the source of what a model dreamt, and no environment made
 
 
 class RecordingWriter:
@@ -67,6 +68,9 @@ class RecordingWriter:
                         f"{self.folder}: holds episodes of {differs(found, self.meta, name)}; give the new recording "
                         "another name"
                     )
+            if (found.get("source") == DREAMT) != (self.meta.get("source") == DREAMT):
+                held = "dreamt" if found.get("source") == DREAMT else "real"
+                raise UserError(f"{self.folder}: holds {held} episodes, and dreams are kept apart: give another name")
             return
 
     @property
@@ -218,6 +222,11 @@ class Recording:
     def env_id(self) -> str:
         """Id of the environment it was recorded in."""
         return str(self.meta["env"])
+
+    @property
+    def dreamt(self) -> bool:
+        """Whether any episode of it is a model's dream."""
+        return any(info.source == DREAMT for info in self.episodes)
 
     @property
     def step_count(self) -> int:

@@ -28,6 +28,7 @@ class DreamSimulator(Simulator):
     Attributes:
         world: whose dream it is.
         belief: what is believed now.
+        end: the probability (B,) with which the last step ended each dream for good.
         on_frame: with one dream, told of every decision.
     """
 
@@ -70,6 +71,7 @@ class DreamSimulator(Simulator):
         self._generator: Generator = make_generator(seed, world.device)
         self._returns, self._lengths = np.zeros(num_envs), np.zeros(num_envs, np.int64)
         self.belief = starts.rows([0] * num_envs)
+        self.end = np.zeros(num_envs, np.float32)
 
     @property
     def seed(self) -> int:
@@ -96,7 +98,7 @@ class DreamSimulator(Simulator):
         self._lengths += 1
         over_time = self._lengths >= self.horizon if self.horizon is not None else np.zeros(self.num_envs, np.bool_)
         truncated = over_time & ~terminated
-        self.belief = belief
+        self.belief, self.end = belief, end.float().cpu().numpy()
         self._tell(taken, rewards, terminated | truncated)
         finals, episodes = self._end(np.flatnonzero(terminated | truncated), terminated)
         nothing = np.zeros(self.num_envs, np.float32)

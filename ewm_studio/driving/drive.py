@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import gymnasium as gym
 import numpy as np
 
+from ewm_studio.data.recordings import DREAMT
 from ewm_studio.driving.controls import Controls, KeyMap
 from ewm_studio.driving.decisions import Decisions, OnDecision
 from ewm_studio.driving.recorder import DriveRecorder
@@ -19,6 +20,7 @@ from ewm_studio.envs.failures import environment_at_work
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.simulator import Step
 from ewm_studio.envs.single import SingleEnv
+from ewm_studio.envs.spaces import as_raw
 from ewm_studio.errors import UserError
 from ewm_studio.settings import Experiment
 
@@ -145,7 +147,7 @@ class Drive:
         Raises:
             UserError: see `DriveRecorder`.
         """
-        source = "manual" if self._dream is None else "dream"
+        source = "manual" if self._dream is None else DREAMT
         spaces = self._raw_space, self._env.action_space
         self.recorder = DriveRecorder(folder, self._settings, spaces, source, self._frames)
         if self._obs is not None and not self.over:
@@ -238,7 +240,7 @@ class Drive:
         """Of the observations as they are recorded."""
         if self._dream is None:
             return self._env.preprocessor.raw_space
-        return picture_of(self._dream.observation_space)
+        return as_raw(self._dream.observation_space)
 
     @property
     def _decisions(self) -> list[Decisions]:
@@ -251,11 +253,3 @@ class Drive:
         if copilot is not None and self.driver == "model" and copilot.action is not None:
             return copilot.action
         return self.controls.action(self._step_seconds)
-
-
-def picture_of(space: gym.spaces.Box) -> gym.spaces.Box:
-    """The space of raw pictures (H, W, C) that these prepared ones (C, H, W) are of; other spaces as they are."""
-    if len(space.shape) != 3:
-        return space
-    channels, height, width = space.shape
-    return gym.spaces.Box(0, 255, (height, width, channels), np.uint8)

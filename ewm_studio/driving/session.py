@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ewm_studio.driving import commands
+from ewm_studio.driving.clocked import IDLE_SECONDS, ClockedSession
 from ewm_studio.driving.commands import Command
 from ewm_studio.driving.snapshot import DriveState, EpisodeKept, EpisodeTakenBack, ModelOnBoard, Snapshot
-from ewm_studio.driving.step_clock import StepClock
 from ewm_studio.errors import UserError
 from ewm_studio.settings import Experiment
 
@@ -25,25 +25,18 @@ if TYPE_CHECKING:
     from ewm_studio.driving.drive import Drive
     from ewm_studio.driving.gamepad import Gamepad
 
-Told = EpisodeKept | EpisodeTakenBack | ModelOnBoard | UserError  # an error is a command that was refused
-IDLE_SECONDS = 0.05  # between two looks at the gamepad while nothing moves
+Told = EpisodeKept | EpisodeTakenBack | ModelOnBoard
 FRAME_SECONDS = 0.015  # least time between two pictures: at 50 steps a second, each has one, also after a late one
 STALE_SECONDS = 0.1  # a picture is drawn this often even where steps are late
-RATE_SECONDS = 1.0  # over which steps a second are counted
 LATE_STEPS = 100  # steps over which the worst lateness is told
 CALM_SECONDS = 0.5  # after an episode's end, in which a key pressed in the heat begins nothing
-STOP_SECONDS = 30.0
 
 
-class DriveSession:
+class DriveSession(ClockedSession[Command, Told]):
     """Drives until it is stopped.
-
-    What is asked by a command is done between two steps, in the session's own thread; no method but `join` waits.
-    `notify` is called from that thread whenever there is a new snapshot.
 
     Attributes:
         snapshot: how things stand.
-        failure: what ended the session, where something did.
         scheme: the moves and their keys, once the environment is there.
         usual: the same by the keys that are usual.
     """
@@ -65,71 +58,34 @@ class DriveSession:
             goal: frames to record, after which the session is over by itself.
             on_decision: told of every decision from the session's thread, and must return at once.
         """
+        super().__init__("drive", notify)
         self.snapshot = Snapshot("starting")
-        self.failure: BaseException | None = None
         self.scheme: Scheme | None = None
         self.usual: Scheme | None = None
-        self.clock = StepClock(1.0)
-        self._experiment, self._keys, self._notify = experiment, keys, notify
+        self._experiment, self._keys = experiment, keys
         self._goal, self._on_decision = goal, on_decision
-        self._asked: deque[Command] = deque()
         self._loading: commands.LoadModel | None = None  # the model that is wanted and not there yet
         self._loaded: deque[tuple[commands.LoadModel, Copilot | UserError]] = deque()
-        self._events: deque[Told] = deque()
-        self._wake = threading.Event()
-        self._stop = False
         self._state: DriveState = "starting"
         self._speed = 1.0
         self._kept_last = False  # the present episode is on disk
         self._ended_at = 0.0
-        self._stepped: deque[float] = deque()
         self._frame: np.ndarray | None = None
         self._frame_at = 0.0  # when it was finished
         self._drew_at = 0.0  # when the step was taken that it shows
-        self._thread = threading.Thread(target=self._run, name="drive")
-
-    # Asked from outside
-
-    def start(self) -> None:
-        """Make the environment and wait for the wheel to be taken."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Keep what was recorded of the present episode, then end; returns at once."""
-        self._stop = True
-        self._wake.set()
-
-    def join(self) -> bool:
-        """Wait for the end; whether it came."""
-        if self._thread.is_alive():
-            self._thread.join(STOP_SECONDS)
-        return not self._thread.is_alive()
-
-    def drain(self) -> list[Told]:
-        """What happened to the recording, and commands that were refused, since the last call."""
-        events: list[Told] = []
-        while self._events:
-            events.append(self._events.popleft())
-        return events
-
-    def ask(self, command: Command) -> None:
-        """Have something done between two steps."""
-        self._asked.append(command)
-        self._wake.set()
 
     # In the session's own thread
 
-    def _run(self) -> None:
+    def _work(self) -> None:
         from ewm_studio.driving.drive import Drive
 
+        drive = Drive(self._experiment, self._keys)
         try:
-            drive = Drive(self._experiment, self._keys)
-            try:
-                self._drive(drive)
-            finally:
-                drive.close()
-        except BaseException as error:
-            self.failure = error
+            self._drive(drive)
+        finally:
+            drive.close()
+
+    def _end(self) -> None:
         self._state = "over"
         self.snapshot = Snapshot("over")
         self._notify()
@@ -166,10 +122,6 @@ class DriveSession:
         else:
             self._step(drive)
 
-    def _wait(self, seconds: float) -> None:
-        self._wake.wait(seconds)
-        self._wake.clear()
-
     def _obey(self, drive: Drive) -> bool:
         """Do what was asked until now; whether anything was."""
         count, loaded = len(self._asked), len(self._loaded)
@@ -180,21 +132,13 @@ class DriveSession:
             self._attempt(DriveSession._take_along, drive, self._loaded.popleft())
         return bool(count or loaded)
 
-    def _attempt(self, answer: Callable[[DriveSession, Drive, Any], None], drive: Drive, asked: Any) -> None:
-        try:
-            answer(self, drive, asked)
-        except UserError as error:
-            self._events.append(error)
-
     def _step(self, drive: Drive) -> None:
         self.clock.tick()
         if not drive.step():  # the environment waits for a key
             self._publish(drive, draw=False)
             return
         now = time.monotonic()
-        self._stepped.append(now)
-        while self._stepped and now - self._stepped[0] > RATE_SECONDS:
-            self._stepped.popleft()
+        self._count_step()
         if drive.over:
             self._keep(drive)
             if drive.driver == "model":
@@ -362,12 +306,6 @@ class DriveSession:
             copilot=drive.copilot.name if drive.copilot is not None else "",
         )
         self._notify()
-
-    @property
-    def _rate(self) -> float:
-        """Steps a second of late."""
-        stepped = self._stepped
-        return (len(stepped) - 1) / (stepped[-1] - stepped[0]) if len(stepped) > 1 else 0.0
 
     def _axes(self, drive: Drive) -> tuple[float, ...]:
         if drive.driver == "model" and drive.action is not None and drive.controls.values:

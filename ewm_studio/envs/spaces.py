@@ -217,3 +217,11 @@ def _describe_box(space: spaces.Box) -> str:
 
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def as_raw(space: gym.spaces.Box) -> gym.spaces.Box:
+    """The space of raw pictures (H, W, C) that these prepared ones (C, H, W) are of; other spaces as they are."""
+    if len(space.shape) != 3:
+        return space
+    channels, height, width = space.shape
+    return gym.spaces.Box(0, 255, (height, width, channels), np.uint8)

@@ -21,9 +21,10 @@ from ewm_studio.analysis.assessment import Assessment
 from ewm_studio.analysis.dreamt_pictures import side_by_side, strip
 from ewm_studio.analysis.end_timing import end_timing
 from ewm_studio.analysis.open_loop import DRAWS, HORIZONS
-from ewm_studio.analysis.trust import shows_pictures
+from ewm_studio.analysis.turning import turning
 from ewm_studio.analysis.windows import windows
 from ewm_studio.data.experience import Experience
+from ewm_studio.dreams.trust import shows_pictures
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.envs.probe import EnvProbe
 from ewm_studio.envs.single import SingleEnv
@@ -104,6 +105,7 @@ def assess(
                 return
             if seen:
                 found |= {"actions": list(actions), "action_response": _response(agent, seen, actions, experiment)}
+                found |= _turning(agent, seen, actions, experiment)
                 if seeing:
                     middle = seen[len(seen) // 2]
                     pictures["actions"] = side_by_side(agent.model, middle, actions, experiment.run.seed)
@@ -171,6 +173,17 @@ def _response(agent: Agent, seen: list[Fork], actions: dict[str, Any], experimen
     rows = scene_rows(experiment.env, shape[1]) if len(shape) == 3 else None
     generator = make_generator(experiment.run.seed, agent.model.device)
     return response(agent.model, seen, actions, generator, rows)
+
+
+def _turning(agent: Agent, seen: list[Fork], actions: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
+    """Whether a car's wheel turns the dream, as `turning`; nothing where there is no wheel."""
+    wheel = ("0 low", "0 high")
+    if not experiment.env.id.startswith("CarRacing") or not set(wheel) <= set(actions):
+        return {}
+    left, right = ((name, actions[name]) for name in wheel)
+    generator = make_generator(experiment.run.seed, agent.model.device)
+    found = turning(agent.model, seen, left, right, generator)
+    return {} if found is None else {"turning": found}
 
 
 def _told_on(experiment: Experiment) -> str:

@@ -27,7 +27,7 @@ from ewm_studio.envs.failures import ClosingFailed, WrongOutput
 from ewm_studio.envs.preprocess import Preprocessor
 from ewm_studio.envs.probe import EnvProbe, Spaces
 from ewm_studio.envs.simulator import Simulator, Step
-from ewm_studio.envs.spaces import describe, space_from_json, space_to_json
+from ewm_studio.envs.spaces import as_raw, describe, space_from_json, space_to_json
 from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Event, JobControl, Message
@@ -75,13 +75,17 @@ def find_recordings(names: str, experiment: Experiment, workspace: Workspace) ->
     """The recordings of these names, set apart by commas, checked against the environment.
 
     Raises:
-        UserError: there is none of a name, or one is of another environment.
+        UserError: there is none of a name, or one is of another environment, or dreamt where that is not allowed.
     """
     recordings = Library(workspace).find_all(names)
     for recording in recordings:
         if recording.env_id != experiment.env.id:
             raise UserError(
                 f"{recording.folder}: recorded on {recording.env_id}, this experiment is on {experiment.env.id}"
+            )
+        if recording.dreamt and not experiment.data.dreamt:
+            raise UserError(
+                f"{recording.folder}: dreamt by a model, not lived; to use it all the same, add --set data.dreamt=true"
             )
         kwargs = recording.meta.get("env_kwargs", experiment.env.kwargs)  # unknown of earlier versions' and Minari's
         if kwargs != experiment.env.kwargs:
@@ -99,7 +103,10 @@ def check_spaces(recordings: Sequence[Recording], spaces: Spaces) -> None:
         UserError: naming the first.
     """
     for recording in recordings:
-        for name, expected in (("observation_space", spaces.raw_observation), ("action_space", spaces.action)):
+        seen = spaces.raw_observation
+        if recording.dreamt and isinstance(spaces.observation, gym.spaces.Box):
+            seen = as_raw(spaces.observation)  # vision makes what is prepared already
+        for name, expected in (("observation_space", seen), ("action_space", spaces.action)):
             found = recording.meta.get(name)
             if found != space_to_json(expected):
                 words = describe(space_from_json(found)) if isinstance(found, dict) else "nothing"
@@ -254,13 +261,22 @@ def read_recordings(
     for recording in recordings:
         for path, reason in recording.damaged:
             yield Message(f"{path.name} is left out: {reason}", "warning")
+        prepare: Callable[[Any], np.ndarray] = prepared.batch
+        repeat = experiment.env.action_repeat
+        if recording.dreamt:
+            prepare, repeat = _as_prepared, max(1, repeat // int(recording.meta.get("action_repeat", 1)))
         try:
-            experience = load_experience(recording, prepared.batch, experiment.env.action_repeat, store)
+            experience = load_experience(recording, prepare, repeat, store)
         except WrongOutput as error:
             raise UserError(f"{recording.folder}: damaged, it holds {error}") from None
         yield Message(f"{experience.frame_count:,} frames read from {recording.folder}")
         episodes += experience.episodes
     return episodes
+
+
+def _as_prepared(raw: np.ndarray) -> np.ndarray:
+    """Dreamt observations (N, ...) as they are prepared: pictures with their channels first."""
+    return np.ascontiguousarray(raw.transpose(0, 3, 1, 2)) if raw.ndim == 4 else raw
 
 
 @torch.no_grad()

@@ -99,6 +99,17 @@ _TABLE = (
         "  ewm-studio assess --load-path RUN --recording laps",
         plays=True,
     ),
+    JobKind(
+        "dream",
+        "Dream",
+        "ewm_studio.jobs.dream_drive_job:dream",
+        "Drive in what a model believes, from any real frame on, with reality beside it.",
+        "  ewm-studio dream --load-path RUN --from RUN/1:574 --steps 200 --video dream.mp4\n"
+        "  ewm-studio dream --load-path RUN --from laps/3:500 --actions recorded --json\n"
+        "  ewm-studio dream --load-path RUN --from track:7 --actions left,left,gas*10,left+gas --temperature 0.5\n"
+        "  ewm-studio dream --load-path RUN --from random:1 --fan 7 --video strip.png",
+        plays=True,
+    ),
     JobKind("live", "Learn while driving", "ewm_studio.jobs.live_job:live", makes_run=True, fed=True),
 )
 KINDS: dict[str, JobKind] = {kind.name: kind for kind in _TABLE}

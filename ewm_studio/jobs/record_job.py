@@ -186,6 +186,7 @@ class EpisodeRecorder(Listener):
         self.writer.begin(self._simulator.raw())
 
     def _end(self, terminated: bool, seed: int) -> None:
+        self.writer.meta["seed"] = seed
         self.writer.end(terminated=terminated, truncated=not terminated)
         self.rewards.append(self._total)
         self._events.append(EpisodeFinished(self.frames, self._total, self._length, seed))

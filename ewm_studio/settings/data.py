@@ -88,6 +88,12 @@ class DataSettings(Settings):
         fixed=True,
         moved="pretrain.random_share",
     )
+    dreamt: bool = setting(
+        False,
+        "Recordings may be of dreams, whose pictures and rewards a model made up; else such a recording is refused.",
+        advanced=True,
+        fixed=True,
+    )
     manual_mode_delay: float | None = setting(
         None,
         "Seconds between two steps while you drive; empty: the environment's own pace.",

@@ -11,8 +11,8 @@ from pydantic.fields import FieldInfo
 
 from ewm_studio.settings.annotation import shape_of
 
-Command = Literal["train", "pretrain", "infer", "record", "assess"]
-EVERY: tuple[Command, ...] = ("train", "pretrain", "infer", "record", "assess")
+Command = Literal["train", "pretrain", "infer", "record", "assess", "dream"]
+EVERY: tuple[Command, ...] = ("train", "pretrain", "infer", "record", "assess", "dream")
 
 
 def setting(

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.settings.data import MOST_FRAMES, DataSettings
 from ewm_studio.settings.declare import Settings, declared, setting
+from ewm_studio.settings.dream_drive import DreamDriveSettings
 from ewm_studio.settings.dreaming import DreamSettings
 from ewm_studio.settings.evolution import EvolutionSettings
 from ewm_studio.settings.learning import (
@@ -72,6 +73,7 @@ class Experiment(Settings):
     infer: InferSettings = Field(default_factory=InferSettings)
     evolution: EvolutionSettings = Field(default_factory=EvolutionSettings)
     planner: PlannerSettings = Field(default_factory=PlannerSettings)
+    dream_drive: DreamDriveSettings = Field(default_factory=DreamDriveSettings)
     start: StartSettings = Field(default_factory=StartSettings)
     run: RunSettings = Field(default_factory=RunSettings)
     versions: dict[str, str] = Field(

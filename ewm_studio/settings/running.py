@@ -272,7 +272,7 @@ class InferSettings(Settings):
         True,
         "Take the likeliest action, or the best plan; --sample draws from the policy instead, or from the good plans.",
         flag="greedy",
-        commands=("infer", "record"),
+        commands=("infer", "record", "dream"),
     )
     policy: Literal["controller", "planner"] = setting(
         "controller",

@@ -26,7 +26,7 @@ VERSION = 1
 _SAFE_INT = 2**53  # JSON readers other than Python's keep no more
 
 
-def save_tree(path: str | Path, tree: Any) -> str:
+def save_tree(path: str | Path, tree: Any, kind: str = FORMAT) -> str:
     """Write any nesting of dict (str and int keys), list, tuple, str, bytes, bool, int, float, None, torch tensors
     and NumPy arrays and scalars; gives the file's sha256.
 
@@ -35,11 +35,11 @@ def save_tree(path: str | Path, tree: Any) -> str:
     """
     entries: dict[str, Entry] = {}
     structure = _encode(tree, "tree", entries)
-    return write_container(Path(path), entries, {"format": FORMAT, "version": VERSION, "tree": structure})
+    return write_container(Path(path), entries, {"format": kind, "version": VERSION, "tree": structure})
 
 
-def load_tree(path: str | Path) -> Any:
-    """What `save_tree` was given: same types, same bits; tensors are on the CPU.
+def load_tree(path: str | Path, kind: str = FORMAT) -> Any:
+    """What `save_tree` was given: same types, same bits; tensors are on the CPU. `kind` is the file's format.
 
     Raises:
         UserError: which file, what was expected, what was found.
@@ -47,7 +47,7 @@ def load_tree(path: str | Path) -> Any:
     from ewm_studio.workspace.tensors import from_bytes
 
     path = Path(path)
-    data, description = read_container(path, FORMAT, VERSION)
+    data, description = read_container(path, kind, VERSION)
     tensors = from_bytes(path, data)
     try:
         return _decode(description["tree"], tensors)

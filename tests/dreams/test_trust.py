@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from ewm_studio.analysis import open_loop, trust
+from ewm_studio.analysis import open_loop
+from ewm_studio.dreams import trust
 from ewm_studio.models.base import Tag
 
 

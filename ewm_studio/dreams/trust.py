@@ -11,16 +11,22 @@ kind: nicklashansen/mmbench2 (2026).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ewm_studio.models.base import Tag, VisionModel
+from ewm_studio.models.belief import Belief
+from ewm_studio.models.randomness import make_generator
+from ewm_studio.models.world_model import WorldModel
 
 DRAWS = 8  # of a dream whose trust is told
 FIRST = 4  # steps whose signs are the measure of the later ones
 DECODED_AT_ONCE = 256
 LEAST = 1e-12
+TRUSTED, DOUBTED = 2.0, 4.0  # of the meter: up to the first a dream can be trusted, beyond the second it cannot
 
 
 def apart(draws: Tensor) -> Tensor:
@@ -89,6 +95,21 @@ class TrustMeter:
         """Another dream begins."""
         self._first = {}
 
+    @property
+    def settled(self) -> bool:
+        """Whether what it measures by is complete."""
+        return self._given is not None or (
+            all(len(kept) == FIRST for kept in self._first.values()) and bool(self._first)
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """What it measures by as far as it has seen."""
+        return {name: torch.stack(kept) for name, kept in self._first.items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Measure on as when `state` was taken."""
+        self._first = {name: list(kept) for name, kept in state.items()}
+
     def read(self, z: Tensor) -> float:
         """How many times as wrong as at first the shown dream is by now, from the draws (D, Z) of its next step."""
         found = signs(self._vision, z)
@@ -98,3 +119,79 @@ class TrustMeter:
             if len(kept := self._first.setdefault(name, [])) < FIRST:
                 kept.append(sign)
         return float(meter(found, usual({name: torch.stack(kept) for name, kept in self._first.items()})))
+
+
+class Witnesses:
+    """Other draws of a dream that goes on, under the same actions, by which its trust is told.
+
+    They draw from a generator of their own, so that the dream is the same with and without them.
+    """
+
+    def __init__(self, world: WorldModel, measure: dict[str, float] | None = None, draws: int = DRAWS) -> None:
+        """Witness the dreams of `world`; see `TrustMeter` for `measure`."""
+        self._world, self._draws = world, draws
+        self._meter = TrustMeter(world.vision, measure)
+        self._generator = make_generator(0, world.device)
+        self._belief: Belief | None = None
+
+    def begin(self, belief: Belief, seed: int) -> None:
+        """A dream begins at this belief, of one."""
+        self._belief = belief.rows([0] * (self._draws - 1)).clone()
+        self._generator.manual_seed(seed)
+
+    @property
+    def settled(self) -> bool:
+        """Whether a step that was taken before need not be read again."""
+        return self._meter.settled
+
+    @torch.inference_mode()
+    def follow(self, action: Tensor, temperature: float) -> None:
+        """The dream took a step under an action (1, ...)."""
+        assert self._belief is not None
+        taken = action.expand(self._draws - 1, *action.shape[1:])
+        self._belief, _, _ = self._world.imagine(self._belief, taken, temperature, self._generator)
+
+    @torch.inference_mode()
+    def read(self, z: Tensor) -> float:
+        """The trust of the dream, whose latent is z (1, Z) by now."""
+        assert self._belief is not None
+        return self._meter.read(torch.cat([z, self._belief.z]))
+
+    def state(self) -> dict[str, Any]:
+        """Where the witnesses stand."""
+        assert self._belief is not None
+        belief = self._belief.clone()
+        return {
+            "z": belief.z,
+            "h": belief.h,
+            "memory": belief.memory,
+            "generator": self._generator.get_state(),
+            "meter": self._meter.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Stand where `state` was taken."""
+        self._belief = Belief(state["z"], state["h"], state["memory"]).clone()
+        self._generator.set_state(state["generator"])
+        self._meter.restore(state["meter"])
+
+
+def lasts(trust: Sequence[float], limit: float = TRUSTED) -> int | None:
+    """The step, counted from 1, up to which a dream whose meter read so until now can be trusted.
+
+    That is the one before the mean of a few readings passed the limit, or where a line through their logarithms will
+    pass it; None where it is not in sight.
+    """
+    known = [max(value, LEAST) for value in trust if not math.isnan(value)]
+    if len(known) < 2 * FIRST:
+        return None
+    logs = torch.tensor(known, dtype=torch.float64).log()
+    smooth = logs.unfold(0, FIRST, 1).mean(1)
+    over = torch.nonzero(smooth > math.log(limit)).flatten()
+    if len(over):
+        return int(over[0]) + FIRST - 1
+    steps = torch.arange(1, len(logs) + 1, dtype=torch.float64)
+    slope = float(((steps - steps.mean()) * (logs - logs.mean())).sum() / (steps - steps.mean()).square().sum())
+    if slope <= 1e-4:
+        return None
+    return int(float(steps.mean()) + (math.log(limit) - float(logs.mean())) / slope)

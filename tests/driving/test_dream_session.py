@@ -1,0 +1,229 @@
+"""Driving in a dream: it waits for the driver, answers keys, goes back, and keeps what was driven as dreamt."""
+
+import time
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from ewm_studio.data.recordings import Recording
+from ewm_studio.dreams.branches import Place
+from ewm_studio.driving import commands
+from ewm_studio.driving import dream_commands as asked
+from ewm_studio.driving.dream_beginning import DreamBeginning, FromNowhere, FromTrack, load_start
+from ewm_studio.driving.dream_drive import DreamDrive
+from ewm_studio.driving.dream_session import _ANSWERS, DreamSession
+from ewm_studio.driving.dream_snapshot import LANES, DreamSaved, FanDrawn, ModelSwapped
+from ewm_studio.driving.moves import actions_of
+from ewm_studio.driving.schemes import scheme_of
+from ewm_studio.driving.snapshot import EpisodeKept
+from ewm_studio.envs.factory import make_prepared_env
+from ewm_studio.errors import UserError
+from ewm_studio.settings import EnvSettings
+from tests.support.dreamers import dreamer, saved
+
+WAIT = 120.0
+
+
+@pytest.fixture(autouse=True)
+def no_window(monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+
+
+@pytest.fixture(scope="module")
+def agent():
+    return dreamer(pixels=True, action_repeat=2)
+
+
+@pytest.fixture
+def drive(agent):
+    made = DreamDrive(agent, load_start(agent, FromTrack(3, 4)), name="small")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def session(agent, tmp_path):
+    """A session that waits for its driver."""
+    made = DreamSession(DreamBeginning(saved(agent, tmp_path / "m.safetensors"), "small", FromTrack(3, 4)))
+    made.start()
+    try:
+        until(made, lambda: made.snapshot.state == "paused")
+        yield made
+    finally:
+        made.stop()
+        assert made.join()
+    assert made.failure is None
+
+
+def until(session, true):
+    end = time.monotonic() + WAIT
+    while not true():
+        assert session.failure is None
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def told(session, kind):
+    """The next event of a kind."""
+    found = []
+
+    def there():
+        found.extend(event for event in session.drain() if isinstance(event, kind))
+        return found
+
+    until(session, there)
+    return found[0]
+
+
+def test_every_command_has_its_answer():
+    assert set(_ANSWERS) == set(get_args(asked.DreamCommand))
+
+
+def test_the_dream_begins_when_the_driver_is_ready_and_answers_keys(session):
+    assert session.snapshot.steps == 0
+    assert session.snapshot.dream.shape == (16, 16, 3)
+    assert session.snapshot.real.ndim == 3
+    session.ask(commands.Press("right"))
+    until(session, lambda: session.snapshot.steps >= 6)
+    shown = session.snapshot
+    assert shown.driver == "person"
+    assert shown.action == 1
+    assert shown.held == ("right",)
+    assert shown.key_to_picture > 0
+    assert len(session.decisions.lateness) >= 6
+    assert {len(shown.path.lane(name)) for name in LANES} == {shown.steps}
+    assert shown.dreamt_return == pytest.approx(shown.path.lane("reward").sum())
+    assert np.nansum(shown.path.lane("real_reward")) > 0
+    session.ask(commands.LetGo())
+    until(session, lambda: session.snapshot.state in ("paused", "ended"))
+
+
+def test_it_steps_goes_back_and_lets_others_drive(session):
+    session.ask(asked.Step())
+    until(session, lambda: session.snapshot.steps == 1 and session.snapshot.state == "paused")
+    first = session.snapshot.dream
+    for _ in range(3):
+        before = session.snapshot.steps
+        session.ask(asked.Step())
+        until(session, lambda before=before: session.snapshot.steps == before + 1)
+        until(session, lambda: session.snapshot.state == "paused")
+    session.ask(asked.Rewind(3))
+    until(session, lambda: session.snapshot.steps == 1)
+    assert (session.snapshot.dream == first).all()
+    session.ask(asked.LetDrive("controller"))
+    until(session, lambda: session.snapshot.steps >= 3)
+    session.ask(commands.Pause())
+    until(session, lambda: session.snapshot.state == "paused")
+    assert [info.driver for info in session.snapshot.branches] == ["person", "controller"]
+    session.ask(asked.GoTo(0, 4))
+    until(session, lambda: session.snapshot.place == Place(0, 4))
+    session.ask(asked.LetDrive("recorded"))
+    assert "nothing is recorded" in str(told(session, UserError))
+    session.ask(asked.SetTemperature(0.0))
+    session.ask(asked.Fork(seed=9))
+    session.ask(asked.NameBranch(2, "cold"))
+    until(session, lambda: session.snapshot.branches[-1].name == "cold")
+    assert session.snapshot.temperature == 0.0
+
+
+def test_fans_swaps_recordings_and_trees_come_as_events(session, tmp_path):
+    other = saved(dreamer(pixels=True, action_repeat=2, weights=8), tmp_path / "other.safetensors")
+    for _ in range(2):
+        before = session.snapshot.steps
+        session.ask(asked.Step())
+        until(session, lambda before=before: session.snapshot.steps == before + 1)
+        until(session, lambda: session.snapshot.state == "paused")
+    session.ask(asked.DrawFan("turns", 3, 4))
+    fans = told(session, FanDrawn).fans
+    assert [fan.words for fan in fans] == ["left", "right"]
+    assert fans[0].pictures.shape[:2] == (4, 3)
+    session.ask(asked.KeepRecording(tmp_path / "kept"))
+    kept = told(session, EpisodeKept)
+    assert kept.length == 2
+    session.ask(asked.SwapModel(other, "other", "m"))
+    assert told(session, ModelSwapped).name == "other"
+    until(session, lambda: session.snapshot.model == "other")
+    session.ask(asked.SwapModel(tmp_path / "none.safetensors", "none", "m"))
+    assert "nothing by that name" in str(told(session, UserError))
+    session.ask(asked.SaveDream(tmp_path / "dream"))
+    assert told(session, DreamSaved).folder == str(tmp_path / "dream")
+    recording = Recording(tmp_path / "kept")
+    assert recording.dreamt
+    assert recording.meta["action_repeat"] == 2
+    assert recording.episode(0).obs.shape == (3, 16, 16, 3)
+
+
+def test_what_cannot_be_dreamt_ends_the_session_with_the_reason(tmp_path):
+    path = saved(dreamer(memory="NoMemory"), tmp_path / "m.safetensors")
+    session = DreamSession(DreamBeginning(path, "none", FromNowhere(0)))
+    session.start()
+    assert session.join()
+    assert isinstance(session.failure, UserError)
+    assert "predicts nothing" in str(session.failure)
+    assert session.snapshot.state == "over"
+
+
+def test_a_person_a_controller_and_a_planner_decide_in_turn(drive):
+    drive.controls.press("right")
+    assert drive.step().action == 1
+    assert drive.tree.last.driver == "person"
+    drive.hand_over("planner")
+    assert drive.step().driver == "planner"
+    assert drive.plan.shape[1:] == (16, 16, 3)
+    drive.hand_over("controller")
+    assert drive.step().driver == "controller"
+    assert drive.plan is None
+    assert drive.trusted_until is None
+
+
+def test_pictures_between_lead_from_one_latent_to_the_next(drive):
+    assert drive.between(0.5) is None
+    drive.controls.press("left")
+    before = drive.picture()
+    drive.step()
+    assert (drive.between(0.0) == before).all()
+    assert (drive.between(1.0) == drive.picture()).all()
+
+
+@pytest.mark.parametrize("id", ["CartPole-v1", "MountainCar-v0", "Pendulum-v1", "Acrobot-v1"])
+def test_a_dream_of_numbers_is_drawn_by_its_environment(id):
+    agent = dreamer(id)
+    drive = DreamDrive(agent, load_start(agent, FromTrack(3, 2)))
+    real = drive.start.picture
+    drawn = drive.picture()
+    assert drawn.shape == real.shape
+    assert np.abs(drawn.astype(int) - real).mean() < 1.0  # the same but for an edge or a torque's arrow
+    drive.tree.step(drive.agent.model.action_space.sample())
+    assert not (drive.picture() == drawn).all()
+    drive.close()
+
+
+def test_a_dream_of_other_numbers_is_drawn_as_lines():
+    agent = dreamer("LunarLander-v3")
+    drive = DreamDrive(agent, load_start(agent, FromTrack(3, 2)))
+    first = drive.picture()
+    for _ in range(3):
+        drive.tree.step(0)
+    assert first.shape == drive.picture().shape == (160, 240, 3)
+    assert not (drive.picture() == first).all()
+    drive.close()
+
+
+def test_moves_in_words_are_actions():
+    with_pedals = EnvSettings(id="CarRacing-v3")
+    env = make_prepared_env(with_pedals, window=False)
+    scheme, space = scheme_of(env), env.action_space
+    found = actions_of("left, gas*2 ,left+gas,straight", scheme, space)
+    np.testing.assert_allclose(found, [[-1, 0, 0], [0, 1, 0], [0, 1, 0], [-1, 1, 0], [0, 0, 0]])
+    with pytest.raises(UserError, match="no move 'lft'"):
+        actions_of("lft", scheme, space)
+    with pytest.raises(UserError, match="how many times"):
+        actions_of("left*0", scheme, space)
+    env.close()
+    choices = make_prepared_env(EnvSettings(id="MountainCar-v0"), window=False)
+    scheme = scheme_of(choices)
+    assert actions_of("left,right,none,2", scheme, choices.action_space) == [0, 2, 1, 2]
+    with pytest.raises(UserError, match="no move '7'"):
+        actions_of("7", scheme, choices.action_space)
+    choices.close()
