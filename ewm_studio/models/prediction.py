@@ -122,16 +122,17 @@ class PredictiveMemory(MemoryModel[PS]):
 
     def predict(self, h: Tensor) -> ResidualPrediction:
         """What follows, from h (..., H): distribution of the next latent, expected reward, logit of the end."""
-        out = self.reward_head(h)
+        out = self.reward_head(h).float()
         expected = self.reward_head.mean(out).unsqueeze(-1) if isinstance(self.reward_head, TwoHot) else out
         reward = self.reward_scale.restore(expected).squeeze(-1)
-        return self._following(h, reward, self.end_head(h).squeeze(-1))
+        return self._following(h, reward, self.end_head(h).squeeze(-1).float())
 
     def _following(self, h: Tensor, reward: Tensor, end_logit: Tensor) -> ResidualPrediction:
         """The distribution of the next latent, beside what is foretold of reward and end."""
         base = self.latent_scale.restore(h[..., self.features :])
         described = self.residual if self.codes is None else self.codes.predict
-        return described(self.residual_head(self.trunk(h)), reward, end_logit, base, self.residual_scale.scale)
+        out = self.residual_head(self.trunk(h)).float()  # densities are of 32 bits, whatever the network computes in
+        return described(out, reward, end_logit, base, self.residual_scale.scale)
 
     def imagine(
         self, z: Tensor, action: Tensor, state: State, temperature: float = 1.0, generator: Generator | None = None
@@ -171,7 +172,7 @@ class PredictiveMemory(MemoryModel[PS]):
         h, states = self._along(taken, action, batch.is_first, state, pieces, generator)
         h = self._dropped(h, self.training, generator)
         paid = self._reward_error(h, reward, generator)  # before the others: gradients add up in this order
-        predicted = self._following(h, h.new_empty(0), self.end_head(h).squeeze(-1))
+        predicted = self._following(h, h.new_empty(0), self.end_head(h).squeeze(-1).float())
         # From the latents themselves, not from h: exact, and not cut off.
         costs = self.density_costs(h, predicted, (following - taken) / self.residual_scale.scale, generator)
         if self.training and self.settings.outliers and self.codes is None:
@@ -280,7 +281,7 @@ class PredictiveMemory(MemoryModel[PS]):
             "open_loop": _mean(torch.stack(wrong), inside & valid),
             "spread": _mean(torch.stack(spread), inside & valid),
             "reward": _mean(self._reward_error(every, reward, generator), known),
-            "end": _mean(binary_error(self.end_head(every).squeeze(-1), terminated), known),
+            "end": _mean(binary_error(self.end_head(every).squeeze(-1).float(), terminated), known),
         }
 
     def _drawn(self, z: Tensor, generator: Generator | None) -> Tensor | None:
@@ -294,7 +295,7 @@ class PredictiveMemory(MemoryModel[PS]):
 
     def _reward_error(self, h: Tensor, reward: Tensor, generator: Generator | None) -> Tensor:
         """Of what is foretold from h (..., H) beside rewards (...)."""
-        out = self.reward_head(dropout(h, self.settings.reward_dropout, self.training, generator))
+        out = self.reward_head(dropout(h, self.settings.reward_dropout, self.training, generator)).float()
         if isinstance(self.reward_head, TwoHot):
             return self.reward_head.error(out, self.reward_scale.normalize(reward[..., None])[..., 0])
         return 0.5 * ((self.reward_scale.restore(out).squeeze(-1) - reward) / self.reward_scale.scale).square()

@@ -139,8 +139,9 @@ class MixturePrediction(ResidualPrediction):
     @property
     def residual_variance(self) -> Tensor:
         """Variance (..., Z) of the residual."""
-        square = (self.weights * (self.mu.square() + (2 * self.log_std).exp())).sum(-1)
-        return square - self.residual_mean.square()
+        # Around the mean, so that it is never below zero: a difference of squares is, by rounding.
+        apart = self.mu - self.residual_mean.unsqueeze(-1)
+        return (self.weights * (apart.square() + (2 * self.log_std).exp())).sum(-1)
 
     def residual_sample(self, temperature: float, generator: Generator | None) -> Tensor:
         """A residual (..., Z): mixture logits divided by the temperature, noise scaled by its root."""
