@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
-from ewm_studio.dreams.beside import RealStep
+if TYPE_CHECKING:
+    from ewm_studio.dreams.beside import RealStep  # brings torch, for which a window does not wait
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +66,7 @@ class Branch:
         steps: those after `at`.
         name: given by the person; empty for none.
         kept: not to be deleted before it is let go.
+        edited: dimensions of the latent that were set by hand where it begins.
         dreamt_before, real_before: returns from the start to where it begins; the second NaN where reality was not
             beside.
         dreamt, real: likewise to the tip.
@@ -79,6 +82,7 @@ class Branch:
     steps: list[DreamStep] = field(default_factory=list)
     name: str = ""
     kept: bool = False
+    edited: tuple[int, ...] = ()
     dreamt_before: float = 0.0  # returns from the start to where it begins
     real_before: float = 0.0
     drivers: Counter[str] = field(default_factory=Counter)

@@ -20,6 +20,7 @@ from torch import Generator, Tensor
 
 from ewm_studio.data.episode_file import EpisodeFile, one_of, open_episode
 from ewm_studio.data.recordings import DREAMT
+from ewm_studio.dreams.limits import FRESH_FRAMES
 from ewm_studio.dreams.real_world import Dreamer, Moment, RealWorld
 from ewm_studio.envs.factory import settling_frames
 from ewm_studio.envs.failures import WrongOutput
@@ -33,7 +34,6 @@ from ewm_studio.models.world_model import WorldModel
 from ewm_studio.workspace.replays import Replay
 
 WARM = 64  # decisions before the dream that memory takes in, where there are as many
-FRESH_FRAMES = 60  # of a fresh track that pass before the dream, beyond those that are no part of the task
 Decide = Callable[[Belief, Generator], Any]  # one decision (1, ...)
 
 

@@ -26,6 +26,7 @@ from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.belief import Belief
 
 MOST_STEPS = 100_000  # of all branches
+NAMED_DIMS = 4  # of a latent, in the words on an edit
 MOST_BRANCHES = 1000
 KEY_STEPS = 16  # from one state that is held to the next
 KEY_BYTES = 8192  # that a step may cost for them; larger states are held more rarely
@@ -193,6 +194,8 @@ class DreamTree:
     def edit(self, values: Mapping[int, float]) -> int:
         """Begin a branch here at other latents: numbers by dimension; gives its number.
 
+        Where one has just begun so, it begins at what both make.
+
         Raises:
             UserError: there is no such dimension, or latents are codes.
         """
@@ -205,7 +208,19 @@ class DreamTree:
         for dim, value in values.items():
             z[0, dim] = float(value)
         self._simulator.belief = Belief(z, belief.h, belief.memory).clone()
-        return self._grow(None, "z " + ", ".join(map(str, sorted(values))) + " edited", witness_anew=True)
+        here = self.branch
+        again = bool(here.edited) and not here.steps and all(b.parent != here.number for b in self.branches.values())
+        dims = tuple(sorted({*values, *(here.edited if again else ())}))
+        how = f"z {', '.join(map(str, dims))} edited" if len(dims) <= NAMED_DIMS else f"{len(dims)} latents edited"
+        if again:
+            here.how, here.root = how, z[0].float().cpu().numpy().copy()
+            if self._witnesses is not None:
+                self._witnesses.begin(self._simulator.belief, self._simulator.seed)
+            self._hold()
+        else:
+            self._grow(None, how, witness_anew=True)
+        self.branch.edited = dims
+        return self.branch.number
 
     def swap(self, dreamer: Dreamer, name: str, parts: str = "vm") -> int:
         """Let another model dream on from here on a new branch; gives its number.

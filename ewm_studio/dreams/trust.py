@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ewm_studio.dreams.limits import TRUSTED
 from ewm_studio.models.base import Tag, VisionModel
 from ewm_studio.models.belief import Belief
 from ewm_studio.models.randomness import make_generator
@@ -26,7 +27,6 @@ DRAWS = 8  # of a dream whose trust is told
 FIRST = 4  # steps whose signs are the measure of the later ones
 DECODED_AT_ONCE = 256
 LEAST = 1e-12
-TRUSTED, DOUBTED = 2.0, 4.0  # of the meter: up to the first a dream can be trusted, beyond the second it cannot
 
 
 def apart(draws: Tensor) -> Tensor:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ewm_studio.acting.agent import Agent
-from ewm_studio.acting.policy import ControllerPolicy
-from ewm_studio.dreams import starts
-from ewm_studio.dreams.starts import FRESH_FRAMES, Start
+from ewm_studio.dreams.limits import FRESH_FRAMES
 from ewm_studio.workspace.replays import load_replay
+
+if TYPE_CHECKING:
+    from ewm_studio.acting.agent import Agent  # brings torch, for which a window does not wait
+    from ewm_studio.dreams.starts import Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,9 @@ def load_start(agent: Agent, source: Source) -> Start:
     Raises:
         UserError: nothing can be dreamt from there, and why. JobError: the environment failed.
     """
+    from ewm_studio.acting.policy import ControllerPolicy
+    from ewm_studio.dreams import starts
+
     if isinstance(source, FromReplay):
         return starts.from_replay(agent, load_replay(source.path), source.frame, source.words or source.path.stem)
     if isinstance(source, FromRecording):

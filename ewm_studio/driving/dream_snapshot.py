@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ewm_studio.dreams.branches import BranchInfo, DreamStep, Place
-from ewm_studio.dreams.fan import Fan
+
+if TYPE_CHECKING:
+    from ewm_studio.dreams.fan import Fan  # brings torch, for which a window does not wait
 
 DreamState = Literal["starting", "driving", "paused", "ended", "over"]
 DreamDriver = Literal["person", "controller", "planner", "recorded"]

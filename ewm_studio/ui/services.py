@@ -35,6 +35,7 @@ class Services(QObject):
 
     page_asked = Signal(str)  # a page, by its key
     environment_asked = Signal()  # another environment is to be chosen
+    dream_from = Signal(object, str)  # dream on from a source, in the model of this name where it can dream
 
     def __init__(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,8 @@ from ewm_studio.driving import commands
 from ewm_studio.driving.session import DriveSession
 from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack, ModelOnBoard, Snapshot
 from ewm_studio.errors import Untrusted, UserError
-from ewm_studio.ui.drive.keys_dialog import KeysDialog
 from ewm_studio.ui.drive.page import DrivePage
-from ewm_studio.ui.kit import store
+from ewm_studio.ui.kit.keys_dialog import KeysDialog, chosen_keys, remember_keys
 from ewm_studio.ui.services import Services
 from ewm_studio.workspace.workspace import safe_name
 
@@ -124,7 +122,7 @@ class SessionController(QObject):
         self.page.show_models(self._models(), self._model)
         self.page.show_starting(self._env)
         self.page.speed.set_value("1")
-        self.session = DriveSession(experiment, _chosen_keys(self._env), self._on_notify, goal, self._on_decision)
+        self.session = DriveSession(experiment, chosen_keys(self._env), self._on_notify, goal, self._on_decision)
         if goal is not None or recording:
             self._ask(commands.Record(self.folder))
         self.session.start()
@@ -199,7 +197,7 @@ class SessionController(QObject):
             dialog.open()
 
     def _on_keys(self, keys: KeyMap) -> None:
-        store.store().setValue(f"keys/{safe_name(self._env)}", json.dumps(keys))
+        remember_keys(self._env, keys)
         session = self.session
         if session is not None and session.scheme is not None:
             session.ask(commands.SetKeys(keys))
@@ -302,12 +300,3 @@ def words_of(snapshot: Snapshot) -> DriveWords:
         snapshot.frames_recorded,
         f"step {snapshot.period * 1000:.1f} ms, latest {snapshot.late * 1000:.1f} ms late",
     )
-
-
-def _chosen_keys(env: str) -> KeyMap:
-    """The keys that were chosen for an environment; none where what is remembered is no key map."""
-    try:
-        known = json.loads(store.text(f"keys/{safe_name(env)}") or "{}")
-        return {str(move): tuple(map(str, keys)) for move, keys in known.items()}
-    except (ValueError, TypeError, AttributeError):
-        return {}

@@ -53,8 +53,7 @@ class Picture(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         area = QRectF(self.rect())
         if self._image is not None:
-            size = self._image.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
-            area = QRectF((self.width() - size.width()) / 2, (self.height() - size.height()) / 2, *size.toTuple())
+            area = fitted(self._image.size(), area)
         elif self._square:
             side = min(self.width(), self.height())
             area = QRectF((self.width() - side) / 2, (self.height() - side) / 2, side, side)
@@ -77,6 +76,13 @@ class Picture(QWidget):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Tell of a click."""
         self.clicked.emit()
+
+
+def fitted(size: QSize, within: QRectF) -> QRectF:
+    """The place of a picture of a size within another: as large as it fits, in the middle."""
+    large = size.scaled(within.size().toSize(), Qt.AspectRatioMode.KeepAspectRatio)
+    left = within.left() + (within.width() - large.width()) / 2
+    return QRectF(left, within.top() + (within.height() - large.height()) / 2, large.width(), large.height())
 
 
 def as_rgb(array: np.ndarray) -> np.ndarray:

@@ -40,6 +40,7 @@ class Tokens:
     memory: str
     controller: str
     good: str
+    doubt: str
     bad: str
 
 
@@ -62,6 +63,7 @@ DARK = Tokens(
     memory="#a78bfa",
     controller="#fbbf24",
     good="#4ade80",
+    doubt="#facc15",
     bad="#f87171",
 )
 LIGHT = Tokens(
@@ -83,6 +85,7 @@ LIGHT = Tokens(
     memory="#7c3aed",
     controller="#b45309",
     good="#15803d",
+    doubt="#8a6d00",
     bad="#c81e1e",
 )
 

@@ -349,6 +349,10 @@ class Segments(QWidget):
         """Turn a choice on without telling anyone."""
         self._buttons[key].setChecked(True)
 
+    def enable(self, key: str, can: bool) -> None:
+        """Let a choice be made, or not."""
+        self._buttons[key].setEnabled(can)
+
 
 class Place(NamedTuple):
     """Where an empty page may lead: text of its button, its key, its name for those who cannot see, and its tip."""

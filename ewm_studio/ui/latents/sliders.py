@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from PySide6.QtCore import QEvent, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QSlider, QStyle, QVBoxLayout, QWidget
 
-from ewm_studio.analysis.vision_view import EditableLatents
 from ewm_studio.ui.kit.images import Picture
 from ewm_studio.ui.kit.theme import color, theme
 from ewm_studio.ui.kit.widgets import button, column, label, row
@@ -19,6 +20,41 @@ WIDTH = 264
 _KNOB = 6.0
 _KEYS = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Home, Qt.Key.Key_End)
 _SLOW = 0.015  # seconds; a decoder that takes longer works off the GUI thread
+
+
+class Turnable(Protocol):
+    """Latents that can be turned by hand; see `EditableLatents`."""
+
+    @property
+    def latents(self) -> np.ndarray:
+        """Of N pictures (N, Z)."""
+
+    @property
+    def weight(self) -> np.ndarray:
+        """How much each number matters (Z,)."""
+
+    @property
+    def order(self) -> np.ndarray:
+        """Indices of the numbers, those that matter most first."""
+
+    @property
+    def sorted_by(self) -> str:
+        """What that is, in a word."""
+
+    @property
+    def tip(self) -> str:
+        """A sentence on one number, with a place for its weight."""
+
+    @property
+    def reach(self) -> float:
+        """How far from zero sliders go."""
+
+    @property
+    def decode_seconds(self) -> float:
+        """How long one picture takes."""
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """The picture of one latent (Z,)."""
 
 
 class LatentSlider(QSlider):
@@ -126,11 +162,14 @@ class LatentPanel(QFrame):
     turned = Signal(object)  # to z (Z,), by hand or back to a frame
     _moved = Signal(int, int)
 
-    def __init__(self) -> None:
+    def __init__(self, picture: bool = True) -> None:
+        """`picture`: show what is decoded; else `turned` alone tells of it."""
         super().__init__()
         self.setObjectName("sidePanel")
-        self.setFixedWidth(WIDTH)
-        self._editable: EditableLatents | None = None
+        if picture:
+            self.setFixedWidth(WIDTH)
+        self._pictured = picture
+        self._editable: Turnable | None = None
         self._frame = 0
         self._z = np.zeros(0, np.float32)
         self._touched = False  # by hand; else the sliders follow the frame
@@ -173,10 +212,12 @@ class LatentPanel(QFrame):
         layout.addLayout(row(label("Latents", "heading"), self._sorted_by, None, spacing=10))
         layout.addWidget(self.picture)
         layout.addWidget(self._caption)
+        self.picture.setVisible(self._pictured)
+        self._caption.setVisible(self._pictured)
         layout.addLayout(row(self.from_frame, self.random))
         layout.addWidget(scroll, 1)
 
-    def show_latents(self, editable: EditableLatents | None, frame: int) -> None:
+    def show_latents(self, editable: Turnable | None, frame: int) -> None:
         """Show a model's latents, from those of a frame; what was set by hand stays while the size does."""
         before, self._editable = self._editable, editable
         if editable is None:
@@ -204,7 +245,7 @@ class LatentPanel(QFrame):
             self._set(self._editable.latents[self._frame].copy(), touched=False)
 
     @property
-    def editable(self) -> EditableLatents | None:
+    def editable(self) -> Turnable | None:
         """Whose latents these are."""
         return self._editable
 
@@ -278,6 +319,8 @@ class LatentPanel(QFrame):
         if self._editable is None:
             return
         self.turned.emit(self._z.copy())
+        if not self._pictured:
+            return
         if self._editable.decode_seconds > _SLOW:
             self.slow_decode.emit(self._z.copy())
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
@@ -21,6 +22,15 @@ MOST = 64
 _INSET = 3.0  # above and below a curve
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A frame at which something is so: the token of its color, and words for those who do not see it."""
+
+    frame: int
+    token: str
+    words: str
+
+
 class Lanes(QWidget):
     """Lanes under each other over one time axis. A click or a drag in them jumps to a frame."""
 
@@ -35,13 +45,15 @@ class Lanes(QWidget):
         self.lanes: list[Lane] = []
         self.frames = 0
         self.frame = 0
+        self.marks: tuple[Mark, ...] = ()
         self._drawn: QPixmap | None = None
         theme().changed.connect(self._forget)
 
-    def show_lanes(self, lanes: Sequence[Lane]) -> None:
-        """Show these; the longest sets the time axis."""
+    def show_lanes(self, lanes: Sequence[Lane], frames: int = 0) -> None:
+        """Show these; the longest sets the time axis, where `frames` is not more."""
         self.lanes = list(lanes)
         self.frames = max((len(lane.values) - 1 for lane in lanes), default=0)
+        self.frames = max(self.frames, frames)
         self.setMinimumHeight(max(1, len(self.lanes)) * (LEAST + GAP))
         self.setMaximumHeight(max(1, len(self.lanes)) * (MOST + GAP))
         self._forget()
@@ -49,6 +61,12 @@ class Lanes(QWidget):
     def show_frame(self, frame: int) -> None:
         """Put the cursor on a frame."""
         self.frame = frame
+        self.update()
+
+    def show_marks(self, marks: Sequence[Mark]) -> None:
+        """Mark these frames with a line through all lanes."""
+        self.marks = tuple(marks)
+        self.setAccessibleDescription("; ".join(mark.words for mark in marks))
         self.update()
 
     def value_of(self, lane: Lane) -> float:
@@ -94,6 +112,11 @@ class Lanes(QWidget):
             self._drawn = self._draw_lanes()
         painter = QPainter(self)
         painter.drawPixmap(0, 0, self._drawn)
+        for mark in self.marks:
+            if 0 <= mark.frame <= self.frames:
+                painter.setPen(QPen(color(mark.token), 1.5, Qt.PenStyle.DashLine))
+                at = round(self.x_of(mark.frame))
+                painter.drawLine(QPointF(at, 0), QPointF(at, self.height()))
         x = round(self.x_of(self.frame))
         painter.setFont(ui_font(13, 600))
         for number, lane in enumerate(self.lanes):

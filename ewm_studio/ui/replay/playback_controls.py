@@ -5,22 +5,14 @@ from __future__ import annotations
 import time
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QWheelEvent
-from PySide6.QtWidgets import QSlider, QWidget
+from PySide6.QtWidgets import QWidget
 
 from ewm_studio import formatting as format
+from ewm_studio.ui.kit.slider import Slider
 from ewm_studio.ui.kit.widgets import IconButton, Segments, button, label, row
 
 TICK_MILLISECONDS = 16
 SPEEDS = (("0.25", "¼×"), ("1", "1×"), ("4", "4×"))
-
-
-class Slider(QSlider):
-    """A slider that leaves the wheel to the page."""
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Pass it on."""
-        event.ignore()
 
 
 class PlaybackControls(QWidget):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ewm_studio.ui.dream.controller import make_page as dream
 from ewm_studio.ui.drive.controller import make_page as drive
 from ewm_studio.ui.page import Page
 from ewm_studio.ui.replay.controller import make_page as replay
@@ -14,4 +15,4 @@ from ewm_studio.ui.vision.controller import make_page as vision
 
 MakePage = Callable[[Services], Page]
 
-PAGES: tuple[MakePage, ...] = (train, vision, drive, replay, runs)
+PAGES: tuple[MakePage, ...] = (train, vision, drive, replay, dream, runs)

@@ -12,8 +12,8 @@ from ewm_studio import cli
 from ewm_studio.data.recordings import Recording
 from ewm_studio.jobs import train
 from ewm_studio.settings import Experiment
-from ewm_studio.ui.drive.keys_dialog import KeysDialog
 from ewm_studio.ui.drive.view import clock
+from ewm_studio.ui.kit.keys_dialog import KeysDialog
 from ewm_studio.ui.window.drive_window import DriveWindow
 from ewm_studio.workspace import Workspace
 from tests.support import jobs

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QDialog, QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
-from ewm_studio.ui.drive.key_names import COMMANDS, key_name, shown_key
+from ewm_studio.ui.kit import store
+from ewm_studio.ui.kit.key_names import COMMANDS, key_name, shown_key
 from ewm_studio.ui.kit.widgets import button, label, row
+from ewm_studio.workspace.workspace import safe_name
 
 if TYPE_CHECKING:
     from ewm_studio.driving.controls import KeyMap
 
 MOST_KEYS = 3  # of one move
 _ERASE = ("backspace", "del")
-_KEPT = {*COMMANDS, "return", "enter"}  # what drives and closes
+_CLOSES = {"return", "enter"}
 
 
 class KeyField(QLineEdit):
@@ -57,11 +60,19 @@ class KeyField(QLineEdit):
 class KeysDialog(QDialog):
     """A field for each move; `then` gets the keys that were chosen."""
 
-    def __init__(self, keys: KeyMap, usual: KeyMap, parent: QWidget, then: Callable[[KeyMap], None]) -> None:
+    def __init__(
+        self,
+        keys: KeyMap,
+        usual: KeyMap,
+        parent: QWidget,
+        then: Callable[[KeyMap], None],
+        commands: Mapping[str, str] = COMMANDS,
+    ) -> None:
+        """Choose from `keys`, of which `usual` are those before any choice; those of `commands` do not drive."""
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Keys")
-        self._usual = usual
+        self._usual, self._kept = usual, {*commands, *_CLOSES}
         self.fields = {move: KeyField(move, tuple(own)) for move, own in keys.items()}
         form = QFormLayout()
         form.setHorizontalSpacing(24)
@@ -70,7 +81,7 @@ class KeysDialog(QDialog):
             field.setMinimumWidth(220)
             field.offered.connect(lambda key, move=move: self._add(move, key))
             form.addRow(label(move.capitalize()), field)
-        self._words = label("Space, R, M and Esc keep their meaning.", "secondary", wrap=True)
+        self._words = label(_kept_words(commands), "secondary", wrap=True)
         self.usual_button = button("Usual keys", "", "Back to the keys that are usual here", self._reset)
         done = button("Done", "primary", clicked=self.accept)
         done.setDefault(True)
@@ -86,7 +97,7 @@ class KeysDialog(QDialog):
 
     def _add(self, move: str, key: str) -> None:
         owner = next((other for other, field in self.fields.items() if key in field.keys), None)
-        if key in _KEPT:
+        if key in self._kept:
             self._words.setText(f"{shown_key(key)} keeps its own meaning while driving; choose another key.")
             return
         if owner is not None and owner != move:
@@ -100,3 +111,26 @@ class KeysDialog(QDialog):
         for move, field in self.fields.items():
             field.keys = tuple(self._usual[move])
         self._words.setText("These are the usual keys.")
+
+
+def _kept_words(commands: Mapping[str, str]) -> str:
+    *first, last = (shown_key(key) for key, asked in commands.items() if asked)
+    return f"{', '.join(first)} and {last} keep their meaning."
+
+
+def chosen_keys(env: str) -> KeyMap:
+    """The keys that were chosen for an environment; none where what is remembered is no key map."""
+    try:
+        known = json.loads(store.text(_place(env)) or "{}")
+        return {str(move): tuple(map(str, keys)) for move, keys in known.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def remember_keys(env: str, keys: KeyMap) -> None:
+    """Keep the keys that were chosen for an environment."""
+    store.store().setValue(_place(env), json.dumps(keys))
+
+
+def _place(env: str) -> str:
+    return f"keys/{safe_name(env)}"
