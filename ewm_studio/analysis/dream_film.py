@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ewm_studio.analysis.dreamt_pictures import bands
 from ewm_studio.analysis.film import Pane
-from ewm_studio.dreams.fan import Fan
+from ewm_studio.dreams.fan import Fan, pictures_of
+from ewm_studio.dreams.real_world import Moment, RealWorld
+from ewm_studio.dreams.tree import DreamTree
+from ewm_studio.errors import UserError
 from ewm_studio.workspace.files import write_aside
 
 MOMENTS = 10  # of a strip
@@ -34,6 +39,48 @@ def dream_panes(dream: Sequence[np.ndarray], real: Sequence[Sequence[np.ndarray]
             frames += [shown[min(k, len(shown) - 1)] for k in range(repeat)]
         panes.append(Pane("reality under the same actions", "", np.stack(frames), np.arange(len(frames))))
     return panes
+
+
+def way_filmed(tree: DreamTree) -> tuple[list[Pane], float]:
+    """The way from a dream's start to where it stands as panes, reality played again beside it; and frames a second.
+
+    Raises:
+        UserError: this dream has no pictures. JobError: the environment failed.
+    """
+    actions = [step.action for step in tree.path()]
+    moment, env = tree.start.moment, tree.dreamers[0].env
+    with contextlib.closing(RealWorld(env if moment is None else moment.env)) as world:
+        real = [] if moment is None else _reality(world, moment, actions, env.action_repeat)
+        return dream_panes(_dreamt(tree), real, env.action_repeat), world.fps
+
+
+def _dreamt(tree: DreamTree) -> list[np.ndarray]:
+    """Pictures of the dream at the start and after each decision."""
+    dreamt: list[np.ndarray] = []
+    branch, upto = tree.branch, tree.place.step
+    while True:
+        first = [branch.root] if branch.parent is None else []
+        latents = [*first, *(step.z for step in branch.steps[: upto - branch.at])]
+        if latents:
+            pictures = pictures_of(tree.dreamers[branch.model].model, np.stack(latents))
+            if pictures is None:
+                raise UserError("this dream is of numbers: there are no pictures to make a film of")
+            dreamt[:0] = list(pictures)
+        if branch.parent is None:
+            return dreamt
+        upto, branch = branch.at, tree.branches[branch.parent]
+
+
+def _reality(world: RealWorld, moment: Moment, actions: list[NDArray], repeat: int) -> list[list[np.ndarray]]:
+    """What the environment shows at a moment, and in the frames of each decision after it."""
+    world.lead(moment.seed, moment.actions)
+    shown = [[world.picture()]]
+    for action in actions:
+        shown.append([])
+        for _ in range(repeat):
+            world.frame(action)
+            shown[-1].append(world.picture())
+    return [[frame for frame in frames if frame is not None] for frames in shown]
 
 
 def dream_strip(path: Path, panes: Sequence[Pane]) -> None:

@@ -10,7 +10,6 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from ewm_studio import formatting as format
 from ewm_studio.dreams.branches import BranchInfo, Place
 from ewm_studio.ui.kit.theme import color, theme, ui_font
 
@@ -36,7 +35,7 @@ def words_of(info: BranchInfo) -> str:
     """A branch in few words: its name, or who drove and what made it another, and what it came to."""
     who = info.name or _WHO.get(info.driver, info.driver) or info.how
     made = "" if info.name or info.number == 0 or not info.driver or info.how.startswith("you") else info.how
-    parts = [who, made, f"dreamt {signed(info.dreamt)}" if info.tip > info.at or info.number == 0 else ""]
+    parts = [who, made, f"dreamt {signed(info.dreamt)}" if info.tip else ""]
     if not math.isnan(info.real) and info.tip:
         parts.append(f"real {signed(info.real)}")
     if info.ended:
@@ -48,8 +47,7 @@ def signed(value: float) -> str:
     """A return with its sign: +41.2."""
     if not math.isfinite(value):
         return "–"
-    text = format.significant(value)
-    return text.replace("-", "−") if value < 0 else f"+{text}"
+    return f"{value:+,.1f}".replace("-", "−")
 
 
 class BranchTree(QWidget):
@@ -92,7 +90,7 @@ class BranchTree(QWidget):
 
     def x_of(self, step: int) -> float:
         """Where a step is."""
-        width = max(self.width() - _STEM - LABELS, 40)
+        width = max(self.width() - _STEM - min(LABELS, self.width() // 2), 40)
         return _STEM + width * step / max(self._steps, 1)
 
     def y_of(self, number: int) -> float:

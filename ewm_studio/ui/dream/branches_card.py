@@ -6,12 +6,16 @@ from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QMenu, QScrollArea
 
 from ewm_studio.driving.dream_snapshot import DreamSnapshot
 from ewm_studio.ui.dream.branch_tree import BranchTree, words_of
 from ewm_studio.ui.kit.dialogs import TextQuestion
 from ewm_studio.ui.kit.widgets import Elided, button, column, label, row
+
+_HINT = "click to go back to any of them"
+_WIDE = 560  # of the card, from which on there is room for it
 
 
 class BranchesCard(QFrame):
@@ -42,7 +46,8 @@ class BranchesCard(QFrame):
             made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             made.setAccessibleName(f"{made.text().rstrip('…')} branch")
         head = row(label("Branches", "heading"), spacing=8)
-        head.addWidget(Elided("click to go back to any of them", "secondary"), 1)
+        self._hint = Elided("", "secondary")
+        head.addWidget(self._hint, 1)
         for made in (self.name, self.keep, self.delete):
             head.addWidget(made)
         scroll = QScrollArea()
@@ -59,6 +64,11 @@ class BranchesCard(QFrame):
         self.setLayout(body)
         self.setMinimumHeight(104)
         self.show_snapshot(None)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Say how it is used where there is room for it."""
+        super().resizeEvent(event)
+        self._hint.setText(_HINT if self.width() >= _WIDE else "")
 
     def show_snapshot(self, snapshot: DreamSnapshot | None) -> None:
         """Show the tree of a dream; None where there is none."""

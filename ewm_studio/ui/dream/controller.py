@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ewm_studio.driving.dream_beginning import Source
+from ewm_studio.ui.dream.keeping_controller import KeepingController
 from ewm_studio.ui.dream.page import DreamPage
 from ewm_studio.ui.dream.session_controller import DreamSessionController
 from ewm_studio.ui.dream.start_controller import StartController
@@ -21,6 +22,7 @@ class DreamController(PageController):
         self.page = DreamPage()
         self.starts = StartController(self.page, services, self)
         self.dream = DreamSessionController(self.page, services, self)
+        self.keeping = KeepingController(self.page, self.dream, services, self)
         page, dream = self.page, self.dream
         page.dream_asked.connect(self._on_dream)
         page.start.begin_asked.connect(self._begin)
@@ -46,6 +48,7 @@ class DreamController(PageController):
         """End the dream."""
         self.starts.end()
         self.dream.end()
+        self.keeping.end()
 
     def _on_dream(self) -> None:
         if self.dream.dreaming:

@@ -121,7 +121,7 @@ class FuturesCard(QFrame):
         self.fans: tuple[Fan, ...] = ()
         self.pictures = Thumbnails("Futures")
         self.pictures.setMinimumHeight(72)
-        self.spread = Lanes()
+        self.spread = Lanes(names=118)
         self.spread.setAccessibleName("What the futures spread over")
         self.spread.setToolTip("Variance over the draws, at every step; click to look at one")
         self.step = Slider(Qt.Orientation.Horizontal)

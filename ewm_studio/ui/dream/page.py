@@ -28,10 +28,11 @@ NO_MODEL = (
     "A memory that predicts, such as MDNRNN or RSSM, can be driven in: it draws what comes after every key. No model "
     "of this workspace has one yet. Choose such a memory in the experiment, and pretrain it on the Vision page."
 )
-_SIDE = 304
+_SIDE = 320
 _ROOM = 660  # that the dream needs beside the column on the right
+_LOW = 620  # of the page, up to which pictures get all the room there is
+_LEAST = 120  # height of the cards below them then
 _TALL = 760  # of the page, from which on branches and lanes stand below each other
-_HEAD_WIDTH = 250
 
 
 class DreamPage(QWidget):
@@ -54,6 +55,7 @@ class DreamPage(QWidget):
         super().__init__()
         self.view, self.real, self.strip = DreamView(), RealView(), DreamStrip()
         self.branches, self.timeline, self.futures = BranchesCard(), Timeline(), FuturesCard()
+        self._futures_shown = False
         self.start, self.next, self.trust, self.edit = StartPanel(), NextFrames(), TrustPanel(), EditPanel()
         self.empty = EmptyState("dream", "Drive inside what a model believes", NO_MODEL, "Pretrain a memory")
         self.empty.action.clicked.connect(self.memory_asked)
@@ -63,7 +65,6 @@ class DreamPage(QWidget):
         outer.addWidget(self._stack)
         self.view.commanded.connect(self._on_command)
         self.futures.closed.connect(lambda: self._show_futures(False))
-        self._show_futures(False)
         self.show_idle()
 
     # Building
@@ -78,12 +79,13 @@ class DreamPage(QWidget):
         pictures.addWidget(self.view, 1)
         pictures.addWidget(self.real, 1)
         body.addLayout(pictures, 3)
+        self._body, self._pictures = body, pictures
         body.addWidget(self.strip)
         self._below = QBoxLayout(QBoxLayout.Direction.TopToBottom)
         self._below.setSpacing(10)
-        self._below.addWidget(self.branches, 2)
-        self._below.addWidget(self.timeline, 3)
-        self._below.addWidget(self.futures, 3)
+        self._below.addWidget(self.branches, 1)
+        self._below.addWidget(self.timeline, 1)
+        self._below.addWidget(self.futures, 1)
         body.addLayout(self._below, 2)
         beside = QHBoxLayout(content)
         beside.setContentsMargins(0, 0, 0, 0)
@@ -117,8 +119,13 @@ class DreamPage(QWidget):
         self._while_on = (self.pause, self.step, self.rewind, self.back, self.keys, self.leave)
         for clicked in (self.dream, *self._while_on, *self.speed.findChildren(QPushButton)):
             clicked.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click takes no key away from whoever drives
-        buttons = (self.dream, self.pause, self.step, self.rewind, self.back)
-        return row(*buttons, None, label("Pace", "secondary"), self.speed, self.keys, self.leave, spacing=8)
+        head = row(self.dream, self.pause, self.step, self.rewind, self.back, spacing=8)
+        head.addSpacing(8)
+        head.addWidget(self.strip.model, 1)
+        head.addSpacing(8)
+        for last in (label("Pace", "secondary"), self.speed, self.keys, self.leave):
+            head.addWidget(last)
+        return head
 
     def _make_side(self) -> QWidget:
         inside = QWidget()
@@ -182,7 +189,7 @@ class DreamPage(QWidget):
         if seen is None:
             self.view.clear()
         self.view.show_picture(seen)
-        self.view.banner = words or ("Press Dream; the first driving key sets off" if seen is not None else "")
+        self.view.banner = words or ("Press Dream, then drive" if seen is not None else "")
         self.view.setAccessibleDescription(self.view.banner)
         self.real.show_array(real, "" if real is not None else "What is really there is shown here.")
         self.view.update()
@@ -241,8 +248,8 @@ class DreamPage(QWidget):
         self.strip.say(words)
 
     def _show_futures(self, shown: bool) -> None:
-        self.futures.setVisible(shown)
-        self.timeline.setVisible(not shown)
+        self._futures_shown = shown
+        self._make_room()
 
     def _enable(self, snapshot: DreamSnapshot | None) -> None:
         state = snapshot.state if snapshot is not None else ""
@@ -269,6 +276,15 @@ class DreamPage(QWidget):
         direction = QBoxLayout.Direction.TopToBottom if tall else QBoxLayout.Direction.LeftToRight
         if self._below.direction() != direction:
             self._below.setDirection(direction)
+        low = self.height() < _LOW  # then pictures get all that is left
+        self._body.setStretchFactor(self._below, 0 if low else 2)
+        for card in (self.branches, self.timeline, self.futures):
+            card.setMaximumHeight(_LEAST if low else 16777215)
+        choosing = not wide and not self.dreaming  # there is room for the choice of a start, and no more
+        for made in (self.strip, self.branches, self.pause, self.step, self.rewind, self.back, self.keys, self.leave):
+            made.setVisible(not choosing)
+        self.timeline.setVisible(not choosing and not self._futures_shown)
+        self.futures.setVisible(not choosing and self._futures_shown)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Make room anew."""
@@ -295,9 +311,9 @@ class DreamPage(QWidget):
 def banner_of(snapshot: DreamSnapshot) -> str:
     """What is said over the dream while nothing moves."""
     if snapshot.state == "paused" and not snapshot.steps and len(snapshot.branches) < 2:
-        return "A driving key, or Space, begins"
+        return "A driving key begins"
     if snapshot.state == "paused":
-        return f"Resting at step {format.count(snapshot.steps)}; Space dreams on"
+        return f"Step {format.count(snapshot.steps)} · Space dreams on"
     if snapshot.state == "ended":
-        return "Memory drew the end here; Space dreams on all the same"
+        return "Memory drew the end · Space dreams on"
     return ""

@@ -47,6 +47,7 @@ class DreamSessionController(QObject):
     began = Signal()
     told = Signal(Activity)
     ended = Signal()
+    saved = Signal(object)  # DreamSaved: the tree is on disk
     failed = Signal(object)  # an exception that ended a dream
     _fresh = Signal()
 
@@ -282,7 +283,7 @@ class DreamSessionController(QObject):
                 what = {"m": "The memory", "v": "The vision"}.get(event.parts, "The model")
                 self._say(f"{what} of {event.name} dreams from here on")
             elif isinstance(event, DreamSaved):
-                self._say(f"saved in {event.folder}")
+                self.saved.emit(event)
             else:
                 self._say(str(event))
                 if (standing := self.standing) is not None:  # a choice that was refused is taken back

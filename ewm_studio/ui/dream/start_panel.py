@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QIntValidator
-from PySide6.QtWidgets import QLineEdit, QWidget
+from PySide6.QtWidgets import QLineEdit, QSizePolicy, QWidget
 
 from ewm_studio import formatting as format
 from ewm_studio.driving.dream_beginning import FromNowhere, FromRecording, FromReplay, FromTrack, Source
@@ -18,6 +18,7 @@ from ewm_studio.ui.kit.widgets import Elided, Segments, Select, button, column, 
 
 KINDS = (("replay", "Replay"), ("recording", "Recording"), ("track", "Track"), ("random", "Random"))
 _MOST_SEED = 2**31 - 1
+_ANY = "any real frame"
 
 
 class EpisodeChoice(QWidget):
@@ -49,10 +50,9 @@ class EpisodeChoice(QWidget):
         line = row(spacing=8)
         line.addWidget(self.frame, 1)
         line.addWidget(self._where)
-        self.setLayout(column(self._words, self.group, self.episode, spacing=6))
-        layout = self.layout()
-        assert layout is not None
-        layout.addItem(line)
+        body = column(self._words, self.group, self.episode, spacing=6)
+        body.addLayout(line)
+        self.setLayout(body)
         self.show_groups([], None)
 
     def show_groups(self, groups: Sequence[tuple[str, object]], chosen: object) -> None:
@@ -116,10 +116,9 @@ class SeedChoice(QWidget):
         line = row(label("seed", "secondary"), spacing=8)
         line.addWidget(self.line, 1)
         line.addWidget(self.other)
-        self.setLayout(column(label(words, "secondary", wrap=True), spacing=6))
-        layout = self.layout()
-        assert layout is not None
-        layout.addItem(line)
+        body = column(label(words, "secondary", wrap=True), spacing=6)
+        body.addLayout(line)
+        self.setLayout(body)
 
     @property
     def seed(self) -> int:
@@ -140,21 +139,23 @@ class StartPanel(QWidget):
 
     def __init__(self, seed: int = 100_000) -> None:
         super().__init__()
-        self.kind = Segments(KINDS, "Start from")
+        self.kind = Segments(KINDS, "Start from", tight=True)
         self.replay = EpisodeChoice("Evaluation", "No replays yet: Evaluate plays a model and keeps its episodes.")
         self.recording = EpisodeChoice("Recording", "No recordings yet: the Drive page records what you drive.")
         self.track = SeedChoice("track", "A fresh episode, in which the controller acts for a moment.", seed)
         self.random = SeedChoice("latents", "Latents that are drawn; nothing real stands there.", 0)
         self.begin = button("Dream from here", "", "Leave this dream, and begin another here", self.begin_asked.emit)
         self._pages = stacked(self.replay, self.recording, self.track, self.random)
+        self._pages.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.real, self.seen = Picture("The real frame"), Picture("The frame as vision sees it")
-        self._real_words, self._seen_words = Elided("", "secondary"), label("as V sees it", "secondary", "vision")
+        self._words = Elided(_ANY, "secondary")
+        real, seen = label("the real frame", "secondary"), label("as V sees it", "secondary", "vision")
         for made in (self.real, self.seen):
             made.setFixedHeight(124)
         self._note = label("", "secondary", wrap=True)
         self._note.hide()
         pictures = row(spacing=8)
-        for picture, words in ((self.real, self._real_words), (self.seen, self._seen_words)):
+        for picture, words in ((self.real, real), (self.seen, seen)):
             side = column(spacing=4)
             side.addWidget(picture)
             side.addWidget(words)
@@ -166,7 +167,7 @@ class StartPanel(QWidget):
         for choice in (self.replay, self.recording, self.track, self.random):
             choice.changed.connect(self.changed)
         heading = row(label("Start from", "heading"), spacing=8)
-        heading.addWidget(Elided("any real frame", "secondary"), 1)
+        heading.addWidget(self._words, 1)
         body = column(spacing=8)
         body.addLayout(heading)
         body.addWidget(self.kind)
@@ -202,7 +203,7 @@ class StartPanel(QWidget):
         """Show what is really there and what vision sees of it."""
         self.real.show_array(real)
         self.seen.show_array(seen)
-        self._real_words.setText(words)
+        self._words.setText(words or _ANY)
         self.say("")
 
     def say(self, words: str) -> None:

@@ -50,9 +50,7 @@ class DreamStrip(QFrame):
         self._make_choices()
         self._make_buttons()
         first = row(self.driver, spacing=8)
-        first.addSpacing(4)
-        first.addWidget(label("memory", "secondary"))
-        first.addWidget(self.model, 1)
+        first.addStretch(1)
         for made in (label("temperature", "secondary"), self.temperature, self._degrees):
             first.addWidget(made)
         second = row(*self.tools, None, self.export, spacing=8)

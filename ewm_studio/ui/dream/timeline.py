@@ -58,7 +58,7 @@ class Timeline(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("role", "plate")
-        self.lanes = Lanes()
+        self.lanes = Lanes(names=118)
         self.lanes.setAccessibleName("Steps of the dream")
         self.lanes.setToolTip("Click or drag to go to a step")
         self.lanes.jumped.connect(self._on_jumped)
@@ -148,7 +148,7 @@ def marks_of(snapshot: DreamSnapshot) -> list[Mark]:
     """Where trust ends, and where dream and reality part company."""
     marks = []
     if snapshot.trusted_until is not None:
-        marks.append(Mark(snapshot.trusted_until, "good", f"trusted until about step {snapshot.trusted_until}"))
+        marks.append(Mark(snapshot.trusted_until, "good", f"trusted until step {snapshot.trusted_until}"))
     if snapshot.parted is not None:
-        marks.append(Mark(snapshot.parted, "accent", f"reality parts from it at step {snapshot.parted}"))
+        marks.append(Mark(snapshot.parted, "accent", f"parts from reality at step {snapshot.parted}"))
     return marks

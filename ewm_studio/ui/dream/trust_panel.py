@@ -84,7 +84,7 @@ class TrustPanel(QWidget):
         self.assess.setVisible(not rows)
         self.figures.setVisible(bool(rows))
         windows = (found or {}).get("windows")
-        self._about.setText(f"{format.count(windows)} held-out starts" if isinstance(windows, int | float) else "")
+        self._about.setText(f"{format.count(windows)} starts" if isinstance(windows, int | float) else "")
         self.figures.show_rows(rows)
 
     def show_snapshot(self, snapshot: DreamSnapshot | None) -> None:
@@ -92,10 +92,10 @@ class TrustPanel(QWidget):
         if snapshot is None:
             self.pace.show_rows([("Decisions a second", "–"), ("A decision takes", "–"), ("Key to picture", "–")])
             return
-        key = snapshot.key_to_picture
+        key, rate = snapshot.key_to_picture, snapshot.decisions_per_second
         self.pace.show_rows(
             [
-                ("Decisions a second", f"{snapshot.decisions_per_second:.1f}"),
+                ("Decisions a second", f"{rate:.1f}" if snapshot.state == "driving" else "–"),
                 ("A decision takes", f"{snapshot.decision_seconds * 1000:.0f} ms"),
                 ("Latest decision late by", f"{snapshot.late * 1000:.0f} ms"),
                 ("Key to picture", f"{key * 1000:.0f} ms" if key == key else "–"),
@@ -118,9 +118,9 @@ def rows_of(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     if isinstance(share := _inside(found, "action_read_back", "share"), int | float):
         rows.append(("Keys read back from dreams", f"{share:.0%}"))
     if isinstance(correlations := found.get("return_correlation"), Mapping) and correlations:
-        steps, value = list(correlations.items())[-1]
+        value = list(correlations.values())[-1]
         if isinstance(value, int | float):
-            rows.append((f"Dreamt return of {steps} steps against real", f"r {value:.2f}"))
+            rows.append(("Dreamt return against real", f"r {value:.2f}"))
     if isinstance(meter := _inside(found, "trust", "meter"), int | float):
         rows.append(("Trust meter against true error", f"r {meter:.2f}"))
     return rows

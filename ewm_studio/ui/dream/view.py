@@ -20,7 +20,7 @@ from ewm_studio.ui.kit.wheel import CHIP, WHITE, Wheel, draw_chips
 KEYS = {**COMMANDS, "backspace": "rewind", ".": "step"}
 CAPTION = 26  # pixels under a picture
 _PAD = 10
-_BANNER = 34  # pixels of a line over the lower edge of a picture
+_BANNER = 30  # pixels of a line over the lower edge of a picture
 _PLANNED = 6  # pictures of a plan
 
 
@@ -89,6 +89,7 @@ class DreamView(Wheel):
         top = area.bottom() - side - 12 - (_BANNER if self.banner else 0)
         left = area.center().x() - len(self._plan) * (side + 4) / 2
         painter.setPen(QPen(color("memory"), 1))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
         for number, image in enumerate(self._plan):
             place = QRectF(left + number * (side + 4), top, side, side)
             painter.drawImage(place, image)
@@ -170,7 +171,7 @@ def _draw_banner(painter: QPainter, area: QRectF, words: str) -> None:
         return
     place = QRectF(area.left(), area.bottom() - _BANNER, area.width(), _BANNER)
     painter.fillRect(place, CHIP)
-    painter.setFont(ui_font(13, 600))
+    painter.setFont(ui_font(12, 600))
     painter.setPen(WHITE)
     shown = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, int(place.width()) - 16)
     painter.drawText(place, Qt.AlignmentFlag.AlignCenter, shown)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from ewm_studio.data.episode_file import open_episode
+from ewm_studio.driving.dream_beginning import FromRecording
 from ewm_studio.ui.drive.page import DrivePage
 from ewm_studio.ui.drive.session_controller import DriveWords, SessionController
 from ewm_studio.ui.live.controller import LiveController
@@ -22,12 +26,15 @@ class DriveController(PageController):
         self.recordings = RecordingsController(self.panel, services, self)
         self.live = LiveController(self.panel.live, services, self)
         self.drive = SessionController(self.page, services, self.live.on_decision, self)
+        self._dreams = False  # the episode that is kept next is dreamt on from
         self._connect()
 
     def _connect(self) -> None:
         services, drive = self._services, self.drive
         self.page.environment_asked.connect(services.environment_asked)
         self.page.episode_kept.connect(self.recordings.episode_kept)
+        self.page.episode_kept.connect(self._on_kept)
+        self.page.dream_asked.connect(self._dream_on)
         self.page.episode_taken_back.connect(lambda *_: self.recordings.refresh())
         self.recordings.pretrain_asked.connect(self._pretrain_on)
         drive.began.connect(self._on_began)
@@ -64,6 +71,27 @@ class DriveController(PageController):
         status = recording + words.pace
         self.activity.emit(Activity(words.line, words.figures, words.share, bool(words.recording), status))
 
+    def _dream_on(self) -> None:
+        """End the episode here, and dream on from its last frame once it is kept."""
+        session = self.drive.session
+        if session is not None and session.snapshot.episode_recorded > 0:
+            self._dreams = True
+            self.page.keep_asked.emit()
+        else:
+            self.page.say("A dream begins at frames that were recorded: press Record, drive, then dream on.")
+
+    def _on_kept(self, _: str, path: str) -> None:
+        session = self.drive.session
+        if self._dreams and session is not None:
+            self._dreams = False
+            session.stop()
+            model = session.snapshot.copilot
+
+            def dream(length: int) -> None:
+                self._services.dream_from.emit(FromRecording(Path(path), length - 1), model)
+
+            self._services.background(lambda: _length(Path(path)), dream)
+
     def _on_ended(self) -> None:
         self.live.end_driving()
         self.room_wanted.emit(False)
@@ -76,6 +104,12 @@ class DriveController(PageController):
         services.document.set("data.random_share", random_share)
         services.turn_to("vision")
         services.start("pretrain")
+
+
+def _length(path: Path) -> int:
+    """Steps of a recorded episode."""
+    with open_episode(path) as episode:
+        return episode.length
 
 
 def make_page(services: Services) -> Page:

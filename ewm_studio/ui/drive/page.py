@@ -49,6 +49,7 @@ class DrivePage(QWidget):
     pause_toggled = Signal()
     restart_asked = Signal()
     keep_asked = Signal()
+    dream_asked = Signal()  # dream on from here
     discard_asked = Signal()
     keys_asked = Signal()
     speed_chosen = Signal(float)
@@ -120,7 +121,10 @@ class DrivePage(QWidget):
         self.restart = button("Restart", "", "Begin this episode again, on the same seed (R)")
         self.keep = button("Keep", "", "End the episode here and keep what was recorded of it")
         self.discard = button("Discard", "", "Forget this episode and begin another; deletes one that has just ended")
+        self.dream = button("Dream on", "", "Keep what was recorded of this episode, and dream on from here")
+        self.dream.setAccessibleName("Dream on from here")
         for made, asked in (
+            (self.dream, self.dream_asked),
             (self.record, self.record_toggled),
             (self.pause, self.pause_toggled),
             (self.restart, self.restart_asked),
@@ -136,7 +140,7 @@ class DrivePage(QWidget):
         self.keys.clicked.connect(self.keys_asked)
         self.leave = IconButton("close", "Leave (Esc)", size=20)
         self.leave.clicked.connect(self.leave_asked)
-        buttons = (self.record, self.pause, self.restart, self.keep, self.discard)
+        buttons = (self.record, self.pause, self.restart, self.keep, self.discard, self.dream)
         # A click must not take the keyboard away from whoever drives.
         for clicked in (*buttons, self.keys, self.leave, *self.speed.findChildren(QPushButton)):
             clicked.setFocusPolicy(Qt.FocusPolicy.TabFocus)

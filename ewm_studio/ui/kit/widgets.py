@@ -320,7 +320,7 @@ class Segments(QWidget):
 
     chosen = Signal(str)
 
-    def __init__(self, options: Sequence[tuple[str, str]], name: str) -> None:
+    def __init__(self, options: Sequence[tuple[str, str]], name: str, tight: bool = False) -> None:
         super().__init__()
         self.setAccessibleName(name)
         self._group = QButtonGroup(self)
@@ -330,7 +330,8 @@ class Segments(QWidget):
             made = button(text, "segment")
             made.setCheckable(True)
             bold = QFontMetrics(ui_font(12, 600))  # a choice is bold while it is on, and must not be cut then
-            made.setMinimumWidth(bold.horizontalAdvance(text) + _SEGMENT_PADDING)
+            made.setProperty("tight", tight)
+            made.setMinimumWidth(bold.horizontalAdvance(text) + (_SEGMENT_PADDING // 2 if tight else _SEGMENT_PADDING))
             made.setProperty("edge", "first" if index == 0 else "last" if index == len(options) - 1 else "")
             made.setAccessibleName(f"{name}: {text}")
             made.clicked.connect(lambda _=False, key=key: self.chosen.emit(key))

@@ -36,8 +36,10 @@ class Lanes(QWidget):
 
     jumped = Signal(int)
 
-    def __init__(self) -> None:
+    def __init__(self, names: int = NAMES) -> None:
+        """Leave so many pixels for the names."""
         super().__init__()
+        self._names = names
         self.setAccessibleName("Timeline")
         self.setToolTip("Click or drag to jump to a frame")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -75,15 +77,15 @@ class Lanes(QWidget):
 
     def x_of(self, frame: int) -> float:
         """Where a frame is."""
-        return NAMES + self._width * frame / max(self.frames, 1)
+        return self._names + self._width * frame / max(self.frames, 1)
 
     def frame_at(self, x: float) -> int:
         """The frame at a place."""
-        return min(max(round((x - NAMES) / self._width * self.frames), 0), self.frames)
+        return min(max(round((x - self._names) / self._width * self.frames), 0), self.frames)
 
     @property
     def _width(self) -> int:
-        return max(self.width() - NAMES - VALUES, 1)
+        return max(self.width() - self._names - VALUES, 1)
 
     def sizeHint(self) -> QSize:
         """As much as there is."""
@@ -156,11 +158,11 @@ class Lanes(QWidget):
         painter.drawEllipse(QPointF(4, top + height / 2), 3.5, 3.5)
         painter.setFont(ui_font(12))
         painter.setPen(color("secondary"))
-        words = painter.fontMetrics().elidedText(lane.name, Qt.TextElideMode.ElideRight, NAMES - 22)
-        painter.drawText(QRectF(14, top, NAMES - 20, height), int(Qt.AlignmentFlag.AlignVCenter), words)
+        words = painter.fontMetrics().elidedText(lane.name, Qt.TextElideMode.ElideRight, self._names - 22)
+        painter.drawText(QRectF(14, top, self._names - 20, height), int(Qt.AlignmentFlag.AlignVCenter), words)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(color("input"))
-        painter.drawRoundedRect(QRectF(NAMES, top, self._width, height), 4, 4)
+        painter.drawRoundedRect(QRectF(self._names, top, self._width, height), 4, 4)
         finite = lane.values[np.isfinite(lane.values)]
         if not len(finite):
             return
@@ -169,10 +171,10 @@ class Lanes(QWidget):
         inside, base = height - 2 * _INSET, top + height - _INSET
         if low < 0 < high:  # where zero is
             zero = base - inside * -low / span
-            painter.fillRect(QRectF(NAMES, zero, self._width, 1), color("line"))
+            painter.fillRect(QRectF(self._names, zero, self._width, 1), color("line"))
         painter.setPen(QPen(shade, 1.25))
         for part in curve(lane.values, self._width):
-            x = NAMES + self._width * part[:, 0] / max(self.frames, 1)
+            x = self._names + self._width * part[:, 0] / max(self.frames, 1)
             y = base - inside * ((part[:, 1] - low) / span if span > 0 else np.full(len(part), 0.5))
             painter.drawPolyline(QPolygonF([QPointF(a, b) for a, b in zip(x.tolist(), y.tolist(), strict=True)]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ewm_studio.driving.dream_beginning import FromReplay
 from ewm_studio.events import EvaluationKept, Event, Finished, RunStarted
 from ewm_studio.ui.page import Page, PageController, PlaceGroup
 from ewm_studio.ui.replay.latent_controller import LatentController
@@ -17,12 +18,14 @@ class ReplayController(PageController):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
+        self._services = services
         self.page = ReplayPage()
         self.watching = WatchController(self.page, services, self)
         self.latents = LatentController(self.page, self.watching, services, self)
         self._kept = ""  # folder of the evaluation that goes on
         self.page.evaluate_asked.connect(lambda: services.start("infer"))
         self.page.empty.asked.connect(self.place_asked)
+        self.page.dream_asked.connect(self._dream_on)
         services.jobs.events.connect(self._on_events)
 
     def shown(self) -> None:
@@ -40,6 +43,15 @@ class ReplayController(PageController):
     def end(self) -> None:
         """Stop playing, and what is being made."""
         self.watching.end()
+
+    def _dream_on(self) -> None:
+        """Dream on from the frame that is seen, in the model that played where it can dream."""
+        evaluation, episode = self.watching.evaluation, self.page.table.chosen
+        if evaluation is not None and episode is not None:
+            name = evaluation.run or evaluation.model.name
+            frame = min(self.page.player.frame, episode.frames - 1)
+            words = f"replay {episode.path.stem} of {name}"
+            self._services.dream_from.emit(FromReplay(episode.path, frame, words), name)
 
     def _on_events(self, events: list[Event]) -> None:
         """Watch an evaluation once it is whole."""

@@ -56,6 +56,7 @@ class ReplayPage(QWidget):
     episode_picked = Signal(object)  # a ReplayInfo
     compare_wanted = Signal()  # the compare menu is about to open: fill it
     export_asked = Signal(str)  # mp4, gif or png
+    dream_asked = Signal()  # dream on from the frame that is seen
     latents_wanted = Signal()  # the episode that is watched is to be seen in latent space
 
     def __init__(self) -> None:
@@ -179,7 +180,10 @@ class ReplayPage(QWidget):
         }
         self.exports["gif"].setAccessibleName("Export GIF")
         self.exports["png"].setAccessibleName("Export PNG")
-        return row(self.compare, *self.exports.values(), None, spacing=8)
+        self.dream = button(
+            "Dream on from here", "", "Drive on from this frame in a model's dream", self.dream_asked.emit
+        )
+        return row(self.compare, *self.exports.values(), None, self.dream, spacing=8)
 
     def _make_side(self) -> QFrame:
         side = QFrame()
@@ -239,7 +243,7 @@ class ReplayPage(QWidget):
         frame = self.player.frame if same else 0
         self.watched, self.rival = watched, rival
         self._fill_plates()
-        for made in (self.compare, *self.exports.values()):
+        for made in (self.compare, self.dream, *self.exports.values()):
             made.setEnabled(watched is not None)
         if watched is None:
             self.lanes.show_lanes([])
