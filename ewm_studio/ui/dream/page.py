@@ -189,9 +189,9 @@ class DreamPage(QWidget):
         if seen is None:
             self.view.clear()
         self.view.show_picture(seen)
-        self.view.banner = words or ("Press Dream, then drive" if seen is not None else "")
+        self.view.banner = words or ("Press Dream, then drive" if self.start.previewed else "")
         self.view.setAccessibleDescription(self.view.banner)
-        self.real.show_array(real, "" if real is not None else "What is really there is shown here.")
+        self.real.show_array(real, "" if real is not None else "Nothing real is to be seen there." if self.start.previewed else "What is really there.")
         self.view.update()
 
     def show_starting(self, model: str) -> None:

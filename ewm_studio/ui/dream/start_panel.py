@@ -139,6 +139,7 @@ class StartPanel(QWidget):
 
     def __init__(self, seed: int = 100_000) -> None:
         super().__init__()
+        self.previewed = False  # a start is shown
         self.kind = Segments(KINDS, "Start from", tight=True)
         self.replay = EpisodeChoice("Evaluation", "No replays yet: Evaluate plays a model and keeps its episodes.")
         self.recording = EpisodeChoice("Recording", "No recordings yet: the Drive page records what you drive.")
@@ -203,6 +204,7 @@ class StartPanel(QWidget):
         """Show what is really there and what vision sees of it."""
         self.real.show_array(real)
         self.seen.show_array(seen)
+        self.previewed = bool(words)
         self._words.setText(words or _ANY)
         self.say("")
 
