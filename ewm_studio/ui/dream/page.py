@@ -191,7 +191,8 @@ class DreamPage(QWidget):
         self.view.show_picture(seen)
         self.view.banner = words or ("Press Dream, then drive" if self.start.previewed else "")
         self.view.setAccessibleDescription(self.view.banner)
-        self.real.show_array(real, "" if real is not None else "Nothing real is to be seen there." if self.start.previewed else "What is really there.")
+        nothing = "Nothing real is to be seen there." if self.start.previewed else "What is really there."
+        self.real.show_array(real, "" if real is not None else nothing)
         self.view.update()
 
     def show_starting(self, model: str) -> None:
