@@ -96,7 +96,7 @@ def drive(model: Path, seconds: float, workspace: Path, seed: int) -> dict[str, 
     view.installEventFilter(paints)
     QTest.keyPress(view, Qt.Key.Key_Up)
     wait_for(lambda: session.snapshot.state == "driving")
-    cpu, began = time.process_time(), time.monotonic()
+    cpu, own, began = time.process_time(), time.thread_time(), time.monotonic()
     paints.tick()
     paints.late.clear()
     pressed.start()
@@ -104,14 +104,15 @@ def drive(model: Path, seconds: float, workspace: Path, seed: int) -> dict[str, 
     wait_for(lambda: time.monotonic() - began > seconds or session.snapshot.state == "over", 3 * seconds + 60)
     for timer in (pressed, ticks):
         timer.stop()
-    used, passed = time.process_time() - cpu, time.monotonic() - began
+    used, own, passed = time.process_time() - cpu, time.thread_time() - own, time.monotonic() - began
     view.removeEventFilter(paints)
     late, beside = np.array(session.decisions.lateness), session.snapshot.real is not None
     dream.leave()
     wait_for(lambda: dream.session is None)
     window.close()
     del app
-    print(f"reality beside: {beside}; {len(late) / passed:.1f} decisions/s, {used / passed:.2f} cores\n")
+    each = f"{used / len(late) * 1000:.1f} ms of CPU a decision, {own / len(late) * 1000:.1f} of them the window's"
+    print(f"reality beside: {beside}; {len(late) / passed:.1f} decisions/s, {used / passed:.2f} cores; {each}\n")
     return {
         "decision late by": late * 1000,
         "window late by": np.array(paints.late) * 1000,

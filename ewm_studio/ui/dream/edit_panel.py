@@ -8,6 +8,7 @@ import numpy as np
 from PySide6.QtCore import QTimer, Signal
 
 from ewm_studio.driving.dream_snapshot import DreamSnapshot
+from ewm_studio.ui.kit.widgets import button
 from ewm_studio.ui.latents.sliders import LatentPanel
 
 REACH = 3.0  # of the widest latent's spread that sliders go to
@@ -42,6 +43,11 @@ class EditPanel(LatentPanel):
 
     def __init__(self) -> None:
         super().__init__(picture=False)
+        self.done = button("Done", "", "Back to where dreams begin")
+        self.done.setAccessibleName("Done with the latents")
+        layout = self.layout()
+        assert layout is not None
+        layout.addWidget(self.done)
         self._seen: np.ndarray | None = None  # of the dream, last
         self._asked: list[np.ndarray] = []  # what the dream was asked to have and has not shown yet
         self._wanted: np.ndarray | None = None

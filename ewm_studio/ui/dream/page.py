@@ -64,6 +64,7 @@ class DreamPage(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self._stack)
         self.view.commanded.connect(self._on_command)
+        self.edit.done.clicked.connect(lambda: self.strip.edit.setChecked(False))
         self.futures.closed.connect(lambda: self._show_futures(False))
         self.show_idle()
 
@@ -281,9 +282,11 @@ class DreamPage(QWidget):
         self._body.setStretchFactor(self._below, 0 if low else 2)
         for card in (self.branches, self.timeline, self.futures):
             card.setMaximumHeight(_LEAST if low else 16777215)
-        choosing = not wide and not self.dreaming  # there is room for the choice of a start, and no more
-        for made in (self.strip, self.branches, self.pause, self.step, self.rewind, self.back, self.keys, self.leave):
+        choosing = not wide and not self._side.isHidden()  # there is room for the pictures beside it, and no more
+        for made in (self.strip, self.branches, self.step, self.rewind, self.back, self.keys):
             made.setVisible(not choosing)
+        for made in (self.pause, self.leave):
+            made.setVisible(not choosing or self.dreaming)
         self.timeline.setVisible(not choosing and not self._futures_shown)
         self.futures.setVisible(not choosing and self._futures_shown)
 
@@ -314,7 +317,7 @@ def banner_of(snapshot: DreamSnapshot) -> str:
     if snapshot.state == "paused" and not snapshot.steps and len(snapshot.branches) < 2:
         return "A driving key begins"
     if snapshot.state == "paused":
-        return f"Step {format.count(snapshot.steps)} · Space dreams on"
+        return f"Resting at step {format.count(snapshot.steps)}"
     if snapshot.state == "ended":
-        return "Memory drew the end · Space dreams on"
+        return "Memory drew the end"
     return ""

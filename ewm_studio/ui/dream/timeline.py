@@ -106,7 +106,7 @@ class Timeline(QFrame):
         steps = len(values["reward"]) - 1
         frames = max(_LEAST, -(-steps // _ROUND) * _ROUND)
         lanes = [
-            Lane(name, token, values[key], bounds)
+            Lane(name, token, values[key], _wide(bounds, values[key]))
             for key, name, token, bounds in SHOWN
             if np.isfinite(values[key]).any() or (not steps and key in ("reward", "trust", "end"))
         ]
@@ -142,6 +142,14 @@ class Timeline(QFrame):
         branch = self._branch_at(self._far.place.branch, step)
         if branch is not None:
             self.went.emit(Place(branch, step))
+
+
+def _wide(bounds: tuple[float, float] | None, values: NDArray) -> tuple[float, float] | None:
+    """Bounds of a lane, farther where values go beyond them."""
+    known = values[np.isfinite(values)]
+    if bounds is None or not len(known):
+        return bounds
+    return min(bounds[0], float(known.min())), max(bounds[1], float(known.max()))
 
 
 def marks_of(snapshot: DreamSnapshot) -> list[Mark]:
