@@ -98,6 +98,9 @@ def test_every_benchmark_it_names_exists_with_its_flags():
     for name, words in commands:
         place = ROOT / "tests" / "benchmarks" / name.replace(".", "/")
         source = (place / "__main__.py" if place.is_dir() else place.with_suffix(".py")).read_text()
+        for shared in re.findall(r"from tests\.benchmarks\.(\w+) import", source):
+            beside = ROOT / "tests" / "benchmarks" / f"{shared}.py"
+            source += beside.read_text() if beside.exists() else ""
         for flag in re.findall(r"--[a-z][a-z-]*", words):
             assert f'"{flag}"' in source
 
