@@ -36,7 +36,8 @@ def random_rows(simulator: Simulator, count: int, seed: int, data: DataSettings)
         step = simulator.step(action)
         ended = step.terminated | step.truncated
         final = step.terminated & step.env_terminated
-        found.append(Rows(before, action, step.reward - step.shaping, final, ended | (done == count), is_first))
+        paid, added = step.reward - step.shaping, np.array(step.shaping)
+        found.append(Rows(before, action, paid, added, final, ended | (done == count), is_first))
         policy.restart(ended)
         obs, is_first = step.obs, ended
         yield done

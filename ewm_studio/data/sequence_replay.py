@@ -25,7 +25,7 @@ from ewm_studio.workspace.tree import load_tree, save_tree
 
 SUFFIX = ".replay"
 ENCODE_BATCH = 512  # frames encoded at once
-COLUMNS = ("action", "reward", "terminated", "ended", "is_first")
+COLUMNS = ("action", "reward", "shaping", "terminated", "ended", "is_first")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Rows:
         obs: (T, B, ...) prepared observations that were acted on.
         action: (T, B, ...) as the environment took them.
         reward: (T, B) float32, the environment's own.
+        shaping: (T, B) float32, what the rules of training add to it.
         terminated: (T, B) bool, the episode ended for good with this step.
         ended: (T, B) bool, it ended, for good or not: the next row is of another one.
         is_first: (T, B) bool, this step is the first of an episode.
@@ -44,6 +45,7 @@ class Rows:
     obs: NDArray
     action: NDArray
     reward: NDArray
+    shaping: NDArray
     terminated: NDArray
     ended: NDArray
     is_first: NDArray
@@ -56,13 +58,14 @@ class Stretches:
     Attributes:
         z: latents (T + 1, B, Z); where an episode ended, the first of the next one follows.
         action: (T, B, ...) as the environment took them.
-        reward, terminated, ended, is_first: (T, B), as of `Rows`.
+        reward, shaping, terminated, ended, is_first: (T, B), as of `Rows`.
         age: (T, B) steps since the episode began.
     """
 
     z: Tensor
     action: Tensor
     reward: Tensor
+    shaping: Tensor
     terminated: Tensor
     ended: Tensor
     is_first: Tensor

@@ -69,7 +69,8 @@ class DreamJob(LearningJob):
         self.collector = self._new_collector()
         others = further_memories(model, self.settings.ensemble - 1, generator)
         self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator, others)
-        self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator, others)
+        shaped = experiment.env.skip_penalty > 0
+        self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator, others, shaped)
         self.comparison = Comparison(model.controller, self.settings.rollback, self.settings.gamma)
         self.judged_steps = 0
         self.done = dict.fromkeys(SHARES, 0)
@@ -185,7 +186,9 @@ class DreamJob(LearningJob):
                 yield meter.at(next(acting))
             except StopIteration as end:
                 replay.add(end.value)
-                self.comparison.tried(torch.from_numpy(end.value.reward), torch.from_numpy(end.value.terminated))
+                self.comparison.tried(
+                    torch.from_numpy(end.value.reward + end.value.shaping), torch.from_numpy(end.value.terminated)
+                )
                 break
         else:
             return
@@ -204,9 +207,9 @@ class DreamJob(LearningJob):
         buffer = rollout.buffer
         assert buffer.obs is not None
         final, ended = buffer.terminated & buffer.env_terminated, buffer.ended
-        columns = (buffer.obs, buffer.action, buffer.true_reward, final, ended, buffer.is_first)
+        columns = (buffer.obs, buffer.action, buffer.true_reward, buffer.shaping, final, ended, buffer.is_first)
         replay.add(Rows(*(column.cpu().numpy() for column in columns)))
-        self.comparison.acted(buffer.true_reward, final)
+        self.comparison.acted(buffer.reward, final)
         for after, episode in rollout.episodes:
             yield self._note_episode(run, self.env_steps + after, episode)
         self.env_steps += buffer.reward.numel()

@@ -23,6 +23,7 @@ from ewm_studio.training.imagination import ImaginedActorCritic
 from ewm_studio.training.ppo import PPO
 from ewm_studio.training.replayed import Replayed
 from ewm_studio.training.sequences import lived_batch
+from ewm_studio.training.shaping import ShapedMemory
 
 MOST_SEEDS = 2**31 - 1
 PLACES = 3  # of every place in the sequences that are drawn, one is dreamt from in so many
@@ -39,6 +40,7 @@ class Dreaming:
         settling: int = 0,
         generator: Generator | None = None,
         others: Sequence[MemoryModel] = (),
+        shaped: bool = False,
     ) -> None:
         """Teach the controller of `model`.
 
@@ -49,13 +51,18 @@ class Dreaming:
             settling: steps at the start of an episode in which no dream begins.
             generator: draws all.
             others: memories of the same latents, to dream in beside the model's own.
+            shaped: the rules of training add to rewards, and dreams are to do so too.
 
         Raises:
             UserError: memory predicts nothing.
         """
         model.require_imagination()
         self.ensemble = Ensemble([model.memory, *others], settings.pessimism) if others else None
-        self.world: WorldModel = model if self.ensemble is None else model.with_memory(self.ensemble)
+        memory = self.ensemble or model.memory
+        self.shaped = ShapedMemory(memory, generator) if shaped else None
+        self.world: WorldModel = model if memory is model.memory else model.with_memory(memory)
+        if self.shaped is not None:
+            self.world = model.with_memory(self.shaped)
         self.model, self.settings, self.settling, self.generator = model, settings, settling, generator
         self.learner: ImaginedActorCritic | DreamtPPO
         if settings.learner == "ppo":
@@ -73,14 +80,18 @@ class Dreaming:
         Raises:
             JobError: a loss is not finite.
         """
-        real = self._lived(replay)
+        real, shaping = self._lived(replay)
+        figures: dict[str, float] = {}
+        if self.shaped is not None:
+            figures = self.shaped.learn(real, shaping)
+            real = replace(real, reward=real.reward + shaping)
         starts = real.starts(self.settings.starts, self.generator)
         if self.ensemble is not None:
             starts = self.ensemble.chosen(starts, self.generator)
-        return self.learner.update(starts, real, left)
+        return self.learner.update(starts, real, left) | figures
 
-    def _lived(self, replay: SequenceReplay) -> Replayed:
-        """Sequences of what was lived, with more places to begin at than there are dreams."""
+    def _lived(self, replay: SequenceReplay) -> tuple[Replayed, Tensor]:
+        """Sequences of what was lived, with more places to begin at than there are dreams; and their shaping (T, B)."""
         settings = self.settings
         length = min(settings.context, len(replay) - 1)
         count = max(2, -(-PLACES * settings.starts // length))
@@ -89,15 +100,18 @@ class Dreaming:
         real = Replayed.of(self.world, lived_batch(lived, self.model.action_encoding), length // 2)
         settled = real.settled & (lived.age >= self.settling)
         # Where no episode has come so far yet, dreams begin in its beginning.
-        return replace(real, settled=settled) if bool(settled.any()) else real
+        return replace(real, settled=settled) if bool(settled.any()) else real, lived.shaping
 
     def state(self) -> dict[str, Any]:
         """For an exact resume."""
-        return self.learner.state()
+        shaped = {} if self.shaped is None else {"shaped": self.shaped.saved()}
+        return {**self.learner.state(), **shaped}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Undo `state`."""
         self.learner.restore(state)
+        if self.shaped is not None:
+            self.shaped.restore(state["shaped"])
 
 
 class DreamtPPO:

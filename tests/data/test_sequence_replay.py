@@ -21,6 +21,7 @@ def rows(begin: int, count: int) -> Rows:
         obs=np.stack([number, -number], -1).astype(np.float32),
         action=number.astype(np.int64),
         reward=number.astype(np.float32) / 2,
+        shaping=-number.astype(np.float32),
         terminated=ended & (np.arange(ENVS) == 1),
         ended=ended,
         is_first=row % 7 == 0,
@@ -43,6 +44,7 @@ def test_a_sequence_is_what_was_put_in_its_order():
     assert torch.equal(number[1:] - number[:-1], torch.full_like(number[1:], 10))
     assert torch.equal(number % 10, places[1].expand_as(number))
     assert torch.equal(drawn.z[:-1, :, 0], 2.0 * number)
+    assert torch.equal(drawn.shaping, -2 * drawn.reward)
     assert torch.equal(drawn.z[-1, :, 1], -2.0 * (number[-1] + 10))
     assert torch.equal(drawn.reward, number / 2)
     row = number // 10
