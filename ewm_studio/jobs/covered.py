@@ -39,7 +39,7 @@ class Covered(Listener):
             return
         seen = belief.z.cpu().numpy() if isinstance(belief, Belief) else looks(np.asarray(belief))
         self._seen.append(seen[0].copy())
-        self._action.append(np.array(action.cpu() if isinstance(action, Tensor) else action)[0])
+        self._action.append(np.array(action.cpu().numpy() if isinstance(action, Tensor) else action)[0])
         driven = telemetry(self._simulator.env) if isinstance(self._simulator, SingleEnv) else None
         if driven is not None:
             self._driven.append(driven)

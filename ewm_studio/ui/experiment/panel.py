@@ -29,6 +29,7 @@ GROUPS = {
     "infer": "Evaluation",
     "evolution": "Evolution",
     "planner": "Planning",
+    "dream_drive": "Driven dream, on the command line",
     "run": "Seed, device, saving",
     "start": "Start from a model",
 }
