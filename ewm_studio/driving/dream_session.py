@@ -7,14 +7,13 @@ the first one that answers a key comes as soon as it is computed.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ewm_studio.driving import commands
 from ewm_studio.driving import dream_commands as asked_for
-from ewm_studio.driving.clocked import IDLE_SECONDS, ClockedSession
+from ewm_studio.driving.clocked import ClockedSession
 from ewm_studio.driving.dream_commands import DreamCommand
 from ewm_studio.driving.dream_snapshot import (
     DreamPath,
@@ -32,21 +31,19 @@ from ewm_studio.errors import UserError
 if TYPE_CHECKING:
     # Imported by the session's thread, as `DriveSession` does.
     from ewm_studio.acting.agent import Agent
-    from ewm_studio.driving.controls import KeyMap, Scheme
+    from ewm_studio.driving.controls import KeyMap
     from ewm_studio.driving.dream_beginning import DreamBeginning
     from ewm_studio.driving.dream_drive import DreamDrive
-    from ewm_studio.driving.gamepad import Gamepad
 
 DreamTold = EpisodeKept | FanDrawn | ModelSwapped | DreamSaved
 HURRIED = 0.5  # of a frame's time: a tick that comes later shows no picture between
 
 
-class DreamSession(ClockedSession[DreamCommand, DreamTold]):
+class DreamSession(ClockedSession["DreamDrive", DreamCommand, DreamTold]):
     """Drives in a dream until it is stopped.
 
     Attributes:
         snapshot: how things stand.
-        scheme, usual: the moves and their keys, once the dream is there; the same by the keys that are usual.
         decisions: a clock that keeps how late each decision came, `lateness`, in seconds.
     """
 
@@ -67,13 +64,10 @@ class DreamSession(ClockedSession[DreamCommand, DreamTold]):
         """
         super().__init__("dream", notify)
         self.snapshot = DreamSnapshot("starting")
-        self.scheme: Scheme | None = None
-        self.usual: Scheme | None = None
         self.decisions = StepClock(1.0)
         self._beginning, self._keys, self._between = beginning, keys, between
         self._state: DreamState = "starting"
-        self._speed, self._ticks, self._once = 1.0, 0, False
-        self._done: list[tuple[Callable[..., None], Any]] = []  # by helpers, to be taken in by the session
+        self._ticks, self._once = 0, False
         self._view = DreamView(between)
         self._took = 0.0
         self._path: list[Any] = []
@@ -112,7 +106,7 @@ class DreamSession(ClockedSession[DreamCommand, DreamTold]):
     def _drive(self, drive: DreamDrive) -> None:
         from ewm_studio.driving.gamepad import Gamepad
 
-        self.scheme, self.usual = drive.controls.scheme, drive.usual
+        self._take_wheel(drive)
         pad = Gamepad()
         self._state = "paused"
         self._set_pace(drive)
@@ -120,31 +114,12 @@ class DreamSession(ClockedSession[DreamCommand, DreamTold]):
         while not self._stop:
             self._turn(drive, pad)
 
-    def _turn(self, drive: DreamDrive, pad: Gamepad) -> None:
-        """One round: commands, gamepad, and a tick where it is time for one."""
-        asked = self._obey(drive)
-        for key in pad.poll(drive.controls):
-            self._press(drive, commands.Press(key))
-        if self._state != "driving":
-            if asked:
-                self._publish(drive)
-            self._wait(IDLE_SECONDS)
-            self._restart_clock()
-        elif (wait := self.clock.wait) > 0:
-            self._wait(wait)
-        else:
-            self._tick(drive)
+    @property
+    def _moves(self) -> bool:
+        return self._state == "driving"
 
-    def _obey(self, drive: DreamDrive) -> bool:
-        """Do what was asked until now; whether anything was."""
-        asked, done = len(self._asked), len(self._done)
-        for _ in range(asked):
-            command = self._asked.popleft()
-            self._attempt(_ANSWERS[type(command)], drive, command)
-        for _ in range(done):
-            answer, value = self._done.pop(0)
-            self._attempt(answer, drive, value)
-        return bool(asked or done)
+    def _show(self, drive: DreamDrive) -> None:
+        self._publish(drive)
 
     def _tick(self, drive: DreamDrive) -> None:
         """A frame's time has come: a decision, or a picture between two."""
@@ -199,33 +174,11 @@ class DreamSession(ClockedSession[DreamCommand, DreamTold]):
         if self._state == "paused" and not drive.tree.place.step:  # the driver is ready
             self._go_on()
 
-    def _release(self, drive: DreamDrive, command: commands.Release) -> None:
-        drive.controls.release(command.key)
-
-    def _let_go(self, drive: DreamDrive, _: commands.LetGo) -> None:
-        drive.controls.clear()
-        if drive.driver == "person":
-            self._rest(drive)
-
-    def _pause(self, drive: DreamDrive, _: commands.Pause) -> None:
-        self._rest(drive)
-
     def _resume(self, _: DreamDrive, __: commands.Resume) -> None:
         self._go_on()
 
     def _restart(self, drive: DreamDrive, _: commands.Restart) -> None:
         self._go_to(drive, asked_for.GoTo(0, 0))
-
-    def _set_speed(self, drive: DreamDrive, command: commands.SetSpeed) -> None:
-        self._speed = command.factor
-        self._set_pace(drive)
-
-    def _set_keys(self, drive: DreamDrive, command: commands.SetKeys) -> None:
-        drive.controls.use(command.keys)
-        self.scheme = drive.controls.scheme
-
-    def _take_over(self, drive: DreamDrive, _: commands.TakeOver) -> None:
-        drive.take_over()
 
     def _one_step(self, _: DreamDrive, __: asked_for.Step) -> None:
         self._go_on(once=True)
@@ -296,30 +249,16 @@ class DreamSession(ClockedSession[DreamCommand, DreamTold]):
         if kept is None:
             raise UserError("nothing was driven yet, so there is nothing to keep")
         self._events.append(kept)
-        self._restart_clock()  # a disk takes its time
+        self.clock.restart()  # a disk takes its time
 
     def _save(self, drive: DreamDrive, command: asked_for.SaveDream) -> None:
         from ewm_studio.dreams.kept_dream import save_dream
 
         save_dream(command.folder, drive.tree)
         self._events.append(DreamSaved(str(command.folder)))
-        self._restart_clock()
+        self.clock.restart()
 
     # What they come to
-
-    def _aside(self, name: str, work: Callable[[], Any], answer: Callable[..., None]) -> None:
-        """Do what takes many steps' time in a thread of its own; the session takes in what comes of it."""
-
-        def run() -> None:
-            try:
-                self._done.append((answer, work()))
-            except UserError as error:
-                self._events.append(error)
-            except Exception as error:
-                self._events.append(UserError(f"{name}: {type(error).__name__}: {error}"))
-            self._wake.set()
-
-        threading.Thread(target=run, name=name).start()
 
     def _tell(self, _: DreamDrive, event: DreamTold) -> None:
         self._events.append(event)
@@ -327,7 +266,7 @@ class DreamSession(ClockedSession[DreamCommand, DreamTold]):
     def _go_on(self, once: bool = False) -> None:
         """Drive; also after an end, since memory may be wrong about it."""
         self._state, self._once, self._ticks = "driving", once, 0
-        self._restart_clock()
+        self.clock.restart()
 
     def _rest(self, drive: DreamDrive, state: DreamState = "paused") -> None:
         """Stay at what the last decision led to."""
@@ -335,9 +274,6 @@ class DreamSession(ClockedSession[DreamCommand, DreamTold]):
             self._state = "ended" if state == "ended" else "paused"
             self._ticks = 0
             self._redraw(drive)
-
-    def _restart_clock(self) -> None:
-        self.clock.restart()
 
     def _stand(self, drive: DreamDrive) -> None:
         """Show the place where the dream was put, and rest there."""
@@ -353,7 +289,7 @@ class DreamSession(ClockedSession[DreamCommand, DreamTold]):
 
     def _set_pace(self, drive: DreamDrive) -> None:
         self.clock.period = drive.frame_seconds / self._speed
-        self._restart_clock()
+        self.clock.restart()
 
     def _publish(self, drive: DreamDrive) -> None:
         self.snapshot = self._view.snapshot(
@@ -373,7 +309,7 @@ class DreamSession(ClockedSession[DreamCommand, DreamTold]):
         self._notify()
 
 
-_ANSWERS: dict[type, Callable[..., None]] = {
+DreamSession.answers = {
     commands.Press: DreamSession._press,
     commands.Release: DreamSession._release,
     commands.LetGo: DreamSession._let_go,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ewm_studio.driving import commands
-from ewm_studio.driving.clocked import IDLE_SECONDS, ClockedSession
+from ewm_studio.driving.clocked import ClockedSession
 from ewm_studio.driving.commands import Command
 from ewm_studio.driving.snapshot import DriveState, EpisodeKept, EpisodeTakenBack, ModelOnBoard, Snapshot
 from ewm_studio.errors import UserError
@@ -20,10 +18,9 @@ from ewm_studio.settings import Experiment
 if TYPE_CHECKING:
     # Imported by the session's thread: environments take their time, and whoever starts a session must not wait.
     from ewm_studio.acting.copilot import Copilot
-    from ewm_studio.driving.controls import KeyMap, Scheme
+    from ewm_studio.driving.controls import KeyMap
     from ewm_studio.driving.decisions import OnDecision
     from ewm_studio.driving.drive import Drive
-    from ewm_studio.driving.gamepad import Gamepad
 
 Told = EpisodeKept | EpisodeTakenBack | ModelOnBoard
 FRAME_SECONDS = 0.015  # least time between two pictures: at 50 steps a second, each has one, also after a late one
@@ -32,13 +29,11 @@ LATE_STEPS = 100  # steps over which the worst lateness is told
 CALM_SECONDS = 0.5  # after an episode's end, in which a key pressed in the heat begins nothing
 
 
-class DriveSession(ClockedSession[Command, Told]):
+class DriveSession(ClockedSession["Drive", Command, Told]):
     """Drives until it is stopped.
 
     Attributes:
         snapshot: how things stand.
-        scheme: the moves and their keys, once the environment is there.
-        usual: the same by the keys that are usual.
     """
 
     def __init__(
@@ -60,14 +55,10 @@ class DriveSession(ClockedSession[Command, Told]):
         """
         super().__init__("drive", notify)
         self.snapshot = Snapshot("starting")
-        self.scheme: Scheme | None = None
-        self.usual: Scheme | None = None
         self._experiment, self._keys = experiment, keys
         self._goal, self._on_decision = goal, on_decision
         self._loading: commands.LoadModel | None = None  # the model that is wanted and not there yet
-        self._loaded: deque[tuple[commands.LoadModel, Copilot | UserError]] = deque()
         self._state: DriveState = "starting"
-        self._speed = 1.0
         self._kept_last = False  # the present episode is on disk
         self._ended_at = 0.0
         self._frame: np.ndarray | None = None
@@ -93,7 +84,7 @@ class DriveSession(ClockedSession[Command, Told]):
     def _drive(self, drive: Drive) -> None:
         from ewm_studio.driving.gamepad import Gamepad
 
-        self.scheme, self.usual = drive.controls.scheme, drive.usual
+        self._take_wheel(drive)
         drive.tell(self._on_decision)
         self._obey(drive)  # what was asked before: whether to record decides about the first seed
         drive.begin()
@@ -107,32 +98,14 @@ class DriveSession(ClockedSession[Command, Told]):
         finally:
             self._keep(drive)
 
-    def _turn(self, drive: Drive, pad: Gamepad) -> None:
-        """One round: commands, gamepad, and a step where it is time for one."""
-        asked = self._obey(drive)
-        for key in pad.poll(drive.controls):
-            self._press(drive, commands.Press(key))
-        if self._state != "driving":
-            if asked:
-                self._publish(drive, draw=True)
-            self._wait(IDLE_SECONDS)
-            self.clock.restart()
-        elif (wait := self.clock.wait) > 0:
-            self._wait(wait)
-        else:
-            self._step(drive)
+    @property
+    def _moves(self) -> bool:
+        return self._state == "driving"
 
-    def _obey(self, drive: Drive) -> bool:
-        """Do what was asked until now; whether anything was."""
-        count, loaded = len(self._asked), len(self._loaded)
-        for _ in range(count):
-            command = self._asked.popleft()
-            self._attempt(_ANSWERS[type(command)], drive, command)
-        for _ in range(loaded):
-            self._attempt(DriveSession._take_along, drive, self._loaded.popleft())
-        return bool(count or loaded)
+    def _show(self, drive: Drive) -> None:
+        self._publish(drive, draw=True)
 
-    def _step(self, drive: Drive) -> None:
+    def _tick(self, drive: Drive) -> None:
         self.clock.tick()
         if not drive.step():  # the environment waits for a key
             self._publish(drive, draw=False)
@@ -164,17 +137,6 @@ class DriveSession(ClockedSession[Command, Told]):
         if ready or (self._state == "ended" and calm):
             self._go_on(drive)
 
-    def _release(self, drive: Drive, command: commands.Release) -> None:
-        drive.controls.release(command.key)
-
-    def _let_go(self, drive: Drive, _: commands.LetGo) -> None:
-        drive.controls.clear()
-        if drive.driver == "person":
-            self._rest()
-
-    def _pause(self, _: Drive, __: commands.Pause) -> None:
-        self._rest()
-
     def _resume(self, drive: Drive, _: commands.Resume) -> None:
         self._go_on(drive)
 
@@ -196,19 +158,11 @@ class DriveSession(ClockedSession[Command, Told]):
         if command.folder is not None:
             drive.record(command.folder)
 
-    def _set_speed(self, drive: Drive, command: commands.SetSpeed) -> None:
-        self._speed = command.factor
-        self._set_pace(drive)
-
-    def _set_keys(self, drive: Drive, command: commands.SetKeys) -> None:
-        drive.controls.use(command.keys)
-        self.scheme = drive.controls.scheme
-
     def _load_model(self, _: Drive, command: commands.LoadModel) -> None:
         self._loading = command
-        threading.Thread(target=self._load, args=(command,), name="load model").start()
+        self._aside("load model", lambda: self._load(command), DriveSession._take_along)
 
-    def _load(self, command: commands.LoadModel) -> None:
+    def _load(self, command: commands.LoadModel) -> tuple[commands.LoadModel, Copilot | UserError]:
         """In a thread of its own: reading a model, and PyTorch with it, takes many steps' time."""
         from ewm_studio.acting.copilot import load_copilot
 
@@ -219,8 +173,7 @@ class DriveSession(ClockedSession[Command, Told]):
             loaded = error
         except Exception as error:
             loaded = UserError(f"the model of {command.name} cannot be loaded: {type(error).__name__}: {error}")
-        self._loaded.append((command, loaded))
-        self._wake.set()
+        return command, loaded
 
     def _take_along(self, drive: Drive, loaded: tuple[commands.LoadModel, Copilot | UserError]) -> None:
         command, copilot = loaded
@@ -241,9 +194,6 @@ class DriveSession(ClockedSession[Command, Told]):
         if drive.driver == "model":
             self._go_on(drive)
 
-    def _take_over(self, drive: Drive, _: commands.TakeOver) -> None:
-        drive.take_over()
-
     # What they come to
 
     def _go_on(self, drive: Drive) -> None:
@@ -260,7 +210,7 @@ class DriveSession(ClockedSession[Command, Told]):
             self._state = "paused"
         self.clock.restart()
 
-    def _rest(self) -> None:
+    def _rest(self, _: Drive) -> None:
         if self._state == "driving":
             self._state = "paused"
 
@@ -313,7 +263,7 @@ class DriveSession(ClockedSession[Command, Told]):
         return drive.controls.values
 
 
-_ANSWERS: dict[type, Callable[[DriveSession, Drive, Any], None]] = {
+DriveSession.answers = {
     commands.Press: DriveSession._press,
     commands.Release: DriveSession._release,
     commands.LetGo: DriveSession._let_go,

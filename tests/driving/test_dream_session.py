@@ -12,7 +12,7 @@ from ewm_studio.driving import commands
 from ewm_studio.driving import dream_commands as asked
 from ewm_studio.driving.dream_beginning import DreamBeginning, FromNowhere, FromTrack, load_start
 from ewm_studio.driving.dream_drive import DreamDrive
-from ewm_studio.driving.dream_session import _ANSWERS, DreamSession
+from ewm_studio.driving.dream_session import DreamSession
 from ewm_studio.driving.dream_snapshot import LANES, DreamSaved, FanDrawn, ModelSwapped
 from ewm_studio.driving.moves import actions_of
 from ewm_studio.driving.schemes import scheme_of
@@ -77,7 +77,7 @@ def told(session, kind):
 
 
 def test_every_command_has_its_answer():
-    assert set(_ANSWERS) == set(get_args(asked.DreamCommand))
+    assert set(DreamSession.answers) == set(get_args(asked.DreamCommand))
 
 
 def test_the_dream_begins_when_the_driver_is_ready_and_answers_keys(session):

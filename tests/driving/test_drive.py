@@ -19,7 +19,7 @@ from ewm_studio.data.recordings import Recording
 from ewm_studio.driving import commands
 from ewm_studio.driving.decisions import Decisions
 from ewm_studio.driving.drive import Drive
-from ewm_studio.driving.session import _ANSWERS, DriveSession
+from ewm_studio.driving.session import DriveSession
 from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack, ModelOnBoard
 from ewm_studio.driving.step_clock import StepClock
 from ewm_studio.errors import UserError
@@ -438,7 +438,7 @@ def test_every_command_can_travel_and_has_an_answer(tmp_path):
     ]
     for command in asked:
         assert pickle.loads(pickle.dumps(command)) == command
-    assert {type(command) for command in asked} == set(get_args(commands.Command)) == set(_ANSWERS)
+    assert {type(command) for command in asked} == set(get_args(commands.Command)) == set(DriveSession.answers)
 
 
 def test_keys_that_are_chosen_while_driving_count_at_once(session):

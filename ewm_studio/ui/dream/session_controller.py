@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, Signal, Slot
+from PySide6.QtCore import QObject, Signal
 
 from ewm_studio import formatting as format
 from ewm_studio.dreams.branches import Place
@@ -20,7 +20,8 @@ from ewm_studio.driving.snapshot import EpisodeKept
 from ewm_studio.errors import JobError, Untrusted, UserError
 from ewm_studio.ui.dream.page import REWOUND, DreamPage
 from ewm_studio.ui.dream.view import KEYS, join
-from ewm_studio.ui.kit.keys_dialog import KeysDialog, chosen_keys, remember_keys
+from ewm_studio.ui.kit.keys_dialog import chosen_keys
+from ewm_studio.ui.kit.steering import SteeringController
 from ewm_studio.ui.page import Activity
 from ewm_studio.ui.services import Services
 from ewm_studio.workspace.workspace import safe_name
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ewm_studio.dreams.dream_models import DreamModel  # brings torch, for which a window does not wait
 
 TOLD_SECONDS = 0.1  # between two looks at the tree, the lanes and the figures while it is driven
-NOTE_SECONDS = 6.0  # that a note stays
 FAN_DRAWS, FAN_STEPS = 7, 16
 
 
@@ -41,45 +41,33 @@ class _NextAsked:
     z: bytes
 
 
-class DreamSessionController(QObject):
+class DreamSessionController(SteeringController):
     """One dream at a time."""
 
-    began = Signal()
     told = Signal(Activity)
-    ended = Signal()
     saved = Signal(object)  # DreamSaved: the tree is on disk
-    failed = Signal(object)  # an exception that ended a dream
-    _fresh = Signal()
+    session: DreamSession | None
+    page: DreamPage
+    fixed_keys = KEYS
 
     def __init__(self, page: DreamPage, services: Services, parent: QObject | None = None) -> None:
         """Join a page."""
-        super().__init__(parent)
-        self.page, self._services = page, services
-        self.session: DreamSession | None = None
+        super().__init__(page, parent)
+        self._services = services
         self.models: list[DreamModel] = []
         self.model: DreamModel | None = None  # that the dream began with
-        self.failure: BaseException | None = None  # what ended the last dream, where something did
-        self._waiting = False  # a snapshot was announced and not looked at yet
-        self._told = self._said = 0.0  # when
+        self._told = 0.0  # when
         self._state = ""
         self._next: _NextAsked | None = None
-        self._fresh.connect(self._on_fresh, Qt.ConnectionType.QueuedConnection)
         self._connect()
 
     def _connect(self) -> None:
-        page, view, strip = self.page, self.page.view, self.page.strip
+        page, strip = self.page, self.page.strip
         page.pause_asked.connect(lambda: self._ask(commands.Pause()))
-        page.pause_toggled.connect(self.toggle_pause)
         page.step_asked.connect(lambda: self._ask(asked_for.Step()))
         page.rewind_asked.connect(lambda: self._ask(asked_for.Rewind(REWOUND)))
         page.back_asked.connect(lambda: self._ask(commands.Restart()))
-        page.leave_asked.connect(self.leave)
-        page.keys_asked.connect(self.edit_keys)
         page.hand_over_asked.connect(self.toggle_driver)
-        page.speed_chosen.connect(lambda factor: self._ask(commands.SetSpeed(factor)))
-        view.key_pressed.connect(lambda key: self._ask(commands.Press(key)))
-        view.key_released.connect(lambda key: self._ask(commands.Release(key)))
-        view.focus_lost.connect(lambda: self._ask(commands.LetGo()))
         strip.driver_chosen.connect(self.choose_driver)
         strip.temperature_chosen.connect(lambda value: self._ask(asked_for.SetTemperature(value)))
         strip.fork_asked.connect(self._fork)
@@ -94,11 +82,12 @@ class DreamSessionController(QObject):
         page.branches.deleted.connect(lambda number: self._ask(asked_for.DeleteBranch(number)))
         page.edit.edited.connect(lambda values: self._ask(asked_for.EditLatents(values)))
 
-    def _ask(self, command: asked_for.DreamCommand) -> None:
-        if self.session is not None:
-            self.session.ask(command)
-
     # Beginning and ending
+
+    @property
+    def env(self) -> str:
+        """The id of the environment that is dreamt of."""
+        return self.model.env if self.model is not None else ""
 
     @property
     def dreaming(self) -> bool:
@@ -127,31 +116,16 @@ class DreamSessionController(QObject):
             self._say("A job is running: it and the dream slow each other down.")
         self.began.emit()
 
-    def leave(self) -> None:
-        """End the dream."""
-        if self.session is not None:
-            self.session.stop()
-
-    def end(self) -> None:
-        """End the dream and wait for that."""
-        session = self.session
-        if session is not None:
-            session.stop()
-            session.join()
-            self._take_events(session)
-            self.session = None
+    def end(self) -> bool:
+        """End the dream and wait for that; whether there was one."""
+        there_was = super().end()
+        if there_was:
             self.page.show_idle()
             self.page.edit.forget()
             self.ended.emit()
+        return there_was
 
     # Commands
-
-    def toggle_pause(self) -> None:
-        """Rest, or dream on."""
-        session = self.session
-        if session is not None:
-            session.ask(commands.Pause() if session.snapshot.state == "driving" else commands.Resume())
-            self.page.view.setFocus()
 
     def resume(self) -> None:
         """Dream on."""
@@ -189,19 +163,6 @@ class DreamSessionController(QObject):
             folder = self._services.workspace.recordings_folder / f"dreams-{safe_name(self.model.env)}"
             self._ask(asked_for.KeepRecording(folder))
 
-    def edit_keys(self) -> None:
-        """Let the keys of this environment be chosen."""
-        session = self.session
-        if session is not None and session.scheme is not None and session.usual is not None:
-            dialog = KeysDialog(session.scheme.keys, session.usual.keys, self.page.window(), self._on_keys, KEYS)
-            dialog.finished.connect(lambda _: self.page.view.setFocus())
-            dialog.open()
-
-    def _on_keys(self, keys: Any) -> None:
-        if self.model is not None:
-            remember_keys(self.model.env, keys)
-            self._ask(commands.SetKeys(keys))
-
     def _fork(self) -> None:
         """Begin a branch here; its number is its seed, so that each draws another way."""
         if (standing := self.standing) is not None:
@@ -222,23 +183,7 @@ class DreamSessionController(QObject):
 
     # What the session says
 
-    def _on_notify(self) -> None:
-        """In the session's thread: announce a snapshot, unless one waits to be looked at."""
-        if not self._waiting:
-            self._waiting = True
-            self._fresh.emit()
-
-    @Slot()
-    def _on_fresh(self) -> None:
-        self._waiting = False
-        session = self.session
-        if session is None:
-            return
-        snapshot = session.snapshot
-        self._take_events(session)
-        if snapshot.state == "over":
-            self._on_over(session)
-            return
+    def _look(self, session: DreamSession, snapshot: DreamSnapshot) -> None:
         if snapshot.state == "starting":
             return
         if not self._state and session.scheme is not None:
@@ -254,9 +199,6 @@ class DreamSessionController(QObject):
             self._look_ahead(snapshot)
         else:
             self.page.show_frame(snapshot)
-        if self._said and now - self._said > NOTE_SECONDS:
-            self._said = 0.0
-            self.page.say("")
 
     def _look_ahead(self, snapshot: DreamSnapshot) -> None:
         """Where the dream rests, have the next frame drawn a few times."""
@@ -266,11 +208,6 @@ class DreamSessionController(QObject):
         if asked != self._next:
             self._next = asked
             self._ask(asked_for.DrawFan("action", FAN_DRAWS, 1))
-
-    def _say(self, words: str) -> None:
-        """Show a note for a while."""
-        self._said = time.monotonic()
-        self.page.say(words)
 
     def _take_events(self, session: DreamSession) -> None:
         for event in session.drain():

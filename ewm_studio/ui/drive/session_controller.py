@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, Signal, Slot
+from PySide6.QtCore import QObject, Signal
 
 from ewm_studio import formatting as format
 from ewm_studio.driving import commands
@@ -15,16 +15,15 @@ from ewm_studio.driving.session import DriveSession
 from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack, ModelOnBoard, Snapshot
 from ewm_studio.errors import Untrusted, UserError
 from ewm_studio.ui.drive.page import DrivePage
-from ewm_studio.ui.kit.keys_dialog import KeysDialog, chosen_keys, remember_keys
+from ewm_studio.ui.kit.keys_dialog import chosen_keys
+from ewm_studio.ui.kit.steering import SteeringController
 from ewm_studio.ui.services import Services
 from ewm_studio.workspace.workspace import safe_name
 
 if TYPE_CHECKING:
-    from ewm_studio.driving.controls import KeyMap
     from ewm_studio.driving.decisions import OnDecision
 
 WORDS_SECONDS = 0.2  # between two lines of words about the drive
-NOTE_SECONDS = 6.0  # that a note stays
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,12 @@ class DriveWords:
     pace: str  # "step 20.0 ms, latest 1.1 ms late"
 
 
-class SessionController(QObject):
+class SessionController(SteeringController):
     """One drive at a time."""
 
-    began = Signal()
     told = Signal(DriveWords)
-    ended = Signal()
-    failed = Signal(object)  # an exception that ended a drive
-    _fresh = Signal()
+    session: DriveSession | None
+    page: DrivePage
 
     def __init__(
         self, page: DrivePage, services: Services, on_decision: OnDecision | None = None, parent: QObject | None = None
@@ -59,41 +56,31 @@ class SessionController(QObject):
             on_decision: told of every decision, in the session's thread.
             parent: owns this.
         """
-        super().__init__(parent)
-        self.page, self._services, self._on_decision = page, services, on_decision
-        self.session: DriveSession | None = None
-        self._waiting = False  # a snapshot was announced and not looked at yet
+        super().__init__(page, parent)
+        self._services, self._on_decision = services, on_decision
         self._env = ""
         self._name = ""  # of the recording
         self._model = ""
-        self._worded = self._said = 0.0  # when
-        self.failure: BaseException | None = None  # what ended the last drive, where something did
-        self._fresh.connect(self._on_fresh, Qt.ConnectionType.QueuedConnection)
+        self._worded = 0.0  # when
         self._connect()
 
     def _connect(self) -> None:
-        page, view = self.page, self.page.view
+        page = self.page
         page.drive_asked.connect(self.begin)
-        page.leave_asked.connect(self.leave)
         page.record_toggled.connect(self.toggle_recording)
-        page.pause_toggled.connect(self.toggle_pause)
         page.model_toggled.connect(self.toggle_model)
         page.model_chosen.connect(self.choose_model)
         page.recording_named.connect(self._on_named)
-        page.keys_asked.connect(self.edit_keys)
         page.restart_asked.connect(lambda: self._ask(commands.Restart()))
         page.keep_asked.connect(lambda: self._ask(commands.Keep()))
         page.discard_asked.connect(lambda: self._ask(commands.Discard()))
-        page.speed_chosen.connect(lambda factor: self._ask(commands.SetSpeed(factor)))
-        view.key_pressed.connect(lambda key: self._ask(commands.Press(key)))
-        view.key_released.connect(lambda key: self._ask(commands.Release(key)))
-        view.focus_lost.connect(lambda: self._ask(commands.LetGo()))
-
-    def _ask(self, command: commands.Command) -> None:
-        if self.session is not None:
-            self.session.ask(command)
 
     # Beginning and ending
+
+    @property
+    def env(self) -> str:
+        """The id of the environment that is driven."""
+        return self._env
 
     @property
     def driving(self) -> bool:
@@ -132,28 +119,7 @@ class SessionController(QObject):
             self._say("A job is running: it and the drive slow each other down.")
         self.began.emit()
 
-    def leave(self) -> None:
-        """End the drive; what was recorded of the present episode is kept."""
-        if self.session is not None:
-            self.session.stop()
-
-    def end(self) -> None:
-        """End the drive and wait for that: the window closes."""
-        session = self.session
-        if session is not None:
-            session.stop()
-            session.join()
-            self._take_events(session)
-            self.session = None
-
     # Commands
-
-    def toggle_pause(self) -> None:
-        """Rest, or go on."""
-        session = self.session
-        if session is not None:
-            session.ask(commands.Pause() if session.snapshot.state == "driving" else commands.Resume())
-            self.page.view.setFocus()
 
     def toggle_recording(self) -> None:
         """Begin or stop to record."""
@@ -188,20 +154,6 @@ class SessionController(QObject):
         self._say(f"Loading the model of {run}")
         self._ask(commands.LoadModel(path, run, self._services.experiment.infer.greedy))
 
-    def edit_keys(self) -> None:
-        """Let the keys of this environment be chosen."""
-        session = self.session
-        if session is not None and session.scheme is not None and session.usual is not None:
-            dialog = KeysDialog(session.scheme.keys, session.usual.keys, self.page.window(), self._on_keys)
-            dialog.finished.connect(lambda _: self.page.view.setFocus())
-            dialog.open()
-
-    def _on_keys(self, keys: KeyMap) -> None:
-        remember_keys(self._env, keys)
-        session = self.session
-        if session is not None and session.scheme is not None:
-            session.ask(commands.SetKeys(keys))
-
     def _on_named(self, text: str) -> None:
         name = safe_name(text) if text.strip() else self._name
         self.page.show_recording(name)
@@ -222,23 +174,7 @@ class SessionController(QObject):
 
     # What the session says
 
-    def _on_notify(self) -> None:
-        """In the session's thread: announce a snapshot, unless one waits to be looked at."""
-        if not self._waiting:
-            self._waiting = True
-            self._fresh.emit()
-
-    @Slot()
-    def _on_fresh(self) -> None:
-        self._waiting = False
-        session = self.session
-        if session is None:
-            return
-        snapshot = session.snapshot
-        self._take_events(session)
-        if snapshot.state == "over":
-            self._on_over(session)
-            return
+    def _look(self, session: DriveSession, snapshot: Snapshot) -> None:
         if self.page.gauges.scheme is not session.scheme and session.scheme is not None:
             self.page.show_scheme(session.scheme)
         self.page.show_snapshot(snapshot)
@@ -246,14 +182,6 @@ class SessionController(QObject):
         if now - self._worded > WORDS_SECONDS or snapshot.state != "driving":
             self._worded = now
             self.told.emit(words_of(snapshot))
-        if self._said and now - self._said > NOTE_SECONDS:
-            self._said = 0.0
-            self.page.say("")
-
-    def _say(self, words: str) -> None:
-        """Show a note for a while."""
-        self._said = time.monotonic()
-        self.page.say(words)
 
     def _take_events(self, session: DriveSession) -> None:
         for event in session.drain():
