@@ -118,7 +118,7 @@ def _line(words, mixed, cell, top, x1, y1, x2, y2, color):
 @njit(cache=True, nogil=True)
 def _fill(words, mixed, cell, top, xs, ys, color):
     """A filled quadrilateral, as filled_polygon draws it."""
-    height, width = words.shape
+    height = words.shape[0]
     low, high = min(ys[0], ys[1], ys[2], ys[3]), max(ys[0], ys[1], ys[2], ys[3])
     sides, edges = 0, np.empty((4, 4), np.int64)  # the upper y, the lower y, x above, and by how much x grows
     for i in range(4):
@@ -143,13 +143,7 @@ def _fill(words, mixed, cell, top, xs, ys, color):
                 count += 1
         for i in range(0, count, 2):
             first, last = (crossed[i] + 1 + 32768) >> 16, (crossed[i + 1] - 1 + 32768) >> 16
-            left, right = max(min(first, last), 0), min(max(first, last), width - 1)
-            if left <= right:
-                row, begin, end = uintp(y), uintp(left), uintp(right + 1)
-                for x in range(begin, end):
-                    words[row, x] = color
-                mixed[row, uintp(cell[begin])] = True
-                mixed[row, uintp(cell[end])] = True
+            _span(words, mixed, cell, y, min(first, last), max(first, last), color)
 
 
 @njit(cache=True, nogil=True)

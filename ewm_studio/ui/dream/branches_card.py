@@ -7,12 +7,12 @@ from functools import partial
 
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QMenu, QScrollArea
+from PySide6.QtWidgets import QFrame, QMenu
 
 from ewm_studio.driving.dream_snapshot import DreamSnapshot
 from ewm_studio.ui.dream.branch_tree import BranchTree, words_of
 from ewm_studio.ui.kit.dialogs import TextQuestion
-from ewm_studio.ui.kit.widgets import Elided, button, column, label, row
+from ewm_studio.ui.kit.widgets import Elided, button, column, label, row, scrolled
 
 _HINT = "click to go back to any of them"
 _WIDE = 560  # of the card, from which on there is room for it
@@ -50,12 +50,7 @@ class BranchesCard(QFrame):
         head.addWidget(self._hint, 1)
         for made in (self.name, self.keep, self.delete):
             head.addWidget(made)
-        scroll = QScrollArea()
-        scroll.setWidget(self.tree)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll = scrolled(self.tree, focus=False)
         scroll.viewport().setAutoFillBackground(False)
         self.tree.setAutoFillBackground(False)
         body = column(spacing=4, margins=(12, 8, 12, 8))

@@ -24,16 +24,11 @@ class DreamtLatents:
     reach: float
     sorted_by: str = "spread"
     tip: str = "varies by {:.2f} as memory met it"
-    decode_seconds: float = 1.0  # never here
 
     @property
     def order(self) -> np.ndarray:
         """Indices of the numbers (Z,), those that vary most first."""
         return np.argsort(-self.weight, kind="stable")
-
-    def decode(self, z: np.ndarray) -> np.ndarray:
-        """Nothing is decoded here: the dream shows it."""
-        raise NotImplementedError
 
 
 class EditPanel(LatentPanel):

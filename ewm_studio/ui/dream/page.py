@@ -6,7 +6,7 @@ import math
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ewm_studio import formatting as format
 from ewm_studio.driving.dream_snapshot import DreamSnapshot
@@ -19,7 +19,18 @@ from ewm_studio.ui.dream.strip import DreamStrip
 from ewm_studio.ui.dream.timeline import Timeline
 from ewm_studio.ui.dream.trust_panel import TrustPanel
 from ewm_studio.ui.dream.view import DreamView, RealView, chips_of
-from ewm_studio.ui.kit.widgets import EmptyState, IconButton, Segments, button, column, hairline, label, row, stacked
+from ewm_studio.ui.kit.widgets import (
+    EmptyState,
+    IconButton,
+    Segments,
+    button,
+    column,
+    hairline,
+    label,
+    row,
+    scrolled,
+    stacked,
+)
 
 EMPTY, CONTENT = range(2)
 SPEEDS = (("0.25", "¼"), ("0.5", "½"), ("1", "1"))
@@ -136,12 +147,7 @@ class DreamPage(QWidget):
             body.addWidget(part)
         body.addStretch(1)
         inside.setLayout(body)
-        scroll = QScrollArea()
-        scroll.setWidget(inside)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll = scrolled(inside, focus=False)
         side = QFrame()
         side.setObjectName("sidePanel")
         side.setFixedWidth(_SIDE)

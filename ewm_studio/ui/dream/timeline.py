@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QFrame, QWidget
 
 from ewm_studio.analysis.replay_loader import Lane
 from ewm_studio.dreams.branches import BranchInfo, Place
 from ewm_studio.driving.dream_snapshot import LANES, DreamPath, DreamSnapshot
-from ewm_studio.ui.kit.widgets import Elided, column, label, row
+from ewm_studio.ui.kit.widgets import Elided, column, label, row, scrolled
 from ewm_studio.ui.plots.lanes import Lanes, Mark
 
 # Quantity, name, token of its color, bounds.
@@ -66,15 +66,10 @@ class Timeline(QFrame):
         self._far: DreamSnapshot | None = None  # the farthest place on the way that is shown
         self._branches: tuple[BranchInfo, ...] = ()
         self._words = Elided("", "secondary")
-        scroll = QScrollArea()
         inside = QWidget()
         inside.setObjectName("scrolled")
         inside.setLayout(column(self.lanes, spacing=0))
-        scroll.setWidget(inside)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll = scrolled(inside, focus=False)
         head = row(label("Along the dream", "heading"), spacing=8)
         head.addWidget(self._words, 1)
         body = column(spacing=4, margins=(12, 8, 12, 8))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QVBoxLayout, QWidget
 
 from ewm_studio import formatting as format
 from ewm_studio.analysis.inspection import Catalog, EnvironmentInfo, Inspection
@@ -15,7 +15,7 @@ from ewm_studio.ui.experiment.component_card import ComponentCard
 from ewm_studio.ui.experiment.environment_picker import EnvironmentCard
 from ewm_studio.ui.experiment.sections import Section
 from ewm_studio.ui.kit.theme import color
-from ewm_studio.ui.kit.widgets import Elided, IconButton, label, row
+from ewm_studio.ui.kit.widgets import Elided, IconButton, label, row, scrolled
 
 GROUPS = {
     "train": "Training",
@@ -105,11 +105,7 @@ class ExperimentPanel(QFrame):
         content.addLayout(groups)
         content.addWidget(self._nothing)
         content.addStretch(1)
-        self.scroll_area = QScrollArea()
-        self.scroll_area.setWidget(inside)
-        self.scroll_area.setWidgetResizable(True)
-        self.scroll_area.setFrameShape(QFrame.Shape.NoFrame)
-        self.scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.scroll_area = scrolled(inside)
         head = row(label("Experiment", "heading"), spacing=8, margins=(14, 10, 12, 0))
         head.addWidget(self._file, 1)
         head.addWidget(more)

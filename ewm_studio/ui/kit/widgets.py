@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QStackedWidget,
     QStyle,
@@ -123,6 +124,19 @@ def row(*items: QWidget | None, spacing: int = 8, margins: tuple[int, int, int, 
     layout = QHBoxLayout()
     _fill(layout, items, spacing, margins)
     return layout
+
+
+def scrolled(inside: QWidget | None = None, focus: bool = True) -> QScrollArea:
+    """A widget as wide as its room, of which so much is seen as that is high; without `focus` Tab passes it by."""
+    area = QScrollArea()
+    if inside is not None:
+        area.setWidget(inside)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    if not focus:
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    return area
 
 
 def stacked(*pages: QWidget) -> QStackedWidget:

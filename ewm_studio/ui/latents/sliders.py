@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from PySide6.QtCore import QEvent, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent, QWheelEvent
-from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QSlider, QStyle, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QSlider, QStyle, QVBoxLayout, QWidget
 
 from ewm_studio.ui.kit.images import Picture
 from ewm_studio.ui.kit.theme import color, theme
-from ewm_studio.ui.kit.widgets import button, column, label, row
+from ewm_studio.ui.kit.widgets import button, column, label, row, scrolled
 
 TOP = 12  # sliders before "show all"
 MOST = 256  # sliders after it; beyond that nobody looks
@@ -23,7 +23,7 @@ _SLOW = 0.015  # seconds; a decoder that takes longer works off the GUI thread
 
 
 class Turnable(Protocol):
-    """Latents that can be turned by hand; see `EditableLatents`."""
+    """Latents that can be turned by hand."""
 
     @property
     def latents(self) -> np.ndarray:
@@ -48,6 +48,10 @@ class Turnable(Protocol):
     @property
     def reach(self) -> float:
         """How far from zero sliders go."""
+
+
+class Decodable(Turnable, Protocol):
+    """And be looked at; see `EditableLatents`."""
 
     @property
     def decode_seconds(self) -> float:
@@ -198,11 +202,7 @@ class LatentPanel(QFrame):
         body.addWidget(self._all, 0, Qt.AlignmentFlag.AlignLeft)
         body.addStretch(1)
         inside.setLayout(body)
-        scroll = QScrollArea()
-        scroll.setWidget(inside)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll = scrolled(inside)
         for made in (self.from_frame, self.random):
             made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
@@ -248,6 +248,11 @@ class LatentPanel(QFrame):
     def editable(self) -> Turnable | None:
         """Whose latents these are."""
         return self._editable
+
+    @property
+    def decodable(self) -> Decodable | None:
+        """The same where a picture of them is shown."""
+        return cast(Decodable | None, self._editable) if self._pictured else None
 
     @property
     def z(self) -> np.ndarray:
@@ -319,12 +324,13 @@ class LatentPanel(QFrame):
         if self._editable is None:
             return
         self.turned.emit(self._z.copy())
-        if not self._pictured:
+        decodable = self.decodable
+        if decodable is None:
             return
-        if self._editable.decode_seconds > _SLOW:
+        if decodable.decode_seconds > _SLOW:
             self.slow_decode.emit(self._z.copy())
         else:
-            self.show_decoded(self._editable.decode(self._z))
+            self.show_decoded(decodable.decode(self._z))
 
     def show_decoded(self, picture: np.ndarray) -> None:
         """Show what was decoded."""

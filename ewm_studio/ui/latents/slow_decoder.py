@@ -29,11 +29,11 @@ class SlowDecoder(QObject):
     def _decode(self, z: np.ndarray) -> None:
         """Decode a latent (Z,) now, or after the one that is being decoded."""
         self._waiting = z
-        editable = self._panel.editable
-        if self._decoding or editable is None:
+        decodable = self._panel.decodable
+        if self._decoding or decodable is None:
             return
         self._waiting, self._decoding = None, True
-        self._background(partial(editable.decode, z), self._on_decoded, self._on_failed)
+        self._background(partial(decodable.decode, z), self._on_decoded, self._on_failed)
 
     def _on_decoded(self, picture: np.ndarray) -> None:
         self._decoding = False

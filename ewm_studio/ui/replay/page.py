@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QMenu,
     QProgressBar,
-    QScrollArea,
     QStackedWidget,
     QWidget,
 )
@@ -24,7 +23,19 @@ from PySide6.QtWidgets import (
 from ewm_studio import formatting as format
 from ewm_studio.analysis.replay_loader import Watched, lanes_beside, name_of
 from ewm_studio.ui.kit.images import Picture
-from ewm_studio.ui.kit.widgets import Elided, EmptyState, Segments, Select, button, column, label, restyle, row, stacked
+from ewm_studio.ui.kit.widgets import (
+    Elided,
+    EmptyState,
+    Segments,
+    Select,
+    button,
+    column,
+    label,
+    restyle,
+    row,
+    scrolled,
+    stacked,
+)
 from ewm_studio.ui.latents.explorer import LatentExplorer
 from ewm_studio.ui.plots.lanes import Lanes
 from ewm_studio.ui.replay.episode_table import LAP, EpisodeTable
@@ -154,15 +165,10 @@ class ReplayPage(QWidget):
         keeps_room.setRetainSizeWhenHidden(True)
         self._progress.setSizePolicy(keeps_room)
         self._progress.hide()
-        scroll = QScrollArea()
         inside = QWidget()
         inside.setObjectName("scrolled")
         inside.setLayout(column(self.lanes, spacing=0))
-        scroll.setWidget(inside)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll = scrolled(inside, focus=False)
         layout = column(self.player, self._progress, spacing=4, margins=(12, 8, 12, 8))
         layout.addWidget(scroll, 1)
         plate.setLayout(layout)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QFrame, QGridLayout, QScrollArea, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
 from ewm_studio.formatting import printable
 from ewm_studio.jobs.assessment_text import Table, assessment_tables
 from ewm_studio.ui.kit.images import Picture
-from ewm_studio.ui.kit.widgets import Elided, EmptyState, button, column, label, row, stacked
+from ewm_studio.ui.kit.widgets import Elided, EmptyState, button, column, label, row, scrolled, stacked
 
 EMPTY, FOUND = range(2)
 WORDS = (
@@ -44,10 +44,7 @@ class AssessmentView(QWidget):
         head.addWidget(self.again)
         self.empty = EmptyState("runs", "Not assessed yet", WORDS, "Assess")
         self.empty.action.clicked.connect(self._ask)
-        self._scroll = QScrollArea()
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll = scrolled()
         self._scroll.setAccessibleName("What the assessment found")
         self._stack = stacked(self.empty, self._scroll)
         layout = column(spacing=10)

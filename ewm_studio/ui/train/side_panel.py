@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from ewm_studio import formatting as format
 from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory
 from ewm_studio.ui.kit.images import Picture
-from ewm_studio.ui.kit.widgets import button, column, hairline, label, row
+from ewm_studio.ui.kit.widgets import button, column, hairline, label, row, scrolled
 
 Figures = tuple[tuple[str, str, str], ...]  # title, tag and unit of each
 
@@ -106,11 +106,7 @@ class SidePanel(QFrame):
         layout.addLayout(self._make_figures())
         layout.addWidget(self._result_box)
         layout.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(inside)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll = scrolled(inside)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
