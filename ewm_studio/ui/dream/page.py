@@ -175,6 +175,7 @@ class DreamPage(QWidget):
     def show_idle(self, words: str = "") -> None:
         """Nothing is dreamt: the pictures show where a dream would begin."""
         self.view.driving, self.view.trust, self.view.chips, self.real.chips = False, math.nan, (), ()
+        self.view.parted = False
         self.view.show_plan(None)
         self.view.caption, self.real.caption = "where the dream would begin, as the model sees it", "the real frame"
         self.show_preview(words)
@@ -220,6 +221,7 @@ class DreamPage(QWidget):
         view.show_picture(snapshot.dream)
         view.show_plan(snapshot.plan)
         view.trust, view.banner = snapshot.trust, banner_of(snapshot)
+        view.parted = snapshot.parted is not None and snapshot.steps >= snapshot.parted
         who = {"person": "you drive", "controller": "controller drives", "planner": "planner drives"}
         driver = who.get(snapshot.driver, "recorded keys")
         view.chips = chips_of(f"dreamt {signed(snapshot.dreamt_return)}", f"{snapshot.seconds:.1f} s", driver)

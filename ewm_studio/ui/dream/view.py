@@ -24,8 +24,13 @@ _BANNER = 30  # pixels of a line over the lower edge of a picture
 _PLANNED = 6  # pictures of a plan
 
 
-def border_of(trust: float) -> str:
-    """The color of a dream's border: green, yellow or red by the trust meter; a plain line where it is not read."""
+def border_of(trust: float, parted: bool = False) -> str:
+    """The color of a dream's border: green, yellow or red by the trust meter; a plain line where it is not read.
+
+    Where reality stands beside it and has parted company, no meter makes the dream true again: red.
+    """
+    if parted:
+        return "bad"
     if math.isnan(trust):
         return "line"
     return "good" if trust <= TRUSTED else "doubt" if trust <= DOUBTED else "bad"
@@ -37,6 +42,7 @@ class DreamView(Wheel):
     def __init__(self) -> None:
         super().__init__("The dream", KEYS)
         self.trust = math.nan
+        self.parted = False  # from reality
         self.banner = ""  # a line over the picture
         self.chips: tuple[tuple[str, str], ...] = ()
         self.caption = "the dream: what you drive"
@@ -69,7 +75,7 @@ class DreamView(Wheel):
     def paintEvent(self, event: QPaintEvent) -> None:
         """The card, the picture, and what is laid over it."""
         painter = QPainter(self)
-        area = draw_card(painter, self, self.image, border_of(self.trust), self.caption, "memory")
+        area = draw_card(painter, self, self.image, border_of(self.trust, self.parted), self.caption, "memory")
         if self.image is not None:
             draw_chips(painter, area, self.chips)
             self._draw_plan(painter, area)

@@ -142,6 +142,16 @@ def test_keys_drive_the_dream_and_reality_goes_beside_it(qtbot, dreaming):
     assert page.timeline.lanes.frame == now.steps
     assert border_of(now.trust) in ("good", "doubt", "bad")
     assert border_of(math.nan) == "line"
+    assert page.view.parted == (now.parted is not None and now.steps >= now.parted)
+
+
+def test_a_dream_that_has_parted_from_reality_is_red_whatever_the_meter_says():
+    assert [border_of(trust) for trust in (1.0, 3.0, 9.0)] == [
+        "good",
+        "doubt",
+        "bad",
+    ]
+    assert {border_of(trust, True) for trust in (1.0, math.nan)} == {"bad"}
 
 
 def test_the_keyboards_own_repeats_are_nothing_new(qtbot, dreaming):
