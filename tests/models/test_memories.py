@@ -663,3 +663,15 @@ def test_settings_are_checked_by_the_registry():
         registry.choose("memory", ComponentChoice(name="LSTMMemory", hidden_dim=0), *spaces)
     with pytest.raises(UserError, match="did you mean dropout"):
         registry.check_settings("memory", LSTMMemory, {"dropot": 0.1})
+
+
+def test_the_slowest_features_of_a_fresh_memory_keep_what_they_hold_for_so_many_steps():
+    forget = {steps: make("LSTMMemory", slowest=steps).lstm.bias_ih_l0.chunk(4)[1] for steps in (1, 64)}
+    assert forget[1].abs().max() < 1  # gates half open, as PyTorch starts them
+    kept = forget[64][:12].sigmoid()  # half of the 24 features
+    assert (1 / (1 - kept)).tolist() == pytest.approx(torch.linspace(2, 64, 12).tolist(), rel=1e-4)
+
+
+def test_a_memory_that_is_meant_as_a_world_starts_without_slow_features():
+    assert make("LSTMMemory").settings.slowest == 64
+    assert make("MDNRNN").settings.slowest == 1  # what outlasts the context of a dream is other in it than for real

@@ -17,13 +17,11 @@ from ewm_studio.models.predictive_settings import PredictiveSettings
 from ewm_studio.models.residuals import GaussianPrediction, PointPrediction, ResidualPrediction, bounded_log_std
 from ewm_studio.settings import setting
 
-LONGEST = 64  # steps that the slowest features of a fresh memory keep what they hold
-
 RS = TypeVar("RS", bound=PredictiveSettings)
 
 
-def remember_long(lstm: nn.LSTM) -> None:
-    """Let half of the features keep what they hold for 1 to `LONGEST` steps, by the biases of their forget gates.
+def remember_long(lstm: nn.LSTM, slowest: int) -> None:
+    """Let half of the features keep what they hold for 1 to `slowest` steps, by the biases of their forget gates.
 
     As PyTorch starts them, gates are half open and every feature halves at every step: a thousandth of a cue is left
     after ten, and as little of a gradient gets back to it. The other half stays so, for what changes at every step.
@@ -32,7 +30,7 @@ def remember_long(lstm: nn.LSTM) -> None:
     slow = lstm.hidden_size // 2
     bias: Tensor = lstm.all_weights[0][2]
     with torch.no_grad():
-        bias.chunk(4)[1][:slow] = torch.linspace(1, LONGEST - 1, slow).log()
+        bias.chunk(4)[1][:slow] = torch.linspace(1, slowest - 1, slow).log()
 
 
 class RecurrentMemory(PredictiveMemory[RS]):
@@ -41,10 +39,11 @@ class RecurrentMemory(PredictiveMemory[RS]):
     Its state: h and c (B, hidden), the latent before (B, Z), and whether there was one (B, 1).
     """
 
-    def __init__(self, settings: RS, latent_dim: int, action_dim: int, outputs: int) -> None:
+    def __init__(self, settings: RS, latent_dim: int, action_dim: int, outputs: int, slowest: int) -> None:
         super().__init__(settings, latent_dim, action_dim, outputs)
         self.lstm = nn.LSTM(2 * latent_dim + action_dim, settings.hidden_dim)
-        remember_long(self.lstm)
+        if slowest > 1:
+            remember_long(self.lstm, slowest)
 
     def initial_state(self, batch: int) -> State:
         """Zeros."""
@@ -138,6 +137,16 @@ class LSTMSettings(PredictiveSettings):
     head: Literal["gaussian", "deterministic"] = setting(
         "gaussian", "gaussian: predicts mean and spread of the next latent; deterministic: its mean alone."
     )
+    slowest: int = setting(
+        64,
+        "Steps that the slowest features of a fresh memory keep what they hold: cues that matter later. 1: all start "
+        "alike, as dreams need it: what lasts longer than a dream's context is other in dreams than for real.",
+        unit="steps",
+        ge=1,
+        le=100_000,
+        advanced=True,
+        earlier=1,
+    )
 
 
 class LSTMMemory(RecurrentMemory[LSTMSettings]):
@@ -147,7 +156,8 @@ class LSTMMemory(RecurrentMemory[LSTMSettings]):
     summary = "LSTM that predicts the next latent, the reward and the end."
 
     def __init__(self, settings: LSTMSettings, latent_dim: int, action_dim: int) -> None:
-        super().__init__(settings, latent_dim, action_dim, latent_dim * (2 if settings.head == "gaussian" else 1))
+        outputs = latent_dim * (2 if settings.head == "gaussian" else 1)
+        super().__init__(settings, latent_dim, action_dim, outputs, settings.slowest)
 
     def residual(
         self, out: Tensor, reward: Tensor, end_logit: Tensor, base: Tensor, scale: Tensor

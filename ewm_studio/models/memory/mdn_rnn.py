@@ -8,10 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ewm_studio.models.memory.lstm import RecurrentMemory
+from ewm_studio.models.memory.lstm import LSTMSettings, RecurrentMemory
 from ewm_studio.models.predictive_settings import WorldSettings
 from ewm_studio.models.residuals import MixturePrediction, bounded_log_std
 from ewm_studio.settings import setting
+from ewm_studio.settings.declare import inherited
 
 
 class MDNRNNSettings(WorldSettings):
@@ -19,6 +20,7 @@ class MDNRNNSettings(WorldSettings):
 
     hidden_dim: int = setting(256, "Width of the LSTM.", unit="features", ge=1, le=8192)
     mixtures: int = setting(5, "Gaussians for every latent dimension.", ge=1, le=64)
+    slowest: int = inherited(LSTMSettings, "slowest", 1)
 
 
 class MDNRNN(RecurrentMemory[MDNRNNSettings]):
@@ -28,7 +30,7 @@ class MDNRNN(RecurrentMemory[MDNRNNSettings]):
     summary = "LSTM with a mixture density head, after World Models: predicts several futures."
 
     def __init__(self, settings: MDNRNNSettings, latent_dim: int, action_dim: int) -> None:
-        super().__init__(settings, latent_dim, action_dim, 3 * latent_dim * settings.mixtures)
+        super().__init__(settings, latent_dim, action_dim, 3 * latent_dim * settings.mixtures, settings.slowest)
         # The Gaussians start side by side, so that each can take its own share of the residuals.
         with torch.no_grad():
             bias = self.residual_head.bias.view(3, latent_dim, settings.mixtures)
