@@ -168,7 +168,7 @@ def _run_card(words: list[str]) -> int:
     from ewm_studio.terminal.jobs import run_job
     from ewm_studio.terminal.trust import trust_runs
 
-    chosen = {name: getattr(options, name) for name in ("episodes", "seed", "marks", "limits")}
+    chosen = {name: getattr(options, name) for name in ("episodes", "choosing", "seed", "marks", "limits")}
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         if options.trust_env:
             trust_runs(workspace, options.runs)

@@ -1,4 +1,4 @@
-"""The card of a model that ships: every seed of a preset plays unseen episodes; the best one goes beside it."""
+"""The card of a model that ships: every seed of a preset plays unseen episodes; the best of others ships."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import torch
 from ewm_studio.analysis.curve import Line, draw_curves
 from ewm_studio.errors import UserError
 from ewm_studio.events import Event, Finished, JobControl, Message, RunStarted
+from ewm_studio.jobs.card_dreams import judgements
 from ewm_studio.jobs.card_text import card_text
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import infer
@@ -45,11 +46,14 @@ def write_card(
     control: JobControl | None = None,
     *,
     episodes: int = 100,
+    choosing: int = 20,
     seed: int = 100_000,
     marks: Sequence[float] = (),
     limits: str = "",
 ) -> Generator[Event, None, None]:
-    """Play the best checkpoint of every run, greedily and sampled; ship the one with the best greedy mean.
+    """Play the best checkpoint of every run, greedily and sampled; ship the one that is best on other episodes.
+
+    Whoever is chosen by the very episodes that the card shows is not as good as the card says.
 
     Args:
         runs: runs of one preset, a seed each.
@@ -57,7 +61,8 @@ def write_card(
         workspace: holds the runs.
         control: asks to stop; nothing is written then.
         episodes: how many each plays in each way.
-        seed: of the first of them; training must not have seen these.
+        choosing: how many more each plays greedily, where there are several: the best mean of these is shipped.
+        seed: of the first of all of them; training must not have seen these.
         marks: rewards; the card says when the mean of the last 100 training episodes first reached each.
         limits: what the model cannot do or was not tried on, in words.
 
@@ -72,15 +77,18 @@ def write_card(
     rows: list[dict[str, Any]] = []
     for run, experiment in zip(chosen, experiments, strict=True):
         row = _training_of(run, experiment, marks)
-        for mode, greedy in MODES.items():
+        model = workspace.resolve_model(run.folder)
+        plays = {mode: (greedy, episodes, seed) for mode, greedy in MODES.items()}
+        if len(chosen) > 1:
+            plays["choosing"] = (True, choosing, seed + episodes)
+        for mode, (greedy, count, first) in plays.items():
             yield Message(f"{run.name}, {mode}")
-            model = workspace.resolve_model(run.folder)
             asked = experiment.with_values(
                 ("start.load_path", str(model)),
-                ("infer.episodes", episodes),
+                ("infer.episodes", count),
                 ("infer.greedy", greedy),
                 ("infer.keep_replays", False),
-                ("run.seed", seed),
+                ("run.seed", first),
                 ("env.workers", "auto"),
             )
             result: dict[str, Any] = {}
@@ -94,8 +102,13 @@ def write_card(
                 return
             row |= {mode: _scores(result), "checkpoint_step": int(model.stem)}
         rows.append(row)
-    best = max(range(len(rows)), key=lambda i: rows[i]["greedy"]["mean"])
-    card = _figures(experiments[best], rows, best, episodes, seed, limits)
+    best = max(range(len(rows)), key=lambda i: rows[i]["choosing"]["mean"]) if len(rows) > 1 else 0
+    evaluation: dict[str, Any] = {"episodes": episodes, "first_seed": seed, "reward": "unshaped"}
+    if len(rows) > 1:
+        evaluation["choosing"] = {"episodes": choosing, "first_seed": seed + episodes}
+    card = _figures(experiments[best], rows, best, evaluation, limits)
+    if judged := judgements(chosen[best], experiments[best].env.action_repeat):
+        card["judgements"] = judged
     yield from _add_assessment(card, chosen[best], workspace)
     _write(folder, chosen, best, card, workspace)
     yield Message(f"card written: {folder / 'card.md'}")
@@ -153,14 +166,14 @@ def _scores(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(
-    experiment: Experiment, rows: list[dict[str, Any]], best: int, episodes: int, seed: int, limits: str
+    experiment: Experiment, rows: list[dict[str, Any]], best: int, evaluation: dict[str, Any], limits: str
 ) -> dict[str, Any]:
     parts = {kind: getattr(experiment, kind).model_dump(mode="json") for kind in COMPONENTS}
     return {
         "env": experiment.env.id,
         "action_repeat": experiment.env.action_repeat,
         "parts": parts,
-        "evaluation": {"episodes": episodes, "first_seed": seed, "reward": "unshaped"},
+        "evaluation": evaluation,
         "shipped_seed": rows[best]["seed"],
         "score": {mode: rows[best][mode] for mode in MODES},
         "over_seeds": {mode: _over_seeds([row[mode]["mean"] for row in rows]) for mode in MODES},

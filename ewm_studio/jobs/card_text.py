@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ewm_studio.jobs.assessment_text import assessment_markdown
+from ewm_studio.jobs.card_dreams import dreams_markdown
 from ewm_studio.resources import resource
 from ewm_studio.settings.experiment import COMPONENTS
 
@@ -30,7 +31,7 @@ def card_text(name: str, card: dict[str, Any]) -> str:
         "",
         *_table(card["score"]),
         "",
-        f"It is the best of {count} seeds by its greedy mean; all of them:" if count > 1 else "One seed was trained:",
+        _chosen(evaluation, count),
         "",
         *_seeds(card["seeds"]),
         "",
@@ -41,6 +42,7 @@ def card_text(name: str, card: dict[str, Any]) -> str:
         *_cost(card),
         *_marks(card["seeds"]),
         "",
+        *(dreams_markdown(card["judgements"]) if "judgements" in card else []),
         *_dreams(card),
         "## Limits",
         *_limits(card),
@@ -52,6 +54,17 @@ def card_text(name: str, card: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _chosen(evaluation: dict[str, Any], count: int) -> str:
+    if count == 1:
+        return "One seed was trained:"
+    others = evaluation["choosing"]
+    last = others["first_seed"] + others["episodes"] - 1
+    return (
+        f"It is the best of {count} seeds by the greedy mean of {others['episodes']} other unseen episodes (seeds "
+        f"{others['first_seed']} to {last}); all of them:"
+    )
 
 
 def _table(score: dict[str, dict[str, Any]]) -> list[str]:
@@ -66,14 +79,16 @@ def _table(score: dict[str, dict[str, Any]]) -> list[str]:
 
 def _seeds(rows: list[dict[str, Any]]) -> list[str]:
     lines = [
-        "| seed | greedy | median | sampled | decisions | frames in finished episodes | minutes | best checkpoint at |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| seed | greedy | median | sampled | other episodes | decisions | frames in finished episodes | minutes | "
+        "best checkpoint at |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         greedy, sampled = row["greedy"], row["sampled"]
+        others = f"{row['choosing']['mean']:.1f}" if "choosing" in row else ""
         lines.append(
             f"| {row['seed']} | {greedy['mean']:.1f} +- {greedy['std']:.1f} | {greedy['median']:.1f} | "
-            f"{sampled['mean']:.1f} +- {sampled['std']:.1f} | {row['env_steps']:,} | {row['frames']:,} | "
+            f"{sampled['mean']:.1f} +- {sampled['std']:.1f} | {others} | {row['env_steps']:,} | {row['frames']:,} | "
             f"{row['seconds'] / 60:.1f} | {row['checkpoint_step']:,} |"
         )
     return lines

@@ -64,6 +64,12 @@ def card_parser() -> Any:
     parser.add_argument("runs", metavar="RUN", nargs="+", help="Runs of the same settings, each of its own seed.")
     parser.add_argument("--out", metavar="FOLDER", required=True, help="Takes model, settings, card and curve.")
     parser.add_argument("--episodes", type=_count, default=100, help="Episodes each plays in each way (default 100).")
+    parser.add_argument(
+        "--choosing",
+        type=_count,
+        default=20,
+        help="Other episodes, by which the run that ships is chosen (default 20).",
+    )
     parser.add_argument("--seed", type=int, default=100_000, help="Seed of the first episode (default 100000).")
     parser.add_argument(
         "--marks", type=float, nargs="*", default=(), help="Rewards of which the card says when training passed them."

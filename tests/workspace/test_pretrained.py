@@ -22,7 +22,7 @@ from ewm_studio.workspace.pretrained import pretrained_model, pretrained_models
 from tests.support.jobs import experiment, finish
 
 NAMES = ("carracing", "cartpole", "cartpole-without-velocities")
-EPISODES = 4
+EPISODES, CHOOSING = 4, 3
 MARKS = (15, 1e6)  # passed, and out of reach
 
 
@@ -45,7 +45,15 @@ def card(workspace, tmp_path_factory):
     """The folder of a card, and the job's result."""
     folder = tmp_path_factory.mktemp("shipped") / "pole"
     result = finish(
-        write_card(names(workspace)[:2], folder, workspace, episodes=EPISODES, marks=MARKS, limits="Falls over.")
+        write_card(
+            names(workspace)[:2],
+            folder,
+            workspace,
+            episodes=EPISODES,
+            choosing=CHOOSING,
+            marks=MARKS,
+            limits="Falls over.",
+        )
     )
     return folder, result
 
@@ -53,7 +61,9 @@ def card(workspace, tmp_path_factory):
 def test_a_cards_figures_are_those_of_playing_its_model(card, workspace):
     folder, result = card
     figures = json.loads((folder / "card.json").read_text())
-    best = max((0, 1), key=lambda i: figures["seeds"][i]["greedy"]["mean"])
+    evaluation = figures["evaluation"]
+    assert evaluation["choosing"] == {"episodes": CHOOSING, "first_seed": evaluation["first_seed"] + EPISODES}
+    best = max((0, 1), key=lambda i: figures["seeds"][i]["choosing"]["mean"])
     assert figures["shipped_seed"] == best == result["shipped_seed"]
     settings = Experiment.from_toml(folder / "experiment.toml")
     assert settings.run.seed == best
@@ -102,6 +112,31 @@ def test_a_card_says_what_its_memorys_dreams_are_worth(workspace, tmp_path):
         assert not (folder / "assessment-strip.png").exists()
     finally:
         (run.folder / "assessment.json").unlink()
+
+
+def test_a_card_says_how_a_model_was_learned_in_dreams(tmp_path):
+    made = Workspace(tmp_path / "ws")
+    settings = experiment(
+        memory={"name": "MDNRNN", "hidden_dim": 8, "mixtures": 2, "feedback_steps": 2},
+        dream={"train": True, "random_steps": 48, "round_steps": 160, "first_memory_updates": 1, "memory_updates": 1}
+        | {"updates": 1, "starts": 4, "horizon": 2, "context": 4, "judge_every": 1, "judge_episodes": 2},
+        train={"total_steps": 360},
+        world_model={"sequence_length": 8, "memory_batch_size": 2},
+    )
+    finish(train(settings, made))
+    (name,) = names(made)
+    folder = tmp_path / "dreamer"
+    finish(write_card([name], folder, made, episodes=2))
+    judged = json.loads((folder / "card.json").read_text())["judgements"]
+    curve = made.run(name).metrics("real/greedy")
+    assert [row["env_steps"] for row in judged] == curve.step.tolist()
+    assert [row["greedy"] for row in judged] == pytest.approx(curve.value.tolist(), abs=0.05)
+    assert all(row["frames"] == row["env_steps"] and row["cpu_seconds"] > 0 for row in judged)
+    assert judged[-1]["judging_frames"] > judged[0]["judging_frames"] > 0
+    text = (folder / "card.md").read_text()
+    assert "## Learned in dreams" in text
+    assert f"| {judged[-1]['frames']:,} | {judged[-1]['judging_frames']:,} |" in text
+    made.close()
 
 
 def test_a_card_says_when_training_passed_a_mark(card, workspace):
