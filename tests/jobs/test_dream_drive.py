@@ -97,7 +97,8 @@ def test_a_dream_is_filmed_as_mp4_frame_for_frame(model, workspace, tmp_path):
 
 
 def test_a_run_and_its_episode_are_a_start(workspace):
-    trained = {"memory": {"name": "MDNRNN", "hidden_dim": 8, "mixtures": 2}, "env": {**NUMBERS, "max_episode_steps": 60}}
+    memory = {"name": "MDNRNN", "hidden_dim": 8, "mixtures": 2}
+    trained = {"memory": memory, "env": {**NUMBERS, "max_episode_steps": 60}}
     finish(train(experiment(**trained), workspace))
     run = workspace.runs()[0].name
     played = {**trained, "start": {"load_path": run}, "infer": {"episodes": 2}}
