@@ -23,6 +23,7 @@ from ewm_studio.dreams.tree import DreamTree
 from ewm_studio.dreams.trust import lasts, shows_pictures
 from ewm_studio.driving.controls import Controls, KeyMap, Scheme
 from ewm_studio.driving.dream_snapshot import DreamDriver
+from ewm_studio.driving.live_planner import LIVE, LivePlanner
 from ewm_studio.driving.recorder import DriveRecorder
 from ewm_studio.driving.schemes import scheme_of, steps_per_second
 from ewm_studio.driving.snapshot import EpisodeKept
@@ -32,8 +33,6 @@ from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.prediction import PredictiveMemory
 from ewm_studio.models.randomness import make_generator
 from ewm_studio.settings import PlannerSettings
-
-LIVE_PLANNER = PlannerSettings(candidates=32, rounds=2, horizon=8)  # what a decision's time has room for
 
 
 class DreamDrive:
@@ -48,6 +47,7 @@ class DreamDrive:
         repeat: frames of one decision.
         frame_seconds: of one frame in the world.
         driver: whoever decides now.
+        looking_ahead: nothing was decided, since the planner has no plan yet.
 
     Raises:
         UserError: memory predicts nothing, or the environment cannot be made or driven by keys.
@@ -64,9 +64,10 @@ class DreamDrive:
         beside: bool = True,
         keys: KeyMap | None = None,
         greedy: bool = True,
-        planner: PlannerSettings = LIVE_PLANNER,
+        planner: PlannerSettings = LIVE,
         measure: dict[str, float] | None = None,
         by_keys: bool = True,
+        live: bool = False,
     ) -> None:
         """Sit down in a dream; see `DreamTree`.
 
@@ -82,6 +83,7 @@ class DreamDrive:
             planner: how it plans.
             measure: of the trust meter.
             by_keys: refuse an environment that cannot be driven by keys.
+            live: no decision waits for the planner, see `LivePlanner`; else each has a plan of its own.
         """
         agent.model.require_imagination()
         self.agent, self.start, self.repeat = agent, start, agent.action_repeat
@@ -101,16 +103,25 @@ class DreamDrive:
         self.controls = Controls(self._stage.env.action_space, self.usual.with_keys(keys or {}))
         self.frame_seconds = 1.0 / steps_per_second(self._stage.env)
         self.driver: DreamDriver = "person"
+        self.looking_ahead = False
         self._greedy, self._planner_settings = greedy, planner
         self._policies: dict[tuple[str, int], Policy] = {}
+        self._live, self._live_planners = live, dict[int, LivePlanner]()
         self._generator = make_generator(seed, agent.model.device)
 
     # Deciding
 
     def step(self) -> DreamStep | None:
-        """Take one decision; None, and nothing happens, where a person is waited for, or nothing recorded is left."""
+        """Take one decision; None, and nothing happens, where a person or a live planner's first plan is waited for, or
+        nothing recorded is left."""
         action = self._decide()
-        return None if action is None else self.tree.step(action, self.driver)
+        self.looking_ahead = action is None and self.driver == "planner"
+        if action is None:
+            return None
+        made = self.tree.step(action, self.driver)
+        if self.driver == "planner" and self._live:
+            self._live_planner().go_on(self.tree.belief)
+        return made
 
     def take_over(self) -> None:
         """The person decides from the next step on."""
@@ -124,7 +135,9 @@ class DreamDrive:
         """
         if who == "recorded" and not self.recorded_left:
             raise UserError(f"nothing is recorded of what came after {self.start.words}, step {self.tree.place.step}")
-        if who in ("controller", "planner"):
+        if who == "planner" and self._live:
+            self._live_planner()
+        elif who in ("controller", "planner"):
             self._policy(who)
         self.controls.clear()
         self.driver = who
@@ -137,6 +150,8 @@ class DreamDrive:
     @property
     def plan(self) -> np.ndarray | None:
         """Pictures (S, H, W, 3) of the planner's plan, where it decides."""
+        if self._live:
+            return self._live_planner().pictures_at(self.tree.belief) if self.driver == "planner" else None
         policy = self._policies.get(("planner", self.tree.branch.model))
         if self.driver != "planner" or not isinstance(policy, PlanningPolicy) or policy.plan is None:
             return None
@@ -243,6 +258,8 @@ class DreamDrive:
 
     def close(self) -> None:
         """End what runs beside."""
+        for planner in self._live_planners.values():
+            planner.close()
         self._stage.close()
         if self.tree.beside is not None:
             self.tree.beside.close()
@@ -269,9 +286,20 @@ class DreamDrive:
         if self.driver == "recorded":
             step = self.tree.place.step
             return self.start.following[step] if step < len(self.start.following) else None
+        if self.driver == "planner" and self._live:
+            return self._live_planner().act(self.tree.belief)
         with torch.inference_mode():
             action = self._policy(self.driver).act(self.tree.belief, self._generator)
         return (action.cpu().numpy() if isinstance(action, Tensor) else np.asarray(action))[0]
+
+    def _live_planner(self) -> LivePlanner:
+        """Plans in the model that dreams now."""
+        model = self.tree.branch.model
+        if model not in self._live_planners:
+            seconds = self.repeat * self.frame_seconds
+            made = LivePlanner(self.tree.dreamer.model, seconds, self.tree.branch.seed, self._planner_settings)
+            self._live_planners[model] = made
+        return self._live_planners[model]
 
     def _policy(self, who: str) -> Policy:
         """Who decides beside the person, of the model that dreams now."""

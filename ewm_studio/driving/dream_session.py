@@ -92,6 +92,7 @@ class DreamSession(ClockedSession["DreamDrive", DreamCommand, DreamTold]):
             beside=begun.beside,
             keys=self._keys,
             measure=begun.measure,
+            live=True,
         )
         try:
             self._drive(drive)

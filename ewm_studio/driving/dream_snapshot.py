@@ -47,6 +47,7 @@ class DreamSnapshot:
     no_reality: str = ""  # why not
     drawn_at: float = 0.0  # time.monotonic() when they were drawn
     driver: DreamDriver = "person"
+    looking_ahead: bool = False  # the planner has no plan yet, and nothing moves
     recorded_left: int = 0  # recorded actions that are left from here
     place: Place = field(default_factory=lambda: Place(0, 0))
     steps: int = 0  # since the start

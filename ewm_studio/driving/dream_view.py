@@ -91,6 +91,7 @@ class DreamView:
             no_reality="" if beside is not None else drive.start.no_moment or "reality is not beside",
             drawn_at=self._drawn_at,
             driver=drive.driver,
+            looking_ahead=drive.looking_ahead and drive.driver == "planner",
             recorded_left=drive.recorded_left,
             place=tree.place,
             steps=tree.place.step,

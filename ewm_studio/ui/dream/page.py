@@ -328,4 +328,6 @@ def banner_of(snapshot: DreamSnapshot) -> str:
         return f"Resting at step {format.count(snapshot.steps)}"
     if snapshot.state == "ended":
         return "Memory drew the end"
+    if snapshot.looking_ahead:
+        return "The planner is looking ahead"
     return ""
