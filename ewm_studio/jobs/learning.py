@@ -100,6 +100,8 @@ class LearningJob:
             return "stop"
         if settings.total_steps is not None and self.env_steps >= settings.total_steps:
             return "total_steps"
+        if settings.minutes is not None and self.seconds >= 60 * settings.minutes:
+            return "minutes"
         if settings.epochs is not None and self.epochs >= settings.epochs:
             return "epochs"
         if settings.patience is not None and self.epochs - self.best_epoch >= settings.patience:
@@ -111,6 +113,8 @@ class LearningJob:
         settings, ends = self.experiment.train, [0.0]
         if settings.total_steps is not None:
             ends.append(self.env_steps / settings.total_steps)
+        if settings.minutes is not None:
+            ends.append(self.seconds / (60 * settings.minutes))
         if settings.epochs is not None:
             ends.append(self.epochs / settings.epochs)
         return 1.0 - min(max(ends), 1.0)

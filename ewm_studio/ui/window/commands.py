@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog
 
-from ewm_studio.resources import resource
+from ewm_studio.resources import presets
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.dialogs import ShortcutsDialog
 from ewm_studio.ui.services import Services
@@ -86,7 +86,7 @@ class Commands(QObject):
 
     def _fill_presets(self) -> None:
         self._presets.clear()
-        files = sorted(resource("presets").glob("*.toml"))
+        files = presets()
         for file in files:
             open_it = self._services.notices.guarded(partial(self._open_preset, file))
             self._presets.addAction(file.stem.replace("-", " ").replace("_", " ")).triggered.connect(open_it)
