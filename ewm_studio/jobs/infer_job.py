@@ -79,7 +79,8 @@ def infer(
         steps += score.steps
         yield from keeper.keep(played.replay)
         first = first or played.replay
-        yield EpisodeFinished(steps, score.reward, score.steps, score.seed)
+        mean = float(np.mean([each.reward for each in scores]))  # of all, as the result says
+        yield EpisodeFinished(steps, score.reward, score.steps, score.seed, mean)
         yield meter.at(len(scores))
     seconds = time.monotonic() - began
     if video is not None and first is not None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from PySide6.QtWidgets import QFileDialog
 
 from ewm_studio import formatting as format
-from ewm_studio.analysis.history import REWARD
 from ewm_studio.analysis.inspection import EnvironmentInfo
+from ewm_studio.envs.factory import reward_threshold
 from ewm_studio.errors import UserError
 from ewm_studio.events import EvaluationKept, Event, Finished, Images, RunStarted
 from ewm_studio.ui.jobs.event_words import evaluation_words
 from ewm_studio.ui.kit.images import difference
+from ewm_studio.ui.kit.theme import theme
 from ewm_studio.ui.page import Page, PageAction, PageController, PlaceGroup
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.train.page import TrainPage
@@ -53,6 +54,9 @@ class TrainController(PageController):
         shown.grew.connect(self._on_grown)
         shown.read_again.connect(self._on_read_again)
         shown.compared.connect(self._on_compared)
+        shown.named.connect(lambda _: self.page.show_legend())
+        self.page.legend.grouping_asked.connect(shown.group_seeds)
+        theme().changed.connect(self.page.show_legend)
         services.jobs.events.connect(self._on_events)
         services.jobs.ended.connect(lambda *_: self.side.show_ended())
         services.fitting.described.connect(self._on_environment)
@@ -84,6 +88,9 @@ class TrainController(PageController):
     def _on_replaced(self) -> None:
         self._stale = True
         self.page.show_history(self._services.shown.history)
+        self.page.show_legend()
+        if (about := self._services.shown.history.about) is not None:
+            self.page.set_threshold(reward_threshold(about.env))
 
     def _on_grown(self, tags: tuple[str, ...]) -> None:
         self._stale = True
@@ -98,8 +105,9 @@ class TrainController(PageController):
         self.page.mark_all()
 
     def _on_environment(self, info: EnvironmentInfo) -> None:
-        if info.id == self._services.experiment.env.id and not self.page.history[REWARD].value.size:
-            self.page.set_threshold(info.reward_threshold)
+        """Environments are known from now on, if they were not: also that of the run that is shown."""
+        about = self.page.history.about
+        self.page.set_threshold(info.reward_threshold if about is None else reward_threshold(about.env))
 
     # What a job says
 
