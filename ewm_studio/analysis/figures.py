@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from ewm_studio import formatting as format
 from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory
 from ewm_studio.events import MEAN_OF
+from ewm_studio.workspace.replays import ReplayInfo
 
 LAST_FEW = 10  # episodes that the first number of all is taken over: what the agent earns now
 MEAN_REWARD, MEAN_LENGTH = "reward/mean_100", "reward/length_mean_100"
@@ -48,3 +52,26 @@ def taken_over(history: RunHistory, tag: str) -> str:
 def episodes(count: int) -> str:
     """So many of the latest, in words."""
     return f"last {format.count(count)} episodes" if count > 1 else "last episode" if count else ""
+
+
+def spread(rewards: list[float]) -> dict[str, float | None]:
+    """Mean, standard deviation, median, least and most of some scores; None where there are none."""
+    if not rewards:
+        return dict.fromkeys(("mean", "std", "median", "min", "max"))
+    scores = np.asarray(rewards)
+    return {
+        "mean": float(scores.mean()),
+        "std": float(scores.std()),
+        "median": float(np.median(scores)),
+        "min": float(scores.min()),
+        "max": float(scores.max()),
+    }
+
+
+def evaluation_result(episodes: Sequence[ReplayInfo]) -> dict[str, Any]:
+    """What an evaluation came to by its kept episodes, as its job told it when it ended."""
+    result: dict[str, Any] = {"episodes": list(episodes), **spread([episode.reward for episode in episodes])}
+    laps = [episode.lap_finished for episode in episodes]
+    if laps and None not in laps:
+        result["laps_finished"] = laps.count(True) / len(laps)
+    return result

@@ -155,10 +155,11 @@ def describe_env(id: str) -> dict[str, Any]:
 
 
 def reward_threshold(id: str) -> float | None:
-    """The mean reward from which on an environment counts as solved; nothing is made or imported to find out.
+    """The mean reward from which on an environment counts as solved; nothing of a person's is imported to find out.
 
-    None where it has none, or is not known here (yet).
+    None where it has none, or is not known here.
     """
+    register()
     spec = gym.registry.get(id.rpartition(":")[2])
     return None if spec is None else spec.reward_threshold
 

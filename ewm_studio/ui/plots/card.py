@@ -60,7 +60,7 @@ class PlotCard(QFrame):
         self.canvas.getPlotItem().addItem(self._beside)
         self.overlay = Overlay(self.canvas)
         self._line = pg.InfiniteLine(
-            angle=0, movable=False, label="", labelOpts={"position": 0.02, "anchors": [(0, 1), (0, 0)]}
+            angle=0, movable=False, label="", labelOpts={"position": 0.02, "anchors": [(0, 0), (0, 1)]}
         )
         self._line.hide()
         self.canvas.getPlotItem().addItem(self._line, ignoreBounds=True)

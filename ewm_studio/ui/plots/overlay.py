@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pyqtgraph as pg
+from PySide6.QtGui import QColor
 
 from ewm_studio.analysis.history import RunHistory
 from ewm_studio.analysis.seeds import Band, band_over
 from ewm_studio.ui.plots.canvas import Canvas
 from ewm_studio.ui.plots.quantities import PlotOptions
 
-FAINT, BAND = 110, 46  # opacity of a run whose group has a mean, and of the band around that
+FAINT, BAND = 110, 60  # opacity of a run whose group has a mean, and of the band around that
 Curve = Callable[[RunHistory], tuple[np.ndarray, np.ndarray]]  # positions and running mean, as they are drawn
 
 
@@ -57,7 +58,8 @@ class Overlay:
             for part in reversed(self.bands.pop()):
                 item.removeItem(part)
         while len(self.means) < count:
-            low, high = pg.PlotDataItem(pen=None), pg.PlotDataItem(pen=None)
+            unseen = pg.mkPen(QColor(0, 0, 0, 0))  # without a pen it would have no path to fill up to
+            low, high = pg.PlotDataItem(pen=unseen), pg.PlotDataItem(pen=unseen)
             fill = pg.FillBetweenItem(low, high)
             for part in (low, high, fill):
                 item.addItem(part)

@@ -12,8 +12,6 @@ from ewm_studio.formatting import printable
 from ewm_studio.ui.kit.widgets import button, row
 from ewm_studio.ui.plots.quantities import PlotOptions
 
-_GAP = "&nbsp;&nbsp;&nbsp; "
-
 
 class Legend(QWidget):
     """Names what is drawn; shown only where there is more than one run."""
@@ -54,7 +52,7 @@ class Legend(QWidget):
                 said.append(self._entry(run.name, printable(run.name), run.about.words if run.about else ""))
             elif run is group[0]:
                 said.append(self._group(group))
-        self._words.setText(_GAP.join(said))
+        self._words.setText("<br>".join(said))
         self.seeds.setText("seeds: mean" if options.over_seeds else "seeds: each")
         self.seeds.setVisible(bool(groups) or not options.over_seeds)
         self.setVisible(bool(options.compared))

@@ -58,6 +58,7 @@ class TrainPage(QWidget):
         self.smoothing.setMinimumWidth(48)
         self.smoothing.setMaximumWidth(120)
         self.smoothing.setAccessibleName("Smoothing")
+        self.smoothing.setToolTip(options.words.capitalize())
         self.smoothing.valueChanged.connect(self._on_smoothing)
         self.scale = button("linear", "pill", "Linear or logarithmic values")
         self.scale.clicked.connect(self._on_scale)
@@ -212,6 +213,7 @@ class TrainPage(QWidget):
     def _on_smoothing(self, value: int) -> None:
         self.options.smoothing = value
         self._lines.setText(self.options.words)
+        self.smoothing.setToolTip(self.options.words.capitalize())
         self.mark_all()
 
     def _on_scale(self) -> None:

@@ -141,7 +141,9 @@ class SidePanel(QFrame):
             name, key, unit = figures[index] if index < len(figures) else ("", "", "")
             value = figure(history, key)
             text = format.count(value) if key in COUNTED and value is not None else format.significant(value)
-            title.setText(name.format(taken_over(history, key) or "episodes"))
+            over = taken_over(history, key)
+            title.setText(name.format(over.removesuffix(" episodes")) if over else name.removesuffix(", {}"))
+            title.setToolTip(f"Mean of the {over}" if over else "")
             line.setText(f"{text} {unit}" if unit and value is not None else text if name else "")
             line.setAccessibleName(title.text())
 
