@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+MEAN_OF = 100  # episodes that "mean reward" is taken over, wherever it is said of a run
+
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
@@ -40,6 +42,7 @@ class EpisodeFinished:
     reward: float  # unshaped sum
     length: int  # environment steps
     seed: int | None = None
+    mean: float | None = None  # reward until here: of an evaluation, else of the last `MEAN_OF` episodes of its run
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ewm_studio.errors import UserError
 from ewm_studio.settings import ComponentSettings, EnvSettings, Experiment
-from ewm_studio.settings.experiment import COMPONENTS
+from ewm_studio.settings.experiment import COMPONENTS, ComponentChoice
 
 _WARM_UP = 60  # steps after which a picture shows more than an opening zoom
 
@@ -54,6 +54,9 @@ class Inspection:
     parameters: dict[str, int] = field(default_factory=dict)
     misfits: dict[str, dict[str, str]] = field(default_factory=dict)  # kind -> name -> reason
     problem: str = ""
+    automatic: dict[str, str] = field(
+        default_factory=dict
+    )  # kind -> name that `auto` stands for, whatever else is wrong
 
 
 def load_catalog() -> Catalog:
@@ -134,11 +137,24 @@ def inspect(experiment: Experiment) -> Inspection:
     for kind in COMPONENTS:
         reasons = {n: registry.misfit(c, observation, action) for n, c in registry.components(kind).items()}
         misfits[kind] = {name: reason for name, reason in reasons.items() if reason}
+    automatic = _automatic(experiment, observation, action)
     try:
         chosen, parameters = _sizes(experiment, observation, action)
     except UserError as error:
-        return Inspection(misfits=misfits, problem=str(error))
-    return Inspection(chosen, parameters, misfits)
+        return Inspection(misfits=misfits, problem=str(error), automatic=automatic)
+    return Inspection(chosen, parameters, misfits, automatic=automatic)
+
+
+def _automatic(experiment: Experiment, observation: Any, action: Any) -> dict[str, str]:
+    """The names that `auto` stands for."""
+    from ewm_studio.models.registry import choose
+
+    found: dict[str, str] = {}
+    for kind in COMPONENTS:
+        if getattr(experiment, kind).name == "auto":
+            with contextlib.suppress(UserError):  # nothing fits: `problem` says so
+                found[kind] = choose(kind, ComponentChoice(), observation, action).name
+    return found
 
 
 def _sizes(experiment: Experiment, observation: Any, action: Any) -> tuple[dict[str, str], dict[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
@@ -12,7 +13,7 @@ from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.ui.fitting import Fitting
-from ewm_studio.ui.jobs.runner import JobRunner
+from ewm_studio.ui.jobs.runner import JobRunner, Queued
 from ewm_studio.ui.kit.background import Background
 from ewm_studio.ui.notices import Notices
 from ewm_studio.ui.shown_run import ShownRun
@@ -129,7 +130,16 @@ class Services(QObject):
             self._asked_for = (asked.id, spec, words)
             self.notices.fail(asked)
             return
-        self.jobs.submit(spec, words)
+        waits = self.jobs.running
+        queued = self.jobs.submit(spec, words)
+        if waits:
+            self.background(partial(_check, spec), lambda _: None, partial(self._refuse, queued))
+
+    def _refuse(self, queued: Queued, error: BaseException) -> None:
+        """What waits cannot be done: it waits no longer, and its person hears of it now."""
+        if queued in self.jobs.waiting:
+            self.jobs.remove(queued)
+            self.notices.fail(error, f"queue “{queued.words}”")
 
     def _on_agreed(self, id: str) -> None:
         """Start what waited for the person's word about this environment."""
@@ -147,3 +157,9 @@ class Services(QObject):
         name = self.jobs.resumes
         if name:
             self.shown.show_before_resuming(self._workspace.run(name), self._workspace.info(name).job)
+
+
+def _check(job: JobSpec) -> None:
+    from ewm_studio.jobs.checking import check_job  # imports torch
+
+    check_job(job)

@@ -104,6 +104,7 @@ class EnvironmentCard(QFrame):
         font.setWeight(font.Weight.DemiBold)
         self.button.setFont(font)
         self._words = label("", "secondary", wrap=True)
+        self.problem = ""  # why there is no such environment
         self._words.setContentsMargins(5, 0, 0, 0)  # under the title's text, which has a frame around it
         self._id = ""
         self.popup = EnvironmentList(self)
@@ -121,7 +122,7 @@ class EnvironmentCard(QFrame):
     def show_id(self, id: str) -> None:
         """Show a name; words and picture follow when they are known."""
         if id != self._id:
-            self._id = id
+            self._id, self.problem = id, ""
             self.button.setText(id)
             self._words.setText("")
             self._picture.show_array(None)
@@ -129,9 +130,11 @@ class EnvironmentCard(QFrame):
     def show_info(self, info: EnvironmentInfo) -> None:
         """Show what the environment is."""
         if info.id == self._id:
+            self.problem = ""
             self._words.setText(f"sees {info.observation} · acts {info.action}")
             self._picture.show_array(info.picture)
 
     def show_problem(self, text: str) -> None:
         """Say why there is no such environment."""
+        self.problem = text
         self._words.setText(text)

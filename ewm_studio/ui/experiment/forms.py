@@ -6,7 +6,7 @@ from typing import Any
 
 from PySide6.QtCore import QRect, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QFontMetrics, QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from ewm_studio.errors import UserError
 from ewm_studio.settings.document import ExperimentDocument
@@ -75,6 +75,13 @@ class ValueEdit(QLineEdit):
         super().focusInEvent(event)
         if event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason):
             self.selectAll()
+
+
+def take_what_is_typed() -> None:
+    """Take a value that somebody is still typing, as leaving its field would."""
+    edit = QApplication.focusWidget()
+    if isinstance(edit, ValueEdit) and edit.isModified():
+        edit.committed.emit(edit.text())
 
 
 class SettingRow(QWidget):

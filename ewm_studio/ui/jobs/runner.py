@@ -80,12 +80,14 @@ class JobRunner(QObject):
         """Another one, that takes processes from where this one does."""
         return JobRunner(self._processes, parent)
 
-    def submit(self, job: JobSpec, words: str = "", feed: LiveFeed | None = None) -> None:
+    def submit(self, job: JobSpec, words: str = "", feed: LiveFeed | None = None) -> Queued:
         """Run a job in a process of its own, now or after the ones before it; the process is given the feed."""
-        self._waiting.append(Queued(job, words, feed))
+        queued = Queued(job, words, feed)
+        self._waiting.append(queued)
         if not self.running:
             self._next()
         self.queue_changed.emit()
+        return queued
 
     def remove(self, queued: Queued) -> None:
         """Take a job out of the queue; one whose turn has come goes on."""

@@ -53,7 +53,6 @@ class Canvas(pg.PlotWidget):
             curve.setDownsampling(auto=True, method="peak")
             curve.setClipToView(True)
             item.addItem(curve)
-        self.others: list[pg.PlotDataItem] = []
         self.cross = pg.InfiniteLine(angle=90, movable=False)
         self.cross.hide()
         item.addItem(self.cross, ignoreBounds=True)

@@ -16,7 +16,17 @@ from ewm_studio.ui.page import Page, PageAction, PageController, PlaceGroup
 from ewm_studio.ui.runs.assessing import Assessing
 from ewm_studio.ui.runs.page import RunsPage
 from ewm_studio.ui.services import Services
+from ewm_studio.workspace.workspace import name_problem
 
+DOING = {
+    "show": "show the run",
+    "compare": "compare the runs",
+    "load": "load the model",
+    "patch_v": "take the vision",
+    "patch_m": "take the memory",
+    "patch_c": "take the controller",
+    "settings": "use the run's settings",
+}  # what failed, for its dialog; whatever else is asked starts a job
 BINNED = 20  # deleted runs that the menu offers
 
 
@@ -71,13 +81,13 @@ class RunsController(PageController):
     def fill_binned(self, menu: QMenu) -> None:
         """Offer the runs that were deleted, the latest first."""
         for name in self._services.workspace.binned_runs()[:BINNED]:
-            restore = self._services.notices.guarded(partial(self._restore, name))
+            restore = self._services.notices.guarded(partial(self._restore, name), "restore the run")
             menu.addAction(name).triggered.connect(restore)
         if menu.isEmpty():
             menu.addAction("The bin is empty").setEnabled(False)
 
     def _on_asked(self, what: str, name: str) -> None:
-        self._services.notices.guarded(lambda: self._answers[what](name))()
+        self._services.notices.guarded(lambda: self._answers[what](name), DOING.get(what, ""))()
 
     def _on_started(self, kind: str) -> None:
         """A run begins: its curves are what is looked for next."""
@@ -131,9 +141,11 @@ class RunsController(PageController):
 
     def _rename(self, name: str) -> None:
         def rename(new: str) -> None:
-            self._services.notices.guarded(lambda: self._renamed(name, new))()
+            self._services.notices.guarded(lambda: self._renamed(name, new), "rename the run")()
 
-        TextQuestion("Rename the run", "Letters, digits, '-', '_' and '.'", name, self.page.window(), rename).open()
+        taken = {info.name for info in self._services.workspace.runs()} - {name}
+        problem = partial(name_problem, taken=taken)
+        TextQuestion("Rename the run", "Its new name", name, self.page.window(), rename, problem).open()
 
     def _renamed(self, name: str, new: str) -> None:
         if new == name:
@@ -153,7 +165,7 @@ class RunsController(PageController):
 
     def _delete(self, name: str) -> None:
         def delete() -> None:
-            self._services.notices.guarded(lambda: self._deleted(name))()
+            self._services.notices.guarded(lambda: self._deleted(name), "delete the run")()
 
         words = f"{name} moves to the bin of this workspace. The menu brings it back: Workspace, Restore a deleted run."
         Question("Delete the run?", words, "Delete", "Keep it", self.page.window(), delete).open()

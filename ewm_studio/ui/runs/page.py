@@ -90,6 +90,7 @@ class Column:
     text: Callable[[RunInfo], str]
     key: Callable[[RunInfo], Any] | None = None  # None: by the text
     number: bool = False
+    tip: str = ""  # what is meant by its title
 
     def sort_key(self, info: RunInfo) -> Any:
         """What the column is sorted by; a number that is not there counts as the least."""
@@ -97,17 +98,30 @@ class Column:
         return float("-inf") if value is None else value
 
 
+def steps_of(info: RunInfo) -> str:
+    """How far a run is; pretraining counts the frames it trained on, each as often as it saw it."""
+    return f"{format.count(info.steps)} frames" if info.job == "pretrain" else format.count(info.steps)
+
+
+BEST_TIP = (
+    "Of the best model, which is the one that is loaded: the mean of the last 100 episodes when it was saved; of a run "
+    "that learns in dreams, its judgement for real"
+)
+MEAN_TIP = "Mean of the last 100 episodes"
+STEPS_TIP = "Environment steps; of pretraining the frames trained on, each as often as it was seen"
+TIME_TIP = "Spent on the run, all its parts together where it was resumed"
+
 # What decides stands first: a small window shows it without scrolling.
 COLUMNS = (
     Column("Run", 212, lambda run: run.title or run.name),
     Column("State", 80, lambda run: run.state),
     Column("Environment", 124, lambda run: run.env),
-    Column("Best reward", 96, lambda run: _reward(run.best_reward), lambda run: run.best_reward, True),
-    Column("Steps", 76, lambda run: format.count(run.steps), lambda run: run.steps, True),
-    Column("Time", 100, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run)),
-    Column("Started", 140, lambda run: format.date(run.started or run.created), lambda run: run.started or run.created),
+    Column("Best reward", 96, lambda run: _reward(run.best_reward), lambda run: run.best_reward, True, BEST_TIP),
+    Column("Steps", 104, lambda run: steps_of(run), lambda run: run.steps, True, STEPS_TIP),
+    Column("Time", 88, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run), tip=TIME_TIP),
+    Column("Started", 124, lambda run: format.date(run.created), lambda run: run.created),
     Column("Parts", 320, lambda run: parts_of(run)),
-    Column("Mean reward", 100, lambda run: _reward(run.mean_reward), lambda run: run.mean_reward, True),
+    Column("Mean reward", 100, lambda run: _reward(run.mean_reward), lambda run: run.mean_reward, True, MEAN_TIP),
     Column("Seed", 54, lambda run: str(run.seed), lambda run: run.seed, True),
     Column("Job", 80, lambda run: run.job),
     Column("Note", 160, lambda run: run.note),
@@ -149,6 +163,8 @@ class RunTable(QAbstractTableModel):
         """Titles of the columns."""
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
             return TITLES[section]
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
+            return COLUMNS[section].tip or None
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.TextAlignmentRole:
             side = Qt.AlignmentFlag.AlignRight if COLUMNS[section].number else Qt.AlignmentFlag.AlignLeft
             return int(side | Qt.AlignmentFlag.AlignVCenter)

@@ -6,20 +6,24 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtWidgets import QFileDialog
 
 from ewm_studio import formatting as format
-from ewm_studio.analysis.history import REWARD
+from ewm_studio.analysis.figures import evaluation_result
 from ewm_studio.analysis.inspection import EnvironmentInfo
 from ewm_studio.errors import UserError
 from ewm_studio.events import EvaluationKept, Event, Finished, Images, RunStarted
 from ewm_studio.ui.jobs.event_words import evaluation_words
 from ewm_studio.ui.kit.images import difference
+from ewm_studio.ui.kit.log_file import LogFile
+from ewm_studio.ui.kit.theme import theme
 from ewm_studio.ui.page import Page, PageAction, PageController, PlaceGroup
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.train.page import TrainPage
 from ewm_studio.ui.train.side_panel import SidePanel
+from ewm_studio.workspace import Run
 
 FIGURES_SECONDS = 0.5  # between two looks at the figures while plots keep being drawn
 _EXPORTS = {"png": "Pictures (*.png)", "svg": "Drawings (*.svg)", "csv": "Tables (*.csv)"}
@@ -35,6 +39,7 @@ class TrainController(PageController):
         self._stale = True  # the figures are older than the curves
         self._drawn = 0.0  # when the figures were brought up to date
         self._kept = False  # the episodes of the evaluation that goes on can be watched
+        self._log = LogFile(services.workspace.path)
         self._connect_page()
         self._connect_services()
 
@@ -53,10 +58,13 @@ class TrainController(PageController):
         shown.grew.connect(self._on_grown)
         shown.read_again.connect(self._on_read_again)
         shown.compared.connect(self._on_compared)
+        shown.named.connect(lambda _: self.page.show_legend())
+        self.page.legend.grouping_asked.connect(shown.group_seeds)
+        theme().changed.connect(self.page.show_legend)
         services.jobs.events.connect(self._on_events)
         services.jobs.ended.connect(lambda *_: self.side.show_ended())
         services.fitting.described.connect(self._on_environment)
-        services.notices.said.connect(self.page.log.add)
+        services.notices.said.connect(self._on_said)
 
     def redraw_one(self) -> bool:
         """Redraw a plot that changed, and the figures when there is none, or they have waited for long."""
@@ -69,6 +77,15 @@ class TrainController(PageController):
     def show_places(self, agents: PlaceGroup, workspaces: Sequence[PlaceGroup]) -> None:
         """Offer all of them."""
         self.page.empty.show_places((agents, *workspaces))
+
+    def show_workspace(self) -> None:
+        """Show what the log of this workspace holds."""
+        self._log = LogFile(self._services.workspace.path)
+        self.page.log.show_kept(self._log.lines())
+
+    def _on_said(self, text: str, level: str, good: bool) -> None:
+        self.page.log.add(text, level, good)
+        self._log.add(text, level, good)
 
     def reset_plots(self) -> None:
         """Show everything on every plot again."""
@@ -84,6 +101,38 @@ class TrainController(PageController):
     def _on_replaced(self) -> None:
         self._stale = True
         self.page.show_history(self._services.shown.history)
+        self.page.show_legend()
+        self._find_goal()
+        self._find_evaluation(self._services.shown.run)
+
+    def _find_goal(self) -> None:
+        """The reward at which the environment of the run that is shown counts as solved."""
+        about = self._services.shown.history.about
+        self.page.set_threshold(None)
+        if about is None:
+            return
+
+        def show(reward: float | None) -> None:
+            if self._services.shown.history.about is about:
+                self.page.set_threshold(reward)
+
+        self._services.background(partial(_threshold, about.env), show)
+
+    def _find_evaluation(self, run: Run | None) -> None:
+        """What the newest evaluation of the run that is shown came to; it may be from before this start."""
+        self.side.show_result("", "")
+        if run is None:
+            return
+
+        def read() -> dict[str, Any]:
+            newest = next(iter(run.evaluations()), None)
+            return evaluation_result(newest.episodes()) if newest is not None else {}
+
+        def show(result: dict[str, Any]) -> None:
+            if result and self._services.shown.run is run and not self._services.jobs.running:
+                self.side.show_result(*evaluation_words(result), watchable=True)
+
+        self._services.background(read, show)
 
     def _on_grown(self, tags: tuple[str, ...]) -> None:
         self._stale = True
@@ -98,7 +147,8 @@ class TrainController(PageController):
         self.page.mark_all()
 
     def _on_environment(self, info: EnvironmentInfo) -> None:
-        if info.id == self._services.experiment.env.id and not self.page.history[REWARD].value.size:
+        """The chosen environment is known: its goal is shown, unless a run has one of its own."""
+        if self.page.history.about is None:
             self.page.set_threshold(info.reward_threshold)
 
     # What a job says
@@ -155,6 +205,12 @@ class TrainController(PageController):
             services.notices.fail(UserError(f"{path}: cannot be written ({error.strerror}); choose another place"))
             return
         services.notices.say(f"exported {', '.join(str(file) for file in files)}", good=True)
+
+
+def _threshold(env: str) -> float | None:
+    from ewm_studio.envs.factory import reward_threshold  # imports gymnasium
+
+    return reward_threshold(env)
 
 
 def make_page(services: Services) -> Page:

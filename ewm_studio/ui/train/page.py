@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QLabel, QMenu, QSlider, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QMenu, QSlider, QSplitter, QVBoxLayout, QWidget
 
 from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory
-from ewm_studio.formatting import printable
 from ewm_studio.ui.kit.log_view import LogView
-from ewm_studio.ui.kit.theme import tokens
-from ewm_studio.ui.kit.widgets import EmptyState, Segments, button, label, row, stacked
-from ewm_studio.ui.plots.quantities import COMPARED, PlotOptions
+from ewm_studio.ui.kit.widgets import Elided, EmptyState, Segments, button, label, row, stacked
+from ewm_studio.ui.plots.quantities import PlotOptions
+from ewm_studio.ui.train.legend import Legend
 
 if TYPE_CHECKING:
     from ewm_studio.ui.plots.card import PlotCard
@@ -60,6 +58,7 @@ class TrainPage(QWidget):
         self.smoothing.setMinimumWidth(48)
         self.smoothing.setMaximumWidth(120)
         self.smoothing.setAccessibleName("Smoothing")
+        self.smoothing.setToolTip(options.words.capitalize())
         self.smoothing.valueChanged.connect(self._on_smoothing)
         self.scale = button("linear", "pill", "Linear or logarithmic values")
         self.scale.clicked.connect(self._on_scale)
@@ -77,14 +76,11 @@ class TrainPage(QWidget):
             menu.addAction(text).triggered.connect(lambda _=False, kind=kind: self.export_asked.emit(kind))
         export.setMenu(menu)
         bar = row(self.axis, label("Smoothing", "secondary"), self.smoothing, self.scale, spacing=8)
-        bar.addStretch(1)
+        self._lines = Elided(options.words, "secondary")
+        bar.addWidget(self._lines, 1)
         bar.addWidget(self.compare)
         bar.addWidget(export)
-        self._legend = QLabel()
-        self._legend.setTextFormat(Qt.TextFormat.RichText)
-        self._legend.setProperty("role", "secondary")
-        self._legend.setAccessibleName("Legend")
-        self._legend.hide()
+        self.legend = Legend(options)
         self._grid_box = QWidget()
         self.split = QSplitter(Qt.Orientation.Vertical)
         self.split.setHandleWidth(10)
@@ -106,7 +102,7 @@ class TrainPage(QWidget):
         layout.setContentsMargins(12, 12, 12, 12)
         layout.setSpacing(10)
         layout.addLayout(bar)
-        layout.addWidget(self._legend)
+        layout.addWidget(self.legend)
         layout.addWidget(self.split, 1)
 
     @property
@@ -152,13 +148,7 @@ class TrainPage(QWidget):
 
     def show_legend(self) -> None:
         """Name the runs that are laid over this one, each in its color."""
-        shown = [
-            f'<span style="color:{shade}">●</span> {escape(printable(history.name))}'
-            for history, shade in zip(self.options.compared, COMPARED, strict=False)
-        ]
-        own = f'<span style="color:{tokens().accent}">●</span> {escape(printable(self.history.name))}'
-        self._legend.setText("&nbsp;&nbsp;&nbsp; ".join([own, *shown]))
-        self._legend.setVisible(bool(shown))
+        self.legend.show_runs(self.history)
 
     def mark_all(self) -> None:
         """Everything must be drawn anew."""
@@ -222,6 +212,8 @@ class TrainPage(QWidget):
 
     def _on_smoothing(self, value: int) -> None:
         self.options.smoothing = value
+        self._lines.setText(self.options.words)
+        self.smoothing.setToolTip(self.options.words.capitalize())
         self.mark_all()
 
     def _on_scale(self) -> None:

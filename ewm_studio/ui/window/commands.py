@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PySide6.QtWidgets import QFileDialog
 
 from ewm_studio.resources import presets
 from ewm_studio.settings import Experiment
-from ewm_studio.ui.kit.dialogs import ShortcutsDialog
+from ewm_studio.ui.kit.dialogs import Question, ShortcutsDialog
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.window.main_window import MainWindow
 
@@ -38,8 +39,17 @@ class Commands(QObject):
         self._presets.aboutToShow.connect(self._fill_presets)
 
     def new(self) -> None:
-        """Begin with the defaults."""
-        self._document.replace(Experiment())
+        """Begin with the defaults, once it is sure that what was changed may go."""
+        self._replace("New experiment", lambda: self._document.replace(Experiment()))
+
+    def _replace(self, doing: str, then: Callable[[], None]) -> None:
+        """Put other settings in the place of those that are there; ask where these are in no file."""
+        then = self._services.notices.guarded(then, "open it")
+        if not self._document.edited:
+            then()
+            return
+        words = "What you changed is in no file. Save the experiment first to come back to it."
+        Question(f"{doing}?", words, "Go on without it", "Keep it", self._window, then).open()
 
     def open(self) -> None:
         """Read an experiment from a file that the user picks.
@@ -49,7 +59,7 @@ class Commands(QObject):
         """
         path, _ = QFileDialog.getOpenFileName(self._window, "Open experiment", str(self._services.workspace.path), TOML)
         if path:
-            self._document.open(Path(path))
+            self._replace("Open another experiment", lambda: self._document.open(Path(path)))
 
     def save(self) -> None:
         """Write the experiment to its file.
@@ -79,6 +89,7 @@ class Commands(QObject):
         line = f"{self._document.command_line()} --workspace {folder}"
         QGuiApplication.clipboard().setText(line)
         self._services.notices.say(f"copied: {line}")
+        self._window.tell("The command line is on the clipboard")
 
     def show_shortcuts(self) -> None:
         """List every shortcut."""
@@ -94,4 +105,4 @@ class Commands(QObject):
             self._presets.addAction("No presets").setEnabled(False)
 
     def _open_preset(self, file: Path) -> None:
-        self._document.replace(Experiment.from_toml(file))
+        self._replace("Open a preset", lambda: self._document.replace(Experiment.from_toml(file)))

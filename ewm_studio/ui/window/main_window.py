@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QIcon, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from ewm_studio.resources import resource
 from ewm_studio.settings.document import ExperimentDocument
+from ewm_studio.ui.experiment.forms import take_what_is_typed
 from ewm_studio.ui.experiment.panel import ExperimentPanel
 from ewm_studio.ui.jobs.run_bar import RunBar
 from ewm_studio.ui.kit import icons
@@ -29,6 +30,7 @@ from ewm_studio.ui.kit.widgets import column, label, row
 from ewm_studio.ui.page import Page
 
 SMALLEST = QSize(960, 600)
+TOLD_MILLISECONDS = 6000
 # (name, text, keys, menu); pages bring more, see `Page.actions`
 ACTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("new", "New experiment", "Ctrl+N", "Experiment"),
@@ -142,6 +144,15 @@ class MainWindow(QMainWindow):
             self._panel_open = not self.panel.isHidden()
         self.panel.setVisible(self._panel_open and not wanted)
 
+    def tell(self, text: str) -> None:
+        """Say for a few seconds that something was done that nothing else shows."""
+        self.said_label.setText(text)
+        QTimer.singleShot(TOLD_MILLISECONDS, self.said_label, lambda: self._untell(text))
+
+    def _untell(self, text: str) -> None:
+        if self.said_label.text() == text:
+            self.said_label.setText("")
+
     def choose_environment(self) -> None:
         """Open the list of environments."""
         self.panel.show()
@@ -181,6 +192,7 @@ class MainWindow(QMainWindow):
         action = QAction(text, self)
         if keys:
             action.setShortcut(QKeySequence(keys))
+        action.triggered.connect(take_what_is_typed)  # first: a key leaves the focus where it is
         self.actions_by_name[name] = action
         self.addAction(action)
         if menu:
@@ -217,9 +229,11 @@ class MainWindow(QMainWindow):
         self.late_label = label("")
         self.late_label.setToolTip("The longest this window has kept anyone waiting lately")
         self.activity_label = label("")
+        self.said_label = label("")
         layout = row(spacing=20, margins=(14, 0, 14, 0))
         layout.addWidget(self.workspace_label)
         layout.addWidget(self.run_label)
+        layout.addWidget(self.said_label)
         layout.addStretch(1)
         layout.addWidget(self.activity_label)
         layout.addWidget(self.late_label)

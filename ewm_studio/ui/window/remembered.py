@@ -41,9 +41,14 @@ def remember(window: MainWindow, document: ExperimentDocument, workspace: Path) 
         remembered.setValue("geometry", window.geometry())
     remembered.setValue("layout", window.split.saveState())
     remembered.setValue("workspace", place)
-    remembered.setValue(_draft_key(workspace), document.draft())
+    remember_draft(document, workspace)
     store.remember_recent("recent", place)
     remembered.sync()
+
+
+def remember_draft(document: ExperimentDocument, workspace: Path) -> None:
+    """Keep a workspace's unsaved settings, whatever becomes of this process."""
+    store.store().setValue(_draft_key(workspace), document.draft())
 
 
 def _draft_key(workspace: Path) -> str:

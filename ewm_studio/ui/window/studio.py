@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from PySide6.QtCore import QObject, QTimer
 from PySide6.QtGui import QCloseEvent
@@ -55,7 +56,12 @@ class Studio(QObject):
         notices = Notices(self)
         self.jobs = JobRunner(self._processes, self)
         self.services = Services(
-            ExperimentDocument(), workspace, self.jobs, Background(notices.fail, self), notices, self
+            ExperimentDocument(),
+            workspace,
+            self.jobs,
+            Background(partial(notices.fail, doing="do that"), self),
+            notices,
+            self,
         )
         self.window = MainWindow(self.services.document, [make(self.services) for make in pages])
         self._controllers = [page.controller for page in self.window.pages.values()]
@@ -87,7 +93,7 @@ class Studio(QObject):
         fitting.ready.connect(window.panel.show_catalog)
         fitting.inspected.connect(window.panel.show_inspection)
         fitting.described.connect(window.panel.show_environment)
-        fitting.unknown.connect(window.panel.environment.show_problem)
+        fitting.unknown.connect(window.panel.show_unknown)
         window.panel.inspection_wanted.connect(fitting.inspect_soon)
         window.page_shown.connect(lambda key: window.pages[key].controller.shown())
         window.close_asked.connect(self._on_close)
@@ -174,6 +180,7 @@ class Studio(QObject):
         for timer in (self._tick, self._watch):
             timer.stop()
         self.services.fitting.end()
+        self.workspaces.end()
         self.jobs.end()
         for controller in self._controllers:
             controller.end()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QFileDialog
 
 from ewm_studio.errors import UserError
@@ -22,6 +22,7 @@ from ewm_studio.ui.window.rebuilding import ask_to_rebuild, readable
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.database import Damaged
 
+DRAFT_MILLISECONDS = 1000  # after a change, before it is kept for the next start
 MOST_RECENT = 4  # that an empty page offers
 
 
@@ -43,7 +44,19 @@ class Workspaces(QObject):
         for page in window.pages.values():
             page.controller.place_asked.connect(self._on_place)
             page.controller.place_asked.connect(self.pretrained.answer)
+        self._draft = QTimer(self)  # until the settings stay as they are
+        self._draft.setSingleShot(True)
+        self._draft.setInterval(DRAFT_MILLISECONDS)
+        self._draft.timeout.connect(self._remember_draft)
+        services.document.subscribe(lambda _: self._draft.start())
         self._show()
+
+    def end(self) -> None:
+        """Keep nothing any more."""
+        self._draft.stop()
+
+    def _remember_draft(self) -> None:
+        remembered.remember_draft(self._services.document, self._services.workspace.path)
 
     def open(self, path: Path) -> None:
         """Work in another workspace.
@@ -58,6 +71,7 @@ class Workspaces(QObject):
         except Damaged as error:
             ask_to_rebuild(path, error, self._window, self._services.notices.guarded(lambda: self._rebuild(path)))
             return
+        self._draft.stop()
         self.remember()
         self._services.change_workspace(opened)
         self._services.document.replace(Experiment())
