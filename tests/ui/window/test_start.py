@@ -1,12 +1,15 @@
 """Starting: quickly, without torch, and where it was left."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from PySide6.QtCore import QRect
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
+from ewm_studio.envs.trust import agreements_file
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.kit.theme import DARK, LIGHT, theme
 
@@ -32,6 +35,27 @@ def test_the_window_shows_without_torch(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_no_test_writes_into_the_users_own_folders():
+    code = "from ewm_studio.ui.kit.store import store; print(store().fileName())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    for place in (done.stdout.strip(), store.store().fileName(), agreements_file(), os.environ["MINARI_DATASETS_PATH"]):
+        assert not Path(place).is_relative_to(Path.home()), place
+
+
+def test_drafts_and_places_of_folders_that_are_gone_are_forgotten(open_studio, tmp_path):
+    first = open_studio(tmp_path / "first", begin=False)
+    first.window.close()
+    store.store().setValue("recent", [])
+    second = open_studio(tmp_path / "second", begin=False)
+    second.workspaces.remember()
+    store.remember_recent("recent", str(tmp_path / "gone"))
+    remembered = store.store()
+    remembered.beginGroup("drafts")
+    assert [key.rpartition("|")[2] for key in remembered.childKeys()] == ["second"]
+    second.workspaces._recent.aboutToShow.emit()
+    assert not any("gone" in action.text() for action in second.workspaces._recent.actions())
 
 
 def test_a_window_is_never_off_the_screen_nor_larger(qtbot):
