@@ -1,4 +1,4 @@
-"""Tags of a run: the words of its note that begin with '#', so that they travel with it and need no place of their own."""
+"""Tags of a run: the words of its note that begin with '#', so that they travel with it and are found in it."""
 
 from __future__ import annotations
 

@@ -26,9 +26,7 @@ def ask_open(parent: QWidget, title: str, kind: str, start: Path | str, filters:
 def ask_save(parent: QWidget, title: str, kind: str, start: Path | str, filters: str) -> Path | None:
     """A file to write; None where none was chosen. As `ask_open`, but `start` is a file, whose name is proposed."""
     proposed = Path(start)
-    path, _ = QFileDialog.getSaveFileName(
-        parent, title, str(_folder(kind, proposed.parent) / proposed.name), filters
-    )
+    path, _ = QFileDialog.getSaveFileName(parent, title, str(_folder(kind, proposed.parent) / proposed.name), filters)
     return _remembered(kind, path)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QGridLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QWidget
 
 from ewm_studio import formatting as format
 from ewm_studio.analysis.run_detail import Difference, Evaluated, RunDetail, Saved
 from ewm_studio.analysis.run_tags import tags_of, words_without
-from ewm_studio.ui.kit.texts import plain_tip
-from ewm_studio.ui.kit.widgets import Elided, Select, Tags, button, column, hairline, label, row, scrolled
+from ewm_studio.ui.kit.tags import Tags
+from ewm_studio.ui.kit.widgets import Elided, Select, button, column, hairline, label, row, scrolled
 from ewm_studio.workspace import RunInfo
 
 DEFAULTS = "the defaults"
@@ -46,8 +46,6 @@ class RunPane(QFrame):
         self.rival.activated.connect(lambda _: self.rival_chosen.emit(str(self.rival.currentData() or "")))
         self.log = button("Show the log", "link", "The run's log, below its plots", self.log_asked.emit)
         self._settings, self._evaluations, self._checkpoints = (QWidget() for _ in range(3))
-        self._body = QVBoxLayout()
-        self._body.setSpacing(8)
         links = row(self.edit_note, self.edit_tags, None, spacing=12)
         self._parts = QWidget()
         inside = column(self._state, self.tags, self.note, spacing=8)
@@ -113,23 +111,7 @@ class RunPane(QFrame):
 
     def show_differences(self, found: Sequence[Difference], problem: str = "") -> None:
         """List settings that are not alike: here, and there."""
-        grid, box = QGridLayout(), QWidget()
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(10)
-        grid.setVerticalSpacing(4)
-        grid.setColumnStretch(0, 1)
-        grid.setColumnStretch(1, 1)
-        for line, different in enumerate(found):
-            name = Elided(different.path, "secondary", Qt.TextElideMode.ElideLeft)
-            here = Elided(f"{different.here} ← {different.there}", "value")
-            tip = f"{different.path}: {different.here} here, {different.there} there"
-            for part in (name, here):
-                part.setToolTip(plain_tip(tip))
-                part.setAccessibleName(tip)
-            grid.addWidget(name, line, 0)
-            grid.addWidget(here, line, 1)
-        box.setLayout(grid)
-        _fill(self._settings, [problem or "None"], [box] if found else [])
+        _fill(self._settings, [problem or "None"], [_difference(different) for different in found])
 
 
 def _fill(box: QWidget, nothing: Sequence[str], widgets: Sequence[QWidget]) -> None:
@@ -144,6 +126,12 @@ def _fill(box: QWidget, nothing: Sequence[str], widgets: Sequence[QWidget]) -> N
             widget.deleteLater()
     for widget in widgets or [label(text, "secondary", wrap=True) for text in nothing]:
         layout.addWidget(widget)
+
+
+def _difference(different: Difference) -> QWidget:
+    box = column_of(f"{different.here}, not {different.there}", different.path)
+    box.setAccessibleName(f"{different.path}: {different.here} here, {different.there} there")
+    return box
 
 
 def _evaluation(pane: RunPane, found: Evaluated) -> QWidget:

@@ -1,4 +1,4 @@
-"""Fills the pane beside the table of runs, off the GUI thread; of what is asked for meanwhile only the latest counts."""
+"""Fills the pane beside the table of runs, off the GUI thread; of what was asked for only the latest counts."""
 
 from __future__ import annotations
 

@@ -104,8 +104,8 @@ class Column:
 
 # What decides stands first: a small window shows it without scrolling.
 COLUMNS = (
-    Column("Run", 212, lambda run: run.title or run.name),
-    Column("State", 92, lambda run: run.state),
+    Column("Run", 206, lambda run: run.title or run.name),
+    Column("State", 102, lambda run: run.state),
     Column("Environment", 124, lambda run: run.env),
     Column("Best reward", 96, lambda run: _reward(run.best_reward), lambda run: run.best_reward, True),
     Column("Steps", 76, lambda run: format.count(run.steps), lambda run: run.steps, True),
@@ -219,6 +219,7 @@ class RunsPage(QWidget):
         self.view.setSelectionMode(QTableView.SelectionMode.ExtendedSelection)
         self.view.setShowGrid(False)
         self.view.setWordWrap(False)
+        self.view.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names differ at their ends
         self.view.setTabKeyNavigation(False)
         self.view.verticalHeader().hide()
         self.view.verticalHeader().setDefaultSectionSize(36)

@@ -149,7 +149,11 @@ class TrainController(PageController):
             self.page.mark_all()
 
     def _on_environment(self, info: EnvironmentInfo) -> None:
-        if not self._making and info.id == self._services.experiment.env.id and not self.page.history[REWARD].value.size:
+        if (
+            not self._making
+            and info.id == self._services.experiment.env.id
+            and not self.page.history[REWARD].value.size
+        ):
             self.page.set_threshold(info.reward_threshold)
 
     # What a job says

@@ -39,8 +39,8 @@ INSTEAD = {
 COLUMNS = 2
 FIRST_TITLE = "Train your first agent"
 FIRST_WORDS = (
-    "Choose an environment on the left and press Train. Rewards, losses and speed are drawn here while it learns; every "
-    "run is kept on the Runs page."
+    "Choose an environment on the left and press Train. Rewards, losses and speed are drawn here while it learns; "
+    "every run is kept on the Runs page."
 )
 CHOOSE = "Choose one on the Runs page to see its curves, or train a new one."
 EMPTY, PLOTS, LOADING = range(3)

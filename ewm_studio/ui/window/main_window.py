@@ -188,6 +188,7 @@ class MainWindow(QMainWindow):
             action = self.actions_by_name[name]
             made = IconButton(icon, f"{action.text()} ({action.shortcut().toString()})")
             made.setCheckable(True)
+            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             made.clicked.connect(action.trigger)
             self.fold_buttons[name] = made
             layout.addWidget(made)
