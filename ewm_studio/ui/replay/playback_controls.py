@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
 from ewm_studio import formatting as format
-from ewm_studio.ui.kit.slider import Slider
+from ewm_studio.ui.kit.slider import HANDLE, Slider
 from ewm_studio.ui.kit.widgets import IconButton, Segments, button, column, label, row
 
 TICK_MILLISECONDS = 16
@@ -73,7 +73,7 @@ class PlaybackControls(QWidget):
 
     def align(self, left: int, right: int) -> None:
         """Have the slider's handle go over these pixels, as the lanes under it do: so far from left and right."""
-        beside = self.slider.handle_width // 2
+        beside = HANDLE // 2
         self._axis.setContentsMargins(max(0, left - beside), 0, max(0, right - beside), 0)
 
     def load(self, frames: int, fps: float) -> None:

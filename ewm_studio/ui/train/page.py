@@ -44,6 +44,7 @@ FIRST_WORDS = (
 )
 CHOOSE = "Choose one on the Runs page to see its curves, or train a new one."
 EMPTY, PLOTS, LOADING = range(3)
+_MARGIN = 12
 _LEAST_LOG = 96  # pixels of the log
 _LOW = 520  # of the page, up to which plots get the log's room
 _NARROW = 640  # of the page, up to which the slider goes without its name
@@ -90,6 +91,7 @@ class TrainPage(QWidget):
         self.smoothing.setToolTip("Smoothing: over how many values the clear line is a mean")
         self._smoothing_name = label("Smoothing", "secondary")
         bar = row(self.axis, self._smoothing_name, self.smoothing, self.scale, spacing=8)
+        self._bar = bar
         bar.addStretch(1)
         bar.addWidget(self.compare)
         bar.addWidget(export)
@@ -125,7 +127,7 @@ class TrainPage(QWidget):
         self._log_wanted: bool | None = None  # None: where there is room
         self.split.setSizes([640, 128])
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 12, 12, 12)
+        layout.setContentsMargins(_MARGIN, _MARGIN, _MARGIN, _MARGIN)
         layout.setSpacing(10)
         layout.addLayout(bar)
         layout.addWidget(self._legend)
@@ -166,9 +168,10 @@ class TrainPage(QWidget):
         self._make_room()
 
     def minimumSizeHint(self) -> QSize:
-        """Without what gives way."""
-        least, name = super().minimumSizeHint(), self._smoothing_name
-        return QSize(least.width() - (0 if name.isHidden() else name.sizeHint().width() + 8), least.height())
+        """What the line of choices needs, without what gives way; all else needs less."""
+        least, name = self._bar.minimumSize().width() + 2 * _MARGIN, self._smoothing_name
+        given = 0 if name.isHidden() else name.sizeHint().width() + self._bar.spacing()
+        return QSize(least - given, super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave out what there is no room for."""

@@ -10,8 +10,11 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
 from ewm_studio.envs.trust import agreements_file
+from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.kit.theme import DARK, LIGHT, theme
+from ewm_studio.workspace import Workspace
+from tests.ui.conftest import WAIT
 
 BUILD = """
 import sys
@@ -109,3 +112,23 @@ def test_changing_the_theme_reaches_everything(qtbot, open_studio):
         image = studio.window.grab().toImage()
         assert image.pixelColor(image.width() // 2, 20).name() == look.panel
         assert image.pixelColor(image.width() // 2, 700).name() in (look.panel, look.background)
+
+
+def test_where_runs_exist_nobody_is_told_to_train_a_first_agent(qtbot, open_studio, tmp_path):
+    workspace = Workspace(tmp_path / "ws")
+    run = workspace.create_run("CartPole-v1", "train", Experiment().to_toml())
+    run.log_episode(20, 1.0, 20.0, 20)
+    run.flush()
+    run.finish("finished")
+    studio = open_studio(tmp_path / "ws", begin=False)
+    page = studio.window.pages["train"].widget
+    assert page.empty.isVisible()
+    assert page.empty._heading.text() == "No run is shown"
+    studio.begin()
+    assert page.loading.isVisible()  # it looks like loading
+    qtbot.waitUntil(lambda: studio.services.shown.history.name == run.name, timeout=WAIT)
+    qtbot.waitUntil(lambda: len(page._cards) == 6 and page.cards[0].isVisible(), timeout=WAIT)
+    studio.services.shown.clear()
+    workspace.delete_run(run.name)
+    studio.window.show_page("train")
+    assert page.empty._heading.text() == "Train your first agent"
