@@ -33,6 +33,7 @@ class Catalog:
 
     components: dict[str, dict[str, ComponentInfo]]  # kind -> name -> info
     environments: list[str]
+    remarks: dict[str, str] = field(default_factory=dict)  # of environments that cannot be made, or are superseded
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Inspection:
 def load_catalog() -> Catalog:
     """All components and environments. Slow the first time."""
     from ewm_studio.envs.factory import env_ids
+    from ewm_studio.envs.remarks import remarks
     from ewm_studio.models.registry import components
 
     found = {
@@ -71,7 +73,8 @@ def load_catalog() -> Catalog:
         }
         for kind in COMPONENTS
     }
-    return Catalog({str(k): v for k, v in found.items()}, env_ids())
+    ids = env_ids()
+    return Catalog({str(k): v for k, v in found.items()}, ids, remarks(ids))
 
 
 def describe_environment(id: str) -> EnvironmentInfo:

@@ -36,6 +36,7 @@ class Services(QObject):
 
     page_asked = Signal(str)  # a page, by its key
     environment_asked = Signal()  # another environment is to be chosen
+    watch_asked = Signal(object)  # an evaluation is to be watched, by its folder
     dream_from = Signal(object, str)  # dream on from a source, in the model of this name where it can dream
 
     def __init__(
@@ -56,7 +57,6 @@ class Services(QObject):
         jobs.started.connect(self._on_started)
         notices.agreed.connect(self._on_agreed)
         jobs.events.connect(lambda events: self.shown.take(events, jobs.kind, self._workspace))
-        self.fitting.ready.connect(lambda _: self.show_last_run())
 
     @property
     def workspace(self) -> Workspace:

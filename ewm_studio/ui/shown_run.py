@@ -20,6 +20,7 @@ class ShownRun(QObject):
     Attributes:
         history: its curves.
         run: where it is kept, once it is in the workspace.
+        loading: whether the first run to show is still being read.
         plots: how its curves are plotted, on every page, and which runs are laid over it.
     """
 
@@ -37,6 +38,7 @@ class ShownRun(QObject):
         self.history = RunHistory()
         self.run: Run | None = None
         self.plots = PlotOptions()
+        self.loading = False  # the first one is being read
         self._loading = False
         self._known: dict[str, Run] = {}  # those whose curves are here, by their names
         self._written = False  # another process was writing it when it was last looked at
@@ -53,10 +55,17 @@ class ShownRun(QObject):
             return
 
         def show(history: RunHistory) -> None:
+            self.loading = False
             if not self.history.name:
                 self._take(run, history)
 
-        self._background(lambda: RunHistory.load(run, job), show)
+        def fail(error: BaseException) -> None:
+            self.loading = False
+            self._replace(RunHistory())
+
+        self.loading = True
+        self._replace(RunHistory())
+        self._background(lambda: RunHistory.load(run, job), show, fail)
 
     def show_before_resuming(self, run: Run, job: str) -> None:
         """Show a run that a job is about to go on with: up to its latest checkpoint, where that begins."""

@@ -123,7 +123,7 @@ class ExperimentPanel(QFrame):
 
     def show_catalog(self, catalog: Catalog) -> None:
         """What can be chosen."""
-        self.environment.popup.set_names(catalog.environments)
+        self.environment.popup.set_names(catalog.environments, catalog.remarks)
         for kind, card in self.cards.items():
             card.show_components(catalog.components[kind])
 
@@ -197,7 +197,7 @@ class StartNote(QFrame):
         self.setProperty("role", "card")
         self._document = document
         self._words = Elided("", "secondary")
-        self.clear = IconButton("reset", "Start afresh instead", "accent", 14)
+        self.clear = IconButton("close", "Start afresh instead", "secondary", 14)
         self.clear.clicked.connect(self._forget)
         line = row(spacing=4, margins=(10, 4, 6, 4))
         line.addWidget(self._words, 1)

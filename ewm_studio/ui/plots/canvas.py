@@ -38,7 +38,7 @@ class Canvas(pg.PlotWidget):
         item = self.getPlotItem()
         # Made even where menus are off, and without an owner: it would outlive the plot.
         item.ctrlMenu.setParent(self, item.ctrlMenu.windowFlags())
-        item.layout.setContentsMargins(0, 2, 12, 0)
+        item.layout.setContentsMargins(0, 7, 12, 0)
         self.left.setWidth(46)
         self.bottom.setHeight(20)
         box = item.getViewBox()

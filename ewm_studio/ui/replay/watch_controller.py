@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtWidgets import QFileDialog
 
 from ewm_studio import formatting as format
 from ewm_studio.analysis.latent_space import LatentPath
 from ewm_studio.analysis.replay_loader import ReplayLoader, Watched
 from ewm_studio.errors import JobError, Untrusted, UserError
+from ewm_studio.ui.kit.files import ask_save
 from ewm_studio.ui.replay.page import ReplayPage
 from ewm_studio.ui.services import Services
 from ewm_studio.workspace.replays import Evaluation, ReplayInfo
@@ -181,10 +181,10 @@ class WatchController(QObject):
         watched = self._page.watched
         if watched is None:
             return
-        start = str(self._services.workspace.path / f"{watched.name}-seed-{watched.replay.seed}.{kind}")
-        path, _ = QFileDialog.getSaveFileName(self._page.window(), "Export", start, _FILTERS[kind])
-        if path:
-            self.export(Path(path) if Path(path).suffix else Path(f"{path}.{kind}"))
+        start = self._services.workspace.path / f"{watched.name}-seed-{watched.replay.seed}.{kind}"
+        path = ask_save(self._page.window(), "Export", "films", start, _FILTERS[kind])
+        if path is not None:
+            self.export(path if path.suffix else Path(f"{path}.{kind}"))
 
     def export(self, path: Path) -> None:
         """Write what is shown: the whole replay, or as .png the frame."""

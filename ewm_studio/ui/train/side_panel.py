@@ -55,8 +55,8 @@ PRETRAINING_FIGURES: Figures = (
     ("Codes in use", "vision/codes_used", ""),
     ("Memory loss", "memory/total", ""),
     ("Prediction error", "memory/held_out_prediction_error", ""),
-    ("of the last latent", "memory/held_out_persistence_error", ""),
-    ("of an untrained memory", "memory/held_out_untrained_error", ""),
+    ("if nothing changed", "memory/held_out_persistence_error", ""),
+    ("before training", "memory/held_out_untrained_error", ""),
     ("Frames trained on", STEPS, ""),
 )
 MARGIN = 14

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog
 
 from ewm_studio.resources import presets
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.dialogs import Question, ShortcutsDialog
+from ewm_studio.ui.kit.files import ask_open, ask_save
 from ewm_studio.ui.services import Services
+from ewm_studio.ui.window.help import FilesDialog, GlossaryDialog, TourDialog
 from ewm_studio.ui.window.main_window import MainWindow
 
 TOML = "Experiments (*.toml)"
@@ -33,6 +34,9 @@ class Commands(QObject):
             "save_as": self.save_as,
             "copy_command": self.copy_command,
             "shortcuts": self.show_shortcuts,
+            "tour": self.show_tour,
+            "glossary": self.show_glossary,
+            "files": self.show_files,
         }.items():
             window.actions_by_name[name].triggered.connect(services.notices.guarded(slot))
         self._presets = window.menus["Experiment"].addMenu("Presets")
@@ -57,9 +61,9 @@ class Commands(QObject):
         Raises:
             UserError: it cannot be read.
         """
-        path, _ = QFileDialog.getOpenFileName(self._window, "Open experiment", str(self._services.workspace.path), TOML)
-        if path:
-            self._replace("Open another experiment", lambda: self._document.open(Path(path)))
+        path = ask_open(self._window, "Open experiment", "experiment", self._services.workspace.path, TOML)
+        if path is not None:
+            self._replace("Open another experiment", lambda: self._document.open(path))
 
     def save(self) -> None:
         """Write the experiment to its file.
@@ -79,9 +83,9 @@ class Commands(QObject):
             UserError: it cannot be written.
         """
         start = self._document.path or self._services.workspace.path / "experiment.toml"
-        path, _ = QFileDialog.getSaveFileName(self._window, "Save experiment", str(start), TOML)
-        if path:
-            self._document.save(Path(path))
+        path = ask_save(self._window, "Save experiment", "experiment", start, TOML)
+        if path is not None:
+            self._document.save(path)
 
     def copy_command(self) -> None:
         """Put the command that runs this experiment on the clipboard."""
@@ -94,6 +98,18 @@ class Commands(QObject):
     def show_shortcuts(self) -> None:
         """List every shortcut."""
         ShortcutsDialog(self._window.shortcuts(), self._window).open()
+
+    def show_tour(self) -> None:
+        """Lead through the pages."""
+        TourDialog(self._window.show_page, list(self._window.pages), self._window).show()
+
+    def show_glossary(self) -> None:
+        """Say what words mean."""
+        GlossaryDialog(self._window).show()
+
+    def show_files(self) -> None:
+        """Say where everything is kept."""
+        FilesDialog(self._services.workspace, self._window).open()
 
     def _fill_presets(self) -> None:
         self._presets.clear()

@@ -109,10 +109,11 @@ class Studio(QObject):
         self._tick.start()
         self._watch.start()
         self.window.panel.build_in_idle_time()
-        self._processes.prepare()
-        self.services.fitting.begin()
         for controller in self._controllers:
             controller.begin()
+        self.services.show_last_run()
+        self.services.fitting.begin()
+        self._processes.prepare()
 
     # Time
 
@@ -127,8 +128,7 @@ class Studio(QObject):
     def _on_watch(self) -> None:
         late = max((seconds for _, seconds in self._late), default=0.0)
         self.window.late_label.setText(f"window {late * 1000:.0f} ms late at most")
-        self.window.bar.chip.show()
-        self.window.bar.chip.setText(device_words(self.services.experiment.run.device, self.jobs.pid))
+        self.window.bar.show_machine(device_words(self.services.experiment.run.device, self.jobs.pid))
         self.window.pages[self.window.page].controller.watch()
         if not self.jobs.running:
             self.services.shown.watch()

@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer
-from PySide6.QtWidgets import QFileDialog
 
 from ewm_studio.errors import UserError
 from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit import store
+from ewm_studio.ui.kit.files import ask_folder
 from ewm_studio.ui.kit.machine import short_path
 from ewm_studio.ui.kit.widgets import Place
 from ewm_studio.ui.services import Services
@@ -118,15 +118,15 @@ class Workspaces(QObject):
             self._services.notices.guarded(lambda: self.open(path))()
 
     def _choose(self) -> None:
-        folder = str(self._services.workspace.path.parent)
-        path = QFileDialog.getExistingDirectory(self._window, "Open workspace", folder)
-        if path:
-            self.open(Path(path))
+        path = ask_folder(self._window, "Open workspace", "workspace", self._services.workspace.path.parent, above=True)
+        if path is not None:
+            self.open(path)
 
     def _fill_recent(self) -> None:
         self._recent.clear()
         ready = [str(path) for path in ready_made()]
-        for path in dict.fromkeys([*store.texts("recent"), *ready]):
+        recent = [text for text in store.texts("recent") if Path(text).is_dir()]
+        for path in dict.fromkeys([*recent, *ready]):
             open_it = self._services.notices.guarded(partial(self.open, Path(path)))
             self._recent.addAction(path).triggered.connect(open_it)
         if self._recent.isEmpty():

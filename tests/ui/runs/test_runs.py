@@ -133,7 +133,7 @@ def test_renaming_reaches_the_plots(qtbot, with_runs):
     assert studio.services.shown.history.name == "better"
     assert "better" in studio.window.run_label.text()
     assert len(studio.services.shown.history[REWARD]) == 1
-    page._ask("rename")
+    page.ask("rename")
     asked = dialog(TextQuestion)
     asked.line.setText("no/good")
     qtbot.keyClick(asked.line, Qt.Key.Key_Return)
