@@ -61,6 +61,7 @@ class TrainPage(QWidget):
         self.history = RunHistory()
         self.log = LogView()
         self._cards: list[PlotCard] = []
+        self._threshold: float | None = None
         self._next = 0
         self.axis = Segments((("step", "Steps"), ("epoch", "Epochs"), ("seconds", "Time")), "Horizontal axis")
         self.axis.chosen.connect(self._on_axis)
@@ -87,6 +88,7 @@ class TrainPage(QWidget):
         ):
             menu.addAction(text).triggered.connect(lambda _=False, kind=kind: self.export_asked.emit(kind))
         export.setMenu(menu)
+        self.smoothing.setToolTip("Smoothing: over how many values the clear line is a mean")
         self._smoothing_name = label("Smoothing", "secondary")
         bar = row(self.axis, self._smoothing_name, self.smoothing, self.scale, spacing=8)
         self._bar = bar
@@ -143,6 +145,7 @@ class TrainPage(QWidget):
 
         index = len(self._cards)
         self._cards.append(PlotCard(FIRST[index], self.options))
+        self._cards[-1].threshold = self._threshold
         self._grid.addWidget(self._cards[-1], index // COLUMNS, index % COLUMNS)
         return True
 
@@ -223,7 +226,8 @@ class TrainPage(QWidget):
 
     def set_threshold(self, reward: float | None) -> None:
         """The reward at which the environment counts as solved."""
-        for card in self.cards:
+        self._threshold = reward
+        for card in self._cards:
             card.threshold = reward
             card.dirty = True
 

@@ -126,8 +126,8 @@ studio = Studio(Workspace(sys.argv[1]))
 studio.restore()
 studio.window.show()
 area = studio.window.screen().availableGeometry()
-inside = area.adjusted(-2, -2, 2, 2).contains(studio.window.geometry())
-found = [] if inside else [f"{studio.window.geometry()} is not on {area}"]
+place = studio.window.geometry()
+found = [] if area.adjusted(-2, -2, 2, 2).contains(place) else [f"{place} is not on {area}"]
 for key in studio.window.pages:
     studio.window.show_page(key)
     app.processEvents()
