@@ -43,6 +43,7 @@ FIRST_WORDS = (
 CHOOSE = "Choose one on the Runs page to see its curves, or train a new one."
 EMPTY, PLOTS, LOADING = range(3)
 _MARGIN = 12
+_LEAST_WIDTH = 564  # pixels of the page
 _LEAST_LOG = 96  # pixels of the log
 _LOW = 520  # of the page, up to which plots get the log's room
 _NARROW = 640  # of the page, up to which the slider goes without its name
@@ -91,7 +92,6 @@ class TrainPage(QWidget):
         self.smoothing.setToolTip("Smoothing: over how many values the clear line is a mean")
         self._smoothing_name = label("Smoothing", "secondary")
         bar = row(self.axis, self._smoothing_name, self.smoothing, self.scale, spacing=8)
-        self._bar = bar
         self._lines = Elided(options.words, "secondary")
         bar.addWidget(self._lines, 1)
         bar.addWidget(self.compare)
@@ -166,10 +166,8 @@ class TrainPage(QWidget):
         self._make_room()
 
     def minimumSizeHint(self) -> QSize:
-        """What the line of choices needs, without what gives way; all else needs less."""
-        least, name = self._bar.minimumSize().width() + 2 * _MARGIN, self._smoothing_name
-        given = 0 if name.isHidden() else name.sizeHint().width() + self._bar.spacing()
-        return QSize(least - given, super().minimumSizeHint().height())
+        """What the line of choices needs without what gives way; all else needs less."""
+        return QSize(_LEAST_WIDTH, super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave out what there is no room for."""
@@ -178,7 +176,8 @@ class TrainPage(QWidget):
 
     def _make_room(self) -> None:
         self.log.setVisible(self.height() > _LOW if self._log_wanted is None else self._log_wanted)
-        self._smoothing_name.setVisible(self.width() > _NARROW)
+        for gives_way in (self._smoothing_name, self._lines):
+            gives_way.setVisible(self.width() > _NARROW)
 
     def show_history(self, history: RunHistory) -> None:
         """Plot another run."""
