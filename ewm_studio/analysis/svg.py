@@ -13,7 +13,7 @@ from ewm_studio.analysis.intervals import Array
 
 COLORS = "#3b82f6", "#f59e0b", "#14b8a6", "#a78bfa", "#ec4899", "#84cc16", "#94a3b8", "#06b6d4", "#ef4444", "#ca8a04"
 WIDTH, HEIGHT = 620, 320
-LEFT, TOP, RIGHT, BOTTOM = 58, 16, 16, 44
+LEFT, TOP, RIGHT, BOTTOM = 58, 16, 36, 44
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink);
   font: 15px/1.5 Inter, system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
-main { max-width: 1040px; margin: 0 auto; padding: 40px 24px 64px; }
+main { max-width: 1120px; margin: 0 auto; padding: 40px 24px 64px; }
 h1 { font-size: 26px; line-height: 1.25; margin: 0 0 12px; }
 h2 { font-size: 15px; margin: 0 0 14px; }
 p { color: var(--faint); margin: 10px 0 0; }
@@ -21,14 +21,15 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
   margin: 0 0 16px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 7px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { text-align: right; padding: 7px 8px; vertical-align: top;
+  border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child { text-align: left; }
 thead th { color: var(--faint); font-weight: 500; font-size: 13px; }
 tbody th { font-weight: 500; }
 tbody tr:last-child > * { border-bottom: 0; }
 .matrix { margin-top: 18px; }
 .matrix td, .matrix tr:first-child th { text-align: center; }
-.matrix small { display: block; color: var(--faint); }
+td small { display: block; color: var(--faint); }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 20px; }
 figure { margin: 0; }
 svg { display: block; width: 100%; max-width: 760px; height: auto; fill: var(--ink); font-size: 13px; }
