@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import asdict, dataclass, field
@@ -40,7 +41,9 @@ def keep_conditions(folder: StudyFolder, text: str) -> None:
     from ewm_studio.jobs.card import machine
     from ewm_studio.workspace.versions import versions
 
-    began = kept_conditions(folder).began if folder.begun else None
+    began = None
+    with contextlib.suppress(UserError):  # the first time, or damaged: it is written anew
+        began = kept_conditions(folder).began
     found = asdict(Conditions(machine(), versions(), began or time.time()))
     found.pop("text")
     write_text(folder.path / NAME, json.dumps(found, indent=1) + "\n")

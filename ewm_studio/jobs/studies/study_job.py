@@ -63,10 +63,9 @@ def run_study(
             yield from _Crew(runs, pool.slots).work(folder, control)
         finally:
             pool.close()
-        found = folder.records()
         outcome = write_outcome(file, workspace)
         yield Message(f"report: {outcome['report']}")
-        states = [found[run.plan.key].state for run in runs]
+        states = [run.record.state for run in runs]
         finished, failed = states.count("finished"), states.count("failed")
         left = len(states) - finished - failed
         yield Finished(

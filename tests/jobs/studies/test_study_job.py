@@ -168,9 +168,10 @@ def test_a_run_that_is_killed_is_tried_once_more_and_then_counts_as_failed(tmp_p
             continue
         times = killed.get(event.key, 0)
         if times < (2 if event.key == doomed else 1) and event.share > 0:
-            runner = next(r for r in pool.made if r.pid and _works_on(r, workspace, event.run))
-            os.kill(runner.pid, signal.SIGKILL)
-            killed[event.key] = times + 1
+            runner = next((r for r in pool.made if r.pid and _works_on(r, workspace, event.run)), None)
+            if runner is not None:
+                os.kill(runner.pid, signal.SIGKILL)
+                killed[event.key] = times + 1
     records = kept(workspace)
     assert (records[unlucky].state, len(records[unlucky].failures)) == ("finished", 1)
     assert "signal 9" in records[unlucky].failures[0]
@@ -186,8 +187,10 @@ def test_a_run_that_is_killed_is_tried_once_more_and_then_counts_as_failed(tmp_p
 def _works_on(runner, workspace, run):
     """Whether a job's process is the one that writes a run: it holds the lock of its folder."""
     place = str(workspace.run(run).folder)
-    links = Path(f"/proc/{runner.pid}/fd")
-    return any(os.path.realpath(link).startswith(place) for link in links.iterdir())
+    try:
+        return any(os.path.realpath(link).startswith(place) for link in Path(f"/proc/{runner.pid}/fd").iterdir())
+    except OSError:  # it has ended meanwhile
+        return False
 
 
 @linux
