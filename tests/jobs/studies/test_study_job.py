@@ -161,7 +161,7 @@ def test_stopped_and_gone_on_with_it_comes_to_the_same_weights(tmp_path, pool):
 def test_a_run_that_is_killed_is_tried_once_more_and_then_counts_as_failed(tmp_path, pool):
     """The first run dies once and comes to its end; the second always dies."""
     workspace, killed = Workspace(tmp_path / "ws"), {}
-    file = study(tmp_path, LONG.replace("[0, 1]", "[0]"))
+    file = study(tmp_path, LONG.replace("[0, 1]", "[0]").replace("20_000", "60_000"))
     doomed, unlucky = (plan.key for plan in file.plans())
     for event in run_study(file, workspace, pool=pool):
         if not (isinstance(event, StudyRunMoved) and event.run and event.share < 0.9):
@@ -247,3 +247,10 @@ def test_a_record_that_is_damaged_is_named(tmp_path, pool):
         record.write_text(text)
         with pytest.raises(UserError, match=r"none-seed-0\.json: not what a study keeps"):
             go(file, workspace, pool)
+
+
+def test_a_budget_of_minutes_ends_every_run_by_the_clock(tmp_path, pool):
+    workspace = Workspace(tmp_path / "ws")
+    go(study(tmp_path, SMALL.replace("frames = 320", "minutes = 0.001")), workspace, pool)
+    assert {record.trained["stopped_by"] for record in kept(workspace).values()} == {"minutes"}
+    assert all(record.trained["steps"] > 0 for record in kept(workspace).values())
