@@ -210,6 +210,9 @@ class SettingRow(QWidget):
         self._take(value)
 
     def _take(self, value: Any) -> None:
+        if value == self._document.value(self.field):  # a row that shows its value changes nothing
+            self.refresh()
+            return
         try:
             self._document.set(self.field.path, value)
         except UserError as error:

@@ -12,8 +12,10 @@ from PySide6.QtCore import QTimer
 from ewm_studio import formatting as format
 from ewm_studio.analysis.figures import evaluation_result
 from ewm_studio.analysis.inspection import EnvironmentInfo
+from ewm_studio.analysis.settings_diff import differences
 from ewm_studio.errors import UserError
 from ewm_studio.events import EvaluationKept, Event, Finished, Images, RunStarted
+from ewm_studio.settings import Experiment
 from ewm_studio.ui.jobs.event_words import evaluation_words
 from ewm_studio.ui.kit.files import ask_save
 from ewm_studio.ui.kit.images import difference
@@ -21,6 +23,8 @@ from ewm_studio.ui.kit.log_file import LogFile
 from ewm_studio.ui.kit.theme import theme
 from ewm_studio.ui.page import Page, PageAction, PageController, PlaceGroup
 from ewm_studio.ui.services import Services
+from ewm_studio.ui.train.differences_dialog import DifferencesDialog
+from ewm_studio.ui.train.looking import Looking
 from ewm_studio.ui.train.page import TrainPage
 from ewm_studio.ui.train.side_panel import SidePanel
 from ewm_studio.workspace import Run
@@ -44,7 +48,7 @@ class TrainController(PageController):
         self._stale = True  # the figures are older than the curves
         self._drawn = 0.0  # when the figures were brought up to date
         self._kept = False  # the episodes of the evaluation that goes on can be watched
-        self._log = LogFile(services.workspace.path)
+        self._log, self._looking = LogFile(services.workspace.path), Looking(services)
         self._making = False  # the plots are being made, one after the other while nothing else is to do
         self._idle = QTimer(self)
         self._idle.timeout.connect(self._make_one)
@@ -57,6 +61,7 @@ class TrainController(PageController):
         page.compare_wanted.connect(self._fill_compare)
         page.export_asked.connect(self._export)
         page.empty.asked.connect(self.place_asked)
+        self.side.look_asked.connect(lambda: self._looking.look(self.page))
         self.side.watch_asked.connect(lambda: self._services.turn_to("replay"))
 
     def _connect_services(self) -> None:
@@ -67,6 +72,7 @@ class TrainController(PageController):
         shown.read_again.connect(self._on_read_again)
         shown.compared.connect(self._on_compared)
         shown.named.connect(lambda _: self.page.show_legend())
+        self.page.legend.differences_asked.connect(services.notices.guarded(self._show_differences, "compare the runs"))
         self.page.legend.grouping_asked.connect(shown.group_seeds)
         theme().changed.connect(self.page.show_legend)
         services.jobs.events.connect(self._on_events)
@@ -221,6 +227,17 @@ class TrainController(PageController):
         self.side.show_pictures(event.pictures, apart)
 
     # Comparing and exporting
+
+    def _show_differences(self) -> None:
+        """In which settings the runs on the plots differ.
+
+        Raises:
+            UserError: one of them has none that can be read.
+        """
+        shown, workspace = self._services.shown, self._services.workspace
+        names = [history.name for history in (shown.history, *shown.plots.compared) if history.name]
+        found = differences([Experiment.from_toml(workspace.run(name).folder / "experiment.toml") for name in names])
+        DifferencesDialog(names, found, self.page.window()).open()
 
     def _fill_compare(self) -> None:
         menu, shown = self.page.compare_menu, self._services.shown

@@ -16,6 +16,7 @@ from ewm_studio.ui.plots.quantities import PlotOptions
 class Legend(QWidget):
     """Names what is drawn; shown only where there is more than one run."""
 
+    differences_asked = Signal()
     grouping_asked = Signal(bool)  # whether runs that differ by their seed alone are to be one
 
     def __init__(self, options: PlotOptions) -> None:
@@ -28,9 +29,12 @@ class Legend(QWidget):
         self._words.setWordWrap(True)
         self.seeds = button("", "pill", "Draw runs that differ by their seed alone as their mean, or each by itself")
         self.seeds.clicked.connect(lambda: self.grouping_asked.emit(not options.over_seeds))
+        self.differences = button("what differs", "pill", "The settings in which these runs differ")
+        self.differences.clicked.connect(self.differences_asked)
         line = row(spacing=8)
         line.addWidget(self._words, 1)
         line.addWidget(self.seeds, 0, Qt.AlignmentFlag.AlignTop)
+        line.addWidget(self.differences, 0, Qt.AlignmentFlag.AlignTop)
         self.setLayout(line)
         self.hide()
 

@@ -67,6 +67,7 @@ class SidePanel(QFrame):
     """Pictures where there are some, figures always."""
 
     watch_asked = Signal()
+    look_asked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,9 +93,11 @@ class SidePanel(QFrame):
         self._result = label("", "heading", wrap=True)
         self._result_words = label("", "secondary", wrap=True)
         self.watch = button("Watch", "", "See its episodes again on the Replay page", self.watch_asked.emit)
+        self.look = button("Look closer", "", "How returns and actions are spread, and the worst laps from above")
+        self.look.clicked.connect(self.look_asked)
         self._result_box = QWidget()
         result = column(hairline(), self._result, self._result_words, spacing=6, margins=(0, 8, 0, 0))
-        result.addWidget(self.watch, 0, Qt.AlignmentFlag.AlignLeft)
+        result.addLayout(row(self.watch, self.look, None, spacing=8))
         self._result_box.setLayout(result)
         self._result_box.hide()
         inside = QWidget()
@@ -164,6 +167,7 @@ class SidePanel(QFrame):
     def show_result(self, title: str, words: str, watchable: bool = False) -> None:
         """Say what an evaluation came to, and whether its episodes can be watched."""
         self.watch.setVisible(watchable)
+        self.look.setVisible(watchable)
         self._result.setText(title)
         self._result_words.setText(words)
         self._result_box.setVisible(bool(title))

@@ -109,6 +109,10 @@ class MainWindow(QMainWindow):
         self.actions_by_name["late"].toggled.connect(self.late_label.setVisible)
         self.columns.folded.connect(self._show_folded)
         self._typing = TypingShortcuts(self)
+        self._told = QTimer(self)  # as long as what was told is seen
+        self._told.setSingleShot(True)
+        self._told.setInterval(TOLD_MILLISECONDS)
+        self._told.timeout.connect(lambda: self.said_label.setText(""))
         self._dress()
         theme().changed.connect(self._dress)
         self.show_page(pages[0].key)
@@ -142,11 +146,7 @@ class MainWindow(QMainWindow):
     def tell(self, text: str) -> None:
         """Say for a few seconds that something was done that nothing else shows."""
         self.said_label.setText(text)
-        QTimer.singleShot(TOLD_MILLISECONDS, self.said_label, lambda: self._untell(text))
-
-    def _untell(self, text: str) -> None:
-        if self.said_label.text() == text:
-            self.said_label.setText("")
+        self._told.start()
 
     def choose_environment(self) -> None:
         """Open the list of environments."""

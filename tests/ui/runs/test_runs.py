@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QApplication
 
 from ewm_studio.analysis.history import REWARD
 from ewm_studio.settings import Experiment
-from ewm_studio.ui.kit.dialogs import FailureDialog, Question, TextQuestion
+from ewm_studio.ui.kit.dialogs import Question, TextQuestion
 from ewm_studio.ui.runs.page import PARTS, TITLES
 
 WAIT = 120_000
@@ -137,8 +137,9 @@ def test_renaming_reaches_the_plots(qtbot, with_runs):
     asked = dialog(TextQuestion)
     asked.line.setText("no/good")
     qtbot.keyClick(asked.line, Qt.Key.Key_Return)
-    assert dialog(FailureDialog) is not None
-    dialog(FailureDialog).accept()
+    assert asked.isVisible()  # it cannot be called so
+    assert "not “/”" in asked.problem.text()
+    asked.reject()
     assert studio.services.workspace.info("better").name == "better"
 
 

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
 
 from ewm_studio.analysis.history import REWARD
 from ewm_studio.analysis.seeds import band_over
+from ewm_studio.analysis.settings_diff import differences
 from ewm_studio.settings import Experiment
+from ewm_studio.ui.train.differences_dialog import DifferencesDialog
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -116,6 +119,31 @@ def test_runs_that_differ_by_their_seed_alone_become_a_mean_in_a_band(qtbot, com
     assert f"<b>{second}</b>" in legend(studio).text
     qtbot.mouseClick(legend(studio).seeds, LEFT)
     assert "mean of 3 seeds" in legend(studio).text
+
+
+def test_what_differs_between_the_runs_is_listed(qtbot, compared):
+    studio = compared
+    first, *_, other = studio.names
+    studio.services.show_run(first)
+    lay(studio, other)
+    qtbot.mouseClick(legend(studio).differences, LEFT)
+    shown = next(w for w in QApplication.topLevelWidgets() if isinstance(w, DifferencesDialog) and w.isVisible())
+    rows = [[shown.table.item(0, place).text() for place in range(3)]]
+    assert shown.table.rowCount() == 1
+    assert rows == [["Learning rate", "0.001", "0.01"]]
+    shown.accept()
+
+
+def test_settings_of_parts_that_one_lacks_are_told_apart():
+    one = Experiment().with_values(("vision.name", "ConvVAE"), ("vision.latent_dim", 7), ("run.seed", 1))
+    other = Experiment().with_values(("vision.name", "IdentityVision"), ("run.seed", 2))
+    found = {each.path: each.values for each in differences([one, other])}
+    assert found == {
+        "vision.name": ("ConvVAE", "IdentityVision"),
+        "vision.latent_dim": ("7", "–"),
+        "run.seed": ("1", "2"),
+    }
+    assert differences([one, one]) == []
 
 
 def test_a_band_is_where_all_have_values():

@@ -2,7 +2,9 @@
 
 import shlex
 
+import numpy as np
 import pytest
+import torch
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
@@ -11,6 +13,7 @@ from ewm_studio.settings import Experiment
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.ui.kit.dialogs import FailureDialog, Question
 from ewm_studio.ui.kit.log_file import KEPT, NAME, LogFile
+from ewm_studio.workspace.models import save_model
 from ewm_studio.workspace.replays import EvaluationWriter, Replay
 
 WAIT = 120_000
@@ -110,16 +113,18 @@ def test_a_log_stays_small_and_a_broken_one_is_left(tmp_path):
     assert LogFile(tmp_path / "gone").lines() == []
 
 
-def test_an_evaluation_stands_beside_its_run_after_a_restart(qtbot, open_studio):
-    import numpy as np
+def put_model(path):
+    save_model(path, {"w": torch.ones(2)}, {"parts": {}})
 
+
+def test_an_evaluation_stands_beside_its_run_after_a_restart(qtbot, open_studio):
     studio = open_studio(begin=False)
     run = studio.services.workspace.create_run("CartPole-v1", "train", Experiment().to_toml(), {}, 0)
     run.log_episode(20, 1.0, 20.0, 20)
     run.finish("finished")
-    writer = EvaluationWriter(run.folder / "replays", run.name, "A + B + C", lambda path: path.write_bytes(b"x"))
+    writer = EvaluationWriter(run.folder / "replays", run.name, "A + B + C", put_model)
     for seed, reward in enumerate((10.0, 20.0)):
-        rewards = np.array([reward], np.float32)
+        rewards = np.array([reward])
         writer.add(Replay(Experiment().env, seed, True, np.zeros((1,), np.int64), rewards, 1, True))
     studio.services.show_run(run.name)
     side = studio.window.pages["train"].side
@@ -158,6 +163,7 @@ def test_what_is_queued_is_checked_when_it_is_queued(qtbot, studio, path, value,
 
 def test_auto_keeps_no_values_of_the_part_it_chose_before(qtbot, studio):
     document = studio.services.document
+    assert document.experiment == Experiment()  # rows were made for it, and nobody changed anything
     document.set("controller.hidden_size", 24)  # of the controller that auto chose for CartPole
     studio.services.fitting.inspect_soon()
     qtbot.waitUntil(lambda: not studio.services.busy, timeout=WAIT)
