@@ -72,6 +72,10 @@ class HistogramView(QWidget):
                 box = QRectF(number * step, area.top(), step, area.height())
                 painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), text)
             return
+        if len(self._shown.counts) == 1:  # all are the same
+            value = format.significant(float(edges.mean()))
+            painter.drawText(area, int(Qt.AlignmentFlag.AlignCenter), f"always {value}")
+            return
         painter.drawText(area, int(Qt.AlignmentFlag.AlignLeft), format.significant(float(edges[0])))
         painter.drawText(area, int(Qt.AlignmentFlag.AlignRight), format.significant(float(edges[-1])))
 

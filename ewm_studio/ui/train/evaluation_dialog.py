@@ -47,10 +47,10 @@ class EvaluationDialog(QDialog):
         self.histograms = [returns, *actions]
         above = QGridLayout()
         above.setSpacing(10)
-        above.addWidget(returns, 0, 0, 1, COLUMNS)
+        columns = min(COLUMNS, max(len(actions), 1))
+        above.addWidget(returns, 0, 0, 1, columns)
         for number, card in enumerate(actions):
-            wide = COLUMNS if len(actions) == 1 else 1
-            above.addWidget(card, 1 + number // COLUMNS, number % COLUMNS, 1, wide)
+            above.addWidget(card, 1 + number // columns, number % columns)
         self._small = QHBoxLayout()
         self._small.setSpacing(10)
         self._large = column(spacing=4)
