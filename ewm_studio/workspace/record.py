@@ -173,7 +173,9 @@ def _from_checkpoints(folder: Path) -> dict[str, Any]:
             counters = metadata.get("counters")
             if isinstance(counters, dict):
                 found["job"] = "pretrain" if "frames" in counters else "train"
-                found |= {k: counters[k] for k in ("episodes", "epochs") if makes_sense(k, counters.get(k))}
+                # Without a record it is of 0.1.0, whose list counted the frames that were gathered.
+                given = {**counters, "steps": counters.get("frames", latest.step)}
+                found |= {k: given[k] for k in ("steps", "episodes", "epochs") if makes_sense(k, given.get(k))}
     return found
 
 
