@@ -53,9 +53,9 @@ class Legend(QWidget):
         self._write()
 
     def _write(self) -> None:
-        full = "<br>".join(f"{dot} <b>{title}</b> {words}".rstrip() for dot, title, words in self._entries)
+        full = "<br>".join(f"{dot} {_strong(title)} {words}".rstrip() for dot, title, words in self._entries)
         brief = self.width() < ROOMY
-        text = "<br>".join(f"{dot} <b>{title}</b>" for dot, title, _ in self._entries) if brief else full
+        text = "<br>".join(f"{dot} {_strong(title)}" for dot, title, _ in self._entries) if brief else full
         if text != self._words.text():
             self._words.setText(text)
         self._words.setToolTip(full if brief else "")
@@ -70,7 +70,7 @@ class Legend(QWidget):
         for run in runs:
             group = in_group.get(id(run))
             if group is None:
-                said.append(self._entry(run.name, printable(run.name), run.about.words if run.about else ""))
+                said.append(self._entry(run.name, run.name, run.about.words if run.about else ""))
             elif run is group[0]:
                 said.append(self._group(group))
         self._entries = said
@@ -88,4 +88,8 @@ class Legend(QWidget):
 
     def _entry(self, name: str, title: str, words: str) -> tuple[str, str, str]:
         dot = f'<span style="color:{self._options.colors[name]}">●</span>'
-        return dot, escape(title), escape(words)
+        return dot, escape(printable(title)), escape(printable(words))
+
+
+def _strong(title: str) -> str:
+    return f'<span style="font-weight:600">{title}</span>'

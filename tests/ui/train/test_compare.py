@@ -40,8 +40,8 @@ def lay(studio, name):
 
 def color_of(studio, name):
     """The color that the legend names a run in."""
-    entry = next(part for part in legend(studio).text.split("<span")[1:] if f"<b>{name}</b>" in part)
-    return entry.split('color:"')[-1].split("color:")[1].split('"')[0]
+    entry = next(part for part in legend(studio).text.split("<br>") if f">{name}<" in part)
+    return entry.split("color:")[1].split('"')[0]
 
 
 def drawn(studio):
@@ -101,8 +101,8 @@ def test_runs_that_differ_by_their_seed_alone_become_a_mean_in_a_band(qtbot, com
     text = legend(studio).text
     assert "CartPole-v1, mean of 3 seeds (1, 2, 3)" in text
     assert "band: lowest to highest seed" in text
-    assert f"<b>{other}</b>" in text
-    assert f"<b>{second}</b>" not in text
+    assert f">{other}<" in text
+    assert f">{second}<" not in text
     page = studio.window.pages["train"].widget
     page.smoothing.setValue(0)
     card = page.cards[0]
@@ -116,7 +116,7 @@ def test_runs_that_differ_by_their_seed_alone_become_a_mean_in_a_band(qtbot, com
     qtbot.mouseClick(legend(studio).seeds, LEFT)
     card.redraw()
     assert card.overlay.means == []
-    assert f"<b>{second}</b>" in legend(studio).text
+    assert f">{second}<" in legend(studio).text
     qtbot.mouseClick(legend(studio).seeds, LEFT)
     assert "mean of 3 seeds" in legend(studio).text
 
