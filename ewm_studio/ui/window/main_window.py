@@ -123,6 +123,7 @@ class MainWindow(QMainWindow):
         page = self.pages.get(key)
         if page is None:
             return
+        theme().dress(page.widget)
         self._rail_buttons[key].setChecked(True)
         self.columns.show_page(page)
         self._show_folded()

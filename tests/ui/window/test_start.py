@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QRect
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
 from ewm_studio.envs.trust import agreements_file
 from ewm_studio.settings import Experiment
@@ -132,3 +132,21 @@ def test_where_runs_exist_nobody_is_told_to_train_a_first_agent(qtbot, open_stud
     workspace.delete_run(run.name)
     studio.window.show_page("train")
     assert page.empty._heading.text() == "Train your first agent"
+def test_another_theme_dresses_what_is_seen_at_once_and_the_rest_in_pieces(qtbot, open_studio):
+    studio = open_studio(begin=False)
+    window, runs = studio.window, studio.window.pages["runs"].widget
+
+    def plate():
+        return runs.grab().toImage().pixelColor(4, 4).name()
+
+    for mode, look in (("light", LIGHT), ("dark", DARK)):
+        window.show_page("train")
+        sheet = QApplication.instance().styleSheet()
+        theme().apply(mode)
+        assert QApplication.instance().styleSheet() == sheet
+        assert window.bar.grab().toImage().pixelColor(4, 4).name() == look.panel
+        assert not theme().settled  # pages that are not shown wait for their turn
+        window.show_page("runs")
+        assert plate() == look.background
+        qtbot.waitUntil(lambda: theme().settled, timeout=WAIT)
+        assert plate() == look.background
