@@ -130,7 +130,9 @@ class DrivePage(QWidget):
         keep_width(self.pause, ("Pause", "Next", "Go on"))
         self.restart = button("Restart", "", "Begin this episode again, on the same seed (R)")
         self.keep = button("Keep", "", "End the episode here and keep what was recorded of it")
-        self.discard = button("Discard", "", "Forget this episode and begin another; deletes one that has just ended")
+        self.discard = button(
+            "Discard", "", "Put this episode, or one that has just ended, into the bin and begin another"
+        )
         self.dream = button("Dream on", "", "Keep what was recorded of this episode, and dream on from here")
         self.dream.setAccessibleName("Dream on from here")
         for made, asked in (
@@ -299,7 +301,7 @@ def notice_of(snapshot: Snapshot) -> Notice | None:
         return Notice("Paused", "Space goes on")
     if snapshot.state != "ended":
         return None
-    kept = "It is kept; Discard deletes it. " if snapshot.recording else "It was not recorded. "
+    kept = "It is kept; Discard takes it away. " if snapshot.recording else "It was not recorded. "
     return Notice(
         f"Reward {format.significant(snapshot.reward)} in {format.count(snapshot.steps)} steps",
         f"{kept}A driving key, or Space, begins the next",

@@ -42,6 +42,7 @@ class JobRunner(QObject):
         self._thread: JobThread | None = None
         self._present: Queued | None = None
         self._waiting: list[Queued] = []
+        self.at_once = False  # what starts now was asked for now, and did not wait for its turn
         self._timer = QTimer(self)
         self._timer.setInterval(DRAIN_MILLISECONDS)
         self._timer.timeout.connect(self._drain)
@@ -85,7 +86,9 @@ class JobRunner(QObject):
         queued = Queued(job, words, feed)
         self._waiting.append(queued)
         if not self.running:
+            self.at_once = True
             self._next()
+            self.at_once = False
         self.queue_changed.emit()
         return queued
 

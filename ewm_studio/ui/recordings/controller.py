@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
@@ -62,6 +63,10 @@ class RecordingsController(QObject):
         """An episode was recorded: it is shown."""
         self.refresh(recording)
 
+    def discard(self, path: Path) -> None:
+        """An episode was discarded while it was driven: it goes to the bin, and can be taken back."""
+        self._change(lambda: self._library.delete_episode(path), f"{path.name} is in the bin")
+
     # Episodes
 
     def _load(self) -> None:
@@ -95,8 +100,7 @@ class RecordingsController(QObject):
 
     def _on_episode(self, what: str, info: EpisodeInfo) -> None:
         if what == "delete":
-            done = f"{info.path.name} is in the bin"
-            self._change(lambda: self._library.delete_episode(info.path), done, f"delete {info.path.name}")
+            self.discard(info.path)
         else:
             self._background(lambda: episode_frames(info.path), partial(self._play, info, what == "cut"))
 

@@ -75,6 +75,7 @@ class ReplayPage(QWidget):
         self._evaluations: list[Evaluation] = []
         self.watched: Watched | None = None
         self.rival: Watched | None = None
+        self._exported = ""  # what is exported, or where it is
         self.player = PlaybackControls()
         self.lanes = Lanes()
         self.player.turned.connect(self._show_frame)
@@ -292,7 +293,13 @@ class ReplayPage(QWidget):
         """How far something is made, and what; None when it is done."""
         self._progress.setVisible(share is not None)
         self._progress.setValue(round((share or 0.0) * _PARTS))
-        self.status.setText(words)
+        self.status.setText(words or self._exported)
+
+    def show_export(self, words: str) -> None:
+        """What is exported and how far it is, or where the file is; said while nothing else is made."""
+        self._exported = words
+        if self._progress.isHidden():
+            self.status.setText(words)
 
     def say(self, words: str) -> None:
         """One line on why there is nothing to watch."""

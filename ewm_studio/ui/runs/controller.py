@@ -109,8 +109,8 @@ class RunsController(PageController):
         self.detail.end()
 
     def _on_started(self, kind: str) -> None:
-        """A run begins: its curves are what is looked for next."""
-        if job_kind(kind).makes_run and self.page.isVisible():
+        """A run that was asked for begins: its curves are what is looked for next. One that waited turns no page."""
+        if job_kind(kind).makes_run and self.page.isVisible() and self._services.jobs.at_once:
             self._services.turn_to("train")
 
     # Looking at it

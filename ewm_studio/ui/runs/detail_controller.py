@@ -113,4 +113,4 @@ class DetailController(QObject):
 
     def _watch(self, evaluation: Evaluation) -> None:
         self._services.turn_to("replay")
-        self._services.watch_asked.emit(evaluation.folder)
+        self._services.evaluation_asked.emit(evaluation.folder)

@@ -173,6 +173,7 @@ def test_another_evaluation_of_numbers(qtbot, opened):
     page.choice.activated.emit(page.choice.currentIndex())
     wait(qtbot, studio)
     assert page.watched.replay.env.id == "CartPole-v1"
+    assert page.player.playing or page.player.frame > 0  # by itself
     assert [plate.isHidden() for plate, _, _ in page.plates] == [False, True, True]
     assert page.table.episodes.rowCount() == 3
     assert page._laps.isHidden()
@@ -182,7 +183,10 @@ def test_two_agents_on_one_seed(qtbot, opened, played):
     studio, page = opened
     page.compare_wanted.emit()
     actions = [action for action in page.compare_menu.actions() if action.isEnabled()]
-    assert [action.text().split()[0] for action in actions] == [played[1][1]]  # neither itself nor CartPole
+    assert [action.text().split()[0] for action in actions] == [
+        played[1][1],
+        "carracing",
+    ]  # neither itself nor CartPole
     actions[0].trigger()
     wait(qtbot, studio)
     assert page.rival.replay.seed == page.watched.replay.seed
@@ -209,6 +213,36 @@ def test_what_is_shown_is_exported(qtbot, opened, tmp_path):
     with Image.open(tmp_path / "out.png") as picture:
         shown = np.array(picture)[8 : 8 + 384, 8 : 8 + 384]
     assert np.array_equal(shown[::4, ::4], page.watched.trace.frames[33])
+
+
+def test_another_export_waits_for_the_one_before_and_both_say_where_they_are(qtbot, opened, tmp_path):
+    studio, page = opened
+    watching, logged = studio.window.pages["replay"].controller.watching, []
+    studio.services.notices.said.connect(lambda text, *_: logged.append(text))
+    paths = [tmp_path / f"{name}.gif" for name in ("one", "two", "three")]
+    for path in paths:
+        watching.export(path)
+    assert "2 more to come" in page.status.text()
+    page.table.selectRow(1)  # another episode is watched meanwhile
+    wait(qtbot, studio)
+    assert page.watched.replay.seed == 6
+    for path in paths:
+        assert path.stat().st_size > 1000
+    assert logged == [f"exported {path}" for path in paths]
+    assert page.status.text() == f"exported {paths[-1]}"
+
+
+def test_an_export_that_fails_leaves_the_others_in_the_queue(qtbot, opened, tmp_path):
+    studio, _ = opened
+    watching, failed = studio.window.pages["replay"].controller.watching, []
+    studio.services.notices.failed.disconnect()
+    studio.services.notices.failed.connect(lambda failure: failed.append(failure.what))
+    (tmp_path / "folder.png").mkdir()
+    for name in ("folder.png", "after.png"):
+        watching.export(tmp_path / name)
+    wait(qtbot, studio)
+    assert len(failed) == 1
+    assert (tmp_path / "after.png").stat().st_size > 1000
 
 
 def test_what_cannot_be_watched_is_said_in_one_line(qtbot, opened):
@@ -246,6 +280,7 @@ def test_evaluate_in_the_window_and_watch(qtbot, open_studio, played, tmp_path):
     page = studio.window.pages["replay"].widget
     assert page._evaluations[page.choice.currentIndex()].folder == studio.services.workspace.evaluations()[0].folder
     assert page.watched.replay.env.id == "CartPole-v1"
+    assert page.player.playing or page.player.frame > 0  # by itself
 
 
 def test_curves_keep_peaks_and_part_where_nothing_is():

@@ -115,6 +115,21 @@ def test_comparing_from_the_table_lays_a_run_over_the_plots(qtbot, with_runs):
     assert studio.window.pages["train"].widget.options.compared == []
 
 
+def test_a_queued_run_that_begins_turns_no_page(qtbot, with_runs):
+    studio = with_runs
+    started, window = [], studio.window
+    window.show_page("runs")
+    studio.jobs.started.connect(started.append)
+    studio.jobs.at_once = False  # as where a job before it has just ended
+    studio.jobs.started.emit("train")
+    assert window.page == "runs"
+    studio.jobs.at_once = True
+    studio.jobs.started.emit("train")
+    studio.jobs.at_once = False
+    assert window.page == "train"
+    assert started == ["train", "train"]
+
+
 def test_renaming_reaches_the_plots(qtbot, with_runs):
     studio = with_runs
     page = studio.window.pages["runs"].widget

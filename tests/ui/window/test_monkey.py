@@ -47,6 +47,7 @@ class Monkey:
         self.deeds = {self.click: 10, self.double_click: 1, self.key: 6, self.shortcut: 1, self.drag: 1, self.turn: 1}
         self.said = []  # the last things it did, for the one who must find out
         self.acting = False
+        self.met = set()  # the pages that it did something on
         # Menus and dialogs that run a loop of their own return only once they are gone: while one of them holds an
         # event back, this closes it.
         self.guard = QTimer(interval=100)
@@ -71,6 +72,7 @@ class Monkey:
     def deed(self):
         """Whatever the dice say."""
         top = self.top()
+        self.met.add(self.studio.window.page)
         if top is not self.studio.window and self.dice.random() < 0.3:
             self.say("dismiss", top)
             top.close()
@@ -130,6 +132,14 @@ class Monkey:
         self.say("shortcut", top, key)
         QTest.keyClick(top, key, Qt.KeyboardModifier.ControlModifier)
 
+    def tour(self, share):
+        """Whatever the dice say, it has been everywhere in the end; where one can dream, a dream begins."""
+        pages = list(self.studio.window.pages.values())
+        page = pages[int(share * len(pages))]
+        self.studio.window.show_page(page.key)
+        if page.key == "dream":
+            QTest.mouseClick(page.widget.dream, Qt.MouseButton.LeftButton)
+
     def turn(self, top):
         name = self.dice.choice(list(self.studio.window.pages))
         self.say("page", top, name)
@@ -157,7 +167,6 @@ def play(qtbot, studio, events, monkeypatch):
     raised = []
     monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: raised.append((error, list(monkey.said))))
     monkey = Monkey(studio, int(os.environ.get("MONKEY_SEED", "1")))
-    pages = list(studio.window.pages)
     jobs = 0
 
     def count(_):
@@ -171,8 +180,8 @@ def play(qtbot, studio, events, monkeypatch):
             studio.services.document.set("train.total_steps", 20_000)
             studio.services.document.set("pretrain.frames", 300)
             studio.services.start("train")
-        if n % max(1, events // 60) == 0:
-            studio.window.show_page(pages[n // max(1, events // 60) % len(pages)])
+        if n % max(1, min(50, events // 20)) == 0:
+            monkey.tour(n / events)
         monkey.act()
         if n % 10 == 0:
             qtbot.wait(2)
@@ -182,6 +191,8 @@ def play(qtbot, studio, events, monkeypatch):
         assert not caught, (caught, monkey.said)
         assert studio.window.isVisible(), monkey.said
         assert studio.window.size() == size, monkey.said
+    assert jobs > 0
+    assert monkey.met == set(studio.window.pages)
     while isinstance(top := monkey.top(), QDialog | QMenu) or top is not studio.window:
         top.close()
         QApplication.processEvents()
