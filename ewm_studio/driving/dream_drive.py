@@ -18,6 +18,7 @@ from ewm_studio.dreams.branches import DreamStep, Place
 from ewm_studio.dreams.drawn import StateCamera, lines
 from ewm_studio.dreams.fan import Fan, fan, pictures_of, turns
 from ewm_studio.dreams.real_world import Dreamer, RealWorld
+from ewm_studio.dreams.rival import Rival
 from ewm_studio.dreams.starts import Start
 from ewm_studio.dreams.tree import DreamTree
 from ewm_studio.dreams.trust import lasts, shows_pictures
@@ -47,6 +48,7 @@ class DreamDrive:
         repeat: frames of one decision.
         frame_seconds: of one frame in the world.
         driver: whoever decides now.
+        rival: somebody who drives from the same start beside; None while nobody does.
         looking_ahead: nothing was decided, since the planner has no plan yet.
 
     Raises:
@@ -104,6 +106,7 @@ class DreamDrive:
         self.frame_seconds = 1.0 / steps_per_second(self._stage.env)
         self.driver: DreamDriver = "person"
         self.looking_ahead = False
+        self.rival: Rival | None = None
         self._greedy, self._planner_settings = greedy, planner
         self._policies: dict[tuple[str, int], Policy] = {}
         self._live, self._live_planners = live, dict[int, LivePlanner]()
@@ -157,6 +160,19 @@ class DreamDrive:
             return None
         return pictures_of(self.tree.dreamer.model, policy.plan.z[0])
 
+    def set_rival(self, on: bool) -> None:
+        """Have the controller drive from the same start, in a dream of its own that goes along step by step.
+
+        Raises:
+            UserError: there is no controller.
+        """
+        self.rival = None
+        if on:
+            model, first = self.tree.dreamer.model, self.tree.branches[0]
+            options: dict[str, Any] = {"seed": first.seed, "temperature": self.tree.temperature}
+            policy = self._make_policy("controller")
+            self.rival = Rival(model, self.start.belief, policy, name="controller", **options)
+
     # Going back, and other turns
 
     def go(self, place: Place) -> None:
@@ -207,6 +223,17 @@ class DreamDrive:
             return drawn
         path = [self.tree.branches[0].root, *(step.z for step in self.tree.path())]
         return lines(path)
+
+    def rival_picture(self) -> np.ndarray | None:
+        """The rival's dream after as many decisions, drawn as this one is; None where there is none."""
+        rival, step = self.rival, self.tree.place.step
+        if rival is None:
+            return None
+        if self._camera is None:
+            pictures = pictures_of(rival.world, rival.z(step)[None])
+            return None if pictures is None else pictures[0]
+        drawn = self._camera.picture(rival.raw(step))
+        return drawn if drawn is not None else lines([rival.z(at).cpu().numpy() for at in range(step + 1)])
 
     def between(self, share: float) -> np.ndarray | None:
         """The picture a share of the way from the latent before to the present one; None where there is no such way."""

@@ -6,6 +6,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 
 from ewm_studio.acting.planning import PlanningPolicy
 from ewm_studio.data.recordings import Recording
@@ -251,6 +252,40 @@ def test_a_planner_stops_looking_where_its_time_is_over(agent):
         policy.proposal.draw = lambda *asked, drawn=drawn, draw=draw: drawn.append(1) or draw(*asked)
         policy.act(belief)
         assert len(drawn) == rounds
+
+
+def test_the_same_start_is_driven_by_the_controller_beside(agent):
+    drive = DreamDrive(agent, load_start(agent, FromTrack(3, 4)), seed=2)
+    alone = DreamDrive(agent, load_start(agent, FromTrack(3, 4)), seed=2)
+    try:
+        drive.set_rival(True)
+        assert (drive.rival_picture() == drive.picture()).all()  # the same start
+        alone.hand_over("controller")
+        drive.controls.press("left")
+        for _ in range(5):
+            drive.step()
+            alone.step()
+            assert torch.equal(drive.rival.z(drive.tree.place.step), alone.tree.belief.z[0])
+            assert (drive.rival_picture() == alone.picture()).all()
+        assert drive.rival.dreamt_return(5) == pytest.approx(sum(step.reward for step in alone.tree.path()))
+        assert [step.driver for step in drive.tree.path()] == ["person"] * 5
+        drive.rewind(3)
+        assert torch.equal(drive.rival.z(2), alone.tree.start.z.new_tensor(alone.tree.path()[1].z))
+        drive.set_rival(False)
+        assert drive.rival_picture() is None
+    finally:
+        drive.close()
+        alone.close()
+
+
+def test_a_rival_of_numbers_is_drawn_by_the_environment():
+    agent = dreamer("CartPole-v1")
+    drive = DreamDrive(agent, load_start(agent, FromTrack(3, 2)))
+    drive.set_rival(True)
+    for _ in range(2):
+        drive.tree.step(drive.agent.model.action_space.sample())
+    assert drive.rival_picture().shape == drive.picture().shape
+    drive.close()
 
 
 def test_pictures_between_lead_from_one_latent_to_the_next(drive):
