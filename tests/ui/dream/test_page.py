@@ -288,10 +288,11 @@ def test_the_controller_drives_the_same_start_beside_the_person(qtbot, dreaming)
     dreaming.click(page.strip.rival)
     dreaming.until(lambda: page.real.array is not None and page.real.array is dreaming.standing.rival)
     assert page.real.caption == "the same start, driven by the controller"
-    first = dreaming.standing.rival
+    assert dreaming.standing.rival_return == 0.0
     dreaming.drive(4)
     assert dreaming.standing.driver == "person"
-    assert not np.array_equal(dreaming.standing.rival, first)
+    assert dreaming.standing.rival_return != 0.0
+    assert page.real.chips[1][0] == "controller"
     dreaming.click(page.strip.rival)
     dreaming.until(lambda: page.real.array is not None and page.real.array is dreaming.standing.real)
 
