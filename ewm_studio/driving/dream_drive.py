@@ -18,7 +18,6 @@ from ewm_studio.dreams.branches import DreamStep, Place
 from ewm_studio.dreams.drawn import StateCamera, lines
 from ewm_studio.dreams.fan import Fan, fan, pictures_of, turns
 from ewm_studio.dreams.real_world import Dreamer, RealWorld
-from ewm_studio.dreams.rival import Rival
 from ewm_studio.dreams.starts import Start
 from ewm_studio.dreams.tree import DreamTree
 from ewm_studio.dreams.trust import lasts, shows_pictures
@@ -26,6 +25,7 @@ from ewm_studio.driving.controls import Controls, KeyMap, Scheme
 from ewm_studio.driving.dream_snapshot import DreamDriver
 from ewm_studio.driving.live_planner import LIVE, LivePlanner
 from ewm_studio.driving.recorder import DriveRecorder
+from ewm_studio.driving.rival import Rival
 from ewm_studio.driving.schemes import scheme_of, steps_per_second
 from ewm_studio.driving.snapshot import EpisodeKept
 from ewm_studio.envs.spaces import as_raw
