@@ -65,7 +65,8 @@ class RecordingsController(QObject):
 
     def discard(self, path: Path) -> None:
         """An episode was discarded while it was driven: it goes to the bin, and can be taken back."""
-        self._change(lambda: self._library.delete_episode(path), f"{path.name} is in the bin")
+        done = f"{path.name} is in the bin"
+        self._change(lambda: self._library.delete_episode(path), done, f"delete {path.name}")
 
     # Episodes
 

@@ -132,6 +132,8 @@ def test_where_runs_exist_nobody_is_told_to_train_a_first_agent(qtbot, open_stud
     workspace.delete_run(run.name)
     studio.window.show_page("train")
     assert page.empty._heading.text() == "Train your first agent"
+
+
 def test_another_theme_dresses_what_is_seen_at_once_and_the_rest_in_pieces(qtbot, open_studio):
     studio = open_studio(begin=False)
     window, runs = studio.window, studio.window.pages["runs"].widget
