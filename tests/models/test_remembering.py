@@ -12,7 +12,7 @@ STEPS, LATENT = 20, 6
 def test_a_fresh_memory_still_holds_what_it_saw_twenty_steps_ago(name):
     torch.manual_seed(0)
     cls = registry.component("memory", name)
-    memory = cls(cls.Settings(hidden_dim=64), LATENT, 2)
+    memory = cls(cls.Settings(hidden_dim=64, slowest=64), LATENT, 2)
     z, action = torch.randn(STEPS, 1, LATENT).repeat(1, 2, 1), torch.zeros(STEPS, 2, 2)
     z[0, 1] = torch.randn(LATENT)  # two episodes that differ by their first latent alone
     z.requires_grad_()

@@ -32,6 +32,7 @@ class Legend(QWidget):
         self._words.setAccessibleName("Legend")
         self._words.setWordWrap(True)
         self.seeds = button("", "pill", "Draw runs that differ by their seed alone as their mean, or each by itself")
+        self.seeds.setAccessibleName("Runs that differ by their seed")
         self.seeds.clicked.connect(lambda: self.grouping_asked.emit(not options.over_seeds))
         self.differences = button("what differs", "pill", "The settings in which these runs differ")
         self.differences.clicked.connect(self.differences_asked)

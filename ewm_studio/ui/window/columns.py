@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QSplitter, QStackedWidget, QWidget
 
 from ewm_studio.ui.page import Page
 
-PANEL = 330  # its width to begin with; a right column is as wide as it asks for
+PANEL = 316  # its width to begin with, for which every page has room at 1280; a right column is as wide as it asks for
 
 
 class Sides(QStackedWidget):

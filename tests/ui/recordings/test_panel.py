@@ -293,7 +293,8 @@ def test_what_is_driven_is_learned_from_in_another_less_urgent_process(qtbot, le
     (run,) = workspace.runs()
     assert (run.state, run.job) == ("finished", "pretrain")
     assert workspace.resolve_model(run.name).is_file()
-    assert run.name in learning._about.text()
+    assert learning._about.text() == "saved"
+    assert run.name in learning._words.text()
 
 
 def test_nothing_driven_leaves_no_run(qtbot, learning):

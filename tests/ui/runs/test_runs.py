@@ -217,11 +217,11 @@ def test_loading_a_model_takes_its_parts_and_leaves_the_rest(qtbot, trained):
     assert (now.env.id, now.controller.given["hidden_size"], now.ppo.lr) == ("CartPole-v1", 24, 0.02)
     assert now.start.load_path == run.name
     note = studio.window.panel.start_note
-    assert note.isVisible()
+    assert not note.isHidden()
     assert run.name in note.text
     qtbot.mouseClick(note.clear, LEFT)
     assert studio.services.document.experiment.start.load_path is None
-    assert not note.isVisible()
+    assert note.isHidden()
 
 
 def test_parts_are_taken_from_a_run(qtbot, trained):

@@ -141,6 +141,7 @@ def test_pretraining_counts_the_frames_it_trains_on_everywhere(qtbot, studio):
         ("env.batch_size", 2),
     ):
         studio.services.document.set(path, value)
+    qtbot.waitUntil(studio.window.bar.pretrain.isEnabled, timeout=WAIT)
     qtbot.mouseClick(studio.window.bar.pretrain, LEFT)
     qtbot.waitUntil(lambda: bool(results) and not studio.jobs.running, timeout=WAIT)
     (result,), (info,) = results, studio.services.workspace.runs()
