@@ -15,6 +15,7 @@ from ewm_studio.errors import JobError, UserError, nearest
 from ewm_studio.terminal.parsers import (
     CARD,
     LISTS,
+    STUDY,
     card_parser,
     commands,
     is_job,
@@ -88,6 +89,8 @@ def _dispatch(words: list[str]) -> int:
         return _run_list(words[0], words[1:])
     if words and words[0] == CARD:
         return _run_card(words[1:])
+    if words and words[0] == STUDY:
+        return _run_study(words[1:])
     if words and is_job(words[0]):
         return _run_job(words[0], words[1:])
     return _open(words)
@@ -175,6 +178,15 @@ def _run_card(words: list[str]) -> int:
         job = ThreadRunner(lambda control: write_card(options.runs, options.out, workspace, control, **chosen))
         outcome = run_job(job, workspace.path)
     return _report(outcome, options.json)
+
+
+def _run_study(words: list[str]) -> int:
+    from ewm_studio.terminal.study import ACTIONS, act, overview, study_parser
+
+    action = words[0] if words else ""
+    if action not in ACTIONS:
+        return overview(words)
+    return act(action, study_parser(action).read(words[1:], f"study {action}"))
 
 
 def _run_list(command: str, words: list[str]) -> int:

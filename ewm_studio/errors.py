@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class UserError(Exception):
     """Bad input: what is wrong, where, and what to do. Exit code 2; nothing was started or overwritten."""
@@ -34,8 +36,17 @@ def nearest(wrong: str, known: list[str], count: int = 3) -> str:
     """A phrase that names the known words nearest to `wrong`, for the end of an error line."""
     import difflib
 
-    by_fold = {k.casefold(): k for k in known}
-    close = [by_fold[c] for c in difflib.get_close_matches(wrong.casefold(), list(by_fold), count, 0.4)]
+    def bare(word: str) -> str:  # a version tells nothing: all environments have one
+        return re.sub(r"-v\d+$", "", word.casefold())
+
+    by_name: dict[str, str] = {}
+    for word in known:  # of several versions the last, which is the newest of a sorted list
+        by_name[bare(word)] = word
+    wanted = bare(wrong)
+    close = [by_name[name] for name in difflib.get_close_matches(wanted, list(by_name), count, 0.6)]
+    if len(wanted) > 2:
+        close += [word for name, word in by_name.items() if wanted in name or (len(name) > 3 and name in wanted)]
+    close = list(dict.fromkeys(close))[:count]
     if close:
         return f"did you mean {', '.join(close)}?"
     shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+MEAN_OF = 100  # episodes that "mean reward" is taken over, wherever it is said of a run
+
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
@@ -40,6 +42,7 @@ class EpisodeFinished:
     reward: float  # unshaped sum
     length: int  # environment steps
     seed: int | None = None
+    mean: float | None = None  # reward until here: of an evaluation, else of the last `MEAN_OF` episodes of its run
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,20 @@ class EvaluationKept:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyRunMoved:
+    """One run of a study began, went on, or ended."""
+
+    key: str  # its name in the study
+    cell: str  # what it is one of: "LSTM + linear"
+    seed: int
+    state: str  # waiting, running, stopped, finished or failed
+    share: float  # of its work, 0 to 1
+    run: str = ""  # the workspace's run, once there is one
+    score: float | None = None  # mean of the episodes it is judged by, once it is
+    reason: str = ""  # why it failed
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One line for the log."""
 
@@ -94,7 +111,16 @@ class Finished:
 
 
 Event = (
-    RunStarted | Progress | EpisodeFinished | Metrics | Images | CheckpointSaved | EvaluationKept | Message | Finished
+    RunStarted
+    | Progress
+    | EpisodeFinished
+    | Metrics
+    | Images
+    | CheckpointSaved
+    | EvaluationKept
+    | StudyRunMoved
+    | Message
+    | Finished
 )
 
 

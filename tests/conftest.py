@@ -1,6 +1,7 @@
 """What tests of several rooms share."""
 
 import os
+import tempfile
 from collections import Counter
 
 import pytest
@@ -9,6 +10,10 @@ from ewm_studio.envs.trust import TRUST_ALL
 from ewm_studio.jobs.runners.process import JobProcesses
 
 os.environ[TRUST_ALL] = "1"  # the tests' own modules; what is about trust takes it away
+# Where a person's settings and data lie; every process that a test starts inherits it. It goes when the tests end.
+_HOUSE = tempfile.TemporaryDirectory(prefix="studio-tests-")
+for _name in ("XDG_CONFIG_HOME", "APPDATA", "LOCALAPPDATA", "MINARI_DATASETS_PATH"):
+    os.environ[_name] = os.path.join(_HOUSE.name, _name.lower())
 
 
 @pytest.fixture

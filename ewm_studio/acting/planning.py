@@ -6,6 +6,7 @@ from pixels"); what comes after the plan's end can be left to a value (Lowrey et
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,6 +57,7 @@ class PlanningPolicy(Policy):
         settings: PlannerSettings | None = None,
         value: Value | None = None,
         greedy: bool = True,
+        budget: float | None = None,
     ) -> None:
         """Plan in `world`.
 
@@ -64,12 +66,14 @@ class PlanningPolicy(Policy):
             settings: how many plans, how far.
             value: of what comes after a plan; None for nothing.
             greedy: the best plan is followed, or one that is drawn from the elites.
+            budget: seconds of a decision after which no further round begins; None for as many rounds as are set.
 
         Raises:
             UserError: this memory predicts nothing, or no plan would be better than another.
         """
         world.require_imagination()
         self.world, self.settings, self.value, self.greedy = world, settings or PlannerSettings(), value, greedy
+        self.budget = budget
         elites, candidates = self.settings.elites, self.settings.candidates
         if elites >= candidates:
             raise UserError(f"planner.elites {elites}: give fewer than planner.candidates, {candidates}")
@@ -90,8 +94,11 @@ class PlanningPolicy(Policy):
     def act(self, belief: Belief, generator: Generator | None = None) -> Tensor:
         """The first actions (P, ...) of the best plans, or of good ones that are drawn."""
         settings, proposal = self.settings, self.proposal
+        began = time.monotonic()
         proposal.widen()
-        for _ in range(settings.rounds):
+        for number in range(settings.rounds):
+            if number and self.budget is not None and time.monotonic() - began > self.budget:
+                break
             tried = self._tried(belief, proposal.draw(settings.candidates, generator), generator)
             order = tried.score.argsort(1, descending=True)[:, : settings.elites]
             rows = torch.arange(len(belief), device=order.device)[:, None]
@@ -102,7 +109,19 @@ class PlanningPolicy(Policy):
         chosen = order[rows, rank]
         self.plan = Plan(*(value[rows, chosen] for value in (tried.raw, tried.z, tried.reward, tried.end, tried.score)))
         proposal.shift(self.plan.raw)
-        return proposal.to_env(self.plan.raw[:, 0])
+        return self.planned(0)
+
+    def planned(self, step: int) -> Tensor:
+        """The actions (P, ...) that the last plan has for its `step`."""
+        assert self.plan is not None
+        return self.proposal.to_env(self.plan.raw[:, step])
+
+    def go_on(self, steps: int) -> None:
+        """The next plan is for so many steps after the last one, which were done as it had them."""
+        if self.plan is not None and steps > 1:
+            raw = self.plan.raw
+            rest = raw[:, min(steps, raw.shape[1]) - 1 :]
+            self.proposal.shift(torch.cat([rest, rest[:, -1:].expand(-1, raw.shape[1] - rest.shape[1], -1)], 1))
 
     def _tried(self, belief: Belief, raw: Tensor, generator: Generator | None) -> Plan:
         """Plans (P, N, S, R) as they would go: a `Plan` whose values are (P, N, ...)."""

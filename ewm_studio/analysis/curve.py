@@ -37,9 +37,9 @@ def draw_curves(path: Path, lines: Sequence[Line], x_title: str, y_title: str) -
     left, top, right, bottom = (SMOOTHER * n for n in MARGINS)
     image = Image.new("RGB", (width, height), GROUND)
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(13 * SMOOTHER)
-    x_ticks = _ticks(0.0, max((float(line.x.max()) for line in lines), default=1.0))
+    x_ticks = round_ticks(0.0, max((float(line.x.max()) for line in lines), default=1.0))
     lows, highs = [float(line.y.min()) for line in lines], [float(line.y.max()) for line in lines]
-    y_ticks = _ticks(min([0.0, *lows]), max(highs, default=1.0))
+    y_ticks = round_ticks(min([0.0, *lows]), max(highs, default=1.0))
 
     def across(x: float) -> float:
         return left + (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (width - left - right)
@@ -69,7 +69,7 @@ def draw_curves(path: Path, lines: Sequence[Line], x_title: str, y_title: str) -
     image.resize(SIZE, Image.Resampling.LANCZOS).save(path, optimize=True)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def round_ticks(low: float, high: float) -> list[float]:
     """Round values, evenly spaced, the first at or below `low`, the last at or above `high`."""
     span = max(high - low, 1e-9)
     step = 10.0 ** math.floor(math.log10(span / 4))

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from ewm_studio.analysis.about import About, about
 from ewm_studio.events import EpisodeFinished, Metrics
 from ewm_studio.workspace import Run
 
@@ -84,6 +85,7 @@ class RunHistory:
     def __init__(self, name: str = "", job: str = "train") -> None:
         self.name = name
         self.job = job
+        self.about: About | None = None  # of which settings it is, where that is known
         self.series: dict[str, Series] = {}
         self._epoch = 0
         self._seconds = 0.0
@@ -124,6 +126,7 @@ class RunHistory:
     def load(cls, run: Run, job: str = "train", until: int | None = None) -> RunHistory:
         """The history of a run as its workspace holds it, whoever is writing it; `until` leaves out later steps."""
         history = cls(run.name, job)
+        history.about = about(run)
         epochs = np.empty((2, 0))
         for tag in run.tags():
             points = run.metrics(tag)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ewm_studio.errors import UserError
 from ewm_studio.settings import ComponentSettings, EnvSettings, Experiment
-from ewm_studio.settings.experiment import COMPONENTS
+from ewm_studio.settings.experiment import COMPONENTS, ComponentChoice
 
 _WARM_UP = 60  # steps after which a picture shows more than an opening zoom
 
@@ -33,6 +33,7 @@ class Catalog:
 
     components: dict[str, dict[str, ComponentInfo]]  # kind -> name -> info
     environments: list[str]
+    remarks: dict[str, str] = field(default_factory=dict)  # of environments that cannot be made, or are superseded
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,15 @@ class Inspection:
     parameters: dict[str, int] = field(default_factory=dict)
     misfits: dict[str, dict[str, str]] = field(default_factory=dict)  # kind -> name -> reason
     problem: str = ""
+    automatic: dict[str, str] = field(
+        default_factory=dict
+    )  # kind -> name that `auto` stands for, whatever else is wrong
 
 
 def load_catalog() -> Catalog:
     """All components and environments. Slow the first time."""
     from ewm_studio.envs.factory import env_ids
+    from ewm_studio.envs.remarks import remarks
     from ewm_studio.models.registry import components
 
     found = {
@@ -68,7 +73,8 @@ def load_catalog() -> Catalog:
         }
         for kind in COMPONENTS
     }
-    return Catalog({str(k): v for k, v in found.items()}, env_ids())
+    ids = env_ids()
+    return Catalog({str(k): v for k, v in found.items()}, ids, remarks(ids))
 
 
 def describe_environment(id: str) -> EnvironmentInfo:
@@ -134,11 +140,24 @@ def inspect(experiment: Experiment) -> Inspection:
     for kind in COMPONENTS:
         reasons = {n: registry.misfit(c, observation, action) for n, c in registry.components(kind).items()}
         misfits[kind] = {name: reason for name, reason in reasons.items() if reason}
+    automatic = _automatic(experiment, observation, action)
     try:
         chosen, parameters = _sizes(experiment, observation, action)
     except UserError as error:
-        return Inspection(misfits=misfits, problem=str(error))
-    return Inspection(chosen, parameters, misfits)
+        return Inspection(misfits=misfits, problem=str(error), automatic=automatic)
+    return Inspection(chosen, parameters, misfits, automatic=automatic)
+
+
+def _automatic(experiment: Experiment, observation: Any, action: Any) -> dict[str, str]:
+    """The names that `auto` stands for."""
+    from ewm_studio.models.registry import choose
+
+    found: dict[str, str] = {}
+    for kind in COMPONENTS:
+        if getattr(experiment, kind).name == "auto":
+            with contextlib.suppress(UserError):  # nothing fits: `problem` says so
+                found[kind] = choose(kind, ComponentChoice(), observation, action).name
+    return found
 
 
 def _sizes(experiment: Experiment, observation: Any, action: Any) -> tuple[dict[str, str], dict[str, int]]:

@@ -54,8 +54,10 @@ class EpisodeBuilder:
     def __init__(self, obs: Any) -> None:
         import h5py
 
-        # Nothing is written to a disk here: a file in memory only, whose bytes are saved when it is complete.
-        self._file = h5py.File("episode.h5", "w", driver="core", backing_store=False, block_size=2**20)
+        # Nothing is written to a disk here: a file in memory only, whose bytes are saved when it is complete. HDF5
+        # opens no name twice, and an episode may be cut while another is recorded: each has a name of its own.
+        name = f"episode-{id(self)}.h5"
+        self._file = h5py.File(name, "w", driver="core", backing_store=False, block_size=2**20)
         self._layout = _layout_of(obs)
         self._pending: list[list[NDArray]] = []
         self._pending_bytes = 0

@@ -53,6 +53,8 @@ class Keep:
 class Discard:
     """Forget the episode, also one that has just ended and was kept, and begin another."""
 
+    to_bin: bool = False  # it is written, and whoever is told of it moves it to the bin, from where it can be taken
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -82,6 +84,7 @@ class LoadModel:
     path: Path
     name: str  # what it is called
     greedy: bool = True  # whether it takes its likeliest action
+    drives: bool = False  # whether it drives from then on; where a model drives already, from the next episode on
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,13 @@ class LetDrive:
 
 
 @dataclass(frozen=True, slots=True)
+class SetRival:
+    """Have the controller drive from the same start beside whoever drives, or no more."""
+
+    on: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class SetTemperature:
     """Of the draws from the next step on: 0 takes the likeliest, 1 is memory's own spread."""
 
@@ -137,6 +144,7 @@ DreamCommand = (
     | KeepBranch
     | DeleteBranch
     | LetDrive
+    | SetRival
     | SetTemperature
     | DrawFan
     | EditLatents

@@ -23,7 +23,9 @@ from ewm_studio.dreams.tree import DreamTree
 from ewm_studio.dreams.trust import lasts, shows_pictures
 from ewm_studio.driving.controls import Controls, KeyMap, Scheme
 from ewm_studio.driving.dream_snapshot import DreamDriver
+from ewm_studio.driving.live_planner import LIVE, LivePlanner
 from ewm_studio.driving.recorder import DriveRecorder
+from ewm_studio.driving.rival import Rival
 from ewm_studio.driving.schemes import scheme_of, steps_per_second
 from ewm_studio.driving.snapshot import EpisodeKept
 from ewm_studio.envs.spaces import as_raw
@@ -32,8 +34,6 @@ from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.prediction import PredictiveMemory
 from ewm_studio.models.randomness import make_generator
 from ewm_studio.settings import PlannerSettings
-
-LIVE_PLANNER = PlannerSettings(candidates=32, rounds=2, horizon=8)  # what a decision's time has room for
 
 
 class DreamDrive:
@@ -48,6 +48,8 @@ class DreamDrive:
         repeat: frames of one decision.
         frame_seconds: of one frame in the world.
         driver: whoever decides now.
+        rival: somebody who drives from the same start beside; None while nobody does.
+        looking_ahead: nothing was decided, since the planner has no plan yet.
 
     Raises:
         UserError: memory predicts nothing, or the environment cannot be made or driven by keys.
@@ -64,9 +66,10 @@ class DreamDrive:
         beside: bool = True,
         keys: KeyMap | None = None,
         greedy: bool = True,
-        planner: PlannerSettings = LIVE_PLANNER,
+        planner: PlannerSettings = LIVE,
         measure: dict[str, float] | None = None,
         by_keys: bool = True,
+        live: bool = False,
     ) -> None:
         """Sit down in a dream; see `DreamTree`.
 
@@ -82,6 +85,7 @@ class DreamDrive:
             planner: how it plans.
             measure: of the trust meter.
             by_keys: refuse an environment that cannot be driven by keys.
+            live: no decision waits for the planner, see `LivePlanner`; else each has a plan of its own.
         """
         agent.model.require_imagination()
         self.agent, self.start, self.repeat = agent, start, agent.action_repeat
@@ -101,16 +105,26 @@ class DreamDrive:
         self.controls = Controls(self._stage.env.action_space, self.usual.with_keys(keys or {}))
         self.frame_seconds = 1.0 / steps_per_second(self._stage.env)
         self.driver: DreamDriver = "person"
+        self.looking_ahead = False
+        self.rival: Rival | None = None
         self._greedy, self._planner_settings = greedy, planner
         self._policies: dict[tuple[str, int], Policy] = {}
+        self._live, self._live_planners = live, dict[int, LivePlanner]()
         self._generator = make_generator(seed, agent.model.device)
 
     # Deciding
 
     def step(self) -> DreamStep | None:
-        """Take one decision; None, and nothing happens, where a person is waited for, or nothing recorded is left."""
+        """Take one decision; None, and nothing happens, where a person or a live planner's first plan is waited for, or
+        nothing recorded is left."""
         action = self._decide()
-        return None if action is None else self.tree.step(action, self.driver)
+        self.looking_ahead = action is None and self.driver == "planner"
+        if action is None:
+            return None
+        made = self.tree.step(action, self.driver)
+        if self.driver == "planner" and self._live:
+            self._live_planner().go_on(self.tree.belief)
+        return made
 
     def take_over(self) -> None:
         """The person decides from the next step on."""
@@ -124,7 +138,9 @@ class DreamDrive:
         """
         if who == "recorded" and not self.recorded_left:
             raise UserError(f"nothing is recorded of what came after {self.start.words}, step {self.tree.place.step}")
-        if who in ("controller", "planner"):
+        if who == "planner" and self._live:
+            self._live_planner()
+        elif who in ("controller", "planner"):
             self._policy(who)
         self.controls.clear()
         self.driver = who
@@ -137,10 +153,25 @@ class DreamDrive:
     @property
     def plan(self) -> np.ndarray | None:
         """Pictures (S, H, W, 3) of the planner's plan, where it decides."""
+        if self._live:
+            return self._live_planner().pictures_at(self.tree.belief) if self.driver == "planner" else None
         policy = self._policies.get(("planner", self.tree.branch.model))
         if self.driver != "planner" or not isinstance(policy, PlanningPolicy) or policy.plan is None:
             return None
         return pictures_of(self.tree.dreamer.model, policy.plan.z[0])
+
+    def set_rival(self, on: bool) -> None:
+        """Have the controller drive from the same start, in a dream of its own that goes along step by step.
+
+        Raises:
+            UserError: there is no controller.
+        """
+        self.rival = None
+        if on:
+            model, first = self.tree.dreamer.model, self.tree.branches[0]
+            options: dict[str, Any] = {"seed": first.seed, "temperature": self.tree.temperature}
+            policy = self._make_policy("controller")
+            self.rival = Rival(model, self.start.belief, policy, name="controller", **options)
 
     # Going back, and other turns
 
@@ -193,6 +224,17 @@ class DreamDrive:
         path = [self.tree.branches[0].root, *(step.z for step in self.tree.path())]
         return lines(path)
 
+    def rival_picture(self) -> np.ndarray | None:
+        """The rival's dream after as many decisions, drawn as this one is; None where there is none."""
+        rival, step = self.rival, self.tree.place.step
+        if rival is None:
+            return None
+        if self._camera is None:
+            pictures = pictures_of(rival.world, rival.z(step)[None])
+            return None if pictures is None else pictures[0]
+        drawn = self._camera.picture(rival.raw(step))
+        return drawn if drawn is not None else lines([rival.z(at).cpu().numpy() for at in range(step + 1)])
+
     def between(self, share: float) -> np.ndarray | None:
         """The picture a share of the way from the latent before to the present one; None where there is no such way."""
         last = self.tree.last
@@ -243,6 +285,8 @@ class DreamDrive:
 
     def close(self) -> None:
         """End what runs beside."""
+        for planner in self._live_planners.values():
+            planner.close()
         self._stage.close()
         if self.tree.beside is not None:
             self.tree.beside.close()
@@ -269,9 +313,20 @@ class DreamDrive:
         if self.driver == "recorded":
             step = self.tree.place.step
             return self.start.following[step] if step < len(self.start.following) else None
+        if self.driver == "planner" and self._live:
+            return self._live_planner().act(self.tree.belief)
         with torch.inference_mode():
             action = self._policy(self.driver).act(self.tree.belief, self._generator)
         return (action.cpu().numpy() if isinstance(action, Tensor) else np.asarray(action))[0]
+
+    def _live_planner(self) -> LivePlanner:
+        """Plans in the model that dreams now."""
+        model = self.tree.branch.model
+        if model not in self._live_planners:
+            seconds = self.repeat * self.frame_seconds
+            made = LivePlanner(self.tree.dreamer.model, seconds, self.tree.branch.seed, self._planner_settings)
+            self._live_planners[model] = made
+        return self._live_planners[model]
 
     def _policy(self, who: str) -> Policy:
         """Who decides beside the person, of the model that dreams now."""

@@ -92,6 +92,7 @@ class DreamSession(ClockedSession["DreamDrive", DreamCommand, DreamTold]):
             beside=begun.beside,
             keys=self._keys,
             measure=begun.measure,
+            live=True,
         )
         try:
             self._drive(drive)
@@ -212,6 +213,10 @@ class DreamSession(ClockedSession["DreamDrive", DreamCommand, DreamTold]):
         drive.hand_over(command.who)
         self._go_on()
 
+    def _set_rival(self, drive: DreamDrive, command: asked_for.SetRival) -> None:
+        drive.set_rival(command.on)
+        self._redraw(drive)
+
     def _set_temperature(self, drive: DreamDrive, command: asked_for.SetTemperature) -> None:
         if not 0 <= command.value <= 10:
             raise UserError(f"temperature {command.value:g}: give one from 0 to 10")
@@ -327,6 +332,7 @@ DreamSession.answers = {
     asked_for.KeepBranch: DreamSession._keep_branch,
     asked_for.DeleteBranch: DreamSession._delete_branch,
     asked_for.LetDrive: DreamSession._let_drive,
+    asked_for.SetRival: DreamSession._set_rival,
     asked_for.SetTemperature: DreamSession._set_temperature,
     asked_for.DrawFan: DreamSession._draw_fan,
     asked_for.EditLatents: DreamSession._edit,

@@ -45,8 +45,11 @@ class DreamSnapshot:
     dream: np.ndarray | None = None  # uint8 (H, W, 3)
     real: np.ndarray | None = None  # likewise; None where reality is not beside
     no_reality: str = ""  # why not
+    rival: np.ndarray | None = None  # the same start driven by the controller, likewise; None where it is not
+    rival_return: float = 0.0  # that it has dreamt by now
     drawn_at: float = 0.0  # time.monotonic() when they were drawn
     driver: DreamDriver = "person"
+    looking_ahead: bool = False  # the planner has no plan yet, and nothing moves
     recorded_left: int = 0  # recorded actions that are left from here
     place: Place = field(default_factory=lambda: Place(0, 0))
     steps: int = 0  # since the start

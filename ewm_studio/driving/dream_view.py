@@ -26,6 +26,7 @@ class DreamView:
         self._between = between
         self._dream: np.ndarray | None = None
         self._real: np.ndarray | None = None
+        self._rival: np.ndarray | None = None
         self._plan: np.ndarray | None = None
         self._drawn_at = 0.0
         self._trusted_until: int | None = None
@@ -49,6 +50,8 @@ class DreamView:
         """Draw the dream and reality as they are `frame` frames into the decision."""
         between = drive.between(frame / drive.repeat) if self._between and frame < drive.repeat else None
         self._dream = drive.picture() if between is None else between
+        if frame == 1 or frame == drive.repeat:
+            self._rival = drive.rival_picture()
         beside = drive.tree.beside
         if beside is not None:
             shown = beside.pictures
@@ -88,9 +91,12 @@ class DreamView:
             words=drive.start.words,
             dream=self._dream,
             real=self._real,
+            rival=self._rival,
+            rival_return=drive.rival.dreamt_return(tree.place.step) if drive.rival is not None else 0.0,
             no_reality="" if beside is not None else drive.start.no_moment or "reality is not beside",
             drawn_at=self._drawn_at,
             driver=drive.driver,
+            looking_ahead=drive.looking_ahead and drive.driver == "planner",
             recorded_left=drive.recorded_left,
             place=tree.place,
             steps=tree.place.step,

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from ewm_studio.data.recordings import DREAMT
-from ewm_studio.driving.controls import Controls, KeyMap
+from ewm_studio.driving.controls import Controls, KeyMap, Scheme
 from ewm_studio.driving.decisions import Decisions, OnDecision
 from ewm_studio.driving.recorder import DriveRecorder
 from ewm_studio.driving.schemes import scheme_of, speed_of, steps_per_second
@@ -64,7 +64,13 @@ class Drive:
         UserError: the environment cannot be made, cannot be drawn, or cannot be driven by keys.
     """
 
-    def __init__(self, experiment: Experiment, keys: KeyMap | None = None, dream: Drivable | None = None) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        keys: KeyMap | None = None,
+        dream: Drivable | None = None,
+        by_keys: bool = True,
+    ) -> None:
         """Sit down in the environment of an experiment, or in a dream of it.
 
         Args:
@@ -72,6 +78,7 @@ class Drive:
             keys: the person's own keys for some moves.
             dream: a simulator of one episode to drive in, a decision a step; the environment then only says what
                 keys there are and how fast time goes.
+            by_keys: refuse what cannot be driven by keys; else a model may still drive it.
         """
         settings = experiment.env
         self._settings, self._first_seed = settings, experiment.run.seed
@@ -81,8 +88,10 @@ class Drive:
         try:
             self.usual = scheme_of(self._env)
         except UserError:
-            self._env.close()
-            raise
+            if by_keys:
+                self._env.close()
+                raise
+            self.usual = Scheme({})
         self.controls = Controls(self._env.action_space, self.usual.with_keys(keys or {}))
         self._dream = dream
         self._simulator: Drivable = dream or SingleEnv(self._env, self._frame_settings, episodes=1)
@@ -159,10 +168,11 @@ class Drive:
         self.kept += [kept] if kept is not None else []
         return kept
 
-    def take_back(self) -> EpisodeTakenBack:
-        """Remove the episode kept last from disk."""
+    def take_back(self, delete: bool = True) -> EpisodeTakenBack:
+        """Count the episode kept last no more, and remove it from disk, or leave that to whoever is told."""
         episode = self.kept.pop()
-        Path(episode.path).unlink(missing_ok=True)
+        if delete:
+            Path(episode.path).unlink(missing_ok=True)
         return EpisodeTakenBack(episode.recording, episode.path)
 
     @property

@@ -43,6 +43,7 @@ class DriveSession(ClockedSession["Drive", Command, Told]):
         notify: Callable[[], None] = lambda: None,
         goal: int | None = None,
         on_decision: OnDecision | None = None,
+        by_keys: bool = True,
     ) -> None:
         """Prepare a session; `start` begins it.
 
@@ -52,11 +53,13 @@ class DriveSession(ClockedSession["Drive", Command, Told]):
             notify: told of every snapshot.
             goal: frames to record, after which the session is over by itself.
             on_decision: told of every decision from the session's thread, and must return at once.
+            by_keys: refuse what cannot be driven by keys; else a model may still drive it.
         """
         super().__init__("drive", notify)
         self.snapshot = Snapshot("starting")
         self._experiment, self._keys = experiment, keys
-        self._goal, self._on_decision = goal, on_decision
+        self._goal, self._on_decision, self._by_keys = goal, on_decision, by_keys
+        self._relief: Copilot | None = None  # takes the wheel from another model when the next episode begins
         self._loading: commands.LoadModel | None = None  # the model that is wanted and not there yet
         self._state: DriveState = "starting"
         self._kept_last = False  # the present episode is on disk
@@ -70,7 +73,7 @@ class DriveSession(ClockedSession["Drive", Command, Told]):
     def _work(self) -> None:
         from ewm_studio.driving.drive import Drive
 
-        drive = Drive(self._experiment, self._keys)
+        drive = Drive(self._experiment, self._keys, by_keys=self._by_keys)
         try:
             self._drive(drive)
         finally:
@@ -147,9 +150,11 @@ class DriveSession(ClockedSession["Drive", Command, Told]):
         self._keep(drive)
         self._begin(drive)
 
-    def _discard(self, drive: Drive, _: commands.Discard) -> None:
-        if drive.over and self._kept_last:
-            self._events.append(drive.take_back())
+    def _discard(self, drive: Drive, command: commands.Discard) -> None:
+        if command.to_bin:
+            self._keep(drive)
+        if self._kept_last and (drive.over or command.to_bin):
+            self._events.append(drive.take_back(delete=not command.to_bin))
         self._begin(drive)
 
     def _record(self, drive: Drive, command: commands.Record) -> None:
@@ -182,11 +187,17 @@ class DriveSession(ClockedSession["Drive", Command, Told]):
         self._loading = None
         if isinstance(copilot, UserError):
             raise copilot
+        if command.drives and drive.driver == "model" and self._state == "driving" and not drive.over:
+            self._relief = copilot
+            return
         drive.take_along(copilot)
         self._events.append(ModelOnBoard(command.name))
+        if command.drives:
+            drive.hand_over()
+            self._go_on(drive)
 
     def _drop_model(self, drive: Drive, _: commands.DropModel) -> None:
-        self._loading = None
+        self._loading = self._relief = None
         drive.take_along(None)
 
     def _hand_over(self, drive: Drive, _: commands.HandOver) -> None:
@@ -203,10 +214,18 @@ class DriveSession(ClockedSession["Drive", Command, Told]):
         self.clock.restart()
 
     def _begin(self, drive: Drive, another: bool = True) -> None:
-        """Begin an episode; where the last one had ended or rested, with a rest."""
+        """Begin an episode; with a rest where the last one had ended or rested, or a person is recorded."""
+        if self._relief is not None:
+            relief, self._relief = self._relief, None
+            by_model = drive.driver == "model"
+            drive.take_along(relief)
+            self._events.append(ModelOnBoard(relief.name))
+            if by_model:
+                drive.hand_over()
         drive.begin(another)
         self._kept_last = False
-        if self._state != "driving":
+        recorded = drive.recorder is not None and drive.driver == "person"
+        if self._state != "driving" or recorded:
             self._state = "paused"
         self.clock.restart()
 

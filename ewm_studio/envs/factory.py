@@ -154,6 +154,16 @@ def describe_env(id: str) -> dict[str, Any]:
         env.close()
 
 
+def reward_threshold(id: str) -> float | None:
+    """The mean reward from which on an environment counts as solved; nothing of a person's is imported to find out.
+
+    None where it has none, or is not known here.
+    """
+    register()
+    spec = gym.registry.get(id.rpartition(":")[2])
+    return None if spec is None else spec.reward_threshold
+
+
 def find_spec(id: str) -> EnvSpec:
     """The registered spec of an id; imports the module of `module:Id-v0`, if it may be.
 

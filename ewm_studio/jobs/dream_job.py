@@ -242,6 +242,8 @@ class DreamJob(LearningJob):
         return settings.vision_refresh, 1 - (after.index(self.epochs) + 1) / (len(after) + 1)
 
     def _memory_updates(self) -> int:
+        if not self.trainer.memory.trainable:
+            return 0
         return self.settings.first_memory_updates if self.epochs == 0 else self.settings.memory_updates
 
     def _counts(self) -> dict[str, int]:

@@ -27,19 +27,31 @@ class JobFailed(Exception):
         self.failure = failure
 
 
-def failure_of(error: BaseException) -> Failure:
-    """An exception as something to show: the engine's own errors are one clear line already."""
+def failure_of(error: BaseException, doing: str = "") -> Failure:
+    """An exception as something to show: the engine's own errors are one clear line already.
+
+    Args:
+        error: what went wrong.
+        doing: what could not be done, as "cut the episode"; empty where it was a job.
+    """
     if isinstance(error, JobFailed):
         return error.failure
     details = "".join(traceback.format_exception(error))
+    if doing:
+        title, ours = f"Could not {doing}", isinstance(error, UserError | JobError)
+        return Failure(title, str(error) if ours else f"{type(error).__name__}: {_reason(error)}", details)
     if isinstance(error, UserError):
         return Failure("This cannot start", str(error), details)
     if isinstance(error, JobError):
         return Failure("The job could not go on", str(error), details)
     if isinstance(error, MemoryError):
         return Failure("Out of memory", "Lower the number of environments or the batch sizes.", details)
-    reason = " ".join(str(error).split())[:400] or "no reason given"
-    return Failure("The job failed unexpectedly", f"{type(error).__name__}: {reason}\n\n{_STANDS}", details)
+    what = f"{type(error).__name__}: {_reason(error)}\n\n{_STANDS}"
+    return Failure("The job failed unexpectedly", what, details)
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split())[:400] or "no reason given"
 
 
 def death_of(code: int | None, last_words: str) -> Failure:

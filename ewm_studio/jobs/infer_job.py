@@ -13,6 +13,7 @@ import numpy as np
 
 from ewm_studio.acting.agent import Agent
 from ewm_studio.acting.play import EpisodeScore, Played, play, process_count
+from ewm_studio.analysis.figures import spread
 from ewm_studio.analysis.film import FILMS, check_target, export, panes_of
 from ewm_studio.analysis.trace import trace
 from ewm_studio.envs.factory import env_notes
@@ -79,7 +80,8 @@ def infer(
         steps += score.steps
         yield from keeper.keep(played.replay)
         first = first or played.replay
-        yield EpisodeFinished(steps, score.reward, score.steps, score.seed)
+        mean = float(np.mean([each.reward for each in scores]))  # of all, as the result says
+        yield EpisodeFinished(steps, score.reward, score.steps, score.seed, mean)
         yield meter.at(len(scores))
     seconds = time.monotonic() - began
     if video is not None and first is not None:
@@ -183,17 +185,3 @@ def evaluation_writer(experiment: Experiment, agent: Agent, workspace: Workspace
             copy_model(source, target)
 
     return EvaluationWriter(workspace.replays_folder_of(source), name, agent.model.summary(), put_model)
-
-
-def spread(rewards: list[float]) -> dict[str, float | None]:
-    """Mean, standard deviation, median, least and most of some scores; None where there are none."""
-    if not rewards:
-        return dict.fromkeys(("mean", "std", "median", "min", "max"))
-    scores = np.asarray(rewards)
-    return {
-        "mean": float(scores.mean()),
-        "std": float(scores.std()),
-        "median": float(np.median(scores)),
-        "min": float(scores.min()),
-        "max": float(scores.max()),
-    }

@@ -11,13 +11,11 @@ from torch import Tensor
 
 from ewm_studio.envs.probe import Spaces
 from ewm_studio.envs.simulator import Episode, Simulator
-from ewm_studio.events import EpisodeFinished, JobControl
+from ewm_studio.events import MEAN_OF, EpisodeFinished, JobControl
 from ewm_studio.jobs.setup import model_metadata
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Run
-
-LAST = 100  # episodes that the mean reward is taken over
 
 
 class LearningJob:
@@ -38,8 +36,8 @@ class LearningJob:
         self.env_steps = self.episodes = self.epochs = self.best_epoch = 0
         self.best: float | None = None
         self.seconds_before = 0.0
-        self.recent: deque[float] = deque(maxlen=LAST)
-        self.recent_lengths: deque[int] = deque(maxlen=LAST)
+        self.recent: deque[float] = deque(maxlen=MEAN_OF)
+        self.recent_lengths: deque[int] = deque(maxlen=MEAN_OF)
         self.losses: dict[str, float] = {}
         self.stopped_by = ""
         self.computed_on: dict[str, str] | None = None
@@ -76,7 +74,7 @@ class LearningJob:
             "episodes": self.episodes,
             "epochs": self.epochs,
             "mean_reward": self.mean_reward,
-            "best_mean_reward": self.best,
+            "best_mean_reward": run.best_reward,
             "losses": self.losses,
             "seconds": self.seconds,
             "steps_per_second": self._speed(),
@@ -89,8 +87,6 @@ class LearningJob:
             steps=self.env_steps,
             episodes=self.episodes,
             epochs=self.epochs,
-            mean_reward=self.mean_reward,
-            best_reward=self.best,
         )
 
     def _reason_to_stop(self, control: JobControl) -> str:
@@ -100,6 +96,8 @@ class LearningJob:
             return "stop"
         if settings.total_steps is not None and self.env_steps >= settings.total_steps:
             return "total_steps"
+        if settings.minutes is not None and self.seconds >= 60 * settings.minutes:
+            return "minutes"
         if settings.epochs is not None and self.epochs >= settings.epochs:
             return "epochs"
         if settings.patience is not None and self.epochs - self.best_epoch >= settings.patience:
@@ -111,6 +109,8 @@ class LearningJob:
         settings, ends = self.experiment.train, [0.0]
         if settings.total_steps is not None:
             ends.append(self.env_steps / settings.total_steps)
+        if settings.minutes is not None:
+            ends.append(self.seconds / (60 * settings.minutes))
         if settings.epochs is not None:
             ends.append(self.epochs / settings.epochs)
         return 1.0 - min(max(ends), 1.0)
@@ -121,7 +121,7 @@ class LearningJob:
         self.recent.append(episode.reward)
         self.recent_lengths.append(episode.length)
         run.log_episode(step, self.seconds, episode.reward, episode.length)
-        return EpisodeFinished(step, episode.reward, episode.length, episode.seed)
+        return EpisodeFinished(step, episode.reward, episode.length, episode.seed, self.mean_reward)
 
     def _note_score(self, score: float | None) -> None:
         """Whether this epoch's score is the best; patience begins with the first."""

@@ -196,7 +196,7 @@ class PretrainJob:
             yield self._save(run)
         run.finish(
             "stopped" if self.stopped_by == "stop" else "finished",
-            steps=self._counts["frames"],
+            steps=self.frames_seen,
             episodes=self._counts["episodes"],
             epochs=self.epochs,
         )
@@ -435,6 +435,7 @@ class PretrainJob:
             "run": run.name,
             "checkpoint": str(run.latest_checkpoint() or self._checkpoint),
             "env_steps": self._counts["frames"],
+            "frames_seen": self.frames_seen,
             "episodes": self._counts["episodes"],
             "epochs": self.epochs,
             "mean_reward": None,

@@ -13,6 +13,7 @@ from ewm_studio.acting.disturbed import disturbed
 from ewm_studio.acting.episode import Listener, play_episodes
 from ewm_studio.acting.policy import ControllerPolicy, Policy
 from ewm_studio.acting.random_policy import RandomPolicy
+from ewm_studio.analysis.figures import spread
 from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import RecordingWriter
 from ewm_studio.envs.factory import env_notes, make_prepared_env
@@ -23,7 +24,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Event, Finished, JobControl, Message, RunStarted
 from ewm_studio.jobs.covered import Covered, told
 from ewm_studio.jobs.failures import explains_failures
-from ewm_studio.jobs.infer_job import agent_for, spread
+from ewm_studio.jobs.infer_job import agent_for
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.models.world_model import WorldModel

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ewm_studio.settings import ComponentSettings, setting
+from ewm_studio.settings import TrainedSettings, setting
 from ewm_studio.settings.declare import inherited
 
 
-class PredictiveSettings(ComponentSettings):
+class PredictiveSettings(TrainedSettings):
     """What every predicting memory can be told."""
 
     hidden_dim: int = setting(128, "Width of the memory's features.", unit="features", ge=1, le=8192)

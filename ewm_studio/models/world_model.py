@@ -38,6 +38,7 @@ class WorldModel(nn.Module):
         # The registry knows each class by its kind's base; only the constructors' signatures differ by kind.
         vision = cast(Any, parts["vision"].cls)
         self.vision: VisionModel = vision(parts["vision"].settings, observation_space)
+        _keep_frozen(self.vision)
         self.memory: MemoryModel = self.fresh_memory()
 
     def fresh_memory(self) -> MemoryModel:
@@ -46,6 +47,7 @@ class WorldModel(nn.Module):
         memory: MemoryModel = cast(Any, part.cls)(part.settings, self.vision.latent_dim, self.action_encoding.dim)
         if self.vision.code_cells:
             memory.take_codes(self.vision.code_cells, self.vision.codebook.to(memory.device))
+        _keep_frozen(memory)
         return memory
 
     def with_memory(self, memory: MemoryModel) -> Self:
@@ -185,3 +187,9 @@ class WorldModel(nn.Module):
     def summary(self) -> str:
         """The parts' names, as in "ConvVAE + MDNRNN + LinearController"."""
         return " + ".join(self.parts[kind].name for kind in COMPONENTS if kind in self.parts)
+
+
+def _keep_frozen(component: Component) -> None:
+    """Let nothing of a component be trained, where its settings say so."""
+    if getattr(component.settings, "frozen", False):
+        component.requires_grad_(False)

@@ -6,7 +6,7 @@ chosen: `ComponentChoice` holds its name and whatever settings were given, and t
 """
 
 from ewm_studio.settings.data import DataSettings
-from ewm_studio.settings.declare import EVERY, ComponentSettings, declared, setting
+from ewm_studio.settings.declare import EVERY, ComponentSettings, TrainedSettings, declared, setting
 from ewm_studio.settings.dreaming import DreamSettings
 from ewm_studio.settings.evolution import EvolutionSettings
 from ewm_studio.settings.experiment import ComponentChoice, Experiment, explain, read_settings
@@ -36,6 +36,7 @@ __all__ = [
     "RunSettings",
     "StartSettings",
     "TrainSettings",
+    "TrainedSettings",
     "WarmUpSettings",
     "WorldModelSettings",
     "declared",

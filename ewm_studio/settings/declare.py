@@ -97,3 +97,14 @@ def _optional(model: type[BaseModel]) -> frozenset[str]:
 
 class ComponentSettings(Settings):
     """Base of a component's own settings; each component declares a subclass beside its module."""
+
+
+class TrainedSettings(ComponentSettings):
+    """Base of the settings of a component that is trained."""
+
+    frozen: bool = setting(
+        False,
+        "Stays as it is drawn, or as it was loaded: a control, beside which is seen what training it is worth.",
+        advanced=True,
+        earlier=False,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class ExperimentDocument:
         self._saved = self._experiment
         self.path: Path | None = None
         self._listeners: list[Listener] = []
+        self._automatic: dict[str, str] = {}  # the part that `auto` stood for when it was last found out
 
     @property
     def experiment(self) -> Experiment:
@@ -70,13 +71,31 @@ class ExperimentDocument:
             if getattr(self._experiment, section).name == value:
                 return
             changed = self._experiment.model_copy(update={section: ComponentChoice(name=value)})
-        elif path == "env.id" and value != self._experiment.env.id:  # arguments are one environment's own
-            changed = self._experiment.with_values((path, value), ("env.kwargs", {}))
+        elif path == "env.id" and value != self._experiment.env.id:  # what is one environment's own goes with it
+            nothing: tuple[tuple[str, Any], ...] = (
+                ("env.kwargs", {}),
+                ("data.recording", None),
+                ("warm_up.recording", None),
+            )
+            changed = self._experiment.with_values((path, value), *nothing)
         else:
             changed = self._experiment.with_values((path, value))
         if changed != self._experiment:
             self._experiment = changed
             self._tell(path)
+
+    def settle(self, automatic: Mapping[str, str]) -> None:
+        """Take note of the parts that `auto` stands for now; values that were given to another part go with that.
+
+        Args:
+            automatic: names by kind, of those that are chosen automatically.
+        """
+        before, self._automatic = self._automatic, dict(automatic)
+        for kind, name in automatic.items():
+            choice: ComponentChoice = getattr(self._experiment, kind)
+            if choice.name == "auto" and choice.given and before.get(kind, name) != name:
+                self._experiment = self._experiment.model_copy(update={kind: ComponentChoice()})
+                self._tell(f"{kind}.name")
 
     def reset(self, field: Field) -> None:
         """Set a field back to its default; a component's own setting is taken out."""

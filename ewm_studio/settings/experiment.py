@@ -103,7 +103,8 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> Self:
-        if self.train.total_steps is None and self.train.epochs is None and self.train.patience is None:
+        ends = self.train.total_steps, self.train.minutes, self.train.epochs, self.train.patience
+        if all(end is None for end in ends):
             raise ValueError("a run needs an end: give train.total_steps, train.epochs or train.patience")
         if 0 < self.world_model.frame_buffer < self.warm_up.random_frames:
             raise ValueError("warm_up.random_frames do not fit: give a world_model.frame_buffer of as many frames")

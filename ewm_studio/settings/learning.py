@@ -28,6 +28,15 @@ class TrainSettings(Settings):
         ge=1,
         le=1_000_000_000_000,
     )
+    minutes: float | None = setting(
+        None,
+        "Stop after so many minutes of learning, those before a resume included; empty: no limit. What then comes out "
+        "depends on the machine.",
+        unit="minutes",
+        gt=0,
+        le=1_000_000,
+        advanced=True,
+    )
     epochs: int | None = setting(
         None,
         "Stop after this many epochs (one rollout and its update each, or one generation); empty: no limit.",

@@ -19,7 +19,8 @@ LISTS = {
     "models": "List the trained models that come with the studio, with what they score.",
     "recordings": "List the workspace's recordings; merge them, export them to Minari and import from it.",
 }
-CARD = "card"
+CARD, STUDY = "card", "study"
+_STUDY_HELP = "Compare parts and settings over seeds, by the same episodes, with intervals: run, status, report, stop."
 _CARD_HELP = "Play runs of one preset on unseen episodes and write the best one's card."
 
 
@@ -41,7 +42,7 @@ def is_job(word: str) -> bool:
 def commands() -> dict[str, str]:
     """All commands, each with its line of help."""
     jobs = {kind.name: kind.summary for kind in kinds_told().values() if kind.summary}
-    return {**jobs, **LISTS, CARD: _CARD_HELP}
+    return {**jobs, STUDY: _STUDY_HELP, **LISTS, CARD: _CARD_HELP}
 
 
 def job_parser(command: str) -> Any:

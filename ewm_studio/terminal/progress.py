@@ -15,7 +15,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from ewm_studio import events as ev
 from ewm_studio.formatting import printable
 
-LAST = 100  # episodes the shown mean reward is taken over
 LINE_SECONDS = 5.0  # between two plain lines
 
 
@@ -23,7 +22,8 @@ class View:
     """Follows a job's events. A broken stderr never stops a job: it only ends the view."""
 
     def __init__(self) -> None:
-        self._rewards: deque[float] = deque(maxlen=LAST)
+        self._rewards: deque[float] = deque(maxlen=ev.MEAN_OF)
+        self._mean: float | None = None
         self._broken = False
         self._stages: tuple[str, ...] = ()
 
@@ -37,13 +37,16 @@ class View:
 
     @property
     def mean_reward(self) -> float | None:
-        """Mean reward of the last 100 episodes seen."""
+        """Mean reward of the last 100 episodes: those of the whole run, where the job says it."""
+        if self._mean is not None:
+            return self._mean
         return sum(self._rewards) / len(self._rewards) if self._rewards else None
 
     def show(self, event: ev.Event) -> None:
         """Take in one event."""
         if isinstance(event, ev.EpisodeFinished):
             self._rewards.append(event.reward)
+            self._mean = event.mean
         elif isinstance(event, ev.Progress):
             self._guarded(self.progress, event)
         elif isinstance(event, ev.RunStarted):

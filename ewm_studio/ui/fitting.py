@@ -79,7 +79,9 @@ class Fitting(QObject):
 
 def _load_catalog() -> Catalog:
     from ewm_studio.analysis.inspection import load_catalog
+    from ewm_studio.processes.libraries import load_torch_libraries
 
+    load_torch_libraries()  # else the import would hold the window up while the system loads them
     return load_catalog()
 
 

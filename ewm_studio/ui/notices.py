@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, Signal
 
 from ewm_studio.errors import Untrusted, UserError
 from ewm_studio.jobs.failure import Failure, failure_of
+from ewm_studio.ui.kit.wording import in_the_windows_words, without_flags
 
 
 class Notices(QObject):
@@ -20,24 +21,29 @@ class Notices(QObject):
 
     def say(self, text: str, level: str = "info", good: bool = False) -> None:
         """One line for the log."""
-        self.said.emit(text, level, good)
+        self.said.emit(without_flags(text) if level != "info" else text, level, good)
 
-    def fail(self, error: BaseException | Failure) -> None:
-        """Something went wrong: a line for the log, and a dialog; a module that nobody agreed to is a question."""
+    def fail(self, error: BaseException | Failure, doing: str = "") -> None:
+        """Something went wrong: a line for the log, and a dialog; a module that nobody agreed to is a question.
+
+        Args:
+            error: what.
+            doing: what could not be done, as "cut the episode"; empty where a job was to run.
+        """
         if isinstance(error, Untrusted):
             self.untrusted.emit(error)
             return
-        failure = error if isinstance(error, Failure) else failure_of(error)
+        failure = in_the_windows_words(error if isinstance(error, Failure) else failure_of(error, doing))
         self.say(f"{failure.title}: {failure.what}", "error")
         self.failed.emit(failure)
 
-    def guarded(self, slot: Callable[[], None]) -> Callable[[], None]:
+    def guarded(self, slot: Callable[[], None], doing: str = "") -> Callable[[], None]:
         """The same, where bad input becomes a dialog."""
 
         def run() -> None:
             try:
                 slot()
             except UserError as error:
-                self.fail(error)
+                self.fail(error, doing)
 
         return run

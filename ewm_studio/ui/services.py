@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
@@ -12,7 +13,7 @@ from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.ui.fitting import Fitting
-from ewm_studio.ui.jobs.runner import JobRunner
+from ewm_studio.ui.jobs.runner import JobRunner, Queued
 from ewm_studio.ui.kit.background import Background
 from ewm_studio.ui.notices import Notices
 from ewm_studio.ui.shown_run import ShownRun
@@ -35,6 +36,8 @@ class Services(QObject):
 
     page_asked = Signal(str)  # a page, by its key
     environment_asked = Signal()  # another environment is to be chosen
+    evaluation_asked = Signal(object)  # an evaluation is to be watched, by its folder
+    watch_asked = Signal(object, object, str)  # an Experiment, a model's file and its name: have it drive, at once
     dream_from = Signal(object, str)  # dream on from a source, in the model of this name where it can dream
 
     def __init__(
@@ -55,7 +58,6 @@ class Services(QObject):
         jobs.started.connect(self._on_started)
         notices.agreed.connect(self._on_agreed)
         jobs.events.connect(lambda events: self.shown.take(events, jobs.kind, self._workspace))
-        self.fitting.ready.connect(lambda _: self.show_last_run())
 
     @property
     def workspace(self) -> Workspace:
@@ -129,7 +131,16 @@ class Services(QObject):
             self._asked_for = (asked.id, spec, words)
             self.notices.fail(asked)
             return
-        self.jobs.submit(spec, words)
+        waits = self.jobs.running
+        queued = self.jobs.submit(spec, words)
+        if waits:
+            self.background(partial(_check, spec), lambda _: None, partial(self._refuse, queued))
+
+    def _refuse(self, queued: Queued, error: BaseException) -> None:
+        """What waits cannot be done: it waits no longer, and its person hears of it now."""
+        if queued in self.jobs.waiting:
+            self.jobs.remove(queued)
+            self.notices.fail(error, f"queue “{queued.words}”")
 
     def _on_agreed(self, id: str) -> None:
         """Start what waited for the person's word about this environment."""
@@ -147,3 +158,9 @@ class Services(QObject):
         name = self.jobs.resumes
         if name:
             self.shown.show_before_resuming(self._workspace.run(name), self._workspace.info(name).job)
+
+
+def _check(job: JobSpec) -> None:
+    from ewm_studio.jobs.checking import check_job  # imports torch
+
+    check_job(job)

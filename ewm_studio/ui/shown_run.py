@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, Signal
 
+from ewm_studio.analysis.about import about
 from ewm_studio.analysis.history import RunHistory
 from ewm_studio.events import EpisodeFinished, Event, Metrics, RunStarted
 from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.ui.kit.background import Background
 from ewm_studio.ui.plots.quantities import PlotOptions
 from ewm_studio.workspace import Run, Workspace
+from ewm_studio.workspace.record import read_record
 
 
 class ShownRun(QObject):
@@ -18,6 +20,7 @@ class ShownRun(QObject):
     Attributes:
         history: its curves.
         run: where it is kept, once it is in the workspace.
+        loading: whether the first run to show is still being read.
         plots: how its curves are plotted, on every page, and which runs are laid over it.
     """
 
@@ -35,7 +38,9 @@ class ShownRun(QObject):
         self.history = RunHistory()
         self.run: Run | None = None
         self.plots = PlotOptions()
+        self.loading = False  # the first one is being read
         self._loading = False
+        self._known: dict[str, Run] = {}  # those whose curves are here, by their names
         self._written = False  # another process was writing it when it was last looked at
 
     # Which run
@@ -50,10 +55,17 @@ class ShownRun(QObject):
             return
 
         def show(history: RunHistory) -> None:
+            self.loading = False
             if not self.history.name:
                 self._take(run, history)
 
-        self._background(lambda: RunHistory.load(run, job), show)
+        def fail(error: BaseException) -> None:
+            self.loading = False
+            self._replace(RunHistory())
+
+        self.loading = True
+        self._replace(RunHistory())
+        self._background(lambda: RunHistory.load(run, job), show, fail)
 
     def show_before_resuming(self, run: Run, job: str) -> None:
         """Show a run that a job is about to go on with: up to its latest checkpoint, where that begins."""
@@ -75,21 +87,33 @@ class ShownRun(QObject):
 
     def _begin(self, run: Run, job: str) -> None:
         """A job writes this run now; a resumed one goes on with its curves."""
-        self.run = run
+        self.run = self._known[run.name] = run
         if self.history.name != run.name:
-            self._replace(RunHistory(run.name, job))
+            history = RunHistory(run.name, job)
+            history.about = about(run)
+            self._replace(history)
             self.emptied.emit()
         self.named.emit(f"run {run.name}")
 
     def _take(self, run: Run, history: RunHistory) -> None:
-        self.run = run
+        self.run = self._known[run.name] = run
         self._replace(history)
         self.look_into(run)
         self.named.emit(f"run {run.name}")
 
     def _replace(self, history: RunHistory) -> None:
+        """Show other curves; one that was laid over the last ones changes places with them."""
+        before, compared = self.history, self.plots.compared
+        if any(other.name == history.name for other in compared):
+            compared[:] = [other for other in compared if other.name != history.name]
+            if before.name and before.name != history.name:
+                compared.append(before)
         self.history = history
+        self._give_colors()
         self.replaced.emit()
+
+    def _give_colors(self) -> None:
+        self.plots.colors.give(history.name for history in (self.history, *self.plots.compared))
 
     # What becomes of it
 
@@ -128,16 +152,36 @@ class ShownRun(QObject):
         self._background(lambda: RunHistory.load(run, job), show, fail)
 
     def follow(self, name: str, renamed: Run | None) -> None:
-        """A run was renamed, or deleted where there is no new one: the curves stay, joined to what is there."""
-        if renamed is not None:
-            for history in (self.history, *self.plots.compared):
-                history.name = renamed.name if history.name == name else history.name
-        else:
-            self.plots.compared[:] = [history for history in self.plots.compared if history.name != name]
+        """A run was renamed, or deleted where there is no new one."""
+        if renamed is None:
+            self._forget(name)
+            return
+        for history in (self.history, *self.plots.compared):
+            history.name = renamed.name if history.name == name else history.name
+        self.plots.colors.rename(name, renamed.name)
+        self._known[renamed.name] = renamed
         self.compared.emit()
         if self.run is not None and self.run.name == name:
             self.run = renamed
-            self.named.emit(f"run {renamed.name}" if renamed is not None else f"{name} (deleted)")
+            self.named.emit(f"run {renamed.name}")
+
+    def _forget(self, name: str) -> None:
+        """A run is no more: neither are its curves; one that was laid over them takes their place."""
+        compared = self.plots.compared
+        compared[:] = [history for history in compared if history.name != name]
+        self.plots.colors.forget(name)
+        if self.history.name != name:
+            self.compared.emit()
+            return
+        self.run = None
+        if compared:
+            self._take(self._known[compared[0].name], compared[0])
+            self._lay([history for history in compared if history.name != name])
+        else:
+            self._replace(RunHistory())
+            self.emptied.emit()
+            self.named.emit("")
+            self.compared.emit()
 
     # Compared with others
 
@@ -145,6 +189,16 @@ class ShownRun(QObject):
         """Lay a run over this one, or take it away again."""
         kept = [history for history in self.plots.compared if history.name != run.name]
         if len(kept) == len(self.plots.compared):
-            kept.append(RunHistory.load(run))
-        self.plots.compared[:] = kept
+            kept.append(RunHistory.load(run, read_record(run.folder).get("job", "train")))
+            self._known[run.name] = run
+        self._lay(kept)
+
+    def _lay(self, histories: list[RunHistory]) -> None:
+        self.plots.compared[:] = histories
+        self._give_colors()
+        self.compared.emit()
+
+    def group_seeds(self, wanted: bool) -> None:
+        """Draw runs that differ by their seed alone as one mean in its band, or each by itself."""
+        self.plots.over_seeds = wanted
         self.compared.emit()

@@ -54,8 +54,8 @@ class History:
             found |= stored_values(self._database, self._name)
         return found
 
-    def go_on(self, step: int, values: Mapping[str, Any]) -> int:
-        """Forget what was logged after a step; gives the number of episodes until then.
+    def go_on(self, step: int, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Forget what was logged after a step; gives the rows that are left, by tag.
 
         The folder and the database are brought to the one of the two that holds more.
 
@@ -76,9 +76,8 @@ class History:
         left = self._logbook.read()
         self._waiting, self._before = {}, {tag: len(array) for tag, array in left.items()}
         self._differs = not self._cut_alike(logged, stored, step)
-        episodes = len(left.get(EPISODES, ()))
-        self.bring_up({**values, "episodes": episodes})
-        return episodes
+        self.bring_up({**values, "episodes": len(left.get(EPISODES, ()))})
+        return left
 
     def _cut_alike(self, logged: dict[str, np.ndarray], stored: dict[str, np.ndarray], step: int) -> bool:
         """Cut the database's rows too, where they are those of the folder; whether that was done."""

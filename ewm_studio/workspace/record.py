@@ -11,7 +11,7 @@ import json
 import math
 import time
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ewm_studio.errors import JobError, UserError
+from ewm_studio.events import MEAN_OF
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.workspace import models
 from ewm_studio.workspace.checkpoints import Checkpoints
@@ -136,7 +137,8 @@ def describe(folder: Path, rows: Mapping[str, np.ndarray]) -> dict[str, Any] | N
     if found.setdefault("state", "interrupted") == "running":  # it was killed, and logged more than it could say
         logged = _from_rows(rows)
         found |= {key: max(found[key], logged.get(key, 0)) for key in ("steps", "epochs")}
-        found |= {"episodes": logged.get("episodes", found["episodes"]), "state": "interrupted"}
+        found |= {key: logged.get(key, found[key]) for key in ("episodes", "mean_reward")}
+        found["state"] = "interrupted"
     found.setdefault("created", _date_of(folder))
     found.pop("name", None)
     return found if all(makes_sense(field, found.get(field)) for field in FIELDS) else None
@@ -171,18 +173,26 @@ def _from_checkpoints(folder: Path) -> dict[str, Any]:
             counters = metadata.get("counters")
             if isinstance(counters, dict):
                 found["job"] = "pretrain" if "frames" in counters else "train"
+                # Without a record it is of 0.1.0, whose list counted the frames that were gathered.
                 given = {**counters, "steps": counters.get("frames", latest.step)}
                 found |= {k: given[k] for k in ("steps", "episodes", "epochs") if makes_sense(k, given.get(k))}
     return found
 
 
 def _from_rows(rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    found: dict[str, Any] = {"episodes": len(rows[EPISODES])} if EPISODES in rows else {}
+    found: dict[str, Any] = {}
+    if EPISODES in rows:
+        found |= {"episodes": len(rows[EPISODES]), "mean_reward": mean_of_last(rows[EPISODES]["value"])}
     if steps := [int(array["step"].max()) for array in rows.values() if len(array)]:
         found["steps"] = max(steps)
     if epochs := [int(array["count"].max()) for tag, array in rows.items() if tag != EPISODES and len(array)]:
         found["epochs"] = max(epochs)
     return found
+
+
+def mean_of_last(rewards: Sequence[float] | np.ndarray) -> float | None:
+    """What a list of runs calls mean reward: that of the last 100 episodes; None before the first."""
+    return float(np.mean(rewards[-MEAN_OF:])) if len(rewards) else None
 
 
 def _date_of(folder: Path) -> float:

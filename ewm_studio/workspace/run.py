@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ewm_studio.errors import JobError, UserError
+from ewm_studio.events import MEAN_OF
 from ewm_studio.workspace.checkpoints import Checkpoints
 from ewm_studio.workspace.database import Database, Row
 from ewm_studio.workspace.files import write_error, write_text
 from ewm_studio.workspace.history import History
 from ewm_studio.workspace.lock import RunLock
 from ewm_studio.workspace.logbook import EPISODES
-from ewm_studio.workspace.record import SETTINGS, RunState, read_record, write_note, write_record
+from ewm_studio.workspace.record import SETTINGS, RunState, mean_of_last, read_record, write_note, write_record
 from ewm_studio.workspace.replays import Evaluation, evaluations_in
 
 if TYPE_CHECKING:
@@ -63,7 +65,14 @@ class Run:
         self._buffer_lock = threading.Lock()
         self._rows: dict[str, list[Row]] = {}
         self._values: dict[str, Any] = {}  # of its row in the list
+        self._recent: deque[float] = deque(maxlen=MEAN_OF)  # rewards of the last episodes
         self._flushed_at = float("-inf")
+
+    @property
+    def best_reward(self) -> float | None:
+        """Of the best checkpoint, by which it was chosen, as this writer knows it; None before the first."""
+        found: float | None = self._values.get("best_reward")
+        return found
 
     @property
     def alive(self) -> bool:
@@ -118,7 +127,12 @@ class Run:
         if "title" not in read_record(self.folder) and (known["title"] or known["note"]):
             write_note(self.folder, known["title"], known["note"])
         write_record(self.folder, self.name, self._values)  # first: on a full disk nothing is forgotten
-        self._values["episodes"] = self._history.go_on(latest.step if latest else -1, self._values)
+        left = self._history.go_on(latest.step if latest else -1, self._values)
+        rewards = left[EPISODES]["value"] if EPISODES in left else ()
+        self._recent.extend(float(reward) for reward in rewards[-MEAN_OF:])
+        # As if it had gone on all the time: what it took until its end is what its rows say, whatever lies between.
+        spent = max((float(rows["seconds"].max()) for rows in left.values() if len(rows)), default=0.0)
+        self._values |= {"episodes": len(rewards), "started": time.time() - spent}
         write_record(self.folder, self.name, self._values)
 
     def log_metrics(self, step: int, epoch: int, seconds: float, values: Mapping[str, float]) -> None:
@@ -135,6 +149,7 @@ class Run:
         self.resume()
         with self._buffer_lock:
             self._rows.setdefault(EPISODES, []).append((int(step), int(length), float(seconds), float(reward)))
+            self._recent.append(float(reward))
             self._values |= {"steps": int(step), "episodes": self._values["episodes"] + 1}
         self._flush_in_time()
 
@@ -167,7 +182,7 @@ class Run:
         tensors: Mapping[str, Tensor],
         metadata: Mapping[str, Any],
         trainer_tree: Any,
-        mean_reward: float | None,
+        score: float | None,
         keep: int = 3,
     ) -> tuple[Path, bool]:
         """Write `checkpoints/<step>.safetensors` and `.trainer`; a kill at any instant leaves the previous pair.
@@ -176,7 +191,7 @@ class Run:
             step: environment steps so far.
             tensors, metadata: the model, as `save_model` takes them.
             trainer_tree: what an exact resume needs, as `save_tree` takes it.
-            mean_reward: decides which checkpoint is the best; None never beats a number, ties go to the later.
+            score: decides which checkpoint is the best; None never beats a number, ties go to the later.
             keep: how many of the latest are kept besides the best.
 
         Returns:
@@ -187,10 +202,10 @@ class Run:
         """
         self.resume()
         self._write_rows()  # first, so that a checkpoint never knows of more than the curves do
-        path, best = self._checkpoints.save(step, tensors, metadata, trainer_tree, mean_reward, keep)
-        values: dict[str, Any] = {"steps": int(step), "mean_reward": mean_reward}
+        path, best = self._checkpoints.save(step, tensors, metadata, trainer_tree, score, keep)
+        values: dict[str, Any] = {"steps": int(step)}
         if best:
-            values |= {"checkpoint": path.relative_to(self.folder).as_posix(), "best_reward": mean_reward}
+            values |= {"checkpoint": path.relative_to(self.folder).as_posix(), "best_reward": score}
         with self._buffer_lock:
             self._values |= values
         self.flush()
@@ -251,6 +266,8 @@ class Run:
         """Write what is buffered to the run's folder; gives the values that go with it."""
         self._check_place()
         with self._buffer_lock:
+            if self._recent:
+                self._values["mean_reward"] = mean_of_last(list(self._recent))
             rows, values = self._rows, dict(self._values)
             self._rows = {}
         self._flushed_at = time.monotonic()

@@ -8,12 +8,13 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ewm_studio.errors import JobError, UserError, nearest
+from ewm_studio.formatting import printable
 from ewm_studio.workspace.checkpoints import MODEL, Checkpoints
 from ewm_studio.workspace.database import Database, update
 from ewm_studio.workspace.files import check_path, write_error
@@ -25,6 +26,7 @@ from ewm_studio.workspace.run import REPLAYS, Run
 from ewm_studio.workspace.run_info import COLUMNS, RunInfo, info_of
 
 DATABASE = "workspace.sqlite"
+LONGEST_NAME = 80  # of a run or a recording
 
 
 def default_workspace() -> Path:
@@ -331,9 +333,29 @@ class Workspace:
         return [row for row in rows if is_name(row[0]) and row[0] in there]
 
 
+def name_problem(name: str, taken: Container[str] = ()) -> str:
+    """Why a folder of a workspace cannot be called so, in a sentence; empty where it can.
+
+    Args:
+        name: as a person typed it.
+        taken: names that are in use.
+    """
+    if not name:
+        return "Give it a name."
+    if len(name) > LONGEST_NAME:
+        return f"A name has at most {LONGEST_NAME} signs; this one has {len(name)}."
+    odd = next((sign for sign in name if not re.fullmatch(r"[A-Za-z0-9._-]", sign)), "")
+    if odd:
+        found = "a blank" if odd.isspace() else f"“{printable(odd)}”"
+        return f"A name has letters, digits, “-”, “_” and “.”, not {found}."
+    if safe_name(name) != name:
+        return "A name neither begins nor ends with “.” or “-”."
+    return f"“{name}” is taken; choose another name." if name in taken else ""
+
+
 def safe_name(text: str) -> str:
     """A text as a file name that every system takes: "module:Id-v0" becomes "module-Id-v0"."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:80].rstrip(".-") or "run"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:LONGEST_NAME].rstrip(".-") or "run"
 
 
 def _check_place(folder: Path) -> None:

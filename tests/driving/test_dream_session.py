@@ -1,11 +1,14 @@
 """Driving in a dream: it waits for the driver, answers keys, goes back, and keeps what was driven as dreamt."""
 
+import threading
 import time
 from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 
+from ewm_studio.acting.planning import PlanningPolicy
 from ewm_studio.data.recordings import Recording
 from ewm_studio.dreams.branches import Place
 from ewm_studio.driving import commands
@@ -14,12 +17,13 @@ from ewm_studio.driving.dream_beginning import DreamBeginning, FromNowhere, From
 from ewm_studio.driving.dream_drive import DreamDrive
 from ewm_studio.driving.dream_session import DreamSession
 from ewm_studio.driving.dream_snapshot import LANES, DreamSaved, FanDrawn, ModelSwapped
+from ewm_studio.driving.live_planner import LIVE
 from ewm_studio.driving.moves import actions_of
 from ewm_studio.driving.schemes import scheme_of
 from ewm_studio.driving.snapshot import EpisodeKept
 from ewm_studio.envs.factory import make_prepared_env
 from ewm_studio.errors import UserError
-from ewm_studio.settings import EnvSettings
+from ewm_studio.settings import EnvSettings, PlannerSettings
 from tests.support.dreamers import dreamer, saved
 
 WAIT = 120.0
@@ -175,6 +179,113 @@ def test_a_person_a_controller_and_a_planner_decide_in_turn(drive):
     assert drive.step().driver == "controller"
     assert drive.plan is None
     assert drive.trusted_until is None
+
+
+@pytest.fixture
+def live(agent):
+    """A drive whose planner is waited for by nobody, and an event that lets it imagine."""
+    made = DreamDrive(agent, load_start(agent, FromTrack(3, 4)), live=True, temperature=0.0)
+    may, model = threading.Event(), made.agent.model
+    may.set()
+    imagine = model.imagine
+
+    def imagine_when_it_may(*asked):
+        if threading.current_thread() is not threading.main_thread():
+            assert may.wait(WAIT)
+        return imagine(*asked)
+
+    model.imagine = imagine_when_it_may
+    yield made, may
+    may.set()
+    made.close()
+    del model.imagine
+
+
+def step_when_planned(drive):
+    end = time.monotonic() + WAIT
+    while (step := drive.step()) is None:
+        assert drive.looking_ahead
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    return step
+
+
+def test_a_dream_goes_on_by_its_plan_while_the_next_one_is_made(live):
+    drive, may = live
+    drive.hand_over("planner")
+    assert drive.step() is None  # nothing is planned yet
+    end = time.monotonic() + WAIT
+    while not drive._live_planner()._made.done():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    may.clear()  # from now on no plan comes
+    steps = [drive.step() for _ in range(LIVE.horizon + 2)]
+    assert [step is not None for step in steps] == [True] * LIVE.horizon + [False, False]
+    assert drive.looking_ahead
+    may.set()
+    assert step_when_planned(drive).driver == "planner"
+
+
+def test_a_plan_is_of_the_place_that_it_was_made_at(live):
+    drive, may = live
+    drive.hand_over("planner")
+    for _ in range(3):
+        step_when_planned(drive)
+    assert drive.plan is not None
+    assert drive.plan.shape[1:] == (16, 16, 3)
+    for elsewhere in (lambda: drive.rewind(2), lambda: drive.tree.edit({0: 1.5})):
+        elsewhere()
+        assert drive.plan is None
+        may.clear()
+        assert drive.step() is None
+        may.set()
+        step_when_planned(drive)
+
+
+def test_a_planner_stops_looking_where_its_time_is_over(agent):
+    world = agent.model
+    belief = load_start(agent, FromTrack(3, 4)).belief
+    for budget, rounds in ((None, 3), (0.0, 1), (WAIT, 3)):
+        policy = PlanningPolicy(world, PlannerSettings(candidates=8, elites=2, horizon=2, rounds=3), budget=budget)
+        policy.begin(1)
+        drawn, draw = [], policy.proposal.draw
+        policy.proposal.draw = lambda *asked, drawn=drawn, draw=draw: drawn.append(1) or draw(*asked)
+        policy.act(belief)
+        assert len(drawn) == rounds
+
+
+def test_the_same_start_is_driven_by_the_controller_beside(agent):
+    drive = DreamDrive(agent, load_start(agent, FromTrack(3, 4)), seed=2)
+    alone = DreamDrive(agent, load_start(agent, FromTrack(3, 4)), seed=2)
+    try:
+        drive.set_rival(True)
+        assert (drive.rival_picture() == drive.picture()).all()  # the same start
+        alone.hand_over("controller")
+        drive.controls.press("left")
+        for _ in range(5):
+            drive.step()
+            alone.step()
+            assert torch.equal(drive.rival.z(drive.tree.place.step), alone.tree.belief.z[0])
+            assert (drive.rival_picture() == alone.picture()).all()
+        assert drive.rival.dreamt_return(5) == pytest.approx(sum(step.reward for step in alone.tree.path()))
+        assert [step.driver for step in drive.tree.path()] == ["person"] * 5
+        drive.rewind(3)
+        assert torch.equal(drive.rival.z(2), alone.tree.start.z.new_tensor(alone.tree.path()[1].z))
+        drive.set_rival(False)
+        assert drive.rival_picture() is None
+    finally:
+        drive.close()
+        alone.close()
+
+
+def test_a_rival_of_numbers_is_drawn_by_the_environment():
+    agent = dreamer("CartPole-v1")
+    drive = DreamDrive(agent, load_start(agent, FromTrack(3, 2)))
+    drive.set_rival(True)
+    for _ in range(2):
+        drive.tree.step(drive.agent.model.action_space.sample())
+    assert drive.rival_picture().shape == drive.picture().shape
+    drive.close()
 
 
 def test_pictures_between_lead_from_one_latent_to_the_next(drive):

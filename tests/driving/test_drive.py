@@ -15,6 +15,7 @@ import pytest
 from ewm_studio.acting.agent import load_agent
 from ewm_studio.acting.copilot import load_copilot
 from ewm_studio.data.episode_file import open_episode
+from ewm_studio.data.library import Library
 from ewm_studio.data.recordings import Recording
 from ewm_studio.driving import commands
 from ewm_studio.driving.decisions import Decisions
@@ -303,6 +304,45 @@ def test_a_finished_episode_is_on_disk_at_once_and_may_be_taken_back(session, tm
     assert not list((tmp_path / "r").glob("*.h5"))
 
 
+def test_every_recorded_episode_waits_for_its_first_key(session, tmp_path):
+    one = session("MountainCar-v0")
+    one.ask(commands.Press("left"))
+    wait_for(lambda: one.snapshot.steps > 3)
+    one.ask(commands.Restart())
+    wait_for(lambda: one.snapshot.steps < 3)
+    wait_for(lambda: one.snapshot.steps > 3)  # nothing is recorded: it goes on
+    one.ask(commands.Record(tmp_path / "r"))
+    for again in (commands.Restart(), commands.Keep(), commands.Discard()):
+        wait_for(lambda: one.snapshot.episode_recorded > 3 and one.snapshot.state == "driving")
+        one.ask(again)
+        wait_for(lambda: one.snapshot.state == "paused" and one.snapshot.steps == 0)
+        one.ask(commands.Press("left"))
+    wait_for(lambda: one.snapshot.episode_recorded > 3)
+    assert len(Recording(tmp_path / "r")) == 1
+
+
+def test_an_episode_is_cut_while_another_is_recorded(session, tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.make()
+    folder, one = workspace.recordings_folder / "r", session("MountainCar-v0")
+    one.ask(commands.Record(folder))
+    one.ask(commands.Press("left"))
+    wait_for(lambda: one.snapshot.episode_recorded > 9)
+    one.ask(commands.Keep())
+    one.ask(commands.Press("left"))
+    wait_for(lambda: one.snapshot.episode == 2 and one.snapshot.episode_recorded > 3)
+    library = Library(workspace)
+    binned = library.cut(folder / "000001.h5", 2, 7)
+    one.stop()
+    assert one.join()
+    assert one.failure is None
+    recording = Recording(folder)
+    assert recording.episodes[0].length == 5
+    assert recording.episodes[1].length > 3
+    assert library.restore(binned) == folder / "000001.h5"
+    workspace.close()
+
+
 def test_a_pause_is_no_gap_in_the_recording(session, tmp_path):
     one = session("CarRacing-v3")
     one.ask(commands.Record(tmp_path / "r"))
@@ -427,7 +467,7 @@ def test_every_command_can_travel_and_has_an_answer(tmp_path):
         commands.Resume(),
         commands.Restart(),
         commands.Keep(),
-        commands.Discard(),
+        commands.Discard(to_bin=True),
         commands.Record(tmp_path),
         commands.SetSpeed(0.5),
         commands.SetKeys({"left": ("i",)}),

@@ -12,6 +12,7 @@ from ewm_studio.driving.dream_beginning import FromNowhere, FromRecording, FromR
 from ewm_studio.envs.probe import spaces_of
 from ewm_studio.errors import UserError
 from ewm_studio.events import Message
+from ewm_studio.jobs import infer, train
 from ewm_studio.jobs.collect import check_spaces, find_recordings
 from ewm_studio.jobs.dream_drive_job import dream
 from ewm_studio.jobs.dream_places import source_of
@@ -81,6 +82,38 @@ def test_real_and_dreamt_episodes_are_never_in_one_recording(model, workspace):
         RecordingWriter(folder, {**Recording(folder).meta, "source": "manual"})
     finish(dream(asked(model, recording="more"), workspace))
     assert Library(workspace).merge(["dreams", "more"], "both").name == "both"
+
+
+def test_a_dream_is_filmed_as_mp4_frame_for_frame(model, workspace, tmp_path):
+    av = pytest.importorskip("av")
+    path = tmp_path / "dream.mp4"
+    found = finish(dream(asked(model, video=str(path), temperature=0.0), workspace))
+    with av.open(str(path)) as film:
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert len(frames) == found["steps"] + 1  # the start, and what every decision led to
+    height, width = frames[0].shape[:2]
+    assert width > height  # the dream and reality side by side
+    assert not (frames[0] == frames[-1]).all()
+
+
+def test_a_run_and_its_episode_are_a_start(workspace):
+    memory = {"name": "MDNRNN", "hidden_dim": 8, "mixtures": 2}
+    trained = {"memory": memory, "env": {**NUMBERS, "max_episode_steps": 60}}
+    finish(train(experiment(**trained), workspace))
+    run = workspace.runs()[0].name
+    played = {**trained, "start": {"load_path": run}, "infer": {"episodes": 2}}
+    for _ in range(2):
+        finish(infer(experiment(**played), workspace))
+    newest = workspace.evaluations()[0]
+    source = source_of(f"{run}/2:5", workspace)
+    assert source == FromReplay(newest.episodes()[1].path, 5, f"replay 2 of {run}")
+    wanted = {**trained, "start": {"load_path": run}}
+    from_it = {"start": f"{run}/2:5", "steps": 3, "actions": "recorded"}
+    found = finish(dream(experiment(**wanted, dream_drive=from_it), workspace))
+    assert (found["steps"], found["start"]) == (3, f"replay 2 of {run}, frame 5")
+    assert found["real_return"] == 3.0  # what was recorded is done again, in reality too: one a step of CartPole
+    with pytest.raises(UserError, match=rf"the newest evaluation of {run} has no episode 3; give one from 1 to 2"):
+        source_of(f"{run}/3:5", workspace)
 
 
 def test_places_are_named_in_words(model, workspace):

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -17,6 +18,42 @@ from ewm_studio.workspace import Workspace
 
 ALLOWED = "This plugin does not support"  # what the offscreen platform says about every popup
 WAIT = 120_000  # milliseconds; generous, because nothing here is timed
+
+PICTURES = {
+    "env": {
+        "id": "CartPole-v1",
+        "pixels": True,
+        "image_size": 16,
+        "batch_size": 2,
+        "workers": 0,
+        "max_episode_steps": 60,
+    },
+    "vision": {"name": "ConvVAE", "latent_dim": 4, "channels": 2},
+    "memory": {"name": "MDNRNN", "hidden_dim": 8, "mixtures": 2},
+    "run": {"seed": 0},
+    "infer": {"episodes": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def dreaming_workspace(tmp_path_factory):
+    """A workspace with two small models that dream and an evaluation, made once."""
+    from ewm_studio.jobs import infer, train
+    from tests.support.jobs import experiment, finish
+
+    workspace = Workspace(tmp_path_factory.mktemp("dreams") / "workspace")
+    for seed in (0, 1):
+        finish(train(experiment(**(PICTURES | {"run": {"seed": seed}})), workspace))
+    name = workspace.runs()[0].name
+    finish(infer(experiment(**(PICTURES | {"start": {"load_path": name}})), workspace))
+    workspace.close()
+    return workspace.path
+
+
+@pytest.fixture
+def dreams(dreaming_workspace, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(dreaming_workspace, tmp_path / "dreams")
 
 
 @pytest.fixture(autouse=True)

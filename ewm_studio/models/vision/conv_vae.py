@@ -11,13 +11,13 @@ from torch import Generator, Tensor, nn
 from ewm_studio.models.base import Losses, Tag, VisionModel
 from ewm_studio.models.layers import halvings, pad_to_multiple, picture_shape, squared_error, to_unit
 from ewm_studio.models.randomness import normal_like
-from ewm_studio.settings import ComponentSettings, setting
+from ewm_studio.settings import TrainedSettings, setting
 
 GRID = 4  # cells along the shorter side of the last feature map
 WIDEST = 8  # the deepest layers have at most this many times the first one's channels
 
 
-class ConvVAESettings(ComponentSettings):
+class ConvVAESettings(TrainedSettings):
     """Size and loss of the variational autoencoder."""
 
     latent_dim: int = setting(32, "Numbers in the latent.", unit="numbers", ge=1, le=4096)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ewm_studio.models.base import Losses, Tag, VisionModel
 from ewm_studio.models.layers import TransformerBlock, grid_positions, pad_to_multiple, picture_shape, to_unit
 from ewm_studio.models.randomness import integers, uniform
-from ewm_studio.settings import ComponentSettings, setting
+from ewm_studio.settings import TrainedSettings, setting
 
 BLOCKS = 4  # hidden blocks to predict
 BLOCK_SCALE = (0.15, 0.2)  # share of the grid in one hidden block
@@ -23,7 +23,7 @@ BLOCK_ASPECT = (0.75, 1.5)  # height over width of a hidden block
 CONTEXT_SCALE = (0.85, 1.0)  # share of the grid in the context, before the hidden blocks are taken out
 
 
-class JEPASettings(ComponentSettings):
+class JEPASettings(TrainedSettings):
     """Size of the encoder and weights of the losses."""
 
     latent_dim: int = setting(128, "Numbers in the latent.", unit="numbers", ge=1, le=4096)

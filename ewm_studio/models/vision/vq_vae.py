@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from ewm_studio.models.base import Losses, Tag, VisionModel
 from ewm_studio.models.layers import ResidualBlock, halvings, pad_to_multiple, picture_shape, squared_error, to_unit
 from ewm_studio.models.randomness import integers
-from ewm_studio.settings import ComponentSettings, setting
+from ewm_studio.settings import TrainedSettings, setting
 
 
-class VQVAESettings(ComponentSettings):
+class VQVAESettings(TrainedSettings):
     """Size of the grid, of the codebook, and how the codebook follows the encoder."""
 
     grid: int = setting(

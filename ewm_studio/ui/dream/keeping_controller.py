@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject
-from PySide6.QtWidgets import QFileDialog
 
 from ewm_studio.driving.dream_commands import SaveDream
 from ewm_studio.driving.dream_snapshot import DreamSaved
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.ui.dream.page import DreamPage
 from ewm_studio.ui.dream.session_controller import DreamSessionController
+from ewm_studio.ui.kit.files import ask_folder, ask_save
 from ewm_studio.ui.services import Services
 
 _FILTERS = {"mp4": "Films (*.mp4)", "gif": "Moving pictures (*.gif)", "png": "Pictures (*.png)"}
@@ -40,16 +40,17 @@ class KeepingController(QObject):
         return f"dream-{model.name}" if model is not None else "dream"
 
     def _on_film(self, kind: str) -> None:
-        start = str(self._services.workspace.path / f"{self._name()}.{kind}")
-        path, _ = QFileDialog.getSaveFileName(self._page.window(), "Export film", start, _FILTERS[kind])
-        if path:
-            self.film(Path(path) if Path(path).suffix else Path(f"{path}.{kind}"))
+        start = self._services.workspace.path / f"{self._name()}.{kind}"
+        path = ask_save(self._page.window(), "Export film", "films", start, _FILTERS[kind])
+        if path is not None:
+            self.film(path if path.suffix else Path(f"{path}.{kind}"))
 
     def _on_save(self) -> None:
-        start = str(self._services.workspace.path)
-        folder = QFileDialog.getExistingDirectory(self._page.window(), "Save the dream into a folder", start)
-        if folder:
-            self.save(Path(folder) / self._name())
+        folder = ask_folder(
+            self._page.window(), "Save the dream into a folder", "dreams", self._services.workspace.path
+        )
+        if folder is not None:
+            self.save(folder / self._name())
 
     def save(self, folder: Path) -> None:
         """Write the whole tree."""

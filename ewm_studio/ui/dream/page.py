@@ -186,6 +186,7 @@ class DreamPage(QWidget):
         self.next.show_fan(None)
         self._show_futures(False)
         self.strip.edit.setChecked(False)
+        self.strip.rival.setChecked(False)
         self._enable(None)
         self._make_room()
 
@@ -225,12 +226,16 @@ class DreamPage(QWidget):
         who = {"person": "you drive", "controller": "controller drives", "planner": "planner drives"}
         driver = who.get(snapshot.driver, "recorded keys")
         view.chips = chips_of(f"dreamt {signed(snapshot.dreamt_return)}", f"{snapshot.seconds:.1f} s", driver)
+        self.strip.caps.show_held(snapshot.held)
+        view.update()
+        if snapshot.rival is not None:
+            real.chips = chips_of(f"dreamt {signed(snapshot.rival_return)}", "controller")
+            real.show_array(snapshot.rival)
+            return
         there = snapshot.real is not None
         real.chips = chips_of(f"real {signed(snapshot.real_return)}") if there and snapshot.steps else ()
         over = "It is over here" if snapshot.real_over else ""
         real.show_array(snapshot.real, over if there else f"No reality beside it: {snapshot.no_reality}.")
-        self.strip.caps.show_held(snapshot.held)
-        view.update()
 
     def show_snapshot(self, snapshot: DreamSnapshot) -> None:
         """Show how a dream stands."""
@@ -238,6 +243,8 @@ class DreamPage(QWidget):
         self.view.setAccessibleDescription(self.view.banner)
         since = f", {snapshot.seconds:.1f} s after the start"
         self.real.caption = "reality under the same keys" + (since if snapshot.steps else "")
+        if snapshot.rival is not None:
+            self.real.caption = "the same start, driven by the controller"
         self.strip.show_snapshot(snapshot)
         self.branches.show_snapshot(snapshot)
         self.timeline.show_snapshot(snapshot)
@@ -328,4 +335,6 @@ def banner_of(snapshot: DreamSnapshot) -> str:
         return f"Resting at step {format.count(snapshot.steps)}"
     if snapshot.state == "ended":
         return "Memory drew the end"
+    if snapshot.looking_ahead:
+        return "The planner is looking ahead"
     return ""

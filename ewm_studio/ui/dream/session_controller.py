@@ -73,6 +73,7 @@ class DreamSessionController(SteeringController):
         strip.fork_asked.connect(self._fork)
         strip.fan_asked.connect(self._draw_fan)
         strip.edit_toggled.connect(self._on_edit)
+        strip.rival_toggled.connect(lambda on: self._ask(asked_for.SetRival(on)))
         strip.swap_asked.connect(self.swap)
         strip.keep_asked.connect(self.keep)
         page.branches.went.connect(self.go)

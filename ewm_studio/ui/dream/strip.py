@@ -38,6 +38,7 @@ class DreamStrip(QFrame):
     fork_asked = Signal()
     fan_asked = Signal(str)
     edit_toggled = Signal(bool)
+    rival_toggled = Signal(bool)  # the controller drives the same start beside, in the place of reality
     swap_asked = Signal(str, str)  # a model's name, its parts
     keep_asked = Signal()
     film_asked = Signal(str)  # mp4, gif or png
@@ -98,6 +99,9 @@ class DreamStrip(QFrame):
         self.edit = button("Edit z", "", "Turn the latents by hand, and drive on from there")
         self.edit.setCheckable(True)
         self.edit.toggled.connect(self.edit_toggled)
+        self.rival = button("Race it", "", "See the controller drive the same start beside you, in reality's place")
+        self.rival.setCheckable(True)
+        self.rival.toggled.connect(self.rival_toggled)
         self.swap = button("Swap memory", "", "Let another model's memory, or its vision, dream on from here")
         self.swap_menu = QMenu(self)
         self.swap_menu.aboutToShow.connect(self._fill_swap)
@@ -113,7 +117,7 @@ class DreamStrip(QFrame):
         self.export_menu.addSeparator()
         self.export_menu.addAction("The whole tree…").triggered.connect(lambda: self.save_asked.emit())
         self.export.setMenu(self.export_menu)
-        self.tools = (self.fork, self.fan, self.edit, self.swap, self.keep)
+        self.tools = (self.fork, self.fan, self.edit, self.rival, self.swap, self.keep)
 
     # What is shown
 

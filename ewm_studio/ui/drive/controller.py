@@ -6,10 +6,13 @@ from pathlib import Path
 
 from ewm_studio.data.episode_file import open_episode
 from ewm_studio.driving.dream_beginning import FromRecording
+from ewm_studio.errors import UserError
+from ewm_studio.events import CheckpointSaved, Event
+from ewm_studio.settings import Experiment
 from ewm_studio.ui.drive.page import DrivePage
 from ewm_studio.ui.drive.session_controller import DriveWords, SessionController
 from ewm_studio.ui.live.controller import LiveController
-from ewm_studio.ui.page import Activity, Page, PageController
+from ewm_studio.ui.page import Activity, Page, PageAction, PageController
 from ewm_studio.ui.recordings.controller import RecordingsController
 from ewm_studio.ui.recordings.panel import RecordingsPanel
 from ewm_studio.ui.services import Services
@@ -26,6 +29,7 @@ class DriveController(PageController):
         self.recordings = RecordingsController(self.panel, services, self)
         self.live = LiveController(self.panel.live, services, self)
         self.drive = SessionController(self.page, services, self.live.on_decision, self)
+        self._followed: Path | None = None  # the folder of the run whose newest model is watched
         self._dreams = False  # the episode that is kept next is dreamt on from
         self._connect()
 
@@ -35,12 +39,15 @@ class DriveController(PageController):
         self.page.episode_kept.connect(self.recordings.episode_kept)
         self.page.episode_kept.connect(self._on_kept)
         self.page.dream_asked.connect(self._dream_on)
-        self.page.episode_taken_back.connect(lambda *_: self.recordings.refresh())
+        self.drive.to_bin = True
+        self.page.episode_taken_back.connect(lambda _, path: self.recordings.discard(Path(path)))
         self.recordings.pretrain_asked.connect(self._pretrain_on)
         drive.began.connect(self._on_began)
         drive.told.connect(self._on_told)
         drive.ended.connect(self._on_ended)
         drive.failed.connect(services.notices.fail)
+        services.watch_asked.connect(self._watch)
+        services.jobs.events.connect(self._on_events)
         services.jobs.started.connect(lambda _: drive.show_idle())
         services.jobs.ended.connect(lambda *_: drive.show_idle())
         services.document.subscribe(lambda _: drive.show_idle())
@@ -71,6 +78,32 @@ class DriveController(PageController):
         status = recording + words.pace
         self.activity.emit(Activity(words.line, words.figures, words.share, bool(words.recording), status))
 
+    def watch_live(self) -> None:
+        """Have the newest model of the run in training drive, and each after it as soon as it is saved.
+
+        Raises:
+            UserError: nothing trains, or it has saved no model yet.
+        """
+        run = self._services.shown.run
+        newest = run.newest_model() if run is not None else None
+        if run is None or newest is None:
+            raise UserError("there is no model to watch yet: the run that is shown has saved none")
+        experiment = Experiment.from_toml(run.folder / "experiment.toml")
+        self._watch(experiment, newest, run.name)
+        self._followed = run.folder if self._services.jobs.running else None
+
+    def _watch(self, experiment: Experiment, model: Path, name: str) -> None:
+        """Turn to the page, and have a model drive."""
+        self._followed = None
+        self._services.turn_to("drive")
+        self.drive.watch(experiment, model, name)
+
+    def _on_events(self, events: list[Event]) -> None:
+        """Let a model that was just saved take over from the one before, where that is watched."""
+        saved = [Path(event.path) for event in events if isinstance(event, CheckpointSaved)]
+        if saved and self._followed is not None and self._followed in saved[-1].parents:
+            self.drive.follow(saved[-1], self._followed.name)
+
     def _dream_on(self) -> None:
         """End the episode here, and dream on from its last frame once it is kept."""
         session = self.drive.session
@@ -93,6 +126,7 @@ class DriveController(PageController):
             self._services.background(lambda: _length(Path(path)), dream)
 
     def _on_ended(self) -> None:
+        self._followed = None
         self.live.end_driving()
         self.room_wanted.emit(False)
         self.activity.emit(None)
@@ -121,4 +155,5 @@ def make_page(services: Services) -> Page:
         ("M", "Let the model drive"),
         ("Esc", "Leave the drive"),
     )
-    return Page("drive", "Drive", "drive", controller.page, controller, shortcuts=shortcuts)
+    live = PageAction("watch_live", "Watch live", "Run", "Ctrl+W", run=services.notices.guarded(controller.watch_live))
+    return Page("drive", "Drive", "drive", controller.page, controller, actions=(live,), shortcuts=shortcuts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
@@ -23,6 +23,7 @@ from ewm_studio.ui.kit.widgets import (
     Select,
     button,
     column,
+    keep_width,
     label,
     restyle,
     row,
@@ -36,6 +37,7 @@ EMPTY, REFUSED, DRIVING = range(3)  # pages of the stack
 SPEEDS = (("0.25", "¼"), ("0.5", "½"), ("1", "1"))
 WITHOUT_MODEL = "No model"
 _HELP = "Space pauses, R restarts, M hands over, Esc leaves"
+_MARGIN = 16
 _SIDE_WIDTH = 312  # of the column on the right
 _DRIVING_WIDTH, _IDLE_WIDTH = 640, 400  # that the page needs beside the column on the right
 
@@ -71,7 +73,7 @@ class DrivePage(QWidget):
         self._stack = stacked(self.empty, self.refused, self._make_content())
         beside = QWidget()
         layout = QVBoxLayout(beside)
-        layout.setContentsMargins(16, 12, 16, 12)
+        layout.setContentsMargins(_MARGIN, 12, _MARGIN, 12)
         layout.addWidget(self._stack)
         self._outer = QHBoxLayout(self)
         self._outer.setContentsMargins(0, 0, 0, 0)
@@ -86,6 +88,12 @@ class DrivePage(QWidget):
         side.setFixedWidth(_SIDE_WIDTH)
         self._outer.addWidget(side)
         self._make_room()
+
+    def minimumSizeHint(self) -> QSize:
+        """What is shown now, without the column on the right, which folds."""
+        shown = self._stack.currentWidget()
+        width = shown.minimumSizeHint().width() if shown is not None else 0
+        return QSize(width + 2 * _MARGIN, super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Show the column on the right where there is room for it."""
@@ -117,10 +125,14 @@ class DrivePage(QWidget):
     def _make_strip(self) -> QHBoxLayout:
         self.record = button("● Record", "", "Record this episode and those after it")
         self.record.setAccessibleName("Record")
+        keep_width(self.record, ("● Record", "● Recording"))
         self.pause = button("Pause", "", "Rest (Space)")
+        keep_width(self.pause, ("Pause", "Next", "Go on"))
         self.restart = button("Restart", "", "Begin this episode again, on the same seed (R)")
         self.keep = button("Keep", "", "End the episode here and keep what was recorded of it")
-        self.discard = button("Discard", "", "Forget this episode and begin another; deletes one that has just ended")
+        self.discard = button(
+            "Discard", "", "Put this episode, or one that has just ended, into the bin and begin another"
+        )
         self.dream = button("Dream on", "", "Keep what was recorded of this episode, and dream on from here")
         self.dream.setAccessibleName("Dream on from here")
         for made, asked in (
@@ -158,6 +170,7 @@ class DrivePage(QWidget):
         self.hand_over.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.hand_over.clicked.connect(self.model_toggled)
         self.hand_over.setEnabled(False)
+        keep_width(self.hand_over, ("Take over", "Let it drive"))
         self.name = QLineEdit()
         self.name.setAccessibleName("Recording")
         self.name.setToolTip("The recording that episodes go to; Enter goes back to driving")
@@ -288,7 +301,7 @@ def notice_of(snapshot: Snapshot) -> Notice | None:
         return Notice("Paused", "Space goes on")
     if snapshot.state != "ended":
         return None
-    kept = "It is kept; Discard deletes it. " if snapshot.recording else "It was not recorded. "
+    kept = "It is kept; Discard takes it away. " if snapshot.recording else "It was not recorded. "
     return Notice(
         f"Reward {format.significant(snapshot.reward)} in {format.count(snapshot.steps)} steps",
         f"{kept}A driving key, or Space, begins the next",

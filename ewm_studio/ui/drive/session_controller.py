@@ -14,10 +14,12 @@ from ewm_studio.driving import commands
 from ewm_studio.driving.session import DriveSession
 from ewm_studio.driving.snapshot import EpisodeKept, EpisodeTakenBack, ModelOnBoard, Snapshot
 from ewm_studio.errors import Untrusted, UserError
+from ewm_studio.settings import Experiment
 from ewm_studio.ui.drive.page import DrivePage
 from ewm_studio.ui.kit.keys_dialog import chosen_keys
 from ewm_studio.ui.kit.steering import SteeringController
 from ewm_studio.ui.services import Services
+from ewm_studio.workspace.pretrained import pretrained_models
 from ewm_studio.workspace.workspace import safe_name
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class SessionController(SteeringController):
         """
         super().__init__(page, parent)
         self._services, self._on_decision = services, on_decision
+        self.to_bin = False  # whether somebody moves what is discarded to a bin
         self._env = ""
         self._name = ""  # of the recording
         self._model = ""
@@ -73,7 +76,7 @@ class SessionController(SteeringController):
         page.recording_named.connect(self._on_named)
         page.restart_asked.connect(lambda: self._ask(commands.Restart()))
         page.keep_asked.connect(lambda: self._ask(commands.Keep()))
-        page.discard_asked.connect(lambda: self._ask(commands.Discard()))
+        page.discard_asked.connect(lambda: self._ask(commands.Discard(self.to_bin)))
 
     # Beginning and ending
 
@@ -118,6 +121,28 @@ class SessionController(SteeringController):
         if self._services.jobs.running:
             self._say("A job is running: it and the drive slow each other down.")
         self.began.emit()
+
+    def watch(self, experiment: Experiment, model: Path, name: str) -> None:
+        """Have a model drive its environment, at once; any driving key takes over. What is driven now is ended."""
+        if self.session is not None:
+            self.end()
+            self.ended.emit()
+        self._env, self._model = experiment.env.id, name
+        self._name = f"drives-{safe_name(experiment.env.id)}"
+        self.page.show_recording(self._name)
+        self.page.show_models(self._models(), name)
+        self.page.show_starting(self._env)
+        self.page.speed.set_value("1")
+        keys = chosen_keys(self._env)
+        self.session = DriveSession(experiment, keys, self._on_notify, None, self._on_decision, by_keys=False)
+        self.session.start()
+        self.follow(model, name, experiment.infer.greedy)
+        self._say(f"{name} drives; any driving key takes over from it")
+        self.began.emit()
+
+    def follow(self, model: Path, name: str, greedy: bool = True) -> None:
+        """Have a model drive, or take over from the one that drives when the next episode begins."""
+        self._ask(commands.LoadModel(model, name, greedy, drives=True))
 
     # Commands
 
@@ -170,7 +195,9 @@ class SessionController(SteeringController):
         self.page.show_models(self._models(), self._model)
 
     def _models(self) -> list[str]:
-        return [run.name for run in self._services.workspace.runs() if run.checkpoint and run.env == self._env]
+        """Models that drive this environment: of runs, the newest first, then those that come with the studio."""
+        runs = [run.name for run in self._services.workspace.runs() if run.checkpoint and run.env == self._env]
+        return [*runs, *(model.name for model in pretrained_models() if model.env == self._env)]
 
     # What the session says
 
@@ -190,7 +217,8 @@ class SessionController(SteeringController):
                 self._say(f"{Path(event.path).name} of {event.recording} is kept")
             elif isinstance(event, EpisodeTakenBack):
                 self.page.episode_taken_back.emit(event.recording, event.path)
-                self._say(f"{Path(event.path).name} of {event.recording} was deleted")
+                gone = "is in the bin" if self.to_bin else "was deleted"
+                self._say(f"{Path(event.path).name} of {event.recording} {gone}")
             elif isinstance(event, ModelOnBoard):
                 self.page.say("")
             else:

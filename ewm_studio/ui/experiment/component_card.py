@@ -11,8 +11,9 @@ from ewm_studio.analysis.inspection import ComponentInfo, Inspection
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.settings.fields import fields_of
 from ewm_studio.ui.experiment.sections import SettingRows
+from ewm_studio.ui.kit.tags import Tags
 from ewm_studio.ui.kit.texts import plain_tip
-from ewm_studio.ui.kit.widgets import Select, Tags, label, row
+from ewm_studio.ui.kit.widgets import Select, label, row
 
 TITLES = {"vision": "Vision", "memory": "Memory", "controller": "Controller"}
 AUTO = "auto"
@@ -41,7 +42,7 @@ class ComponentCard(QFrame):
         self._summary = label("", "secondary", wrap=True)
         self._tags = Tags()
         self._body = QVBoxLayout(self)
-        self._body.setContentsMargins(12, 6, 6, 8)
+        self._body.setContentsMargins(10, 6, 4, 8)
         self._body.setSpacing(4)
         head = row(label(TITLES[kind], kind=kind), spacing=4)
         head.addWidget(self.picker, 1)

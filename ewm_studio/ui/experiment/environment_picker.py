@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QPoint, QSortFilterProxyModel, QStringListModel, Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from PySide6.QtCore import QModelIndex, QPoint, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QFrame, QLineEdit, QListView, QVBoxLayout
 
 from ewm_studio.analysis.inspection import EnvironmentInfo
 from ewm_studio.ui.kit.images import Picture
+from ewm_studio.ui.kit.theme import color, ui_font
 from ewm_studio.ui.kit.widgets import TitleButton, column, label, row
 
+ID = Qt.ItemDataRole.UserRole
+_NONE: Mapping[str, str] = MappingProxyType({})
+LOOKING = "Looking at it…"
 _FIRST = ("CartPole-v1", "CarRacing-v3", "LunarLander-v3", "Acrobot-v1", "MountainCar-v0", "Pendulum-v1")
 
 
@@ -26,7 +33,7 @@ class EnvironmentList(QFrame):
         self.search.setAccessibleName("Search environments")
         self.search.textChanged.connect(self._narrow)
         self.search.returnPressed.connect(self._enter)
-        self._names = QStringListModel(list(_FIRST))
+        self._names = QStandardItemModel()
         self._shown = QSortFilterProxyModel()
         self._shown.setSourceModel(self._names)
         self._shown.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
@@ -41,11 +48,28 @@ class EnvironmentList(QFrame):
         layout.setContentsMargins(8, 8, 8, 8)
         layout.addWidget(self.search)
         layout.addWidget(self.list)
+        self.set_names(list(_FIRST))
 
-    def set_names(self, names: list[str]) -> None:
-        """All that can be chosen; the familiar ones stand first."""
+    def set_names(self, names: list[str], remarks: Mapping[str, str] = _NONE) -> None:
+        """All that can be chosen: the familiar ones first, and last those of which something is remarked."""
         first = [name for name in _FIRST if name in names]
-        self._names.setStringList([*first, *(name for name in names if name not in first)])
+        plain = [name for name in names if name not in first and name not in remarks]
+        self._names.clear()
+        for name in (*first, *plain, *(name for name in names if name in remarks and name not in first)):
+            item = QStandardItem(f"{name}  ({remarks[name]})" if name in remarks else name)
+            item.setData(name, ID)
+            if name in remarks:
+                item.setForeground(color("secondary"))
+            self._names.appendRow(item)
+
+    def _mark(self, current: str) -> None:
+        """Have the present choice stand out."""
+        for line in range(self._names.rowCount()):
+            item = self._names.item(line)
+            chosen = item.data(ID) == current
+            item.setFont(ui_font(13, 600 if chosen else 400))
+            if chosen or "(" not in item.text():
+                item.setForeground(color("accent" if chosen else "text"))
 
     def show_below(self, where: QFrame, current: str) -> None:
         """Open under a widget."""
@@ -55,7 +79,8 @@ class EnvironmentList(QFrame):
         area = where.screen().availableGeometry()
         at.setY(min(at.y(), area.bottom() - self.height()))
         self.move(at)
-        found = self._shown.match(self._shown.index(0, 0), Qt.ItemDataRole.DisplayRole, current, 1)
+        self._mark(current)
+        found = self._shown.match(self._shown.index(0, 0), ID, current, 1)
         self.list.setCurrentIndex(found[0] if found else self._shown.index(0, 0))
         self.show()
         self.search.setFocus()
@@ -83,7 +108,7 @@ class EnvironmentList(QFrame):
             self.close()
 
     def _take(self, index: QModelIndex) -> None:
-        self.chosen.emit(str(index.data()))
+        self.chosen.emit(str(index.data(ID)))
         self.close()
 
 
@@ -104,6 +129,7 @@ class EnvironmentCard(QFrame):
         font.setWeight(font.Weight.DemiBold)
         self.button.setFont(font)
         self._words = label("", "secondary", wrap=True)
+        self.problem = ""  # why there is no such environment
         self._words.setContentsMargins(5, 0, 0, 0)  # under the title's text, which has a frame around it
         self._id = ""
         self.popup = EnvironmentList(self)
@@ -121,17 +147,19 @@ class EnvironmentCard(QFrame):
     def show_id(self, id: str) -> None:
         """Show a name; words and picture follow when they are known."""
         if id != self._id:
-            self._id = id
+            self._id, self.problem = id, ""
             self.button.setText(id)
-            self._words.setText("")
+            self._words.setText(LOOKING)
             self._picture.show_array(None)
 
     def show_info(self, info: EnvironmentInfo) -> None:
         """Show what the environment is."""
         if info.id == self._id:
+            self.problem = ""
             self._words.setText(f"sees {info.observation} · acts {info.action}")
             self._picture.show_array(info.picture)
 
     def show_problem(self, text: str) -> None:
         """Say why there is no such environment."""
+        self.problem = text
         self._words.setText(text)

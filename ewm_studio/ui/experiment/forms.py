@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QRect, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QFontMetrics, QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from ewm_studio.errors import UserError
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.settings.fields import Field
+from ewm_studio.ui.kit.files import ask_open, ask_save
 from ewm_studio.ui.kit.theme import color, ui_font
 from ewm_studio.ui.kit.widgets import IconButton, Select, Switch, label, restyle
 
@@ -75,6 +77,13 @@ class ValueEdit(QLineEdit):
         super().focusInEvent(event)
         if event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason):
             self.selectAll()
+
+
+def take_what_is_typed() -> None:
+    """Take a value that somebody is still typing, as leaving its field would."""
+    edit = QApplication.focusWidget()
+    if isinstance(edit, ValueEdit) and edit.isModified():
+        edit.committed.emit(edit.text())
 
 
 class SettingRow(QWidget):
@@ -179,11 +188,10 @@ class SettingRow(QWidget):
         action.triggered.connect(self._browse)
 
     def _browse(self) -> None:
-        save = self.field.name == "save_path"
-        pick = QFileDialog.getSaveFileName if save else QFileDialog.getOpenFileName
-        path, _ = pick(self, self.field.label, "", "Models (*.safetensors)")
-        if path:
-            self._take(path)
+        pick = ask_save if self.field.name == "save_path" else ask_open
+        path = pick(self, self.field.label, "model", Path.cwd(), "Models (*.safetensors)")
+        if path is not None:
+            self._take(str(path))
 
     def _check(self, text: str) -> None:
         try:
@@ -202,6 +210,9 @@ class SettingRow(QWidget):
         self._take(value)
 
     def _take(self, value: Any) -> None:
+        if value == self._document.value(self.field):  # a row that shows its value changes nothing
+            self.refresh()
+            return
         try:
             self._document.set(self.field.path, value)
         except UserError as error:
@@ -254,6 +265,8 @@ def _stepped(value: float, direction: int, field: Field) -> float:
 def _tip(field: Field) -> str:
     """Tooltip: what it does, what it may be, and how the command line sets it."""
     facts = " ".join(filter(None, (field.bounds, field.unit))) if field.bounds else ""
+    default = field.to_text(field.default) or field.empty
+    facts = " · ".join(filter(None, (facts, f"default {default}" if default else "")))
     lines = [_escape(field.help), _escape(facts), f"<code>{_escape(field.option)}</code>"]
     return "".join(f"<p>{line}</p>" for line in lines if line)
 

@@ -16,6 +16,7 @@ from ewm_studio.ui.experiment.environment_picker import EnvironmentCard
 from ewm_studio.ui.experiment.sections import Section
 from ewm_studio.ui.kit.theme import color
 from ewm_studio.ui.kit.widgets import Elided, IconButton, label, row, scrolled
+from ewm_studio.ui.kit.wording import without_flags
 
 GROUPS = {
     "train": "Training",
@@ -122,7 +123,7 @@ class ExperimentPanel(QFrame):
 
     def show_catalog(self, catalog: Catalog) -> None:
         """What can be chosen."""
-        self.environment.popup.set_names(catalog.environments)
+        self.environment.popup.set_names(catalog.environments, catalog.remarks)
         for kind, card in self.cards.items():
             card.show_components(catalog.components[kind])
 
@@ -134,9 +135,19 @@ class ExperimentPanel(QFrame):
         """What fits and how large it is."""
         for card in self.cards.values():
             card.show_inspection(inspection)
-        self._problem.setText(inspection.problem)
-        self._problem.setVisible(bool(inspection.problem))
+        self._problem.setText(without_flags(inspection.problem))
+        self._say_problem_once()
+        self._document.settle(inspection.automatic)
         self.strip.show_total(sum(inspection.parameters.values()))
+
+    def show_unknown(self, problem: str) -> None:
+        """Why the chosen environment cannot be made."""
+        self.environment.show_problem(without_flags(problem))
+        self._say_problem_once()
+
+    def _say_problem_once(self) -> None:
+        """What stands beside the environment already is not said again below it."""
+        self._problem.setVisible(self._problem.text() not in ("", self.environment.problem))
 
     def show_running(self, running: bool) -> None:
         """Say, while a run goes, that these settings are not its own."""
@@ -186,7 +197,7 @@ class StartNote(QFrame):
         self.setProperty("role", "card")
         self._document = document
         self._words = Elided("", "secondary")
-        self.clear = IconButton("reset", "Start afresh instead", "accent", 14)
+        self.clear = IconButton("close", "Start afresh instead", "secondary", 14)
         self.clear.clicked.connect(self._forget)
         line = row(spacing=4, margins=(10, 4, 6, 4))
         line.addWidget(self._words, 1)

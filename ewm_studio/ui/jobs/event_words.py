@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ewm_studio import formatting as format
-from ewm_studio.events import CheckpointSaved, EpisodeFinished, Event, Finished, Message, RunStarted
+from ewm_studio.analysis.figures import episodes as episodes_in_words
+from ewm_studio.events import MEAN_OF, CheckpointSaved, EpisodeFinished, Event, Finished, Message, RunStarted
 from ewm_studio.jobs.assessment_text import main_figures
 from ewm_studio.jobs.kinds import job_kind
 
@@ -28,8 +29,9 @@ def log_lines(event: Event, kind: str) -> list[LogLine]:
     if isinstance(event, RunStarted):
         return [LogLine(f"{event.job} started: {event.summary}", good=True)]
     if isinstance(event, CheckpointSaved):
-        mean = f" (best mean {format.significant(event.mean_reward)})" if event.best and event.mean_reward else ""
-        return [LogLine(f"checkpoint at {format.count(event.step)} steps saved{mean}", good=True)]
+        mean = f" (best reward {format.significant(event.mean_reward)})" if event.best and event.mean_reward else ""
+        unit = "frames trained on" if kind == "pretrain" else "steps"
+        return [LogLine(f"checkpoint at {format.count(event.step)} {unit} saved{mean}", good=True)]
     if isinstance(event, Message):
         return [LogLine(event.text, event.level)]
     if isinstance(event, Finished):
@@ -63,9 +65,14 @@ def outcome(event: Finished, kind: str) -> str:
     if job_kind(kind).plays:
         return f"Evaluated: {evaluation_words(result)[0]} over {_episodes(result)} episodes"
     mean = result.get("mean_reward")
-    reward = f", mean reward {format.significant(mean)}" if mean is not None else ""
+    reward = f", mean reward {format.significant(mean)} of the {_last(result)}" if mean is not None else ""
     how = "Stopped" if event.stopped_by == "stop" else "Finished"
     return f"{how} after {format.duration(result.get('seconds'))}{reward}"
+
+
+def _last(result: dict[str, Any]) -> str:
+    """The episodes that a run's mean reward is taken over."""
+    return episodes_in_words(min(MEAN_OF, result.get("episodes", MEAN_OF)))
 
 
 def _episodes(result: dict[str, Any]) -> int:

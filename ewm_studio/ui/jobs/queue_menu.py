@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from PySide6.QtCore import Signal
@@ -23,14 +24,24 @@ class QueueMenu(QMenu):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setToolTipsVisible(True)
+        self._waiting: tuple[Queued, ...] = ()
+        self._impossible: Mapping[str, str] = {}
         self.show_waiting(())
+
+    def show_impossible(self, jobs: Mapping[str, str]) -> None:
+        """Offer all but these jobs, of which is said why not."""
+        self._impossible = dict(jobs)
+        self.show_waiting(self._waiting)
 
     def show_waiting(self, waiting: tuple[Queued, ...]) -> None:
         """List what waits."""
+        self._waiting = waiting
         self.clear()
         for kind in OFFERED:
             action = self.addAction(f"{job_kind(kind).title} after this, with the settings as they are now")
             action.triggered.connect(partial(self._ask, kind))
+            action.setEnabled(kind not in self._impossible)
+            action.setToolTip(self._impossible.get(kind, ""))
         if not waiting:
             return
         self.addSection("Waiting")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QMenu, QProgressBar, QPushButton, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QProgressBar, QPushButton, QWidget
 
 from ewm_studio import formatting as format
 from ewm_studio.events import Progress
@@ -29,7 +30,13 @@ _STAGES = {
     "measure": "Measuring dreams",
     "fork": "Trying actions",
 }
+TIPS = {
+    "pretrain": "Train vision and memory beforehand (Ctrl+P)",
+    "train": "Train the agent (Ctrl+R)",
+    "infer": "Play the trained model (Ctrl+E)",
+}
 PROGRESS_PARTS = 1000
+ROOMY = 1100  # pixels of width from which on there is room for the name and the machine
 
 
 class RunBar(QFrame):
@@ -39,15 +46,15 @@ class RunBar(QFrame):
     pause_toggled = Signal()
     stop_asked = Signal()
 
-    def __init__(self, menu: QMenu) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.setObjectName("runBar")
         self.setFixedHeight(52)
-        self.brand = button("EWM Studio", "brand", "Menu (F10)")
-        self.brand.setMenu(menu)
-        self.pretrain = button(job_kind("pretrain").title, "", "Train vision and memory beforehand (Ctrl+P)")
-        self.train = button(job_kind("train").title, "primary", "Train the controller by PPO (Ctrl+R)")
-        self.infer = button(job_kind("infer").title, "", "Play the trained model (Ctrl+E)")
+        self.brand = label("EWM Studio", "brand")
+        self.pretrain = button(job_kind("pretrain").title, "", TIPS["pretrain"])
+        self.train = button(job_kind("train").title, "primary", TIPS["train"])
+        self.infer = button(job_kind("infer").title, "", TIPS["infer"])
+        self._impossible: dict[str, str] = {}  # jobs that cannot be started with these settings, and why
         self._paused = False
         self._stages: tuple[str, ...] = ()
         self._jobs: dict[str, QPushButton] = {"pretrain": self.pretrain, "train": self.train, "infer": self.infer}
@@ -58,7 +65,8 @@ class RunBar(QFrame):
         self.queue = button("Queue", "", "Let another job follow this one")
         self.queue_menu = QueueMenu(self)
         self.queue.setMenu(self.queue_menu)
-        self._stage = label("", "heading")
+        self._stage = Elided("", "heading")
+        self._stage.grow_to_text()
         self._figures = Elided("", "secondary")
         self._figures.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.progress = QProgressBar()
@@ -91,10 +99,24 @@ class RunBar(QFrame):
         self.setLayout(layout)
         self.show_idle()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where it is narrow, leave out what nobody needs to act."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        self.brand.setVisible(self.width() >= ROOMY)
+        self.chip.setVisible(self.width() >= ROOMY and bool(self.chip.text()))
+
+    def show_machine(self, words: str) -> None:
+        """Say where models compute, and what memory is used."""
+        self.chip.setText(words)
+        self._make_room()
+
     def show_idle(self, line: str = "", figures: str = "") -> None:
         """Nothing runs: everything can be started. `line` says how the last job ended."""
         for job, made in self._jobs.items():
-            made.setEnabled(True)
+            made.setEnabled(job not in self._impossible)
             restyle(made, role="primary" if job == "train" else "")
         self.pause.hide()
         self.stop.hide()
@@ -105,6 +127,17 @@ class RunBar(QFrame):
         self.show_stages(())
         self._figures.setText(figures)
         self._middle.setVisible(True)
+
+    def show_possible(self, job: str, why_not: str) -> None:
+        """Whether a job can be started with the settings as they are: `why_not` is empty, or says why it cannot."""
+        self._impossible = {other: why for other, why in self._impossible.items() if other != job}
+        if why_not:
+            self._impossible[job] = why_not
+        made = self._jobs[job]
+        made.setToolTip(why_not or TIPS[job])
+        if self.pause.isHidden():
+            made.setEnabled(not why_not)
+        self.queue_menu.show_impossible(self._impossible)
 
     def show_running(self, job: str) -> None:
         """A job runs: it can be paused and stopped."""

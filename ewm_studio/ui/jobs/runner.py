@@ -42,6 +42,7 @@ class JobRunner(QObject):
         self._thread: JobThread | None = None
         self._present: Queued | None = None
         self._waiting: list[Queued] = []
+        self.at_once = False  # what starts now was asked for now, and did not wait for its turn
         self._timer = QTimer(self)
         self._timer.setInterval(DRAIN_MILLISECONDS)
         self._timer.timeout.connect(self._drain)
@@ -80,12 +81,16 @@ class JobRunner(QObject):
         """Another one, that takes processes from where this one does."""
         return JobRunner(self._processes, parent)
 
-    def submit(self, job: JobSpec, words: str = "", feed: LiveFeed | None = None) -> None:
+    def submit(self, job: JobSpec, words: str = "", feed: LiveFeed | None = None) -> Queued:
         """Run a job in a process of its own, now or after the ones before it; the process is given the feed."""
-        self._waiting.append(Queued(job, words, feed))
+        queued = Queued(job, words, feed)
+        self._waiting.append(queued)
         if not self.running:
+            self.at_once = True
             self._next()
+            self.at_once = False
         self.queue_changed.emit()
+        return queued
 
     def remove(self, queued: Queued) -> None:
         """Take a job out of the queue; one whose turn has come goes on."""

@@ -76,9 +76,27 @@ class Question(QDialog):
 
 
 class TextQuestion(QDialog):
-    """Asks for one line of text."""
+    """Asks for one line of text; what cannot be taken is said while it is typed."""
 
-    def __init__(self, title: str, text: str, value: str, parent: QWidget, then: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        title: str,
+        text: str,
+        value: str,
+        parent: QWidget,
+        then: Callable[[str], None],
+        problem: Callable[[str], str] = lambda _: "",
+    ) -> None:
+        """Ask, in a dialog that `open` shows.
+
+        Args:
+            title: of the dialog.
+            text: what the line is.
+            value: that it begins with.
+            parent: the window.
+            then: is given the line, without blanks at its ends.
+            problem: why a line cannot be taken; empty where it can.
+        """
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(title)
@@ -86,8 +104,11 @@ class TextQuestion(QDialog):
         self.line.setAccessibleName(text)
         self.line.setMinimumWidth(360)
         self.line.selectAll()
-        yes = button("OK", "primary", clicked=self.accept)
-        yes.setDefault(True)
+        self.yes = button("OK", "primary", clicked=self.accept)
+        self.yes.setDefault(True)
+        self.problem = label("", "error", wrap=True)
+        self._find_problem = problem
+        self.line.textChanged.connect(self._on_typed)
         self.accepted.connect(lambda: then(self.line.text().strip()))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
@@ -95,7 +116,15 @@ class TextQuestion(QDialog):
         layout.addWidget(label(title, "title"))
         layout.addWidget(label(text, "secondary"))
         layout.addWidget(self.line)
-        layout.addLayout(row(None, button("Cancel", clicked=self.reject), yes))
+        layout.addWidget(self.problem)
+        layout.addLayout(row(None, button("Cancel", clicked=self.reject), self.yes))
+        self._on_typed(value)
+
+    def _on_typed(self, text: str) -> None:
+        found = self._find_problem(text.strip())
+        self.problem.setText(found)
+        self.problem.setVisible(bool(found))
+        self.yes.setEnabled(not found)
 
 
 class ShortcutsDialog(QDialog):

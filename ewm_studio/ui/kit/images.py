@@ -67,6 +67,9 @@ class Picture(QWidget):
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, not large)
             painter.drawImage(area, self._image)
         painter.setClipping(False)
+        painter.setPen(QPen(color("line"), 1))  # a white picture on a white card has an edge
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(area.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
         if self.selected:
             painter.setPen(QPen(color("accent"), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import html
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QFrame, QLineEdit, QPlainTextEdit, QVBoxLayout
 
 from ewm_studio.formatting import printable
+from ewm_studio.ui.kit.log_file import KeptLine
 from ewm_studio.ui.kit.theme import theme, tokens
 from ewm_studio.ui.kit.widgets import Segments, label, row
 
@@ -40,6 +43,7 @@ class LogView(QFrame):
         self._view.setReadOnly(True)
         self._view.setUndoRedoEnabled(False)
         self._view.setLineWrapMode(QPlainTextEdit.LineWrapMode.WidgetWidth)
+        self._view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)  # every line wraps
         self._view.setAccessibleName("Log")
         self._view.document().setDocumentMargin(0)
         self._view.setTabChangesFocus(True)
@@ -60,7 +64,7 @@ class LogView(QFrame):
 
     def add(self, text: str, level: str = "info", good: bool = False) -> None:
         """Put a line on top."""
-        line = Line(time.strftime("%H:%M:%S"), printable(" ".join(text.split())), level, good)
+        line = Line(_clock(time.time()), printable(" ".join(text.split())), level, good)
         self.lines.appendleft(line)
         if not self._fits(line):
             return
@@ -74,6 +78,15 @@ class LogView(QFrame):
         if self._view.document().blockCount() > KEPT + 200:
             self._render()
 
+    def show_kept(self, lines: Sequence[KeptLine]) -> None:
+        """Show lines of earlier, oldest first, in place of those that are there."""
+        self.lines.clear()
+        self.lines.extend(
+            Line(_clock(line.time), printable(" ".join(line.text.split())), line.level, line.good)
+            for line in reversed(lines)
+        )
+        self._render()
+
     def _fits(self, line: Line) -> bool:
         level = _LEVELS.index(line.level) >= _LEVELS.index(self.levels.value())
         return level and self.search.text().casefold() in line.text.casefold()
@@ -84,6 +97,16 @@ class LogView(QFrame):
         if shown:
             self._view.appendHtml("<br>".join(shown))
         self._view.moveCursor(QTextCursor.MoveOperation.Start)
+
+
+def _clock(moment: float) -> str:
+    """The time of a line; of another day's the date, too."""
+    try:
+        then = time.localtime(moment)
+    except (OverflowError, ValueError, OSError):  # a file may say anything
+        return ""
+    today = time.localtime()[:3] == then[:3]
+    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", then)
 
 
 def _html(line: Line) -> str:

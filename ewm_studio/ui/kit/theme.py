@@ -1,20 +1,29 @@
-"""The window's colors and type: tokens for dark and light, the style sheet made from them, following the system."""
+"""The window's colors and type: tokens for dark and light, the palette that carries them, following the system.
+
+The style sheet names colors by their places in the palette and never changes: to set another would dress every widget
+anew at once, for seconds on a busy machine. Another theme is another palette; what is seen takes it up at once, the
+rest a few milliseconds at a time.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from string import Template
 from typing import Literal, get_args
 
-from PySide6.QtCore import QObject, Qt, Signal
+import shiboken6
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 
 from ewm_studio.resources import resource
 
 Mode = Literal["system", "dark", "light"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 SANS = ("Inter", "SF Pro Text", "Segoe UI", "Noto Sans", "Ubuntu", "Cantarell", "DejaVu Sans", "sans-serif")
+DRESSING_SECONDS = 0.01  # of the window's time, in one go, for what is not seen
 MONO = ("JetBrains Mono", "SF Mono", "Cascadia Mono", "Noto Sans Mono", "DejaVu Sans Mono", "monospace")
 
 
@@ -99,6 +108,13 @@ class Theme(QObject):
         super().__init__()
         self.mode: Mode = "system"
         self.tokens = DARK
+        self._undressed: list[QWidget] = []  # wear the theme before
+        self._dressing = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything wears the present theme."""
+        return not self._undressed
 
     def apply(self, mode: Mode) -> None:
         """Dress the application; `system` follows the desktop, dark where it says nothing."""
@@ -112,8 +128,39 @@ class Theme(QObject):
             self.tokens = LIGHT if mode == "light" else DARK
         app.setFont(ui_font())
         app.setPalette(_palette(self.tokens))
-        app.setStyleSheet(style_sheet(self.tokens))
+        if not app.styleSheet():
+            app.setStyleSheet(style_sheet())
+        else:
+            self._undressed = list(app.allWidgets())
+            self._dress([widget for widget in self._undressed if widget.isVisible()])
+            self._undressed = [widget for widget in self._undressed if not widget.isVisible()]
+            if not self._dressing:
+                self._dressing = True
+                QTimer.singleShot(0, self._dress_some)
         self.changed.emit()
+
+    def dress(self, root: QWidget) -> None:
+        """Have what is in a widget, which is about to be seen, wear the present theme."""
+        if self._undressed:
+            inside = {root, *root.findChildren(QWidget)}
+            self._dress([widget for widget in self._undressed if widget in inside])
+            self._undressed = [widget for widget in self._undressed if widget not in inside]
+
+    def _dress(self, widgets: Sequence[QWidget]) -> None:
+        for widget in widgets:
+            if shiboken6.isValid(widget):
+                style = widget.style()
+                style.unpolish(widget)
+                style.polish(widget)
+                widget.update()
+
+    def _dress_some(self) -> None:
+        until = time.monotonic() + DRESSING_SECONDS
+        while self._undressed and time.monotonic() < until:
+            self._dress([self._undressed.pop()])
+        self._dressing = bool(self._undressed)
+        if self._dressing:
+            QTimer.singleShot(0, self._dress_some)
 
     def follow_system(self) -> None:
         """Change along with the desktop from now on, while the mode is `system`."""
@@ -158,34 +205,48 @@ def ui_font(pixels: int = 13, weight: int = 400) -> QFont:
     return font
 
 
-def style_sheet(look: Tokens) -> str:
-    """The style sheet of `resources/style/studio.qss` with the tokens filled in."""
+def style_sheet() -> str:
+    """The style sheet of `resources/style/studio.qss`, its tokens being places in the palette."""
     text = resource("style", "studio.qss").read_text("utf-8")
     known = set(QFontDatabase.families())
     mono = next((name for name in MONO if name in known), "monospace")
     check = resource("icons", "check.svg").as_posix()
-    return Template(text).substitute(asdict(look), mono=f'"{mono}"', check=f'"{check}"')
+    places = {token: f"palette({place})" for token, (place, _) in _PLACES.items()}
+    return Template(text).substitute(places, mono=f'"{mono}"', check=f'"{check}"')
+
+
+_Role = QPalette.ColorRole
+# token -> its place in the palette, by the style sheet's word for it and by Qt's. Where a token has no natural place it
+# takes one that nothing else is painted with here.
+_PLACES: dict[str, tuple[str, QPalette.ColorRole]] = {
+    "background": ("window", _Role.Window),
+    "input": ("base", _Role.Base),
+    "panel": ("alternate-base", _Role.AlternateBase),
+    "card": ("button", _Role.Button),
+    "text": ("window-text", _Role.WindowText),
+    "secondary": ("placeholder-text", _Role.PlaceholderText),
+    "accent": ("highlight", _Role.Highlight),
+    "on_accent": ("highlighted-text", _Role.HighlightedText),
+    "accent_hover": ("accent", _Role.Accent),
+    "line": ("mid", _Role.Mid),
+    "hover": ("midlight", _Role.Midlight),
+    "selection": ("light", _Role.Light),
+    "scroll": ("dark", _Role.Dark),
+    "disabled": ("shadow", _Role.Shadow),
+    "bad": ("bright-text", _Role.BrightText),
+    "good": ("link", _Role.Link),
+    "memory": ("link-visited", _Role.LinkVisited),
+    "vision": ("tooltip-base", _Role.ToolTipBase),
+    "controller": ("tooltip-text", _Role.ToolTipText),
+}
 
 
 def _palette(look: Tokens) -> QPalette:
     palette = QPalette()
-    roles = {
-        QPalette.ColorRole.Window: look.background,
-        QPalette.ColorRole.Base: look.input,
-        QPalette.ColorRole.AlternateBase: look.panel,
-        QPalette.ColorRole.Button: look.card,
-        QPalette.ColorRole.WindowText: look.text,
-        QPalette.ColorRole.Text: look.text,
-        QPalette.ColorRole.ButtonText: look.text,
-        QPalette.ColorRole.ToolTipBase: look.card,
-        QPalette.ColorRole.ToolTipText: look.text,
-        QPalette.ColorRole.Highlight: look.accent,
-        QPalette.ColorRole.HighlightedText: look.on_accent,
-        QPalette.ColorRole.PlaceholderText: look.secondary,
-        QPalette.ColorRole.Link: look.accent,
-    }
-    for role, value in roles.items():
-        palette.setColor(role, QColor(value))
-    for role in (QPalette.ColorRole.WindowText, QPalette.ColorRole.Text, QPalette.ColorRole.ButtonText):
+    for token, (_, role) in _PLACES.items():
+        palette.setColor(role, QColor(getattr(look, token)))
+    for role in (_Role.Text, _Role.ButtonText):
+        palette.setColor(role, QColor(look.text))
+    for role in (_Role.WindowText, _Role.Text, _Role.ButtonText):
         palette.setColor(QPalette.ColorGroup.Disabled, role, QColor(look.disabled))
     return palette

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QCursor,
     QFontMetrics,
     QPainter,
     QPaintEvent,
     QPalette,
     QPen,
-    QResizeEvent,
     QShowEvent,
     QWheelEvent,
 )
@@ -42,7 +42,9 @@ from ewm_studio.ui.kit.texts import PlainLabel, plain_tip
 from ewm_studio.ui.kit.theme import color, theme, ui_font
 
 EMPTY_WIDTH = 380
+LEAST_ELIDED = 24
 PLACES_A_LINE = 2  # as many as fit where the window is at its smallest
+_BUTTON_PADDING = 30  # pixels beside the text of a button
 _SEGMENT_PADDING = 28  # pixels beside the text of a choice
 
 
@@ -69,6 +71,12 @@ def button(text: str, role: str = "", tip: str = "", clicked: Callable[[], objec
     if clicked is not None:
         made.clicked.connect(lambda: clicked())
     return made
+
+
+def keep_width(made: QPushButton, texts: Sequence[str]) -> None:
+    """Make a button wide enough for whatever it may say, so that those beside it stay where they are."""
+    metrics = QFontMetrics(ui_font(13, 600))
+    made.setMinimumWidth(max(map(metrics.horizontalAdvance, texts)) + _BUTTON_PADDING)
 
 
 class IconButton(QToolButton):
@@ -172,6 +180,14 @@ class Elided(PlainLabel):
             self.setProperty("role", role)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
+    def grow_to_text(self) -> None:
+        """Be as wide as the text where there is room, and no wider."""
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
+    def minimumSizeHint(self) -> QSize:
+        """Little: it can always be cut."""
+        return QSize(min(LEAST_ELIDED, super().sizeHint().width()), super().sizeHint().height())
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the text, shortened."""
         painter = QPainter(self)
@@ -203,69 +219,35 @@ class Select(QComboBox):
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         group = QPalette.ColorGroup.Normal if self.isEnabled() else QPalette.ColorGroup.Disabled
         painter.setPen(self.palette().color(group, QPalette.ColorRole.Text))
-        area = self.rect().adjusted(9, 0, -24, 0)
-        side = Qt.AlignmentFlag.AlignRight if self.property("role") == "picker" else Qt.AlignmentFlag.AlignLeft
+        picker = self.property("role") == "picker"
+        area = self.rect().adjusted(2 if picker else 9, 0, -20 if picker else -24, 0)
+        side = Qt.AlignmentFlag.AlignRight if picker else Qt.AlignmentFlag.AlignLeft
         shortened = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, area.width())
         painter.drawText(area, int(side | Qt.AlignmentFlag.AlignVCenter), shortened)
         _draw_arrow(painter, self.width() - 14.0, self.height() / 2, self.isEnabled())
         painter.end()
 
+    def showPopup(self) -> None:
+        """Open the list, in which the present choice is marked."""
+        bold = ui_font(13, 600)
+        for index in range(self.count()):
+            present = index == self.currentIndex()
+            self.setItemData(index, bold if present else None, Qt.ItemDataRole.FontRole)
+            disabled = not self.model().flags(self.model().index(index, 0)) & Qt.ItemFlag.ItemIsEnabled
+            shade = None if disabled or not present else color("accent")
+            self.setItemData(index, shade, Qt.ItemDataRole.ForegroundRole)
+        super().showPopup()
+
+    def hidePopup(self) -> None:
+        """Close it; Qt would leave the box looking as if the pointer were on it still."""
+        super().hidePopup()
+        inside = self.rect().contains(self.mapFromGlobal(QCursor.pos()))
+        self.setAttribute(Qt.WidgetAttribute.WA_UnderMouse, inside)
+        self.update()
+
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Leave the wheel to the page."""
         event.ignore()
-
-
-class Tags(QWidget):
-    """A few short words in chips, in as many lines as their place is wide."""
-
-    GAP = 4
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._chips: list[QLabel] = []
-        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
-
-    def show_words(self, words: Sequence[str]) -> None:
-        """Show these."""
-        if [chip.text() for chip in self._chips] == list(words):
-            return
-        for chip in self._chips:
-            chip.hide()
-            chip.deleteLater()
-        self._chips = [label(word, "tag") for word in words]
-        for chip in self._chips:
-            chip.setParent(self)
-            chip.show()
-        self._place(self.width())
-        self.updateGeometry()
-
-    def heightForWidth(self, width: int) -> int:
-        """As many lines as the words need."""
-        return self._place(width, move=False)
-
-    def sizeHint(self) -> QSize:
-        """As it is now."""
-        return QSize(0, self._place(self.width(), move=False))
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Break lines anew."""
-        super().resizeEvent(event)
-        self._place(self.width())
-        self.updateGeometry()
-
-    def _place(self, width: int, move: bool = True) -> int:
-        x = y = bottom = 0
-        for chip in self._chips:
-            chip.ensurePolished()
-            size = chip.sizeHint()
-            if x and x + size.width() > width:
-                x, y = 0, bottom + self.GAP
-            if move:
-                chip.setGeometry(x, y, min(size.width(), width), size.height())
-            x, bottom = x + size.width() + self.GAP, y + size.height()
-        return bottom
 
 
 class TitleButton(QPushButton):
@@ -388,7 +370,7 @@ class EmptyState(QWidget):
         self._icon = icon
         self._picture = label()
         self._picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        heading = label(title, "empty")
+        heading = self._heading = label(title, "empty")
         heading.setAlignment(Qt.AlignmentFlag.AlignCenter)
         words = label(text, "secondary", wrap=True)
         words.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -404,6 +386,10 @@ class EmptyState(QWidget):
         self.setLayout(layout)
         self._dress()
         theme().changed.connect(self._dress)
+
+    def set_title(self, text: str) -> None:
+        """Say something else on top."""
+        self._heading.setText(text)
 
     def set_words(self, text: str) -> None:
         """Say something else."""

@@ -26,7 +26,7 @@ from ewm_studio.ui.latents.sliders import LatentPanel
 
 PAIRS = {"12": (0, 1), "13": (0, 2), "23": (1, 2)}
 SHADES: tuple[Shade, ...] = ("time", "reward", "surprise")
-EMPTY, CONTENT = range(2)
+EMPTY, CONTENT, LOADING = range(3)
 _GAP = 10
 _SIDE = 176  # pixels of the column of the most surprising moments
 _PICTURES = (132, 280)  # least and most width of the column of pictures
@@ -75,7 +75,9 @@ class LatentExplorer(QWidget):
             "Evaluate",
         )
         self.empty.action.clicked.connect(self.evaluate_asked)
-        self._stack = stacked(self.empty, self._make_content())
+        loading = label("Laying the episode out…", "secondary")
+        loading.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._stack = stacked(self.empty, self._make_content(), loading)
         outer = QHBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(_GAP)
@@ -178,6 +180,11 @@ class LatentExplorer(QWidget):
     def empty_shown(self) -> bool:
         """Whether there is nothing to explore."""
         return self._stack.currentIndex() == EMPTY
+
+    def show_loading(self) -> None:
+        """An episode is being laid out; nothing of an earlier one is shown."""
+        self.show_exploration(None)
+        self._stack.setCurrentIndex(LOADING)
 
     def show_exploration(self, exploration: Exploration | None, frame: int = 0) -> None:
         """Show an episode at a frame; None clears."""

@@ -85,7 +85,7 @@ class LiveController(QObject):
             elif isinstance(event, RunStarted):
                 self._run = event.run
             elif isinstance(event, CheckpointSaved) and self._feed is None:
-                self._panel.show_ended(f"saved as {self._run}")
+                self._panel.show_saved(self._run)
         if latest is not None:
             self._panel.show_pictures(latest.pictures)
 

@@ -83,6 +83,12 @@ class LivePanel(QWidget):
         """Learning ended; what was shown last stays."""
         self._about.setText(words)
 
+    def show_saved(self, run: str) -> None:
+        """Learning ended, and what was learned is a run."""
+        self.show_ended("saved")
+        self._words.setText(f"Saved as {run}.")
+        self._words.show()
+
     def _on_switched(self, on: bool) -> None:
         self._words.setText(READY if on else OFF)
         if on:

@@ -38,7 +38,7 @@ class Canvas(pg.PlotWidget):
         item = self.getPlotItem()
         # Made even where menus are off, and without an owner: it would outlive the plot.
         item.ctrlMenu.setParent(self, item.ctrlMenu.windowFlags())
-        item.layout.setContentsMargins(0, 2, 12, 0)
+        item.layout.setContentsMargins(0, 7, 12, 0)
         self.left.setWidth(46)
         self.bottom.setHeight(20)
         box = item.getViewBox()
@@ -53,7 +53,6 @@ class Canvas(pg.PlotWidget):
             curve.setDownsampling(auto=True, method="peak")
             curve.setClipToView(True)
             item.addItem(curve)
-        self.others: list[pg.PlotDataItem] = []
         self.cross = pg.InfiniteLine(angle=90, movable=False)
         self.cross.hide()
         item.addItem(self.cross, ignoreBounds=True)

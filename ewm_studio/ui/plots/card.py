@@ -11,11 +11,13 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QMenu, QVBoxLayout, QWidget
 
 from ewm_studio import formatting as format
+from ewm_studio.analysis.figures import figure, taken_over
 from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory, trailing_mean
-from ewm_studio.ui.kit.theme import color, theme
+from ewm_studio.ui.kit.theme import color, theme, ui_font
 from ewm_studio.ui.kit.widgets import TitleButton, label, row
 from ewm_studio.ui.plots.canvas import Canvas
-from ewm_studio.ui.plots.quantities import AXIS_UNITS, COMPARED, QUANTITIES, PlotOptions, quantity
+from ewm_studio.ui.plots.overlay import FAINT, Overlay
+from ewm_studio.ui.plots.quantities import AXIS_UNITS, QUANTITIES, PlotOptions, quantity
 
 MOST_POINTS = 2000  # of a curve on the screen: more than it has columns of pixels
 
@@ -56,7 +58,10 @@ class PlotCard(QFrame):
         self.canvas.getPlotItem().getViewBox().sigRangeChangedManually.connect(self._on_view_reset)  # other points show
         self._beside = pg.PlotDataItem()
         self.canvas.getPlotItem().addItem(self._beside)
-        self._line = pg.InfiniteLine(angle=0, movable=False)
+        self.overlay = Overlay(self.canvas)
+        self._line = pg.InfiniteLine(
+            angle=0, movable=False, label="", labelOpts={"position": 0.02, "anchors": [(0, 0), (0, 1)]}
+        )
         self._line.hide()
         self.canvas.getPlotItem().addItem(self._line, ignoreBounds=True)
         self._menu = QMenu(self)
@@ -96,7 +101,6 @@ class PlotCard(QFrame):
         series = self.history[what.tag]
         x, y = series.x(options.axis), series.value
         window = options.window(what.tag in (REWARD, LENGTH), len(y))
-        latest = float(trailing_mean(y[-window:], window)[-1]) if len(y) else None
         shown = bool(len(x)) or any(len(other[what.tag]) for other in options.compared)
         x, y, at, mean = self._visible(x, y, window)
         bottom = self.canvas.bottom
@@ -109,13 +113,15 @@ class PlotCard(QFrame):
         self.canvas.smooth.setData(at, mean, connect="finite")
         self._redraw_beside()
         self._redraw_compared(window)
+        self._tell_lines(window)
         if shown:  # all plots end where the run is, so that they can be read side by side
             self.canvas.follow(max(h.end(options.axis) for h in (self.history, *options.compared)))
-        self._say(latest)
+        self._say(figure(self.history, what.tag))
         threshold = self.threshold if what.tag == REWARD and len(y) and not options.logarithmic else None
         self._line.setVisible(threshold is not None)
         if threshold is not None:
             self._line.setValue(threshold)
+            self._line.label.setFormat(f"solved: {format.significant(threshold)}")
 
     def _visible(self, x: np.ndarray, y: np.ndarray, window: int) -> tuple[np.ndarray, ...]:
         """What is to be drawn of (N,) rows: positions and values, then positions and running mean, both thinned."""
@@ -151,21 +157,36 @@ class PlotCard(QFrame):
             self._beside.setData(*thinned(series.x(self.options.axis), y), connect="finite")
 
     def _redraw_compared(self, window: int) -> None:
-        item, curves = self.canvas.getPlotItem(), self.canvas.others
-        while len(curves) > len(self.options.compared):
-            item.removeItem(curves.pop())
-        while len(curves) < len(self.options.compared):
-            curve = pg.PlotDataItem(pen=pg.mkPen(COMPARED[len(curves) % len(COMPARED)], width=1))
-            curve.setDownsampling(auto=True, method="peak")
-            curve.setClipToView(True)
-            item.addItem(curve)
-            curves.append(curve)
-        for curve, history in zip(curves, self.options.compared, strict=True):
+        """The other runs, each in its color; beside others the shown run has its own, too."""
+        options = self.options
+
+        def curve(history: RunHistory) -> tuple[np.ndarray, np.ndarray]:
             series = history[self.quantity.tag]
-            _, _, at, mean = self._visible(series.x(self.options.axis), series.value, window)
-            if self.options.logarithmic:
-                mean = np.where(mean > 0, mean, np.nan)
-            curve.setData(at, mean, connect="finite")
+            _, _, at, mean = self._visible(series.x(options.axis), series.value, window)
+            return at, np.where(mean > 0, mean, np.nan) if options.logarithmic else mean
+
+        self.overlay.draw(self.history, options, curve)
+        clear, faint = color(self.quantity.color), color(self.quantity.color, 80)
+        if options.compared:
+            group = next((g for g in options.groups(self.history) if self.history in g), [])
+            name = group[0].name if group else self.history.name
+            clear, faint = options.colors.color(name, FAINT if group else 255), options.colors.color(name, 50)
+        self.canvas.smooth.setPen(pg.mkPen(clear, width=1))
+        if self.quantity.points:
+            self.canvas.raw.setSymbolBrush(faint)
+        else:
+            self.canvas.raw.setPen(pg.mkPen(faint, width=1))
+
+    def _tell_lines(self, window: int) -> None:
+        """What is drawn, in words, for whoever rests on the title."""
+        what = self.quantity
+        rows = "episode" if what.tag in (REWARD, LENGTH) else "row"
+        said = [f"{'Points' if what.points else 'Faint'}: every {rows}."]
+        if window > 1:
+            said.append(f"Line: mean of the last {format.count(window)} {rows}s.")
+        if what.beside:
+            said.append(what.beside_words)
+        self.title.setToolTip(" ".join([*said, "Click to show another quantity here."]))
 
     def _say(self, value: float | None, unit: str | None = None) -> None:
         what = self.quantity
@@ -173,10 +194,8 @@ class PlotCard(QFrame):
             unit = what.unit
             other = self.history.latest(what.beside) if what.beside else None
             if other is not None:
-                unit = f"{what.beside_word}: {format.significant(other)}"
-            if what.tag == REWARD:
-                count = min(self.options.window(True, 0), len(self.history[REWARD]))
-                unit = f"mean of {format.count(count)}" if count > 1 else "last episode"
+                unit = f"dashed: {what.beside_word} {format.significant(other)}"
+            unit = taken_over(self.history, what.tag) or unit
         self._value.setText("" if value is None else format.significant(value))
         self._unit.setText("" if value is None else unit)
         self._unit.setVisible(bool(self._unit.text()))
@@ -187,9 +206,7 @@ class PlotCard(QFrame):
         if x is None or not len(series):
             self.canvas.cross.hide()
             if not self.dirty:
-                window = self.options.window(self.quantity.tag in (REWARD, LENGTH), len(series))
-                mean = trailing_mean(series.value, window)
-                self._say(float(mean[-1]) if len(mean) else None)
+                self._say(figure(self.history, self.quantity.tag))
             return
         at = series.x(self.options.axis)
         index = int(np.clip(np.searchsorted(at, x), 0, len(at) - 1))
@@ -232,20 +249,19 @@ class PlotCard(QFrame):
         self.title.setAccessibleName(f"Plot: {what.title}")
         self.canvas.setAccessibleName(f"{what.title} plot")
         self._dot.set_color(what.color)
-        clear, faint = color(what.color), color(what.color, 80)
-        canvas.smooth.setPen(pg.mkPen(clear, width=1))
         self._beside.setPen(pg.mkPen(color("secondary"), width=1, style=Qt.PenStyle.DashLine))
         if what.points:
             canvas.raw.setPen(None)
             canvas.raw.setSymbol("o")
             canvas.raw.setSymbolSize(3)
             canvas.raw.setSymbolPen(None)
-            canvas.raw.setSymbolBrush(color(what.color, 120))
         else:
             canvas.raw.setSymbol(None)
-            canvas.raw.setPen(pg.mkPen(faint, width=1))
+        self.dirty = True  # lines have their colors as they are drawn
         canvas.cross.setPen(pg.mkPen(color("secondary"), width=1))
         self._line.setPen(pg.mkPen(color("good"), width=1, style=Qt.PenStyle.DashLine))
+        self._line.label.setColor(color("good"))
+        self._line.label.setFont(ui_font(11))
         for axis in (canvas.bottom, canvas.left):
             axis.setTextPen(pg.mkPen(color("secondary")))
         canvas.setBackground(None)

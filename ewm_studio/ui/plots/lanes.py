@@ -35,6 +35,7 @@ class Lanes(QWidget):
     """Lanes under each other over one time axis. A click or a drag in them jumps to a frame."""
 
     jumped = Signal(int)
+    laid_out = Signal()  # the time axis lies elsewhere
 
     def __init__(self, names: int = NAMES) -> None:
         """Leave so many pixels for the names."""
@@ -95,6 +96,7 @@ class Lanes(QWidget):
         """Draw anew."""
         super().resizeEvent(event)
         self._forget()
+        self.laid_out.emit()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Jump."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ewm_studio.analysis.history import LENGTH, REWARD, Axis, RunHistory
+from ewm_studio.analysis.seeds import grouped
+from ewm_studio.events import MEAN_OF
+from ewm_studio.ui.plots.run_colors import RunColors
 
 AXIS_UNITS: dict[Axis, str] = {"step": "steps", "epoch": "epochs", "seconds": ""}
 STAYING = "Dashed: what it would be if what is seen stayed as it is. The mean of all that was seen is wrong by 1."
-COMPARED = ("#f472b6", "#fb923c", "#a3e635", "#22d3ee", "#e879f9")
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,13 @@ class PlotOptions:
     smoothing: int = 50  # 0 to 100
     logarithmic: bool = False
     compared: list[RunHistory] = field(default_factory=list)
+    colors: RunColors = field(default_factory=RunColors)
+    over_seeds: bool = True  # runs that differ by their seed alone are drawn as one mean in its band, too
+
+    def groups(self, shown: RunHistory) -> list[list[RunHistory]]:
+        """Runs on the plots that differ by their seed alone, each group of two or more."""
+        runs = (shown, *self.compared)
+        return [group for group in grouped(runs) if len(group) > 1] if self.over_seeds else []
 
     def window(self, points: bool, rows: int) -> int:
         """Rows the running mean is taken over: 100 episodes, or 10 rows of metrics, in the middle of the slider.
@@ -109,5 +118,13 @@ class PlotOptions:
         Of few rows of metrics it takes fewer, an eighth of them in the middle: it would lag behind all of them.
         """
         if points:
-            return max(1, round(100.0 ** (self.smoothing / 50)))
+            return max(1, round(float(MEAN_OF) ** (self.smoothing / 50)))
         return max(1, min(round(10.0 ** (self.smoothing / 50)), round(rows * self.smoothing / 400)))
+
+    @property
+    def words(self) -> str:
+        """What the lines are the mean of."""
+        if self.window(True, 0) <= 1:
+            return "lines: as it was logged"
+        rows = self.window(False, 10**9)
+        return f"lines: mean of {self.window(True, 0):,} episodes, {rows:,} row{'s' * (rows > 1)}"

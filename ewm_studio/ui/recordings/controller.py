@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
@@ -18,6 +20,7 @@ from ewm_studio.ui.recordings.episode_list import THUMBNAIL
 from ewm_studio.ui.recordings.episode_player import EpisodePlayer
 from ewm_studio.ui.recordings.panel import RecordingsPanel
 from ewm_studio.ui.services import Services
+from ewm_studio.workspace.workspace import name_problem
 
 AT_ONCE = 16  # small pictures made between two looks at whether another recording is shown
 
@@ -60,6 +63,11 @@ class RecordingsController(QObject):
         """An episode was recorded: it is shown."""
         self.refresh(recording)
 
+    def discard(self, path: Path) -> None:
+        """An episode was discarded while it was driven: it goes to the bin, and can be taken back."""
+        done = f"{path.name} is in the bin"
+        self._change(lambda: self._library.delete_episode(path), done, f"delete {path.name}")
+
     # Episodes
 
     def _load(self) -> None:
@@ -93,8 +101,7 @@ class RecordingsController(QObject):
 
     def _on_episode(self, what: str, info: EpisodeInfo) -> None:
         if what == "delete":
-            done = f"{info.path.name} is in the bin"
-            self._change(lambda: self._library.delete_episode(info.path), done)
+            self.discard(info.path)
         else:
             self._background(lambda: episode_frames(info.path), partial(self._play, info, what == "cut"))
 
@@ -105,17 +112,17 @@ class RecordingsController(QObject):
 
     def _cut(self, info: EpisodeInfo, begin: int, end: int) -> None:
         done = f"Kept {format.count(end - begin)} of {format.count(info.length)} steps"
-        self._change(lambda: self._library.cut(info.path, begin, end), done)
+        self._change(lambda: self._library.cut(info.path, begin, end), done, f"cut {info.path.name}")
 
-    def _change(self, work: Callable[[], Binned], done: str) -> None:
-        """Do something that can be undone."""
+    def _change(self, work: Callable[[], Binned], done: str, doing: str) -> None:
+        """Do something that can be undone: what was done, and what was to be done, in words."""
 
         def show(binned: Binned) -> None:
             self._last = binned
             self._panel.show_note(done, undo=True)
             self.refresh()
 
-        self._background(work, show)
+        self._background(work, show, lambda error: self._services.notices.fail(error, doing))
 
     def _undo(self) -> None:
         binned, self._last = self._last, None
@@ -123,10 +130,10 @@ class RecordingsController(QObject):
             return
         whole = binned.origin.suffix == ""
         restored = binned.origin.name if whole else binned.origin.parent.name
-        self._do(lambda: self._library.restore(binned), "Taken back", restored)
+        self._do(lambda: self._library.restore(binned), "Taken back", "take it back", restored)
 
-    def _do(self, work: Callable[[], object], done: str, choose: str = "") -> None:
-        """Do something and say so."""
+    def _do(self, work: Callable[[], object], done: str, doing: str, choose: str = "") -> None:
+        """Do something and say so: what was done, and what was to be done, in words."""
         self._panel.show_note("Working …")
 
         def show(_: object) -> None:
@@ -135,7 +142,7 @@ class RecordingsController(QObject):
 
         def fail(error: BaseException) -> None:
             self._panel.show_note("")
-            self._services.notices.fail(error)
+            self._services.notices.fail(error, doing)
 
         self._background(work, show, fail)
 
@@ -144,38 +151,56 @@ class RecordingsController(QObject):
     def _on_asked(self, what: str) -> None:
         library, name, window = self._library, self._panel.chosen, self._panel.window()
         if what == "rename":
-            TextQuestion("Rename the recording", "New name", name, window, partial(self._rename, name)).open()
+            problem = partial(name_problem, taken=self._taken() - {name})
+            then = partial(self._rename, name)
+            TextQuestion("Rename the recording", "Its new name", name, window, then, problem).open()
         elif what == "delete_recording":
-            self._change(lambda: library.delete(name), f"{name} is in the bin")
+            self._change(lambda: library.delete(name), f"{name} is in the bin", f"delete {name}")
         elif what == "merge":
-            merge = MergeDialog(self._panel.recordings, name, window)
+            merge = MergeDialog(self._panel.recordings, name, window, partial(name_problem, taken=self._taken()))
             merge.chosen.connect(self._merge)
             merge.open()
         elif what == "export":
             words = "Id of the Minari dataset, ending in a version"
-            TextQuestion("Export to Minari", words, f"{name}-v0", window, partial(self._export, name)).open()
+            TextQuestion(
+                "Export to Minari", words, f"{name}-v0", window, partial(self._export, name), id_problem
+            ).open()
         else:
             self._background(_datasets, self._choose_to_import)
 
+    def _taken(self) -> set[str]:
+        """The names that are in use."""
+        return {info.name for info in self._panel.recordings}
+
     def _rename(self, name: str, new: str) -> None:
-        self._do(lambda: self._library.rename(name, new), f"{name} is {new} now", new)
+        self._do(lambda: self._library.rename(name, new), f"{name} is {new} now", f"rename {name}", new)
 
     def _merge(self, names: Sequence[str], into: str) -> None:
-        self._do(lambda: self._library.merge(names, into), f"{len(names)} recordings copied into {into}", into)
+        done = f"{len(names)} recordings copied into {into}"
+        self._do(lambda: self._library.merge(names, into), done, "merge the recordings", into)
 
     def _export(self, name: str, dataset: str) -> None:
-        self._do(lambda: _export(self._library, name, dataset), f"{name} is the Minari dataset {dataset}")
+        self._do(
+            lambda: _export(self._library, name, dataset), f"{name} is the Minari dataset {dataset}", f"export {name}"
+        )
 
     def _choose_to_import(self, datasets: list[str]) -> None:
         ImportDialog(datasets, self._panel.window(), self._import).open()
 
     def _import(self, dataset: str, name: str) -> None:
-        self._do(lambda: _import(self._library, dataset, name), f"{dataset} is imported", name)
+        self._do(lambda: _import(self._library, dataset, name), f"{dataset} is imported", f"import {dataset}", name)
 
     def _choose_to_pretrain(self) -> None:
         dialog = PretrainDialog(self._panel.recordings, self._panel.chosen, self._panel.window())
         dialog.chosen.connect(lambda names, share: self.pretrain_asked.emit(",".join(names), share))
         dialog.open()
+
+
+def id_problem(dataset: str) -> str:
+    """Why a Minari dataset cannot be called so, in a sentence; empty where it can."""
+    if re.fullmatch(r"(?:[\w-]+/)*[\w-]+-v\d+", dataset, re.ASCII):
+        return ""
+    return "An id ends in a version and has no blanks, such as my-laps-v0 or carracing/my-laps-v0."
 
 
 def _datasets() -> list[str]:

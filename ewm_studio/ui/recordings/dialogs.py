@@ -110,11 +110,18 @@ class MergeDialog(_Choice):
 
     chosen = Signal(list, str)  # names, the new one
 
-    def __init__(self, recordings: Sequence[RecordingInfo], ticked: str, parent: QWidget) -> None:
+    def __init__(
+        self,
+        recordings: Sequence[RecordingInfo],
+        ticked: str,
+        parent: QWidget,
+        name_problem: Callable[[str], str] = lambda _: "",
+    ) -> None:
         words = "The episodes are copied into a new recording; the old ones stay."
         super().__init__("Merge recordings", words, "Merge", parent)
         self.ticks = Ticks(recordings, ticked)
         self.ticks.changed.connect(self._on_changed)
+        self._name_problem = name_problem
         self.name = QLineEdit()
         self.name.setAccessibleName("Name of the new recording")
         self.name.setPlaceholderText("name of the new recording")
@@ -126,11 +133,14 @@ class MergeDialog(_Choice):
         self._on_changed()
 
     def _on_changed(self, *_: object) -> None:
-        ticked = self.ticks.ticked
+        ticked, name = self.ticks.ticked, self.name.text().strip()
         same = len({info.env for info in ticked}) == 1
-        self.yes.setEnabled(len(ticked) > 1 and same and bool(self.name.text().strip()))
+        wrong = self._name_problem(name) if name else ""
+        self.yes.setEnabled(len(ticked) > 1 and same and bool(name) and not wrong)
         if len(ticked) < 2:
             self.problem.setText("Tick at least two recordings.")
+        elif wrong:
+            self.problem.setText(wrong)
         else:
             count = sum(info.episodes for info in ticked)
             self.problem.setText(f"{format.count(count)} episodes" if same else "These are of different environments.")

@@ -27,6 +27,7 @@ class ReplayController(PageController):
         self.page.empty.asked.connect(self.place_asked)
         self.page.dream_asked.connect(self._dream_on)
         services.jobs.events.connect(self._on_events)
+        services.evaluation_asked.connect(self.watching.show)
 
     def shown(self) -> None:
         """Look which evaluations there are."""

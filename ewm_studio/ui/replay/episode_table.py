@@ -10,6 +10,7 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QHeaderView, QTableView
 
 from ewm_studio import formatting as format
+from ewm_studio.ui.kit.header import SortedHeader
 from ewm_studio.workspace.replays import ReplayInfo
 
 Index = QModelIndex | QPersistentModelIndex
@@ -85,6 +86,7 @@ class EpisodeTable(QTableView):
         self._sorted.setSourceModel(self.episodes)
         self._sorted.setSortRole(Qt.ItemDataRole.UserRole)
         self.setModel(self._sorted)
+        self.setHorizontalHeader(SortedHeader(self))
         self.setAccessibleName("Episodes")
         self.setSortingEnabled(True)
         self.sortByColumn(0, Qt.SortOrder.AscendingOrder)
@@ -95,7 +97,6 @@ class EpisodeTable(QTableView):
         self.setTabKeyNavigation(False)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(32)
-        self.horizontalHeader().setHighlightSections(False)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.selectionModel().selectionChanged.connect(self._on_selected)

@@ -37,7 +37,7 @@ from ewm_studio.ui.kit.widgets import (
     stacked,
 )
 from ewm_studio.ui.latents.explorer import LatentExplorer
-from ewm_studio.ui.plots.lanes import Lanes
+from ewm_studio.ui.plots.lanes import VALUES, Lanes
 from ewm_studio.ui.replay.episode_table import LAP, EpisodeTable
 from ewm_studio.ui.replay.playback_controls import PlaybackControls
 from ewm_studio.workspace.replays import Evaluation, ReplayInfo
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ewm_studio.analysis.film import Pane
 
 PANES = 3
-SIDE = 272
+SIDE = 264
 EMPTY, CONTENT = range(2)
 PICTURES, WORDS = range(2)
 _PLATE = 48  # pixels of a plate beyond its picture
@@ -75,10 +75,12 @@ class ReplayPage(QWidget):
         self._evaluations: list[Evaluation] = []
         self.watched: Watched | None = None
         self.rival: Watched | None = None
+        self._exported = ""  # what is exported, or where it is
         self.player = PlaybackControls()
         self.lanes = Lanes()
         self.player.turned.connect(self._show_frame)
         self.lanes.jumped.connect(self.player.go)
+        self.lanes.laid_out.connect(self._align)
         self.empty = EmptyState(
             "replay",
             "No replays yet",
@@ -168,16 +170,14 @@ class ReplayPage(QWidget):
         inside = QWidget()
         inside.setObjectName("scrolled")
         inside.setLayout(column(self.lanes, spacing=0))
-        scroll = scrolled(inside, focus=False)
+        self._lanes_room = scroll = scrolled(inside, focus=False)
         layout = column(self.player, self._progress, spacing=4, margins=(12, 8, 12, 8))
         layout.addWidget(scroll, 1)
         plate.setLayout(layout)
         return plate
 
     def _make_buttons(self) -> QHBoxLayout:
-        self.compare = button(
-            "Compare on this track", "", "Have another run's model play the same seed beside this one"
-        )
+        self.compare = button("Compare…", "", "Have another run's model play the same seed beside this one")
         self.compare_menu = QMenu(self)
         self.compare_menu.aboutToShow.connect(self.compare_wanted)
         self.compare.setMenu(self.compare_menu)
@@ -237,10 +237,12 @@ class ReplayPage(QWidget):
         laps = [episode.lap_finished for episode in episodes]
         self._facts.setText(f"median {format.significant(float(np.median(rewards)))} · {count}, {evaluation.manner}")
         self._laps.setVisible(None not in laps)
-        self._laps.setText(f"{LAP}{laps.count(True) / len(laps):.0%} of laps finished")
+        done = laps.count(True)
+        self._laps.setText(f"{LAP}{done / len(laps):.0%} of laps finished" if done else "no lap finished")
         self._when.setText(f"{evaluation.env_id}, played {format.date(evaluation.created)}")
         self._parts.setText(evaluation.model.parts)
         self.explorer.overlay.setEnabled(len(episodes) > 1)
+        self.explorer.show_loading()  # what it shows is of the evaluation before
         self.table.show_episodes(episodes)
 
     def show_watched(self, watched: Watched | None, rival: Watched | None = None) -> None:
@@ -291,7 +293,13 @@ class ReplayPage(QWidget):
         """How far something is made, and what; None when it is done."""
         self._progress.setVisible(share is not None)
         self._progress.setValue(round((share or 0.0) * _PARTS))
-        self.status.setText(words)
+        self.status.setText(words or self._exported)
+
+    def show_export(self, words: str) -> None:
+        """What is exported and how far it is, or where the file is; said while nothing else is made."""
+        self._exported = words
+        if self._progress.isHidden():
+            self.status.setText(words)
 
     def say(self, words: str) -> None:
         """One line on why there is nothing to watch."""
@@ -341,6 +349,11 @@ class ReplayPage(QWidget):
         width = (self._pictures.width() - _GAP * (len(panes) - 1)) / len(panes) - 22
         tall = max(pane.pictures.shape[1] / pane.pictures.shape[2] for pane in panes)
         self._pictures.setMaximumHeight(max(round(width * tall) + _PLATE, 140))
+
+    def _align(self) -> None:
+        """Slider and lanes have one time axis; a scroll bar beside the lanes takes of its room."""
+        bar = self._lanes_room.width() - self.lanes.width()
+        self.player.align(round(self.lanes.x_of(0)), VALUES + bar)
 
     # Events
 

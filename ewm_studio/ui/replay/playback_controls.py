@@ -8,8 +8,8 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
 from ewm_studio import formatting as format
-from ewm_studio.ui.kit.slider import Slider
-from ewm_studio.ui.kit.widgets import IconButton, Segments, button, label, row
+from ewm_studio.ui.kit.slider import HANDLE, Slider
+from ewm_studio.ui.kit.widgets import IconButton, Segments, button, column, label, row
 
 TICK_MILLISECONDS = 16
 SPEEDS = (("0.25", "¼×"), ("1", "1×"), ("4", "4×"))
@@ -38,12 +38,12 @@ class PlaybackControls(QWidget):
         self.speed.set_value("1")
         self.loop = button("loop", "pill", "Begin again at the end")
         self.loop.setCheckable(True)
-        self.setLayout(row(self.back, self.play, self.on, self.where, spacing=6))
-        layout = self.layout()
-        assert layout is not None
-        layout.addWidget(self.slider)
-        for widget in (self.speed, self.loop):
-            layout.addWidget(widget)
+        buttons = row(self.back, self.play, self.on, self.where, None, self.speed, self.loop, spacing=6)
+        self._axis = row(self.slider)
+        layout = column(spacing=2)
+        layout.addLayout(buttons)
+        layout.addLayout(self._axis)
+        self.setLayout(layout)
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MILLISECONDS)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
@@ -70,6 +70,11 @@ class PlaybackControls(QWidget):
     def playing(self) -> bool:
         """Whether it goes on by itself."""
         return self._timer.isActive()
+
+    def align(self, left: int, right: int) -> None:
+        """Have the slider's handle go over these pixels, as the lanes under it do: so far from left and right."""
+        beside = HANDLE // 2
+        self._axis.setContentsMargins(max(0, left - beside), 0, max(0, right - beside), 0)
 
     def load(self, frames: int, fps: float) -> None:
         """Stand at the beginning of an episode of so many frames."""

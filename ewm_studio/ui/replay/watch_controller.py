@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtWidgets import QFileDialog
 
 from ewm_studio import formatting as format
 from ewm_studio.analysis.latent_space import LatentPath
 from ewm_studio.analysis.replay_loader import ReplayLoader, Watched
 from ewm_studio.errors import JobError, Untrusted, UserError
+from ewm_studio.ui.kit.files import ask_save
+from ewm_studio.ui.replay.export_queue import ExportQueue
 from ewm_studio.ui.replay.page import ReplayPage
 from ewm_studio.ui.services import Services
+from ewm_studio.workspace.pretrained import pretrained_models
 from ewm_studio.workspace.replays import Evaluation, ReplayInfo
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ class WatchController(QObject):
         super().__init__(parent)
         self._page, self._services, self._background = page, services, services.background
         self._loader = ReplayLoader()
+        self.exports = ExportQueue(services.background, services.notices, self)
+        self.exports.said.connect(page.show_export)
+        self._plays = False  # the next episode that is shown begins to play by itself
         self._evaluation: Evaluation | None = None  # the one that is watched
         self._wanted: Path | None = None  # the folder of the one to be watched next
         self._turn = 0  # counts requests; what was made for an older one is dropped
@@ -55,11 +60,11 @@ class WatchController(QObject):
     @property
     def idle(self) -> bool:
         """Whether everything that was asked for is shown."""
-        return not (self._working or self._listing or self._next)
+        return self.exports.idle and not (self._working or self._listing or self._next)
 
     def show(self, folder: str | Path) -> None:
-        """Watch an evaluation as soon as the page is seen."""
-        self._wanted = Path(folder)
+        """Watch an evaluation as soon as the page is seen; its first episode plays by itself."""
+        self._wanted, self._plays = Path(folder), True
         self.refresh()
 
     def refresh(self) -> None:
@@ -79,6 +84,7 @@ class WatchController(QObject):
     def end(self) -> None:
         """Stop playing, and what is being made, at its next frame."""
         self._abandon()
+        self.exports.end()
         self._page.player.pause()
 
     # Evaluations
@@ -128,6 +134,9 @@ class WatchController(QObject):
 
     def _on_watched(self, watched: Watched) -> None:
         self._page.show_watched(watched)
+        if self._plays and self._page.isVisible():
+            self._plays = False
+            self._page.player.toggle()
 
     def _fill_compare(self) -> None:
         menu, watched = self._page.compare_menu, self._page.watched
@@ -142,11 +151,15 @@ class WatchController(QObject):
                 best = f"   {format.significant(info.best_reward)}" if info.best_reward is not None else ""
                 action = menu.addAction(f"{info.title or info.name}{best}")
                 action.triggered.connect(partial(self.compare, info.name))
+        for model in pretrained_models():
+            if model.env == watched.replay.env.id and model.name != watched.name:
+                action = menu.addAction(f"{model.name} (comes with the studio)   {format.significant(model.score)}")
+                action.triggered.connect(partial(self.compare, model.name))
         if menu.isEmpty():
-            menu.addAction(f"No other run has a model for {watched.replay.env.id}").setEnabled(False)
+            menu.addAction(f"Nothing else has a model for {watched.replay.env.id}").setEnabled(False)
 
     def compare(self, run: str) -> None:
-        """Have the best model of a run play the seed that is watched."""
+        """Have the best model of a run, or one that comes with the studio, play the seed that is watched."""
         watched = self._page.watched
         if watched is None:
             return
@@ -181,23 +194,16 @@ class WatchController(QObject):
         watched = self._page.watched
         if watched is None:
             return
-        start = str(self._services.workspace.path / f"{watched.name}-seed-{watched.replay.seed}.{kind}")
-        path, _ = QFileDialog.getSaveFileName(self._page.window(), "Export", start, _FILTERS[kind])
-        if path:
-            self.export(Path(path) if Path(path).suffix else Path(f"{path}.{kind}"))
+        start = self._services.workspace.path / f"{watched.name}-seed-{watched.replay.seed}.{kind}"
+        path = ask_save(self._page.window(), "Export", "films", start, _FILTERS[kind])
+        if path is not None:
+            self.export(path if path.suffix else Path(f"{path}.{kind}"))
 
     def export(self, path: Path) -> None:
-        """Write what is shown: the whole replay, or as .png the frame."""
-        watched, panes, frame = self._page.watched, self._page.panes, self._page.player.frame
-        if watched is None:
-            return
-
-        def work(progress: OnProgress) -> None:
-            from ewm_studio.analysis.film import export
-
-            export(path, panes, watched.trace.fps, frame, progress)
-
-        self._request(work, lambda _: self._page.show_progress(None, f"exported {path}"), f"Writing {path.name}", True)
+        """Write what is shown, after what was asked for before: the whole replay, or as .png the frame."""
+        watched = self._page.watched
+        if watched is not None:
+            self.exports.add(path, self._page.panes, watched.trace.fps, self._page.player.frame)
 
     # One request at a time
 

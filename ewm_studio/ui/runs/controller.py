@@ -7,6 +7,7 @@ from functools import partial
 
 from PySide6.QtWidgets import QMenu
 
+from ewm_studio.analysis.run_tags import retagged, tags_of, with_tags
 from ewm_studio.errors import UserError
 from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.jobs.launch import model_values
@@ -14,9 +15,21 @@ from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.dialogs import Question, TextQuestion
 from ewm_studio.ui.page import Page, PageAction, PageController, PlaceGroup
 from ewm_studio.ui.runs.assessing import Assessing
+from ewm_studio.ui.runs.detail import RunPane
+from ewm_studio.ui.runs.detail_controller import DetailController
 from ewm_studio.ui.runs.page import RunsPage
 from ewm_studio.ui.services import Services
+from ewm_studio.workspace.workspace import name_problem
 
+DOING = {
+    "show": "show the run",
+    "compare": "compare the runs",
+    "load": "load the model",
+    "patch_v": "take the vision",
+    "patch_m": "take the memory",
+    "patch_c": "take the controller",
+    "settings": "use the run's settings",
+}  # what failed, for its dialog; whatever else is asked starts a job
 BINNED = 20  # deleted runs that the menu offers
 
 
@@ -28,6 +41,8 @@ class RunsController(PageController):
         self._services = services
         self.page = RunsPage()
         self.assessing = Assessing(self.page, services, self)
+        self.pane = RunPane()
+        self.detail = DetailController(self.page, self.pane, services, self)
         self._answers: dict[str, Callable[[str], None]] = {
             "show": services.show_run,
             "resume": services.resume,
@@ -41,8 +56,15 @@ class RunsController(PageController):
             "settings": self._use_settings,
             "rename": self._rename,
             "note": self._note,
+            "tags": lambda name: self._tags([name]),
+            "delete": lambda name: self._delete([name]),
+        }
+        self._answers_of_several: dict[str, Callable[[list[str]], None]] = {
+            "compare": self._compare_all,
+            "tags": self._tags,
             "delete": self._delete,
         }
+        self.page.several_asked.connect(self._on_several_asked)
         self.page.asked.connect(self._on_asked)
         self.page.train_asked.connect(lambda: services.start("train"))
         self.page.empty.asked.connect(self.place_asked)
@@ -71,17 +93,24 @@ class RunsController(PageController):
     def fill_binned(self, menu: QMenu) -> None:
         """Offer the runs that were deleted, the latest first."""
         for name in self._services.workspace.binned_runs()[:BINNED]:
-            restore = self._services.notices.guarded(partial(self._restore, name))
+            restore = self._services.notices.guarded(partial(self._restore, name), "restore the run")
             menu.addAction(name).triggered.connect(restore)
         if menu.isEmpty():
             menu.addAction("The bin is empty").setEnabled(False)
 
     def _on_asked(self, what: str, name: str) -> None:
-        self._services.notices.guarded(lambda: self._answers[what](name))()
+        self._services.notices.guarded(lambda: self._answers[what](name), DOING.get(what, ""))()
+
+    def _on_several_asked(self, what: str, names: list[str]) -> None:
+        self._services.notices.guarded(lambda: self._answers_of_several[what](names))()
+
+    def end(self) -> None:
+        """Read nothing more."""
+        self.detail.end()
 
     def _on_started(self, kind: str) -> None:
-        """A run begins: its curves are what is looked for next."""
-        if job_kind(kind).makes_run and self.page.isVisible():
+        """A run that was asked for begins: its curves are what is looked for next. One that waited turns no page."""
+        if job_kind(kind).makes_run and self.page.isVisible() and self._services.jobs.at_once:
             self._services.turn_to("train")
 
     # Looking at it
@@ -94,6 +123,17 @@ class RunsController(PageController):
             self._services.show_run(name)
             return
         shown.toggle_compared(self._services.workspace.run(name))
+        self._services.turn_to("train")
+
+    def _compare_all(self, names: list[str]) -> None:
+        """Lay all of them over each other, the first on the plots where none of them is there yet."""
+        shown = self._services.shown
+        if shown.history.name not in names:
+            self._services.show_run(names[0])
+        there = {shown.history.name, *(history.name for history in shown.plots.compared)}
+        for name in names:
+            if name not in there:
+                shown.toggle_compared(self._services.workspace.run(name))
         self._services.turn_to("train")
 
     # Going on from it
@@ -131,9 +171,11 @@ class RunsController(PageController):
 
     def _rename(self, name: str) -> None:
         def rename(new: str) -> None:
-            self._services.notices.guarded(lambda: self._renamed(name, new))()
+            self._services.notices.guarded(lambda: self._renamed(name, new), "rename the run")()
 
-        TextQuestion("Rename the run", "Letters, digits, '-', '_' and '.'", name, self.page.window(), rename).open()
+        taken = {info.name for info in self._services.workspace.runs()} - {name}
+        problem = partial(name_problem, taken=taken)
+        TextQuestion("Rename the run", "Its new name", name, self.page.window(), rename, problem).open()
 
     def _renamed(self, name: str, new: str) -> None:
         if new == name:
@@ -151,16 +193,44 @@ class RunsController(PageController):
         note_now = self._services.workspace.info(name).note
         TextQuestion("Note", f"About {name}", note_now, self.page.window(), note).open()
 
-    def _delete(self, name: str) -> None:
+    def _tags(self, names: list[str]) -> None:
+        def tag(text: str) -> None:
+            self._services.notices.guarded(lambda: self._tagged(names, text))()
+
+        words = "Words to mark with; -word takes one away" if len(names) > 1 else "Words, such as: baseline wide"
+        now = " ".join(tags_of(self._services.workspace.info(names[0]).note)) if len(names) == 1 else ""
+        TextQuestion(f"Tags of {_runs(names)}", words, now, self.page.window(), tag).open()
+
+    def _tagged(self, names: list[str], text: str) -> None:
+        workspace = self._services.workspace
+        for name in names:
+            note = workspace.info(name).note
+            changed = retagged(note, text) if len(names) > 1 else with_tags(note, text.replace(",", " ").split())
+            workspace.describe_run(name, note=changed)
+        self._list()
+
+    def _delete(self, names: list[str]) -> None:
         def delete() -> None:
-            self._services.notices.guarded(lambda: self._deleted(name))()
+            self._services.notices.guarded(
+                lambda: self._deleted(*names), "delete the run" if one else "delete the runs"
+            )()
 
-        words = f"{name} moves to the bin of this workspace. The menu brings it back: Workspace, Restore a deleted run."
-        Question("Delete the run?", words, "Delete", "Keep it", self.page.window(), delete).open()
+        one = len(names) == 1
+        title = "Delete the run?" if one else f"Delete {len(names)} runs?"
+        moves = f"{names[0]} moves" if one else f"{', '.join(names[:4])}{' and others' if len(names) > 4 else ''} move"
+        words = f"{moves} to the bin of this workspace. The menu brings back: Workspace, Restore a deleted run."
+        Question(title, words, "Delete", "Keep it" if one else "Keep them", self.page.window(), delete).open()
 
-    def _deleted(self, name: str) -> None:
-        self._services.workspace.delete_run(name)
-        self._services.shown.follow(name, None)
+    def _deleted(self, *names: str) -> None:
+        """To the bin with them; plots show the newest run that is left where one of these was on them."""
+        shown = self._services.shown
+        for name in names:
+            self._services.workspace.delete_run(name)
+            shown.follow(name, None)
+        if shown.history.name in names:
+            shown.clear()
+        if not shown.history.name:
+            self._services.show_last_run()
         self._list()
 
     def _restore(self, name: str) -> None:
@@ -169,10 +239,23 @@ class RunsController(PageController):
         self.page.choose(name)
 
 
+def _runs(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} runs"
+
+
 def make_page(services: Services) -> Page:
     """The page of all runs."""
     controller = RunsController(services)
     binned = PageAction("restore", "Restore a deleted run", "Workspace", fill=controller.fill_binned)
     dreams = services.notices.guarded(controller.assessing.open_chosen)
     assess = PageAction("dreams", "How far dreams can be trusted", "Run", run=dreams)
-    return Page("runs", "Runs", "runs", controller.page, controller, actions=(binned, assess))
+    return Page(
+        "runs",
+        "Runs",
+        "runs",
+        controller.page,
+        controller,
+        side=controller.pane,
+        beside_panel=False,  # table and pane need the room
+        actions=(binned, assess),
+    )

@@ -12,6 +12,7 @@ from PySide6.QtCore import (
     QModelIndex,
     QPersistentModelIndex,
     QPoint,
+    QSize,
     QSortFilterProxyModel,
     Qt,
     Signal,
@@ -29,6 +30,7 @@ from PySide6.QtWidgets import (
 
 from ewm_studio import formatting as format
 from ewm_studio.settings.experiment import COMPONENTS
+from ewm_studio.ui.kit.header import SortedHeader
 from ewm_studio.ui.kit.texts import plain_tip
 from ewm_studio.ui.kit.theme import color
 from ewm_studio.ui.kit.widgets import EmptyState, button, label, row, stacked
@@ -44,7 +46,7 @@ _STATES = {
 }
 # what -> (text, tip, keys while the table has the focus)
 ACTIONS = {
-    "show": ("Show plots", "Show this run's history on the Train page", ""),
+    "show": ("Show plots", "Show this run's history on the Plots page", ""),
     "compare": ("Compare", "Lay this run over the one on the plots, or take it away again", "C"),
     "resume": ("Resume", "Go on exactly where this run was stopped", ""),
     "continue": ("Continue from here", "Train a new run with this run's settings, from its best model", ""),
@@ -56,14 +58,17 @@ ACTIONS = {
     "settings": ("Use its settings", "Take this run's experiment into the panel", ""),
     "rename": ("Rename…", "Give the run another name", "F2"),
     "note": ("Note…", "Write a note beside the run", ""),
-    "delete": ("Delete…", "Move the run to the workspace's bin", "Del"),
+    "tags": ("Tags…", "Mark runs by words that the filter finds", "T"),
+    "delete": ("Delete…", "Move runs to the workspace's bin", "Del"),
 }
 BUTTONS = ("show", "compare", "resume", "continue", "load", "assess")
 KEPT_LONGEST = ("show", "assess", "compare", "continue", "load", "resume")  # the last gives way first
 PARTS = ("patch_v", "patch_m", "patch_c")
-MORE = ("settings", "rename", "note", "delete")
+MORE = ("settings", "rename", "note", "tags", "delete")
+OF_SEVERAL = ("compare", "tags", "delete")  # can be done with several runs at once
 NEED_A_MODEL = ("resume", "continue", "load", "assess", *PARTS)
 MARGIN = 12
+LEAST_WIDTH = 480
 EMPTY, TABLE, ASSESSMENT = range(3)
 Index = QModelIndex | QPersistentModelIndex
 
@@ -90,6 +95,7 @@ class Column:
     text: Callable[[RunInfo], str]
     key: Callable[[RunInfo], Any] | None = None  # None: by the text
     number: bool = False
+    tip: str = ""  # what is meant by its title
 
     def sort_key(self, info: RunInfo) -> Any:
         """What the column is sorted by; a number that is not there counts as the least."""
@@ -97,17 +103,30 @@ class Column:
         return float("-inf") if value is None else value
 
 
+def steps_of(info: RunInfo) -> str:
+    """How far a run is; pretraining counts the frames it trained on, each as often as it saw it."""
+    return f"{format.count(info.steps)} frames" if info.job == "pretrain" else format.count(info.steps)
+
+
+BEST_TIP = (
+    "Of the best model, which is the one that is loaded: the mean of the last 100 episodes when it was saved; of a run "
+    "that learns in dreams, its judgement for real"
+)
+MEAN_TIP = "Mean of the last 100 episodes"
+STEPS_TIP = "Environment steps; of pretraining the frames trained on, each as often as it was seen"
+TIME_TIP = "Spent on the run, all its parts together where it was resumed"
+
 # What decides stands first: a small window shows it without scrolling.
 COLUMNS = (
-    Column("Run", 212, lambda run: run.title or run.name),
-    Column("State", 80, lambda run: run.state),
+    Column("Run", 206, lambda run: run.title or run.name),
+    Column("State", 102, lambda run: run.state),
     Column("Environment", 124, lambda run: run.env),
-    Column("Best reward", 96, lambda run: _reward(run.best_reward), lambda run: run.best_reward, True),
-    Column("Steps", 76, lambda run: format.count(run.steps), lambda run: run.steps, True),
-    Column("Time", 100, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run)),
+    Column("Best reward", 96, lambda run: _reward(run.best_reward), lambda run: run.best_reward, True, BEST_TIP),
+    Column("Steps", 104, lambda run: steps_of(run), lambda run: run.steps, True, STEPS_TIP),
+    Column("Time", 100, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run), True, TIME_TIP),
     Column("Started", 140, lambda run: format.date(run.started or run.created), lambda run: run.started or run.created),
     Column("Parts", 320, lambda run: parts_of(run)),
-    Column("Mean reward", 100, lambda run: _reward(run.mean_reward), lambda run: run.mean_reward, True),
+    Column("Mean reward", 100, lambda run: _reward(run.mean_reward), lambda run: run.mean_reward, True, MEAN_TIP),
     Column("Seed", 54, lambda run: str(run.seed), lambda run: run.seed, True),
     Column("Job", 80, lambda run: run.job),
     Column("Note", 160, lambda run: run.note),
@@ -149,6 +168,8 @@ class RunTable(QAbstractTableModel):
         """Titles of the columns."""
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
             return TITLES[section]
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
+            return COLUMNS[section].tip or None
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.TextAlignmentRole:
             side = Qt.AlignmentFlag.AlignRight if COLUMNS[section].number else Qt.AlignmentFlag.AlignLeft
             return int(side | Qt.AlignmentFlag.AlignVCenter)
@@ -170,32 +191,54 @@ class RunTable(QAbstractTableModel):
         return None
 
 
+class RunFilter(QSortFilterProxyModel):
+    """Sorts runs, and shows those in which every word is found."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words: list[str] = []
+
+    def show_words(self, text: str) -> None:
+        """Look for these."""
+        self._words = text.casefold().split()
+        self.invalidate()
+
+    def filterAcceptsRow(self, line: int, parent: Index) -> bool:
+        """Whether all words are somewhere in a run's cells."""
+        table = self.sourceModel()
+        assert isinstance(table, RunTable)
+        info = table.runs[line]
+        cells = " ".join(column.text(info) for column in COLUMNS).casefold()
+        return all(word in f"{cells} {info.name.casefold()}" for word in self._words)
+
+
 class RunsPage(QWidget):
     """A table to sort and filter, and buttons for the chosen run."""
 
     asked = Signal(str, str)  # what to do, the run's name
+    several_asked = Signal(str, list)  # what of `OF_SEVERAL` to do with several, by their names
+    selected = Signal()  # another choice, or the same one as it is now
     train_asked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self.table = RunTable()
-        self._shown = QSortFilterProxyModel()
+        self._shown = RunFilter()
         self._shown.setSourceModel(self.table)
         self._shown.setSortRole(Qt.ItemDataRole.UserRole)
-        self._shown.setFilterKeyColumn(-1)
-        self._shown.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         self.view = QTableView()
         self.view.setModel(self._shown)
+        self.view.setHorizontalHeader(SortedHeader(self.view))
         self.view.setSortingEnabled(True)
         self.view.sortByColumn(TITLES.index("Started"), Qt.SortOrder.DescendingOrder)
         self.view.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
-        self.view.setSelectionMode(QTableView.SelectionMode.SingleSelection)
+        self.view.setSelectionMode(QTableView.SelectionMode.ExtendedSelection)
         self.view.setShowGrid(False)
         self.view.setWordWrap(False)
+        self.view.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names differ at their ends
         self.view.setTabKeyNavigation(False)
         self.view.verticalHeader().hide()
         self.view.verticalHeader().setDefaultSectionSize(36)
-        self.view.horizontalHeader().setHighlightSections(False)
         self.view.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.view.horizontalHeader().setStretchLastSection(True)
         self.view.setHorizontalScrollMode(QTableView.ScrollMode.ScrollPerPixel)
@@ -205,21 +248,22 @@ class RunsPage(QWidget):
             self.view.setColumnWidth(index, column.width)
         self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.view.customContextMenuRequested.connect(self._open_menu)
-        self.view.activated.connect(lambda _: self._ask("show"))
+        self.view.activated.connect(lambda _: self.ask("show"))
         self.view.selectionModel().selectionChanged.connect(self._on_selected)
         self.search = QLineEdit()
         self.search.setPlaceholderText("Filter")
         self.search.setAccessibleName("Filter runs")
         self.search.setClearButtonEnabled(True)
+        self.search.setToolTip("Runs in which every word is found: name, state, environment, parts, note, #tag")
         self.search.setFixedWidth(200)
-        self.search.textChanged.connect(self._shown.setFilterFixedString)
+        self.search.textChanged.connect(self._on_filter)
         self.actions_by_name = {what: self._action(what, *words) for what, words in ACTIONS.items()}
         self.menu = self._menu((*BUTTONS, *PARTS, *MORE))
         self._buttons: dict[str, QPushButton] = {}
         bar = row(spacing=8)
         for what in BUTTONS:
             text, tip, _ = ACTIONS[what]
-            self._buttons[what] = button(text, "primary" if what == "show" else "", tip, partial(self._ask, what))
+            self._buttons[what] = button(text, "primary" if what == "show" else "", tip, partial(self.ask, what))
             bar.addWidget(self._buttons[what])
         self.parts = button("Take a part", "", "Take vision, memory or controller from this run's best model")
         self.parts.setMenu(self._menu(PARTS))
@@ -267,11 +311,20 @@ class RunsPage(QWidget):
         menu.clear()
         menu.addActions([self.actions_by_name[name] for name in (*(b for b in BUTTONS if b in hidden), *MORE)])
 
+    def minimumSizeHint(self) -> QSize:
+        """The buttons give way, so that little is needed."""
+        return QSize(LEAST_WIDTH, super().minimumSizeHint().height())
+
     @property
     def chosen(self) -> RunInfo | None:
-        """The run that is selected."""
-        rows = self.view.selectionModel().selectedRows()
-        return self.table.runs[self._shown.mapToSource(rows[0]).row()] if rows else None
+        """The run that is selected; of several the first as they are sorted."""
+        return next(iter(self.chosen_all), None)
+
+    @property
+    def chosen_all(self) -> list[RunInfo]:
+        """The runs that are selected, as they are sorted."""
+        rows = sorted(index.row() for index in self.view.selectionModel().selectedRows())
+        return [self.table.runs[self._shown.mapToSource(self._shown.index(line, 0)).row()] for line in rows]
 
     def choose(self, name: str) -> None:
         """Select a run."""
@@ -283,7 +336,7 @@ class RunsPage(QWidget):
         """Show these runs."""
         chosen = self.chosen
         self.table.show_runs(runs)
-        self.count.setText(f"{format.count(len(runs))} in this workspace")
+        self._count()
         if not self.shows_assessment:
             self._stack.setCurrentIndex(TABLE if runs else EMPTY)
         if chosen is not None and self.chosen is None:
@@ -291,6 +344,15 @@ class RunsPage(QWidget):
         elif self.chosen is None and runs:
             self.view.selectRow(0)
         self._on_selected()
+
+    def _on_filter(self, text: str) -> None:
+        self._shown.show_words(text)
+        self._count()
+
+    def _count(self) -> None:
+        there, shown = len(self.table.runs), self._shown.rowCount()
+        part = f"{format.count(shown)} of " if self.search.text().strip() else ""
+        self.count.setText(f"{part}{format.count(there)} in this workspace")
 
     @property
     def shows_assessment(self) -> bool:
@@ -313,7 +375,7 @@ class RunsPage(QWidget):
         if keys:
             action.setShortcut(QKeySequence(keys))
             action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-        action.triggered.connect(lambda: self._ask(what))
+        action.triggered.connect(lambda: self.ask(what))
         self.view.addAction(action)
         return action
 
@@ -326,10 +388,15 @@ class RunsPage(QWidget):
         if self.view.indexAt(at).isValid():
             self.menu.popup(self.view.viewport().mapToGlobal(at))
 
-    def _ask(self, what: str) -> None:
-        info = self.chosen
-        if info is not None and self._possible(what, info):
-            self.asked.emit(what, info.name)
+    def ask(self, what: str) -> None:
+        """Have something done with what is selected, where it can be."""
+        chosen = self.chosen_all
+        if not chosen or not all(self._possible(what, info) for info in chosen):
+            return
+        if len(chosen) == 1:
+            self.asked.emit(what, chosen[0].name)
+        elif what in OF_SEVERAL:
+            self.several_asked.emit(what, [info.name for info in chosen])
 
     def _possible(self, what: str, info: RunInfo) -> bool:
         if what in ("rename", "delete") and info.state == "running":
@@ -339,11 +406,13 @@ class RunsPage(QWidget):
         return bool(info.checkpoint) or what not in NEED_A_MODEL
 
     def _on_selected(self, *_: object) -> None:
-        info = self.chosen
+        chosen = self.chosen_all
         for what, action in self.actions_by_name.items():
-            possible = info is not None and self._possible(what, info)
+            fits = len(chosen) == 1 or (len(chosen) > 1 and what in OF_SEVERAL)
+            possible = fits and all(self._possible(what, info) for info in chosen)
             action.setEnabled(possible)
             if what in self._buttons:
                 self._buttons[what].setEnabled(possible)
         self.parts.setEnabled(any(self.actions_by_name[what].isEnabled() for what in PARTS))
-        self.more.setEnabled(info is not None)
+        self.more.setEnabled(bool(chosen))
+        self.selected.emit()

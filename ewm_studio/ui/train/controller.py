@@ -1,28 +1,41 @@
-"""Joins the Train page to the run that is shown: its plots and figures, other runs laid over it, exports, the log."""
+"""Joins the Plots page to the run that is shown: its plots and figures, other runs laid over it, exports, the log."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
+from typing import Any
 
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtCore import QTimer
 
 from ewm_studio import formatting as format
-from ewm_studio.analysis.history import REWARD
+from ewm_studio.analysis.figures import evaluation_result
 from ewm_studio.analysis.inspection import EnvironmentInfo
+from ewm_studio.analysis.settings_diff import differences
 from ewm_studio.errors import UserError
 from ewm_studio.events import EvaluationKept, Event, Finished, Images, RunStarted
+from ewm_studio.settings import Experiment
 from ewm_studio.ui.jobs.event_words import evaluation_words
+from ewm_studio.ui.kit.files import ask_save
 from ewm_studio.ui.kit.images import difference
+from ewm_studio.ui.kit.log_file import LogFile
+from ewm_studio.ui.kit.theme import theme
 from ewm_studio.ui.page import Page, PageAction, PageController, PlaceGroup
 from ewm_studio.ui.services import Services
+from ewm_studio.ui.train.differences_dialog import DifferencesDialog
+from ewm_studio.ui.train.looking import Looking
 from ewm_studio.ui.train.page import TrainPage
 from ewm_studio.ui.train.side_panel import SidePanel
+from ewm_studio.workspace import Run
 
 FIGURES_SECONDS = 0.5  # between two looks at the figures while plots keep being drawn
 _EXPORTS = {"png": "Pictures (*.png)", "svg": "Drawings (*.svg)", "csv": "Tables (*.csv)"}
+
+
+def _import_plots() -> None:
+    """Have what draws plots ready: half a second, which must not be the window's."""
+    import ewm_studio.ui.plots.card  # noqa: F401
 
 
 class TrainController(PageController):
@@ -35,6 +48,10 @@ class TrainController(PageController):
         self._stale = True  # the figures are older than the curves
         self._drawn = 0.0  # when the figures were brought up to date
         self._kept = False  # the episodes of the evaluation that goes on can be watched
+        self._log, self._looking = LogFile(services.workspace.path), Looking(services)
+        self._making = False  # the plots are being made, one after the other while nothing else is to do
+        self._idle = QTimer(self)
+        self._idle.timeout.connect(self._make_one)
         self._connect_page()
         self._connect_services()
 
@@ -44,6 +61,7 @@ class TrainController(PageController):
         page.compare_wanted.connect(self._fill_compare)
         page.export_asked.connect(self._export)
         page.empty.asked.connect(self.place_asked)
+        self.side.look_asked.connect(lambda: self._looking.look(self.page))
         self.side.watch_asked.connect(lambda: self._services.turn_to("replay"))
 
     def _connect_services(self) -> None:
@@ -53,14 +71,48 @@ class TrainController(PageController):
         shown.grew.connect(self._on_grown)
         shown.read_again.connect(self._on_read_again)
         shown.compared.connect(self._on_compared)
+        shown.named.connect(lambda _: self.page.show_legend())
+        self.page.legend.differences_asked.connect(services.notices.guarded(self._show_differences, "compare the runs"))
+        self.page.legend.grouping_asked.connect(shown.group_seeds)
+        theme().changed.connect(self.page.show_legend)
         services.jobs.events.connect(self._on_events)
         services.jobs.ended.connect(lambda *_: self.side.show_ended())
         services.fitting.described.connect(self._on_environment)
-        services.notices.said.connect(self.page.log.add)
+        services.notices.said.connect(self._on_said)
+
+    def begin(self) -> None:
+        """Make the plots bit by bit: at once they would hold the window up."""
+        self._making = True
+        self._services.background(_import_plots, lambda _: self._idle.start(0), lambda _: self._on_made())
+
+    def end(self) -> None:
+        """Make no more plots."""
+        self._idle.stop()
+
+    def _make_one(self) -> None:
+        if not self.page.make_one():
+            self._on_made()
+
+    def _on_made(self) -> None:
+        self._idle.stop()
+        self._making = False
+        if self._services.shown.history.name:
+            self._on_replaced()
+
+    def shown(self) -> None:
+        """Say, where no run is shown, whether there are any."""
+        self._show_nothing()
+
+    def _show_nothing(self) -> None:
+        if self._services.shown.history.name:
+            return
+        self.page.show_nothing(bool(self._services.workspace.runs()))
+        if self._services.shown.loading:
+            self.page.show_loading()
 
     def redraw_one(self) -> bool:
         """Redraw a plot that changed, and the figures when there is none, or they have waited for long."""
-        drawn, now = self.page.redraw_one(), time.monotonic()
+        drawn, now = not self._making and self.page.redraw_one(), time.monotonic()
         if self._stale and (not drawn or now - self._drawn > FIGURES_SECONDS):
             self._stale, self._drawn = False, now
             self.side.show_history(self._services.shown.history)
@@ -70,6 +122,16 @@ class TrainController(PageController):
         """Offer all of them."""
         self.page.empty.show_places((agents, *workspaces))
 
+    def show_workspace(self) -> None:
+        """Show what the log of this workspace holds, and whether there are runs; the newest is read when it can be."""
+        self._show_nothing()
+        self._log = LogFile(self._services.workspace.path)
+        self.page.log.show_kept(self._log.lines())
+
+    def _on_said(self, text: str, level: str, good: bool) -> None:
+        self.page.log.add(text, level, good)
+        self._log.add(text, level, good)
+
     def reset_plots(self) -> None:
         """Show everything on every plot again."""
         for card in self.page.cards:
@@ -77,28 +139,70 @@ class TrainController(PageController):
 
     def toggle_log(self) -> None:
         """Show or hide the log."""
-        self.page.log.setVisible(self.page.log.isHidden())
+        self.page.toggle_log()
 
     # The run that is shown
 
     def _on_replaced(self) -> None:
         self._stale = True
-        self.page.show_history(self._services.shown.history)
+        if not self._services.shown.history.name:
+            self.page.history = self._services.shown.history
+            self._show_nothing()
+        elif self._making:
+            self.page.show_loading()
+        else:
+            self.page.show_history(self._services.shown.history)
+        self.page.show_legend()
+        self._find_goal()
+        self._find_evaluation(self._services.shown.run)
+
+    def _find_goal(self) -> None:
+        """The reward at which the environment of the run that is shown counts as solved."""
+        about = self._services.shown.history.about
+        self.page.set_threshold(None)
+        if about is None:
+            return
+
+        def show(reward: float | None) -> None:
+            if self._services.shown.history.about is about:
+                self.page.set_threshold(reward)
+
+        self._services.background(partial(_threshold, about.env), show)
+
+    def _find_evaluation(self, run: Run | None) -> None:
+        """What the newest evaluation of the run that is shown came to; it may be from before this start."""
+        self.side.show_result("", "")
+        if run is None:
+            return
+
+        def read() -> dict[str, Any]:
+            newest = next(iter(run.evaluations()), None)
+            return evaluation_result(newest.episodes()) if newest is not None else {}
+
+        def show(result: dict[str, Any]) -> None:
+            if result and self._services.shown.run is run and not self._services.jobs.running:
+                self.side.show_result(*evaluation_words(result), watchable=True)
+
+        self._services.background(read, show)
 
     def _on_grown(self, tags: tuple[str, ...]) -> None:
         self._stale = True
-        self.page.mark(tags)
+        if not self._making:
+            self.page.mark(tags)
 
     def _on_read_again(self) -> None:
         self._stale = True
-        self.page.refresh(self._services.shown.history)
+        if not self._making:
+            self.page.refresh(self._services.shown.history)
 
     def _on_compared(self) -> None:
         self.page.show_legend()
-        self.page.mark_all()
+        if not self._making:
+            self.page.mark_all()
 
     def _on_environment(self, info: EnvironmentInfo) -> None:
-        if info.id == self._services.experiment.env.id and not self.page.history[REWARD].value.size:
+        """The chosen environment is known: its goal is shown, unless a run has one of its own."""
+        if self.page.history.about is None and info.id == self._services.experiment.env.id:
             self.page.set_threshold(info.reward_threshold)
 
     # What a job says
@@ -124,6 +228,17 @@ class TrainController(PageController):
 
     # Comparing and exporting
 
+    def _show_differences(self) -> None:
+        """In which settings the runs on the plots differ.
+
+        Raises:
+            UserError: one of them has none that can be read.
+        """
+        shown, workspace = self._services.shown, self._services.workspace
+        names = [history.name for history in (shown.history, *shown.plots.compared) if history.name]
+        found = differences([Experiment.from_toml(workspace.run(name).folder / "experiment.toml") for name in names])
+        DifferencesDialog(names, found, self.page.window()).open()
+
     def _fill_compare(self) -> None:
         menu, shown = self.page.compare_menu, self._services.shown
         menu.clear()
@@ -145,16 +260,22 @@ class TrainController(PageController):
     def _export(self, kind: str) -> None:
         """Write the plots to files that the user names."""
         services = self._services
-        start = str(services.workspace.path / f"{services.shown.history.name or 'plots'}.{kind}")
-        path, _ = QFileDialog.getSaveFileName(self.page.window(), "Export", start, _EXPORTS[kind])
-        if not path:
+        start = services.workspace.path / f"{services.shown.history.name or 'plots'}.{kind}"
+        path = ask_save(self.page.window(), "Export", "plots", start, _EXPORTS[kind])
+        if path is None:
             return
         try:
-            files = self.page.export(kind, Path(path))
+            files = self.page.export(kind, path)
         except OSError as error:
             services.notices.fail(UserError(f"{path}: cannot be written ({error.strerror}); choose another place"))
             return
         services.notices.say(f"exported {', '.join(str(file) for file in files)}", good=True)
+
+
+def _threshold(env: str) -> float | None:
+    from ewm_studio.envs.factory import reward_threshold  # imports gymnasium
+
+    return reward_threshold(env)
 
 
 def make_page(services: Services) -> Page:
@@ -164,4 +285,4 @@ def make_page(services: Services) -> Page:
         PageAction("log", "Log", "View", "Ctrl+L", controller.toggle_log),
         PageAction("reset_plots", "Show whole plots", "View", "Ctrl+0", controller.reset_plots),
     )
-    return Page("train", "Train", "train", controller.page, controller, controller.side, actions=actions)
+    return Page("train", "Plots", "train", controller.page, controller, controller.side, actions=actions)

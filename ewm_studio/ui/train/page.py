@@ -1,20 +1,19 @@
-"""The Train page: six plots, how they are shown, and the log."""
+"""The Plots page: six plots, how they are shown, and the log."""
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QLabel, QMenu, QSlider, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QGridLayout, QMenu, QSlider, QSplitter, QVBoxLayout, QWidget
 
 from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory
-from ewm_studio.formatting import printable
 from ewm_studio.ui.kit.log_view import LogView
-from ewm_studio.ui.kit.theme import tokens
-from ewm_studio.ui.kit.widgets import EmptyState, Segments, button, label, row, stacked
-from ewm_studio.ui.plots.quantities import COMPARED, PlotOptions
+from ewm_studio.ui.kit.widgets import Elided, EmptyState, Segments, button, label, row, scrolled, stacked
+from ewm_studio.ui.plots.quantities import PlotOptions
+from ewm_studio.ui.train.legend import Legend
 
 if TYPE_CHECKING:
     from ewm_studio.ui.plots.card import PlotCard
@@ -36,6 +35,18 @@ INSTEAD = {
     "evolution/best": {2: "evolution/best", 3: "evolution/sigma"},
 }
 COLUMNS = 2
+FIRST_TITLE = "Train your first agent"
+FIRST_WORDS = (
+    "Choose an environment on the left and press Train. Rewards, losses and speed are drawn here while it learns; "
+    "every run is kept on the Runs page."
+)
+CHOOSE = "Choose one on the Runs page to see its curves, or train a new one."
+EMPTY, PLOTS, LOADING = range(3)
+_MARGIN = 12
+_LEAST_WIDTH = 564  # pixels of the page
+_LEAST_LOG = 96  # pixels of the log
+_LOW = 520  # of the page, up to which plots get the log's room
+_NARROW = 640  # of the page, up to which the slider goes without its name
 
 
 class TrainPage(QWidget):
@@ -51,6 +62,7 @@ class TrainPage(QWidget):
         self.history = RunHistory()
         self.log = LogView()
         self._cards: list[PlotCard] = []
+        self._threshold: float | None = None
         self._next = 0
         self.axis = Segments((("step", "Steps"), ("epoch", "Epochs"), ("seconds", "Time")), "Horizontal axis")
         self.axis.chosen.connect(self._on_axis)
@@ -60,6 +72,7 @@ class TrainPage(QWidget):
         self.smoothing.setMinimumWidth(48)
         self.smoothing.setMaximumWidth(120)
         self.smoothing.setAccessibleName("Smoothing")
+        self.smoothing.setToolTip(options.words.capitalize())
         self.smoothing.valueChanged.connect(self._on_smoothing)
         self.scale = button("linear", "pill", "Linear or logarithmic values")
         self.scale.clicked.connect(self._on_scale)
@@ -76,59 +89,100 @@ class TrainPage(QWidget):
         ):
             menu.addAction(text).triggered.connect(lambda _=False, kind=kind: self.export_asked.emit(kind))
         export.setMenu(menu)
-        bar = row(self.axis, label("Smoothing", "secondary"), self.smoothing, self.scale, spacing=8)
-        bar.addStretch(1)
+        self.smoothing.setToolTip("Smoothing: over how many values the clear line is a mean")
+        self._smoothing_name = label("Smoothing", "secondary")
+        bar = row(self.axis, self._smoothing_name, self.smoothing, self.scale, spacing=8)
+        self._lines = Elided(options.words, "secondary")
+        bar.addWidget(self._lines, 1)
         bar.addWidget(self.compare)
         bar.addWidget(export)
-        self._legend = QLabel()
-        self._legend.setTextFormat(Qt.TextFormat.RichText)
-        self._legend.setProperty("role", "secondary")
-        self._legend.setAccessibleName("Legend")
-        self._legend.hide()
+        self.legend = Legend(options)
         self._grid_box = QWidget()
+        self._grid = QGridLayout(self._grid_box)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(10)
+        for place in range(COLUMNS):
+            self._grid.setColumnStretch(place, 1)
         self.split = QSplitter(Qt.Orientation.Vertical)
         self.split.setHandleWidth(10)
         self.empty = EmptyState(
             "train",
-            "Train your first agent",
-            "Choose an environment on the left and press Train. Rewards, losses and speed are drawn here while it "
-            "learns; every run is kept on the Runs page.",
+            FIRST_TITLE,
+            FIRST_WORDS,
             "Train",
         )
         self.empty.action.clicked.connect(self.train_asked)
-        self._plots = stacked(self.empty, self._grid_box)
+        self.loading = label("Reading the newest run…", "secondary")
+        self.loading.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._grid_box.setObjectName("scrolled")
+        self._plots = stacked(self.empty, scrolled(self._grid_box, focus=False), self.loading)
         self.split.addWidget(self._plots)
         self.split.addWidget(self.log)
         self.split.setStretchFactor(0, 1)
-        self.split.setCollapsible(0, False)
+        self.split.setChildrenCollapsible(False)
+        self.log.setMinimumHeight(_LEAST_LOG)
+        self._log_wanted: bool | None = None  # None: where there is room
         self.split.setSizes([640, 128])
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 12, 12, 12)
+        layout.setContentsMargins(_MARGIN, _MARGIN, _MARGIN, _MARGIN)
         layout.setSpacing(10)
         layout.addLayout(bar)
-        layout.addWidget(self._legend)
+        layout.addWidget(self.legend)
         layout.addWidget(self.split, 1)
 
     @property
     def cards(self) -> list[PlotCard]:
         """The plots, made when they are first needed: importing pyqtgraph takes a third of the start."""
-        if not self._cards:
-            from ewm_studio.ui.plots.card import PlotCard
-
-            grid = QGridLayout(self._grid_box)
-            grid.setContentsMargins(0, 0, 0, 0)
-            grid.setSpacing(10)
-            for place in range(COLUMNS):
-                grid.setColumnStretch(place, 1)
-            for index, tag in enumerate(FIRST):
-                self._cards.append(PlotCard(tag, self.options))
-                grid.addWidget(self._cards[-1], index // COLUMNS, index % COLUMNS)
+        while self.make_one():
+            pass
         return self._cards
+
+    def make_one(self) -> bool:
+        """Make the next of the plots; whether one was missing."""
+        if len(self._cards) == len(FIRST):
+            return False
+        from ewm_studio.ui.plots.card import PlotCard
+
+        index = len(self._cards)
+        self._cards.append(PlotCard(FIRST[index], self.options))
+        self._cards[-1].threshold = self._threshold
+        self._grid.addWidget(self._cards[-1], index // COLUMNS, index % COLUMNS)
+        return True
+
+    def show_loading(self) -> None:
+        """A run is being read."""
+        self._plots.setCurrentIndex(LOADING)
+
+    def show_nothing(self, runs: bool) -> None:
+        """No run is shown; say what to do, which differs where there are runs."""
+        self.empty.set_title("No run is shown" if runs else FIRST_TITLE)
+        self.empty.set_words(CHOOSE if runs else FIRST_WORDS)
+        if not self.history.name:
+            self._plots.setCurrentIndex(EMPTY)
+
+    def toggle_log(self) -> None:
+        """Show or hide the log."""
+        self._log_wanted = self.log.isHidden()
+        self._make_room()
+
+    def minimumSizeHint(self) -> QSize:
+        """What the line of choices needs without what gives way; all else needs less."""
+        return QSize(_LEAST_WIDTH, super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave out what there is no room for."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        self.log.setVisible(self.height() > _LOW if self._log_wanted is None else self._log_wanted)
+        for gives_way in (self._smoothing_name, self._lines):
+            gives_way.setVisible(self.width() > _NARROW)
 
     def show_history(self, history: RunHistory) -> None:
         """Plot another run."""
         self.history = history
-        self._plots.setCurrentIndex(1 if history.name else 0)
+        self._plots.setCurrentIndex(PLOTS if history.name else EMPTY)
         own = {tag for places in INSTEAD.values() for tag in places.values()}
         for index, card in enumerate(self.cards):  # what was picked by hand stays
             if card.quantity.tag in (FIRST[index], PRETRAINING[index]) or card.quantity.tag in own:
@@ -152,13 +206,7 @@ class TrainPage(QWidget):
 
     def show_legend(self) -> None:
         """Name the runs that are laid over this one, each in its color."""
-        shown = [
-            f'<span style="color:{shade}">●</span> {escape(printable(history.name))}'
-            for history, shade in zip(self.options.compared, COMPARED, strict=False)
-        ]
-        own = f'<span style="color:{tokens().accent}">●</span> {escape(printable(self.history.name))}'
-        self._legend.setText("&nbsp;&nbsp;&nbsp; ".join([own, *shown]))
-        self._legend.setVisible(bool(shown))
+        self.legend.show_runs(self.history)
 
     def mark_all(self) -> None:
         """Everything must be drawn anew."""
@@ -177,7 +225,8 @@ class TrainPage(QWidget):
 
     def set_threshold(self, reward: float | None) -> None:
         """The reward at which the environment counts as solved."""
-        for card in self.cards:
+        self._threshold = reward
+        for card in self._cards:
             card.threshold = reward
             card.dirty = True
 
@@ -222,6 +271,8 @@ class TrainPage(QWidget):
 
     def _on_smoothing(self, value: int) -> None:
         self.options.smoothing = value
+        self._lines.setText(self.options.words)
+        self.smoothing.setToolTip(self.options.words.capitalize())
         self.mark_all()
 
     def _on_scale(self) -> None:

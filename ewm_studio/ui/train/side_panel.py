@@ -8,17 +8,20 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from ewm_studio import formatting as format
+from ewm_studio.analysis.figures import BEST, EPISODES, LAST_FEW, MEAN_REWARD, STEPS, figure, taken_over
 from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory
 from ewm_studio.ui.kit.images import Picture
 from ewm_studio.ui.kit.widgets import button, column, hairline, label, row, scrolled
 
-Figures = tuple[tuple[str, str, str], ...]  # title, tag and unit of each
+Figures = tuple[tuple[str, str, str], ...]  # title, tag and unit of each; {} is what it is taken over
 
 EARNED: Figures = (
-    ("Mean reward", "reward/mean_100", ""),
-    ("Best episode", "best", ""),
-    ("Episodes", "episodes", ""),
-    ("Last episode", LENGTH, "steps"),
+    ("Reward, {}", REWARD, ""),
+    ("Reward, {}", MEAN_REWARD, ""),
+    ("Best episode", BEST, ""),
+    ("Length, {}", LENGTH, "steps"),
+    ("Episodes", EPISODES, ""),
+    ("Steps", STEPS, ""),
 )
 PPO: Figures = (
     ("Entropy", "ppo/entropy", "nats"),
@@ -42,7 +45,7 @@ LEARNERS: dict[str, Figures] = {
         ("Step size", "evolution/sigma", ""),
     ),
 }
-SPEED: Figures = (("Speed", "speed/steps_per_second", "steps/s"),)
+SPEED: Figures = (("Average speed", "speed/steps_per_second", "steps/s"),)
 
 PRETRAINING_FIGURES: Figures = (
     ("Vision loss", "vision/total", ""),
@@ -52,17 +55,19 @@ PRETRAINING_FIGURES: Figures = (
     ("Codes in use", "vision/codes_used", ""),
     ("Memory loss", "memory/total", ""),
     ("Prediction error", "memory/held_out_prediction_error", ""),
-    ("of the last latent", "memory/held_out_persistence_error", ""),
-    ("of an untrained memory", "memory/held_out_untrained_error", ""),
+    ("if nothing changed", "memory/held_out_persistence_error", ""),
+    ("before training", "memory/held_out_untrained_error", ""),
+    ("Frames trained on", STEPS, ""),
 )
 MARGIN = 14
-COUNTED = ("episodes", LENGTH)
+COUNTED = (EPISODES, STEPS)
 
 
 class SidePanel(QFrame):
     """Pictures where there are some, figures always."""
 
     watch_asked = Signal()
+    look_asked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,9 +93,11 @@ class SidePanel(QFrame):
         self._result = label("", "heading", wrap=True)
         self._result_words = label("", "secondary", wrap=True)
         self.watch = button("Watch", "", "See its episodes again on the Replay page", self.watch_asked.emit)
+        self.look = button("Look closer", "", "How returns and actions are spread, and the worst laps from above")
+        self.look.clicked.connect(self.look_asked)
         self._result_box = QWidget()
         result = column(hairline(), self._result, self._result_words, spacing=6, margins=(0, 8, 0, 0))
-        result.addWidget(self.watch, 0, Qt.AlignmentFlag.AlignLeft)
+        result.addLayout(row(self.watch, self.look, None, spacing=8))
         self._result_box.setLayout(result)
         self._result_box.hide()
         inside = QWidget()
@@ -126,25 +133,22 @@ class SidePanel(QFrame):
     def show_history(self, history: RunHistory) -> None:
         """Bring the figures up to date."""
         self._nothing.setVisible(not history.name)
-        rewards = history[REWARD].value
-        known = {
-            "best": float(rewards.max()) if len(rewards) else None,
-            "episodes": float(len(rewards)) if len(rewards) else None,
-        }
-        if len(rewards) and history.latest("reward/mean_100") is None:
-            known["reward/mean_100"] = float(np.mean(rewards[-100:]))
         learner = next((own for tag, own in LEARNERS.items() if history.latest(tag) is not None), PPO)
         figures = EARNED + learner + SPEED
+        if len(history[REWARD]) <= LAST_FEW:  # the last few are all there are
+            figures = tuple(f for f in figures if f[1] != MEAN_REWARD or not len(history[REWARD]))
         if history.job == "pretrain":  # codes only where there is a codebook
             known_codes = history.latest("vision/codes_used") is not None
             figures = tuple(f for f in PRETRAINING_FIGURES if known_codes or f[1] != "vision/codes_used")
         for index, (title, line) in enumerate(self._lines):
             name, key, unit = figures[index] if index < len(figures) else ("", "", "")
-            value = known.get(key, history.latest(key))
+            value = figure(history, key)
             text = format.count(value) if key in COUNTED and value is not None else format.significant(value)
-            title.setText(name)
+            over = taken_over(history, key)
+            title.setText(name.format(over.removesuffix(" episodes")) if over else name.removesuffix(", {}"))
+            title.setToolTip(f"Mean of the {over}" if over else "")
             line.setText(f"{text} {unit}" if unit and value is not None else text if name else "")
-            line.setAccessibleName(name)
+            line.setAccessibleName(title.text())
 
     def show_pictures(self, pictures: dict[str, np.ndarray], apart: np.ndarray | None) -> None:
         """Show the first picture of each kind."""
@@ -163,6 +167,7 @@ class SidePanel(QFrame):
     def show_result(self, title: str, words: str, watchable: bool = False) -> None:
         """Say what an evaluation came to, and whether its episodes can be watched."""
         self.watch.setVisible(watchable)
+        self.look.setVisible(watchable)
         self._result.setText(title)
         self._result_words.setText(words)
         self._result_box.setVisible(bool(title))

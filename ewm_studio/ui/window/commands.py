@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog
 
-from ewm_studio.resources import resource
+from ewm_studio.resources import presets
 from ewm_studio.settings import Experiment
-from ewm_studio.ui.kit.dialogs import ShortcutsDialog
+from ewm_studio.ui.kit.dialogs import Question, ShortcutsDialog
+from ewm_studio.ui.kit.files import ask_open, ask_save
 from ewm_studio.ui.services import Services
+from ewm_studio.ui.window.help import FilesDialog, GlossaryDialog, TourDialog
 from ewm_studio.ui.window.main_window import MainWindow
 
 TOML = "Experiments (*.toml)"
@@ -32,14 +34,26 @@ class Commands(QObject):
             "save_as": self.save_as,
             "copy_command": self.copy_command,
             "shortcuts": self.show_shortcuts,
+            "tour": self.show_tour,
+            "glossary": self.show_glossary,
+            "files": self.show_files,
         }.items():
             window.actions_by_name[name].triggered.connect(services.notices.guarded(slot))
         self._presets = window.menus["Experiment"].addMenu("Presets")
         self._presets.aboutToShow.connect(self._fill_presets)
 
     def new(self) -> None:
-        """Begin with the defaults."""
-        self._document.replace(Experiment())
+        """Begin with the defaults, once it is sure that what was changed may go."""
+        self._replace("New experiment", lambda: self._document.replace(Experiment()))
+
+    def _replace(self, doing: str, then: Callable[[], None]) -> None:
+        """Put other settings in the place of those that are there; ask where these are in no file."""
+        then = self._services.notices.guarded(then, "open it")
+        if not self._document.edited:
+            then()
+            return
+        words = "What you changed is in no file. Save the experiment first to come back to it."
+        Question(f"{doing}?", words, "Go on without it", "Keep it", self._window, then).open()
 
     def open(self) -> None:
         """Read an experiment from a file that the user picks.
@@ -47,9 +61,9 @@ class Commands(QObject):
         Raises:
             UserError: it cannot be read.
         """
-        path, _ = QFileDialog.getOpenFileName(self._window, "Open experiment", str(self._services.workspace.path), TOML)
-        if path:
-            self._document.open(Path(path))
+        path = ask_open(self._window, "Open experiment", "experiment", self._services.workspace.path, TOML)
+        if path is not None:
+            self._replace("Open another experiment", lambda: self._document.open(path))
 
     def save(self) -> None:
         """Write the experiment to its file.
@@ -69,9 +83,9 @@ class Commands(QObject):
             UserError: it cannot be written.
         """
         start = self._document.path or self._services.workspace.path / "experiment.toml"
-        path, _ = QFileDialog.getSaveFileName(self._window, "Save experiment", str(start), TOML)
-        if path:
-            self._document.save(Path(path))
+        path = ask_save(self._window, "Save experiment", "experiment", start, TOML)
+        if path is not None:
+            self._document.save(path)
 
     def copy_command(self) -> None:
         """Put the command that runs this experiment on the clipboard."""
@@ -79,14 +93,27 @@ class Commands(QObject):
         line = f"{self._document.command_line()} --workspace {folder}"
         QGuiApplication.clipboard().setText(line)
         self._services.notices.say(f"copied: {line}")
+        self._window.tell("The command line is on the clipboard")
 
     def show_shortcuts(self) -> None:
         """List every shortcut."""
         ShortcutsDialog(self._window.shortcuts(), self._window).open()
 
+    def show_tour(self) -> None:
+        """Lead through the pages."""
+        TourDialog(self._window.show_page, list(self._window.pages), self._window).show()
+
+    def show_glossary(self) -> None:
+        """Say what words mean."""
+        GlossaryDialog(self._window).show()
+
+    def show_files(self) -> None:
+        """Say where everything is kept."""
+        FilesDialog(self._services.workspace, self._window).open()
+
     def _fill_presets(self) -> None:
         self._presets.clear()
-        files = sorted(resource("presets").glob("*.toml"))
+        files = presets()
         for file in files:
             open_it = self._services.notices.guarded(partial(self._open_preset, file))
             self._presets.addAction(file.stem.replace("-", " ").replace("_", " ")).triggered.connect(open_it)
@@ -94,4 +121,4 @@ class Commands(QObject):
             self._presets.addAction("No presets").setEnabled(False)
 
     def _open_preset(self, file: Path) -> None:
-        self._document.replace(Experiment.from_toml(file))
+        self._replace("Open a preset", lambda: self._document.replace(Experiment.from_toml(file)))

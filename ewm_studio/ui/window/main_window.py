@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QIcon, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
     QMainWindow,
     QMenu,
-    QSplitter,
+    QSizePolicy,
     QStackedWidget,
     QToolButton,
     QVBoxLayout,
@@ -21,14 +21,19 @@ from PySide6.QtWidgets import (
 
 from ewm_studio.resources import resource
 from ewm_studio.settings.document import ExperimentDocument
+from ewm_studio.ui.experiment.forms import take_what_is_typed
 from ewm_studio.ui.experiment.panel import ExperimentPanel
 from ewm_studio.ui.jobs.run_bar import RunBar
 from ewm_studio.ui.kit import icons
 from ewm_studio.ui.kit.theme import theme
-from ewm_studio.ui.kit.widgets import column, label, row
+from ewm_studio.ui.kit.widgets import Elided, IconButton, column, label, row
 from ewm_studio.ui.page import Page
+from ewm_studio.ui.window.columns import Columns, Sides
+from ewm_studio.ui.window.typing_shortcuts import TypingShortcuts
 
-SMALLEST = QSize(960, 600)
+SMALLEST = QSize(960, 500)  # 960x540 is a usual screen at a scale factor of two, less what the system takes
+_RAIL_LOW, _RAIL_HIGH = 44, 58  # of a button
+TOLD_MILLISECONDS = 6000
 # (name, text, keys, menu); pages bring more, see `Page.actions`
 ACTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("new", "New experiment", "Ctrl+N", "Experiment"),
@@ -45,10 +50,16 @@ ACTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("find", "Search settings", "Ctrl+F", "View"),
     ("panel", "Experiment panel", "Ctrl+B", "View"),
     ("side", "Figures panel", "Ctrl+Alt+B", "View"),
+    ("late", "How late the window is", "", "View"),
+    ("tour", "Tour of five minutes", "", "Help"),
+    ("glossary", "Glossary", "Shift+F1", "Help"),
     ("shortcuts", "Shortcuts", "F1", "Help"),
-    ("quit", "Quit", "Ctrl+Q", ""),
+    ("files", "Where files are", "", "Help"),
+    ("quit", "Quit", "Ctrl+Q", "Workspace"),
 )
 # Keys that mean something wherever there is something for them.
+CHECKED = ("panel", "side", "late")  # say whether something is shown
+MENUS = ("Experiment", "Workspace", "Run", "View", "Help")
 EVERYWHERE = (("F10", "Menu"), ("Up, Down", "Step a number"), ("Ctrl+wheel", "Zoom a plot"))
 
 
@@ -67,28 +78,21 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(SMALLEST)
         self.actions_by_name: dict[str, QAction] = {}
         self.menus: dict[str, QMenu] = {}
-        self.main_menu = QMenu(self)
         self._make_menus()
-        self.bar = RunBar(self.main_menu)
+        self.bar = RunBar()
         self.panel = ExperimentPanel(document, self.menus["Experiment"])
-        self.stack, self.side = QStackedWidget(), QStackedWidget()
+        self.stack, self.side = QStackedWidget(), Sides()
         self.stack.setObjectName("pages")
         for page in pages:
             self.stack.addWidget(page.widget)
             if page.side is not None:
                 self.side.addWidget(page.side)
         self.rail = self._make_rail()
-        self.split = QSplitter(Qt.Orientation.Horizontal)
-        self.split.setHandleWidth(1)
-        for index, widget in enumerate((self.panel, self.stack, self.side)):
-            self.split.addWidget(widget)
-            self.split.setStretchFactor(index, int(index == 1))
-        self.split.setCollapsible(1, False)
-        self.split.setSizes([320, 800, 264])
+        self.columns = Columns(self.panel, self.stack, self.side)
         self.status = self._make_status()
         middle = QWidget()
         beside = row(self.rail, spacing=0)
-        beside.addWidget(self.split)
+        beside.addWidget(self.columns)
         middle.setLayout(beside)
         outer = QWidget()
         layout = QVBoxLayout(outer)
@@ -98,11 +102,17 @@ class MainWindow(QMainWindow):
         layout.addWidget(middle, 1)
         layout.addWidget(self.status)
         self.setCentralWidget(outer)
-        self.actions_by_name["panel"].triggered.connect(self._toggle_panel)
-        self.actions_by_name["side"].triggered.connect(self._toggle_side)
+        self._make_corner()
+        self.actions_by_name["panel"].triggered.connect(self.columns.toggle_panel)
+        self.actions_by_name["side"].triggered.connect(self.columns.toggle_side)
         self.actions_by_name["find"].triggered.connect(self._find)
-        self._side_wanted = self._panel_wanted = True
-        self._panel_open = True  # whether it was open before a page took its room
+        self.actions_by_name["late"].toggled.connect(self.late_label.setVisible)
+        self.columns.folded.connect(self._show_folded)
+        self._typing = TypingShortcuts(self)
+        self._told = QTimer(self)  # as long as what was told is seen
+        self._told.setSingleShot(True)
+        self._told.setInterval(TOLD_MILLISECONDS)
+        self._told.timeout.connect(lambda: self.said_label.setText(""))
         self._dress()
         theme().changed.connect(self._dress)
         self.show_page(pages[0].key)
@@ -113,12 +123,10 @@ class MainWindow(QMainWindow):
         page = self.pages.get(key)
         if page is None:
             return
-        self.stack.setCurrentWidget(page.widget)
+        theme().dress(page.widget)
         self._rail_buttons[key].setChecked(True)
-        self.panel.setVisible(self._panel_wanted and page.beside_panel)
-        if page.side is not None:
-            self.side.setCurrentWidget(page.side)
-        self._show_side()
+        self.columns.show_page(page)
+        self._show_folded()
         self.page_shown.emit(key)
 
     @property
@@ -136,21 +144,20 @@ class MainWindow(QMainWindow):
                 menu = self._menu(entry.menu).addMenu(entry.text)
                 menu.aboutToShow.connect(partial(_refill, menu, entry.fill))
 
-    def make_room(self, wanted: bool) -> None:
-        """Hide the experiment panel for a while, or bring it back where it was open."""
-        if wanted:
-            self._panel_open = not self.panel.isHidden()
-        self.panel.setVisible(self._panel_open and not wanted)
+    def tell(self, text: str) -> None:
+        """Say for a few seconds that something was done that nothing else shows."""
+        self.said_label.setText(text)
+        self._told.start()
 
     def choose_environment(self) -> None:
         """Open the list of environments."""
-        self.panel.show()
+        self.columns.open_panel()
         self.panel.environment.open_list()
 
     def shortcuts(self) -> list[tuple[str, str]]:
         """Keys and what they do, for the shortcuts page."""
         menus = [action for menu in self.menus.values() for action in menu.actions()]
-        listed = [(a.shortcut().toString(), a.text().rstrip("…")) for a in (*menus, self.actions_by_name["quit"])]
+        listed = [(action.shortcut().toString(), action.text().rstrip("…")) for action in menus]
         pages = [(f"Ctrl+{n}", f"{page.title} page") for n, page in enumerate(self.pages.values(), 1)]
         own = [keys for page in self.pages.values() for keys in page.shortcuts]
         space = ("Space", "Pause or resume")
@@ -168,19 +175,52 @@ class MainWindow(QMainWindow):
         self.close_asked.emit(event)
 
     def _make_menus(self) -> None:
+        for name in MENUS:
+            self.menus[name] = self.menuBar().addMenu(f"&{name}")
+            self.menus[name].setToolTipsVisible(True)
         for name, text, keys, menu in ACTIONS:
-            self._add_action(name, text, keys, menu)
-        self.main_menu.addSeparator()
-        self.main_menu.addAction(self.actions_by_name["quit"])
+            self._add_action(name, text, keys, menu).setCheckable(name in CHECKED)
         open_menu = QAction("Menu", self)
         open_menu.setShortcut(QKeySequence("F10"))
-        open_menu.triggered.connect(lambda: self.bar.brand.showMenu())
+        open_menu.triggered.connect(self._open_menu)
         self.addAction(open_menu)
+
+    def _open_menu(self) -> None:
+        first = self.menuBar().actions()[0]
+        self.menuBar().setFocus(Qt.FocusReason.MenuBarFocusReason)
+        self.menuBar().setActiveAction(first)
+
+    def _make_corner(self) -> None:
+        """What folded can be opened by a click, at the right end of the menus."""
+        self._folds = {"panel": "sliders", "side": "column"}
+        self._corner = corner = QWidget()
+        layout = row(spacing=2, margins=(0, 2, 10, 0))
+        self.fold_buttons: dict[str, IconButton] = {}
+        for name, icon in self._folds.items():
+            action = self.actions_by_name[name]
+            made = IconButton(icon, f"{action.text()} ({action.shortcut().toString()})")
+            made.setCheckable(True)
+            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            made.clicked.connect(action.trigger)
+            self.fold_buttons[name] = made
+            layout.addWidget(made)
+        corner.setLayout(layout)
+        self.menuBar().setCornerWidget(corner)
+
+    def _show_folded(self) -> None:
+        """Say which columns are open, and whether the page has a right one."""
+        there = self.pages[self.page].side is not None
+        for name, shown in (("panel", self.columns.panel_open), ("side", there and self.columns.side_open)):
+            self.actions_by_name[name].setChecked(shown)
+            self.fold_buttons[name].setChecked(shown)
+        self.actions_by_name["side"].setEnabled(there)
+        self.fold_buttons["side"].setVisible(there)
 
     def _add_action(self, name: str, text: str, keys: str, menu: str) -> QAction:
         action = QAction(text, self)
         if keys:
             action.setShortcut(QKeySequence(keys))
+        action.triggered.connect(take_what_is_typed)  # first: a key leaves the focus where it is
         self.actions_by_name[name] = action
         self.addAction(action)
         if menu:
@@ -189,7 +229,7 @@ class MainWindow(QMainWindow):
 
     def _menu(self, name: str) -> QMenu:
         if name not in self.menus:
-            self.menus[name] = self.main_menu.addMenu(name)
+            self.menus[name] = self.menuBar().addMenu(f"&{name}")
         return self.menus[name]
 
     def _make_rail(self) -> QFrame:
@@ -203,7 +243,7 @@ class MainWindow(QMainWindow):
             self._rail_buttons[page.key] = made = _rail_button(page, number)
             made.clicked.connect(lambda _=False, key=page.key: self.show_page(key))
             group.addButton(made)
-            layout.addWidget(made)
+            layout.addWidget(made, 1000)
         layout.addStretch(1)
         rail.setLayout(layout)
         return rail
@@ -212,34 +252,26 @@ class MainWindow(QMainWindow):
         status = QFrame()
         status.setObjectName("statusLine")
         status.setFixedHeight(26)
-        self.workspace_label = label("")
-        self.run_label = label("")
+        self.workspace_label, self.run_label = Elided(), Elided()
+        for shortened in (self.workspace_label, self.run_label):
+            shortened.grow_to_text()
         self.late_label = label("")
         self.late_label.setToolTip("The longest this window has kept anyone waiting lately")
+        self.late_label.hide()
         self.activity_label = label("")
+        self.said_label = label("")
         layout = row(spacing=20, margins=(14, 0, 14, 0))
         layout.addWidget(self.workspace_label)
         layout.addWidget(self.run_label)
+        layout.addWidget(self.said_label)
         layout.addStretch(1)
         layout.addWidget(self.activity_label)
         layout.addWidget(self.late_label)
         status.setLayout(layout)
         return status
 
-    def _toggle_panel(self) -> None:
-        self.panel.setVisible(self.panel.isHidden())
-        if self.pages[self.page].beside_panel:
-            self._panel_wanted = not self.panel.isHidden()
-
-    def _toggle_side(self) -> None:
-        self._side_wanted = not self._side_wanted
-        self._show_side()
-
-    def _show_side(self) -> None:
-        self.side.setVisible(self._side_wanted and self.pages[self.page].side is not None)
-
     def _find(self) -> None:
-        self.panel.show()
+        self.columns.open_panel()
         self.panel.search.setFocus()
         self.panel.search.selectAll()
 
@@ -258,7 +290,10 @@ def _rail_button(page: Page, number: int) -> QToolButton:
     made.setCheckable(True)
     made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
     made.setIconSize(QSize(20, 20))
-    made.setFixedSize(64, 58)
+    made.setFixedWidth(64)
+    made.setMinimumHeight(_RAIL_LOW)
+    made.setMaximumHeight(_RAIL_HIGH)
+    made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding)
     made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     return made
 

@@ -1,4 +1,4 @@
-"""Trained agents that come with the studio: offered where there is nothing of one's own yet, played, and watched."""
+"""Trained agents that come with the studio: offered where there is nothing of one's own yet, and watched at play."""
 
 from __future__ import annotations
 
@@ -14,26 +14,23 @@ from ewm_studio.ui.page import PlaceGroup
 from ewm_studio.ui.services import Services
 from ewm_studio.workspace.pretrained import PretrainedModel, pretrained_models
 
-EPISODES = 5
 FIRST_SEED = 100_000  # far from what any of them was trained on
 TITLE = "Watch a trained agent"
 _PREFIX = "pretrained:"
 
 
 class PretrainedController(QObject):
-    """Offers the models, has the one that is chosen play a few episodes, and turns to the Replay page then."""
+    """Offers the models, and has the one that is chosen drive before one's eyes."""
 
     def __init__(self, services: Services, menu: QMenu) -> None:
         """Offer them in a menu, too."""
         super().__init__(services)
         self._services = services
         self.models = {model.name: model for model in pretrained_models()}
-        self._watching = False
         if self.models:
             watch = menu.addMenu(TITLE)
             for place in self.group[1]:
                 watch.addAction(place.text).triggered.connect(partial(self.answer, place.key))
-        services.jobs.ended.connect(self._on_ended)
 
     @property
     def group(self) -> PlaceGroup:
@@ -46,23 +43,16 @@ class PretrainedController(QObject):
             self._services.notices.guarded(partial(self.watch, key.removeprefix(_PREFIX)))()
 
     def watch(self, name: str) -> None:
-        """Have a model play a few episodes that training never saw.
+        """Have a model drive in episodes that training never saw, at once.
 
         Raises:
             UserError: its settings cannot be read.
         """
         model = self.models[name]
         experiment = Experiment.from_toml(model.folder / "experiment.toml").with_values(
-            ("infer.episodes", EPISODES), ("infer.greedy", True), ("run.seed", FIRST_SEED), ("run.device", "auto")
+            ("infer.greedy", True), ("run.seed", FIRST_SEED)
         )
-        self._watching = True
-        self._services.play(experiment, str(model.model), f"Watch {name}")
-
-    def _on_ended(self, kind: str, failure: object) -> None:
-        if kind == "infer" and self._watching:
-            self._watching = False
-            if failure is None:
-                self._services.turn_to("replay")
+        self._services.watch_asked.emit(experiment, model.model, name)
 
 
 def _place(model: PretrainedModel) -> Place:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray
-
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.window.main_window import MainWindow
@@ -15,9 +13,8 @@ def restore_layout(window: MainWindow) -> None:
     """Give the window its place and its columns of last time."""
     remembered = store.store()
     store.place(window, remembered.value("geometry"))
-    layout = remembered.value("layout")
-    if isinstance(layout, QByteArray):
-        window.split.restoreState(layout)
+    window.actions_by_name["late"].setChecked(remembered.value("late", "false") == "true")
+    window.columns.take_up(store.text("columns"))
 
 
 def restore_settings(document: ExperimentDocument, workspace: Path) -> None:
@@ -39,11 +36,27 @@ def remember(window: MainWindow, document: ExperimentDocument, workspace: Path) 
     remembered, place = store.store(), str(workspace.resolve())
     if not window.isMaximized():
         remembered.setValue("geometry", window.geometry())
-    remembered.setValue("layout", window.split.saveState())
+    remembered.setValue("columns", window.columns.layout_state())
+    remembered.setValue("late", "true" if window.actions_by_name["late"].isChecked() else "false")
     remembered.setValue("workspace", place)
-    remembered.setValue(_draft_key(workspace), document.draft())
+    remember_draft(document, workspace)
     store.remember_recent("recent", place)
+    _forget_gone()
     remembered.sync()
+
+
+def remember_draft(document: ExperimentDocument, workspace: Path) -> None:
+    """Keep a workspace's unsaved settings, whatever becomes of this process."""
+    store.store().setValue(_draft_key(workspace), document.draft())
+
+
+def _forget_gone() -> None:
+    """Keep no unsaved settings of workspaces that are neither there nor were open lately."""
+    remembered, recent = store.store(), store.texts("recent")
+    remembered.beginGroup("drafts")
+    for key in remembered.childKeys():
+        if (place := key.replace("|", "/")) not in recent and not Path(place).is_dir():
+            remembered.remove(key)
 
 
 def _draft_key(workspace: Path) -> str:

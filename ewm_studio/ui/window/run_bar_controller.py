@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject
 
+from ewm_studio.analysis.inspection import Inspection
 from ewm_studio.events import Event, Finished, Metrics, Progress, RunStarted
 from ewm_studio.jobs.failure import Failure
 from ewm_studio.ui.jobs.event_words import log_lines, outcome
@@ -22,6 +23,7 @@ class RunBarController(QObject):
         self._outcome = ""  # what the last job came to
         self._connect_bar()
         self._connect_actions()
+        services.fitting.inspected.connect(self._on_inspected)
         jobs = services.jobs
         jobs.started.connect(self._on_started)
         jobs.events.connect(self._on_events)
@@ -51,7 +53,15 @@ class RunBarController(QObject):
 
     def _join(self, controller: PageController) -> None:
         controller.activity.connect(self._on_activity)
-        controller.room_wanted.connect(self._window.make_room)
+        controller.room_wanted.connect(self._window.columns.make_room)
+
+    def _on_inspected(self, inspection: Inspection) -> None:
+        """Offer no pretraining where neither vision nor memory has anything to learn."""
+        learns = not inspection.parameters or any(inspection.parameters.get(kind) for kind in ("vision", "memory"))
+        names = " and ".join(inspection.chosen.get(kind, kind) for kind in ("vision", "memory"))
+        why_not = "" if learns else f"{names} have nothing to learn: choose another vision or memory to pretrain"
+        self._bar.show_possible("pretrain", why_not)
+        self._window.actions_by_name["pretrain"].setEnabled(learns)
 
     def _on_started(self, kind: str) -> None:
         self._epoch, self._outcome = 0, ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from PySide6.QtCore import QObject, QTimer
 from PySide6.QtGui import QCloseEvent
@@ -55,7 +56,12 @@ class Studio(QObject):
         notices = Notices(self)
         self.jobs = JobRunner(self._processes, self)
         self.services = Services(
-            ExperimentDocument(), workspace, self.jobs, Background(notices.fail, self), notices, self
+            ExperimentDocument(),
+            workspace,
+            self.jobs,
+            Background(partial(notices.fail, doing="do that"), self),
+            notices,
+            self,
         )
         self.window = MainWindow(self.services.document, [make(self.services) for make in pages])
         self._controllers = [page.controller for page in self.window.pages.values()]
@@ -87,7 +93,7 @@ class Studio(QObject):
         fitting.ready.connect(window.panel.show_catalog)
         fitting.inspected.connect(window.panel.show_inspection)
         fitting.described.connect(window.panel.show_environment)
-        fitting.unknown.connect(window.panel.environment.show_problem)
+        fitting.unknown.connect(window.panel.show_unknown)
         window.panel.inspection_wanted.connect(fitting.inspect_soon)
         window.page_shown.connect(lambda key: window.pages[key].controller.shown())
         window.close_asked.connect(self._on_close)
@@ -103,10 +109,11 @@ class Studio(QObject):
         self._tick.start()
         self._watch.start()
         self.window.panel.build_in_idle_time()
-        self._processes.prepare()
-        self.services.fitting.begin()
         for controller in self._controllers:
             controller.begin()
+        self.services.show_last_run()
+        self.services.fitting.begin()
+        self._processes.prepare()
 
     # Time
 
@@ -121,8 +128,7 @@ class Studio(QObject):
     def _on_watch(self) -> None:
         late = max((seconds for _, seconds in self._late), default=0.0)
         self.window.late_label.setText(f"window {late * 1000:.0f} ms late at most")
-        self.window.bar.chip.show()
-        self.window.bar.chip.setText(device_words(self.services.experiment.run.device, self.jobs.pid))
+        self.window.bar.show_machine(device_words(self.services.experiment.run.device, self.jobs.pid))
         self.window.pages[self.window.page].controller.watch()
         if not self.jobs.running:
             self.services.shown.watch()
@@ -174,6 +180,7 @@ class Studio(QObject):
         for timer in (self._tick, self._watch):
             timer.stop()
         self.services.fitting.end()
+        self.workspaces.end()
         self.jobs.end()
         for controller in self._controllers:
             controller.end()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtCore import QObject, QTimer
 
 from ewm_studio.errors import UserError
 from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit import store
+from ewm_studio.ui.kit.files import ask_folder
 from ewm_studio.ui.kit.machine import short_path
 from ewm_studio.ui.kit.widgets import Place
 from ewm_studio.ui.services import Services
@@ -22,6 +22,7 @@ from ewm_studio.ui.window.rebuilding import ask_to_rebuild, readable
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.database import Damaged
 
+DRAFT_MILLISECONDS = 1000  # after a change, before it is kept for the next start
 MOST_RECENT = 4  # that an empty page offers
 
 
@@ -43,7 +44,19 @@ class Workspaces(QObject):
         for page in window.pages.values():
             page.controller.place_asked.connect(self._on_place)
             page.controller.place_asked.connect(self.pretrained.answer)
+        self._draft = QTimer(self)  # until the settings stay as they are
+        self._draft.setSingleShot(True)
+        self._draft.setInterval(DRAFT_MILLISECONDS)
+        self._draft.timeout.connect(self._remember_draft)
+        services.document.subscribe(lambda _: self._draft.start())
         self._show()
+
+    def end(self) -> None:
+        """Keep nothing any more."""
+        self._draft.stop()
+
+    def _remember_draft(self) -> None:
+        remembered.remember_draft(self._services.document, self._services.workspace.path)
 
     def open(self, path: Path) -> None:
         """Work in another workspace.
@@ -58,6 +71,7 @@ class Workspaces(QObject):
         except Damaged as error:
             ask_to_rebuild(path, error, self._window, self._services.notices.guarded(lambda: self._rebuild(path)))
             return
+        self._draft.stop()
         self.remember()
         self._services.change_workspace(opened)
         self._services.document.replace(Experiment())
@@ -104,15 +118,15 @@ class Workspaces(QObject):
             self._services.notices.guarded(lambda: self.open(path))()
 
     def _choose(self) -> None:
-        folder = str(self._services.workspace.path.parent)
-        path = QFileDialog.getExistingDirectory(self._window, "Open workspace", folder)
-        if path:
-            self.open(Path(path))
+        path = ask_folder(self._window, "Open workspace", "workspace", self._services.workspace.path.parent, above=True)
+        if path is not None:
+            self.open(path)
 
     def _fill_recent(self) -> None:
         self._recent.clear()
         ready = [str(path) for path in ready_made()]
-        for path in dict.fromkeys([*store.texts("recent"), *ready]):
+        recent = [text for text in store.texts("recent") if Path(text).is_dir()]
+        for path in dict.fromkeys([*recent, *ready]):
             open_it = self._services.notices.guarded(partial(self.open, Path(path)))
             self._recent.addAction(path).triggered.connect(open_it)
         if self._recent.isEmpty():

@@ -283,6 +283,20 @@ def test_the_controller_drives_until_a_key_is_pressed(qtbot, dreaming):
     assert not page.strip.driver._buttons["recorded"].isEnabled()  # nothing is recorded after a fresh track
 
 
+def test_the_controller_drives_the_same_start_beside_the_person(qtbot, dreaming):
+    page = dreaming.page
+    dreaming.click(page.strip.rival)
+    dreaming.until(lambda: page.real.array is not None and page.real.array is dreaming.standing.rival)
+    assert page.real.caption == "the same start, driven by the controller"
+    assert dreaming.standing.rival_return == 0.0
+    dreaming.drive(4)
+    assert dreaming.standing.driver == "person"
+    assert dreaming.standing.rival_return != 0.0
+    assert page.real.chips[1][0] == "controller"
+    dreaming.click(page.strip.rival)
+    dreaming.until(lambda: page.real.array is not None and page.real.array is dreaming.standing.real)
+
+
 def test_the_planner_shows_its_plan(qtbot, dreaming):
     dreaming.click(dreaming.page.strip.driver._buttons["planner"])
     dreaming.until(lambda: dreaming.page.view.plan is not None)

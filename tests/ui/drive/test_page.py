@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication
 
 from ewm_studio import cli
 from ewm_studio.data.recordings import Recording
+from ewm_studio.events import CheckpointSaved
 from ewm_studio.jobs import train
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.drive.view import clock
@@ -162,7 +163,24 @@ def test_a_pole_is_pushed_left_and_right_and_the_next_episode_waits_for_a_key(qt
         qtbot.waitUntil(lambda: shown(studio).state == "ended", timeout=WAIT)
     with qtbot.waitSignal(page.episode_taken_back, timeout=WAIT):
         qtbot.mouseClick(page.discard, LEFT)
-    assert len(recorded(studio)) == 1
+    qtbot.waitUntil(lambda: len(recorded(studio)) == 1, timeout=WAIT)
+
+
+def test_an_episode_that_was_discarded_half_driven_is_taken_back(qtbot, at_the_wheel):
+    studio = at_the_wheel("CarRacing-v3")
+    page, panel = studio.window.pages["drive"].widget, studio.window.pages["drive"].controller.panel
+    qtbot.mouseClick(page.record, LEFT)
+    qtbot.keyPress(page.view, Key.Key_Up)
+    qtbot.waitUntil(lambda: shown(studio).episode_recorded > 4, timeout=WAIT)
+    qtbot.mouseClick(page.discard, LEFT)
+    qtbot.waitUntil(lambda: panel.undo.isVisible(), timeout=WAIT)
+    qtbot.waitUntil(lambda: shown(studio).episode == 2 and shown(studio).state == "paused", timeout=WAIT)
+    folder = drive(studio).folder
+    assert not list(folder.glob("*.h5"))
+    qtbot.mouseClick(panel.undo, LEFT)
+    qtbot.waitUntil(lambda: len(list(folder.glob("*.h5"))) == 1, timeout=WAIT)
+    assert recorded(studio).episodes[0].length > 4
+    qtbot.keyRelease(page.view, Key.Key_Up)
 
 
 def test_pause_restart_and_slow_motion(qtbot, at_the_wheel):
@@ -241,6 +259,37 @@ def test_a_model_drives_and_any_key_takes_over(qtbot, at_the_wheel, tmp_path):
     qtbot.waitUntil(lambda: shown(studio).driver == "person", timeout=WAIT)
     manual = np.concatenate([recorded(studio).episode(n).manual for n in range(len(recorded(studio)))])
     assert not manual[0]  # the model began
+
+
+def test_the_newest_model_of_a_run_is_watched_and_the_next_takes_over(qtbot, at_the_wheel, tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    jobs.finish(train(jobs.experiment(env={"max_episode_steps": 40}), workspace))
+    workspace.close()
+    studio = at_the_wheel("CartPole-v1")
+    studio.services.show_run(studio.services.workspace.runs()[0].name)
+    studio.window.actions_by_name["watch_live"].trigger()
+    assert studio.window.page == "drive"
+    qtbot.waitUntil(lambda: shown(studio).driver == "model" and shown(studio).steps > 2, timeout=WAIT)
+    assert shown(studio).step_limit == 40  # the run's own settings
+    controller = studio.window.pages["drive"].controller
+    newest = studio.services.shown.run.newest_model()
+    controller._followed = studio.services.shown.run.folder  # as where it is still in training
+    before = drive(studio).session.snapshot.episode
+    relieved = []
+    load = drive(studio).session._load
+    drive(studio).session._load = lambda command: relieved.append(command.path) or load(command)
+    studio.jobs.events.emit([CheckpointSaved(str(newest), 999, 1.0, True)])
+    qtbot.waitUntil(lambda: relieved == [newest], timeout=WAIT)
+    qtbot.waitUntil(lambda: shown(studio).episode > before + 1, timeout=WAIT)
+    assert shown(studio).driver == "model"
+
+
+def test_models_that_come_with_the_studio_may_drive(qtbot, at_the_wheel):
+    studio = at_the_wheel("CartPole-v1")
+    page = studio.window.pages["drive"].widget
+    page.model.setCurrentIndex(page.model.findData("cartpole"))
+    page.model.activated.emit(page.model.currentIndex())
+    qtbot.waitUntil(lambda: shown(studio).copilot == "cartpole", timeout=WAIT)
 
 
 def test_a_drive_survives_another_page_and_ends_with_the_window(qtbot, at_the_wheel):

@@ -58,6 +58,8 @@ def open_on(qtbot, tmp_path, open_studio, played):
         (evaluation,) = studio.services.workspace.run(played[1][kind]).evaluations()
         studio.window.pages["replay"].controller.watching.show(evaluation.folder)
         wait(qtbot, studio)
+        page.player.pause()  # it plays by itself
+        page.player.go(0)
         qtbot.mouseClick(page.views._buttons["latents"], LEFT)
         wait(qtbot, studio)
         assert page.explorer.exploration.trace is page.watched.trace

@@ -158,7 +158,7 @@ def test_episodes_are_sorted_and_picked(qtbot, opened):
 
 def test_laps_are_told_where_there_are_laps(opened):
     _, page = opened
-    assert page._laps.text() == "✓ 0% of laps finished"
+    assert page._laps.text() == "no lap finished"
     evaluation, (first, second) = page._evaluations[0], page.table.episodes.episodes
     page.show_episodes(evaluation, [replace(first, lap_finished=True), second])
     cells = [page.table.model().index(row, 2).data() for row in range(2)]
@@ -182,7 +182,10 @@ def test_two_agents_on_one_seed(qtbot, opened, played):
     studio, page = opened
     page.compare_wanted.emit()
     actions = [action for action in page.compare_menu.actions() if action.isEnabled()]
-    assert [action.text().split()[0] for action in actions] == [played[1][1]]  # neither itself nor CartPole
+    assert [action.text().split()[0] for action in actions] == [
+        played[1][1],
+        "carracing",
+    ]  # neither itself nor CartPole
     actions[0].trigger()
     wait(qtbot, studio)
     assert page.rival.replay.seed == page.watched.replay.seed
@@ -209,6 +212,36 @@ def test_what_is_shown_is_exported(qtbot, opened, tmp_path):
     with Image.open(tmp_path / "out.png") as picture:
         shown = np.array(picture)[8 : 8 + 384, 8 : 8 + 384]
     assert np.array_equal(shown[::4, ::4], page.watched.trace.frames[33])
+
+
+def test_another_export_waits_for_the_one_before_and_both_say_where_they_are(qtbot, opened, tmp_path):
+    studio, page = opened
+    watching, logged = studio.window.pages["replay"].controller.watching, []
+    studio.services.notices.said.connect(lambda text, *_: logged.append(text))
+    paths = [tmp_path / f"{name}.gif" for name in ("one", "two", "three")]
+    for path in paths:
+        watching.export(path)
+    assert "2 more to come" in page.status.text()
+    page.table.selectRow(1)  # another episode is watched meanwhile
+    wait(qtbot, studio)
+    assert page.watched.replay.seed == 6
+    for path in paths:
+        assert path.stat().st_size > 1000
+    assert logged == [f"exported {path}" for path in paths]
+    assert page.status.text() == f"exported {paths[-1]}"
+
+
+def test_an_export_that_fails_leaves_the_others_in_the_queue(qtbot, opened, tmp_path):
+    studio, _ = opened
+    watching, failed = studio.window.pages["replay"].controller.watching, []
+    studio.services.notices.failed.disconnect()
+    studio.services.notices.failed.connect(lambda failure: failed.append(failure.what))
+    (tmp_path / "folder.png").mkdir()
+    for name in ("folder.png", "after.png"):
+        watching.export(tmp_path / name)
+    wait(qtbot, studio)
+    assert len(failed) == 1
+    assert (tmp_path / "after.png").stat().st_size > 1000
 
 
 def test_what_cannot_be_watched_is_said_in_one_line(qtbot, opened):

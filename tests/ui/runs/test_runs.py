@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QApplication
 
 from ewm_studio.analysis.history import REWARD
 from ewm_studio.settings import Experiment
-from ewm_studio.ui.kit.dialogs import FailureDialog, Question, TextQuestion
+from ewm_studio.ui.kit.dialogs import Question, TextQuestion
 from ewm_studio.ui.runs.page import PARTS, TITLES
 
 WAIT = 120_000
@@ -115,6 +115,21 @@ def test_comparing_from_the_table_lays_a_run_over_the_plots(qtbot, with_runs):
     assert studio.window.pages["train"].widget.options.compared == []
 
 
+def test_a_queued_run_that_begins_turns_no_page(qtbot, with_runs):
+    studio = with_runs
+    started, window = [], studio.window
+    window.show_page("runs")
+    studio.jobs.started.connect(started.append)
+    studio.jobs.at_once = False  # as where a job before it has just ended
+    studio.jobs.started.emit("train")
+    assert window.page == "runs"
+    studio.jobs.at_once = True
+    studio.jobs.started.emit("train")
+    studio.jobs.at_once = False
+    assert window.page == "train"
+    assert started == ["train", "train"]
+
+
 def test_renaming_reaches_the_plots(qtbot, with_runs):
     studio = with_runs
     page = studio.window.pages["runs"].widget
@@ -133,12 +148,13 @@ def test_renaming_reaches_the_plots(qtbot, with_runs):
     assert studio.services.shown.history.name == "better"
     assert "better" in studio.window.run_label.text()
     assert len(studio.services.shown.history[REWARD]) == 1
-    page._ask("rename")
+    page.ask("rename")
     asked = dialog(TextQuestion)
     asked.line.setText("no/good")
     qtbot.keyClick(asked.line, Qt.Key.Key_Return)
-    assert dialog(FailureDialog) is not None
-    dialog(FailureDialog).accept()
+    assert asked.isVisible()  # it cannot be called so
+    assert "not “/”" in asked.problem.text()
+    asked.reject()
     assert studio.services.workspace.info("better").name == "better"
 
 
@@ -201,11 +217,11 @@ def test_loading_a_model_takes_its_parts_and_leaves_the_rest(qtbot, trained):
     assert (now.env.id, now.controller.given["hidden_size"], now.ppo.lr) == ("CartPole-v1", 24, 0.02)
     assert now.start.load_path == run.name
     note = studio.window.panel.start_note
-    assert note.isVisible()
+    assert not note.isHidden()
     assert run.name in note.text
     qtbot.mouseClick(note.clear, LEFT)
     assert studio.services.document.experiment.start.load_path is None
-    assert not note.isVisible()
+    assert note.isHidden()
 
 
 def test_parts_are_taken_from_a_run(qtbot, trained):

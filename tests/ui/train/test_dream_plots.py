@@ -21,7 +21,7 @@ def test_beside_a_dreams_error_stands_that_of_what_stays(qtbot):
         history.add_metrics(Metrics(100 * epoch, epoch, float(epoch), values))
     card.show_history(history)
     card.redraw()
-    assert card._unit.text() == "staying: 2.11"
+    assert card._unit.text() == "dashed: staying 2.11"
     assert card._unit.toolTip() == STAYING
     _, dashed = card._beside.getData()
     assert np.asarray(dashed).tolist() == [2.11] * 3
@@ -46,7 +46,7 @@ def test_a_run_in_dreams_shows_dream_and_reality_where_ppo_has_its_losses(qtbot)
     assert (dreamt.quantity.tag, judged.quantity.tag) == ("dream/worth", "real/greedy")
     for card in (dreamt, judged):
         card.redraw()
-    assert (dreamt._unit.text(), judged._unit.text()) == ("real: 0.750", "sampled: 570")
+    assert (dreamt._unit.text(), judged._unit.text()) == ("dashed: real 0.750", "dashed: sampled 570")
     page.show_history(RunHistory("another", "train"))
     assert [card.quantity.tag for card in page.cards[2:4]] == ["ppo/policy_loss", "ppo/value_loss"]
 

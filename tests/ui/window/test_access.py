@@ -1,5 +1,7 @@
 """Reaching everything without a mouse or without eyes: names, keys, the shortcuts page."""
 
+from pathlib import Path
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
@@ -15,6 +17,7 @@ from PySide6.QtWidgets import (
     QScrollBar,
 )
 
+import ewm_studio.ui
 from ewm_studio.ui.kit.dialogs import ShortcutsDialog
 from ewm_studio.ui.window.main_window import ACTIONS
 
@@ -50,6 +53,15 @@ def whole(open_studio):
     assert studio.window.pages["train"].widget.cards
     assert studio.window.pages["vision"].widget.plots
     return studio
+
+
+def test_no_page_that_there_is_is_left_out(whole):
+    """What these tests and the monkey go through are the window's pages: all that there is code for."""
+    folders = {path.parent.name for path in Path(ewm_studio.ui.__file__).parent.glob("*/page.py")}
+    assert set(whole.window.pages) == folders
+    used = list(interactive(whole.window))
+    for page in whole.window.pages.values():
+        assert any(page.widget.isAncestorOf(widget) for widget in used), page.key
 
 
 def test_everything_that_can_be_used_has_a_name(whole):

@@ -1,4 +1,7 @@
-"""A monkey at the keyboard: random clicks and keys everywhere while a real job runs. Nothing may break."""
+"""A monkey at the keyboard: random clicks and keys everywhere while a real job runs. Nothing may break.
+
+The long ones: `uv run pytest -m slow tests/ui/window/test_monkey.py`, with `MONKEY_SEED` for another monkey.
+"""
 
 import os
 import random
@@ -44,6 +47,7 @@ class Monkey:
         self.deeds = {self.click: 10, self.double_click: 1, self.key: 6, self.shortcut: 1, self.drag: 1, self.turn: 1}
         self.said = []  # the last things it did, for the one who must find out
         self.acting = False
+        self.met = set()  # the pages that it did something on
         # Menus and dialogs that run a loop of their own return only once they are gone: while one of them holds an
         # event back, this closes it.
         self.guard = QTimer(interval=100)
@@ -68,6 +72,7 @@ class Monkey:
     def deed(self):
         """Whatever the dice say."""
         top = self.top()
+        self.met.add(self.studio.window.page)
         if top is not self.studio.window and self.dice.random() < 0.3:
             self.say("dismiss", top)
             top.close()
@@ -127,6 +132,14 @@ class Monkey:
         self.say("shortcut", top, key)
         QTest.keyClick(top, key, Qt.KeyboardModifier.ControlModifier)
 
+    def tour(self, share):
+        """Whatever the dice say, it has been everywhere in the end; where one can dream, a dream begins."""
+        pages = list(self.studio.window.pages.values())
+        page = pages[int(share * len(pages))]
+        self.studio.window.show_page(page.key)
+        if page.key == "dream":
+            QTest.mouseClick(page.widget.dream, Qt.MouseButton.LeftButton)
+
     def turn(self, top):
         name = self.dice.choice(list(self.studio.window.pages))
         self.say("page", top, name)
@@ -134,8 +147,12 @@ class Monkey:
 
 
 @pytest.fixture
-def harmless(monkeypatch, studio):
-    """No file dialog (it would wait for an answer), no quitting, no folder but the test's own, small jobs."""
+def harmless(monkeypatch, open_studio, dreams):
+    """No file dialog (it would wait for an answer), no quitting, no folder but the test's own, small jobs.
+
+    There are runs, an evaluation to watch and models to dream in.
+    """
+    studio = open_studio(dreams)
     for name in ("getOpenFileName", "getSaveFileName"):
         monkeypatch.setattr(QFileDialog, name, lambda *_, **__: ("", ""))
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, **__: "")
@@ -145,11 +162,8 @@ def harmless(monkeypatch, studio):
     return studio
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("events", [300, 10_000])
-def test_nothing_breaks_under_random_clicks_and_keys(qtbot, harmless, events, monkeypatch):
-    studio = harmless
+def play(qtbot, studio, events, monkeypatch):
+    """So many events, each page in its turn; gives how many jobs were started."""
     raised = []
     monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: raised.append((error, list(monkey.said))))
     monkey = Monkey(studio, int(os.environ.get("MONKEY_SEED", "1")))
@@ -160,11 +174,14 @@ def test_nothing_breaks_under_random_clicks_and_keys(qtbot, harmless, events, mo
         jobs += 1
 
     studio.jobs.started.connect(count)
+    size = studio.window.size()
     for n in range(events):
         if n % 100 == 0 and not studio.jobs.running:
             studio.services.document.set("train.total_steps", 20_000)
             studio.services.document.set("pretrain.frames", 300)
             studio.services.start("train")
+        if n % max(1, min(50, events // 20)) == 0:
+            monkey.tour(n / events)
         monkey.act()
         if n % 10 == 0:
             qtbot.wait(2)
@@ -173,7 +190,9 @@ def test_nothing_breaks_under_random_clicks_and_keys(qtbot, harmless, events, mo
             QApplication.processEvents()
         assert not caught, (caught, monkey.said)
         assert studio.window.isVisible(), monkey.said
+        assert studio.window.size() == size, monkey.said
     assert jobs > 0
+    assert monkey.met == set(studio.window.pages)
     while isinstance(top := monkey.top(), QDialog | QMenu) or top is not studio.window:
         top.close()
         QApplication.processEvents()
@@ -185,3 +204,17 @@ def test_nothing_breaks_under_random_clicks_and_keys(qtbot, harmless, events, mo
     for dialog in studio.window.findChildren(QDialog):
         dialog.close()
     assert not raised, raised
+    return jobs
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("size", [(960, 600), (1920, 1080)], ids=["960x600", "1920x1080"])
+def test_nothing_breaks_under_ten_thousand_clicks_and_keys(qtbot, harmless, size, monkeypatch):
+    harmless.window.resize(*size)
+    assert play(qtbot, harmless, 10_000, monkeypatch) > 0
+
+
+def test_nothing_breaks_under_a_few_clicks_and_keys_on_every_page(qtbot, harmless, monkeypatch):
+    harmless.window.resize(960, 600)
+    assert play(qtbot, harmless, 180, monkeypatch) > 0

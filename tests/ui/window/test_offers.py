@@ -7,14 +7,14 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 
 from ewm_studio.jobs.launch import build_experiment
-from ewm_studio.resources import resource
+from ewm_studio.resources import presets
 from ewm_studio.settings import Experiment
 from ewm_studio.terminal.parsers import job_parser
 from ewm_studio.ui.kit.widgets import EmptyState
 from ewm_studio.ui.window.workspaces import ready_made
 from ewm_studio.workspace import Workspace
 
-PRESETS = sorted(resource("presets").glob("*.toml"))
+PRESETS = presets()
 LEFT = Qt.MouseButton.LeftButton
 
 

@@ -78,7 +78,7 @@ def test_runs_are_compared_and_exported(qtbot, with_runs, tmp_path):
     studio.services.show_run(first)
     studio.services.shown.toggle_compared(studio.services.workspace.run(second))
     page = studio.window.pages["train"].widget
-    assert second in page._legend.text()
+    assert second in page.legend.text
     files = page.export("csv", tmp_path / "out.csv")
     rows = list(csv.DictReader(files[0].open()))
     assert {row["run"] for row in rows} == {first, second}

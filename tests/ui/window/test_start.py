@@ -1,14 +1,20 @@
 """Starting: quickly, without torch, and where it was left."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from PySide6.QtCore import QRect
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
+from ewm_studio.envs.trust import agreements_file
+from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.kit.theme import DARK, LIGHT, theme
+from ewm_studio.workspace import Workspace
+from tests.ui.conftest import WAIT
 
 BUILD = """
 import sys
@@ -32,6 +38,27 @@ def test_the_window_shows_without_torch(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_no_test_writes_into_the_users_own_folders():
+    code = "from ewm_studio.ui.kit.store import store; print(store().fileName())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    for place in (done.stdout.strip(), store.store().fileName(), agreements_file(), os.environ["MINARI_DATASETS_PATH"]):
+        assert not Path(place).is_relative_to(Path.home()), place
+
+
+def test_drafts_and_places_of_folders_that_are_gone_are_forgotten(open_studio, tmp_path):
+    first = open_studio(tmp_path / "first", begin=False)
+    first.window.close()
+    store.store().setValue("recent", [])
+    second = open_studio(tmp_path / "second", begin=False)
+    second.workspaces.remember()
+    store.remember_recent("recent", str(tmp_path / "gone"))
+    remembered = store.store()
+    remembered.beginGroup("drafts")
+    assert [key.rpartition("|")[2] for key in remembered.childKeys()] == ["second"]
+    second.workspaces._recent.aboutToShow.emit()
+    assert not any("gone" in action.text() for action in second.workspaces._recent.actions())
 
 
 def test_a_window_is_never_off_the_screen_nor_larger(qtbot):
@@ -85,3 +112,43 @@ def test_changing_the_theme_reaches_everything(qtbot, open_studio):
         image = studio.window.grab().toImage()
         assert image.pixelColor(image.width() // 2, 20).name() == look.panel
         assert image.pixelColor(image.width() // 2, 700).name() in (look.panel, look.background)
+
+
+def test_where_runs_exist_nobody_is_told_to_train_a_first_agent(qtbot, open_studio, tmp_path):
+    workspace = Workspace(tmp_path / "ws")
+    run = workspace.create_run("CartPole-v1", "train", Experiment().to_toml())
+    run.log_episode(20, 1.0, 20.0, 20)
+    run.flush()
+    run.finish("finished")
+    studio = open_studio(tmp_path / "ws", begin=False)
+    page = studio.window.pages["train"].widget
+    assert page.empty.isVisible()
+    assert page.empty._heading.text() == "No run is shown"
+    studio.begin()
+    assert page.loading.isVisible()  # it looks like loading
+    qtbot.waitUntil(lambda: studio.services.shown.history.name == run.name, timeout=WAIT)
+    qtbot.waitUntil(lambda: len(page._cards) == 6 and page.cards[0].isVisible(), timeout=WAIT)
+    studio.services.shown.clear()
+    workspace.delete_run(run.name)
+    studio.window.show_page("train")
+    assert page.empty._heading.text() == "Train your first agent"
+
+
+def test_another_theme_dresses_what_is_seen_at_once_and_the_rest_in_pieces(qtbot, open_studio):
+    studio = open_studio(begin=False)
+    window, runs = studio.window, studio.window.pages["runs"].widget
+
+    def plate():
+        return runs.grab().toImage().pixelColor(4, 4).name()
+
+    for mode, look in (("light", LIGHT), ("dark", DARK)):
+        window.show_page("train")
+        sheet = QApplication.instance().styleSheet()
+        theme().apply(mode)
+        assert QApplication.instance().styleSheet() == sheet
+        assert window.bar.grab().toImage().pixelColor(4, 4).name() == look.panel
+        assert not theme().settled  # pages that are not shown wait for their turn
+        window.show_page("runs")
+        assert plate() == look.background
+        qtbot.waitUntil(lambda: theme().settled, timeout=WAIT)
+        assert plate() == look.background

@@ -1,6 +1,7 @@
 """The window asks before a file's module is imported."""
 
 import pytest
+from PySide6.QtWidgets import QLabel
 
 from ewm_studio.envs.trust import agreements_file, check_trusted
 from tests.support.canary import Canary
@@ -28,7 +29,7 @@ def settle(qtbot, studio):
 
 
 def test_no_means_no(qtbot, asked, canary):
-    words = asked.trust.question.findChildren(type(asked.window.run_label))
+    words = asked.trust.question.findChildren(QLabel)
     assert any(str(canary.file.resolve()) in word.text() for word in words)
     asked.trust.question.no.click()
     settle(qtbot, asked)

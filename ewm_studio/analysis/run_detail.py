@@ -1,0 +1,128 @@
+"""What is known of a run beyond its row: its settings and how they differ from another's, evaluations, checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ewm_studio.errors import UserError
+from ewm_studio.settings import Experiment
+from ewm_studio.workspace import Run
+from ewm_studio.workspace.checkpoints import TRAINER, Checkpoints
+from ewm_studio.workspace.replays import Evaluation
+
+SETTINGS = "experiment.toml"
+_LEFT_OUT = ("versions",)
+_NOT_GIVEN = "not given"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting that is not the same in two runs, as text."""
+
+    path: str
+    here: str
+    there: str
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation that was kept, and what it came to."""
+
+    evaluation: Evaluation
+    mean: float
+    spread: float
+    episodes: int
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint of the run."""
+
+    step: int
+    mean_reward: float | None
+    megabytes: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class RunDetail:
+    """All of it."""
+
+    changed: tuple[Difference, ...] = ()  # from the defaults, which stand there
+    evaluations: tuple[Evaluated, ...] = ()
+    checkpoints: tuple[Saved, ...] = ()
+    problem: str = ""  # why its settings cannot be read
+
+
+def run_detail(run: Run) -> RunDetail:
+    """Read it from the run's folder."""
+    changed: tuple[Difference, ...] = ()
+    problem = ""
+    try:
+        changed = differences(settings_of(run.folder), Experiment())
+    except UserError as error:
+        problem = str(error)
+    return RunDetail(changed, tuple(_evaluated(run.evaluations())), tuple(_saved(run.folder)), problem)
+
+
+def settings_of(folder: Path) -> Experiment:
+    """A run's settings.
+
+    Raises:
+        UserError: they cannot be read.
+    """
+    return Experiment.from_toml(folder / SETTINGS)
+
+
+def differences(here: Experiment, there: Experiment) -> tuple[Difference, ...]:
+    """The settings that two experiments do not share, by their paths."""
+    mine, other = flat(here), flat(there)
+    paths = dict.fromkeys([*mine, *other])
+    pairs = ((path, mine.get(path, _NOT_GIVEN), other.get(path, _NOT_GIVEN)) for path in paths)
+    return tuple(Difference(path, text_of(a), text_of(b)) for path, a, b in pairs if a != b)
+
+
+def flat(experiment: Experiment) -> dict[str, Any]:
+    """All settings of an experiment by their paths, as "env.id"."""
+    found: dict[str, Any] = {}
+    for section, values in experiment.model_dump(mode="json").items():
+        if section not in _LEFT_OUT and isinstance(values, dict):
+            found |= {f"{section}.{name}": value for name, value in values.items()}
+    return found
+
+
+def text_of(value: Any) -> str:
+    """A value in a few words."""
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _evaluated(evaluations: Sequence[Evaluation]) -> list[Evaluated]:
+    found = []
+    for evaluation in evaluations:
+        rewards = np.array([episode.reward for episode in evaluation.episodes()])
+        if len(rewards):
+            found.append(Evaluated(evaluation, float(rewards.mean()), float(rewards.std()), len(rewards)))
+    return found
+
+
+def _saved(folder: Path) -> list[Saved]:
+    """Its checkpoints, the latest first."""
+    checkpoints = Checkpoints(folder / "checkpoints")
+    best, found = checkpoints.best(), []
+    for checkpoint in reversed(checkpoints.all()):
+        size = 0
+        for path in (checkpoint.path, checkpoint.path.with_suffix(TRAINER)):
+            with contextlib.suppress(OSError):
+                size += path.stat().st_size
+        found.append(Saved(checkpoint.step, checkpoint.mean_reward, size / 1e6, checkpoint == best))
+    return found

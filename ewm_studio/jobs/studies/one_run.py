@@ -1,0 +1,263 @@
+"""One run of a study: trained, judged, and tried once more where it dies."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ewm_studio.errors import JobError, UserError
+from ewm_studio.events import Event, Finished, Progress, RunStarted, StudyRunMoved
+from ewm_studio.jobs.failure import failure_of
+from ewm_studio.jobs.runners.runner import Runner
+from ewm_studio.jobs.spec import JobSpec
+from ewm_studio.jobs.studies.pool import Pool
+from ewm_studio.settings import Experiment
+from ewm_studio.settings.study import JudgeSettings
+from ewm_studio.settings.study_file import RunPlan
+from ewm_studio.workspace import Run, Workspace
+from ewm_studio.workspace.studies import RunRecord, StudyFolder
+
+TRIES = 2  # a run that dies is tried once more, and then counted as failed
+TOLD_SECONDS = 1.0  # between two words on how far a run is
+SAVING_SECONDS = 30.0  # that a process whose study was killed may still be saving
+TRAINING_SHARE = 0.9  # of a run's work; the rest is judging
+
+Say = Callable[[Event], None]
+
+
+class StudyRun:
+    """Brings one run to its end; all that is known of it is kept in the study's folder as it becomes known."""
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        record: RunRecord,
+        judge: JudgeSettings,
+        folder: StudyFolder,
+        workspace: Workspace,
+        pool: Pool,
+    ) -> None:
+        self.plan, self.record, self.judge = plan, record, judge
+        self._folder, self._workspace, self._pool = folder, workspace, pool
+        self._lock = threading.Lock()
+        self._runner: Runner | None = None
+        self._stopping = self._killed = False
+        self._told = float("-inf")
+        self._share = 0.0
+        self.say: Say = lambda event: None
+
+    def go(self) -> None:
+        """Train and judge what is missing.
+
+        Raises:
+            UserError or JobError: the study's own files cannot be written.
+        """
+        while not (self.record.done or self._stopping):
+            self._note("running")
+            try:
+                self._train()
+                if not self._stopping:
+                    self._play()
+            except _Stopped:
+                break
+            except Exception as error:  # of whatever kind: it is the run's, and the study goes on
+                if self._killed:
+                    return
+                self._failed(" ".join(failure_of(error).what.split()))
+        if not self.record.done:
+            self._note("stopped")
+
+    def stop(self) -> None:
+        """Have it save and stop; returns at once."""
+        with self._lock:
+            self._stopping = True
+            if self._runner is not None:
+                self._runner.tell("stop")
+
+    def kill(self) -> None:
+        """End its process at once: what it has saved stands."""
+        with self._lock:
+            self._stopping = self._killed = True
+            if self._runner is not None:
+                self._runner.kill()
+
+    def _failed(self, reason: str) -> None:
+        self.record.failures.append(reason)
+        last = len(self.record.failures) >= TRIES
+        self._note("failed" if last else "running", reason)
+
+    # Training
+
+    def _train(self) -> None:
+        if self.record.trained:
+            return
+        stopped_by = ""
+        for event in self._events(self._job()):
+            if isinstance(event, RunStarted):
+                self._began(event.run)
+            elif isinstance(event, Progress) and event.stage == "train" and event.total:
+                self._tell_share(TRAINING_SHARE * min(1.0, event.done / event.total))
+            elif isinstance(event, Finished):
+                stopped_by = event.stopped_by
+        if stopped_by == "stop":
+            raise _Stopped
+        self.record.trained = self._training(self._workspace.run(self.record.run), stopped_by)
+        self._tell_share(TRAINING_SHARE, now=True)
+
+    def _job(self) -> JobSpec:
+        """What is left to train: the run that is there from its last checkpoint on, or a new one."""
+        place = str(self._workspace.path)
+        if self.record.run:
+            run = self._workspace.run(self.record.run)
+            until = time.monotonic() + SAVING_SECONDS
+            while run.alive and not self._stopping and time.monotonic() < until:
+                time.sleep(TOLD_SECONDS / 10)
+            if run.latest_checkpoint() is not None:
+                return JobSpec("train", place, {}, run.name)
+        return JobSpec("train", place, self.plan.experiment.model_dump(mode="json"))
+
+    def _began(self, run: str) -> None:
+        if run == self.record.run:
+            return
+        self.record.runs.append(run)
+        self._note("running")
+        self._workspace.describe_run(run, title=f"{self._folder.name}: {self.record.name}, seed {self.plan.seed}")
+
+    def _training(self, run: Run, stopped_by: str) -> dict[str, Any]:
+        """What learning took, and the model that is judged."""
+        info = self._workspace.info(run.name)
+        model = run.best_checkpoint() if self.judge.model == "best" else run.latest_checkpoint()
+        if model is None:
+            raise JobError(f"run {run.name} has no model to judge")
+        seconds = run.metrics("speed/steps_per_second").seconds
+        return {
+            "steps": info.steps,
+            "frames": info.steps * self.plan.experiment.env.action_repeat,
+            "seconds": round(float(seconds[-1]), 3) if len(seconds) else 0.0,
+            "stopped_by": stopped_by,
+            "model": model.relative_to(run.folder).as_posix(),
+        }
+
+    # Judging
+
+    def _play(self) -> None:
+        for number, way in enumerate(self.judge.ways):
+            if way in self.record.scores:
+                continue
+            result: dict[str, Any] = {}
+            for event in self._events(JobSpec("infer", str(self._workspace.path), self._played(way))):
+                if isinstance(event, Progress) and event.total:
+                    done = (number + event.done / event.total) / len(self.judge.ways)
+                    self._tell_share(TRAINING_SHARE + (1 - TRAINING_SHARE) * done)
+                elif isinstance(event, Finished):
+                    result = event.result
+            episodes = result.get("episodes", [])
+            if len(episodes) < self.judge.episodes:
+                raise _Stopped
+            self.record.scores[way] = [(e["seed"], e["reward"], e["steps"]) for e in episodes]
+            self._folder.write(self.record)
+        self._note("finished")
+
+    def _played(self, way: str) -> dict[str, Any]:
+        """The settings by which a way of playing is judged: the run's own environment, and the study's episodes."""
+        folder = self._workspace.run(self.record.run).folder
+        model: Path = folder / self.record.trained["model"]
+        values: dict[str, Any] = {
+            "start.load_path": str(model),
+            "start.patch_load_path": None,
+            "start.patch": None,
+            "infer.episodes": self.judge.episodes,
+            "infer.greedy": way == "greedy",
+            "infer.policy": "controller",
+            "infer.keep_replays": False,
+            "infer.video": None,
+            "run.seed": self.judge.seed,
+        }
+        experiment = Experiment.of_run(folder / "experiment.toml").with_values(*values.items())
+        return experiment.model_dump(mode="json")
+
+    # Running a job, and telling
+
+    def _events(self, job: JobSpec) -> Any:
+        """The events of a job, which can be stopped and killed meanwhile."""
+        runner = self._pool.runner(job)
+        with self._lock:
+            if self._stopping:
+                raise _Stopped
+            self._runner = runner
+        try:
+            for batch in runner.events():
+                yield from (event for _, event in batch)
+        finally:
+            with self._lock:
+                self._runner = None
+
+    def _note(self, state: Any, reason: str = "") -> None:
+        """Keep how it stands, and tell."""
+        self.record.state = state
+        self._folder.write(self.record)
+        self.say(self.moved(reason))
+
+    def _tell_share(self, share: float, now: bool = False) -> None:
+        self._share = share
+        if now or time.monotonic() - self._told >= TOLD_SECONDS:
+            self._told = time.monotonic()
+            self.say(self.moved())
+
+    def moved(self, reason: str = "") -> StudyRunMoved:
+        """How it stands, as an event."""
+        record = self.record
+        share = 1.0 if record.done else self._share
+        return StudyRunMoved(
+            record.key, record.name, record.seed, record.state, share, record.run, score_of(record, self.judge), reason
+        )
+
+
+class _Stopped(Exception):
+    """It was asked to stop, and has saved."""
+
+
+def score_of(record: RunRecord, judge: JudgeSettings) -> float | None:
+    """The mean reward of the episodes that a run is compared by; None before they are played."""
+    episodes = record.scores.get(judge.ways[0])
+    return sum(reward for _, reward, _ in episodes) / len(episodes) if episodes else None
+
+
+def new_record(plan: RunPlan, judge: JudgeSettings) -> RunRecord:
+    """What is known of a run before it begins."""
+    return RunRecord(plan.key, dict(plan.cell.options), plan.seed, asked_for(plan, judge))
+
+
+# What changes nothing but the speed, and what is a matter of the figures drawn from the scores.
+_FREE = {"env.workers", "env.render_mode", "run.device"}
+_AFTERWARDS = {"floor", "target", "level", "resamples"}
+
+
+def asked_for(plan: RunPlan, judge: JudgeSettings) -> dict[str, Any]:
+    """All that a run's scores depend on: settings by their paths."""
+    nested = {**plan.experiment.model_dump(mode="json"), "judge": judge.model_dump(mode="json", exclude=_AFTERWARDS)}
+    flat = {
+        f"{section}.{name}": value
+        for section, group in nested.items()
+        if section != "versions"
+        for name, value in group.items()
+    }
+    return {path: value for path, value in flat.items() if path not in _FREE}
+
+
+def check_same(record: RunRecord, plan: RunPlan, judge: JudgeSettings, source: Path) -> None:
+    """Refuse to go on with a run that was begun with other settings.
+
+    Raises:
+        UserError: names the first that differs.
+    """
+    before, now = record.asked, asked_for(plan, judge)
+    for path in sorted(before.keys() & now.keys()):
+        if before[path] != now[path]:
+            raise UserError(
+                f"{source}: {path} is {now[path]!s:.60}, but run {record.key} of this study was begun with "
+                f"{before[path]!s:.60}: set it back, or give the file another name to begin a new study"
+            )

@@ -1,0 +1,41 @@
+"""Where the runs of a study are computed: so many at once, each by a runner of its own."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ewm_studio.jobs.runners.process import JobProcesses, ProcessRunner
+from ewm_studio.jobs.runners.runner import Runner
+from ewm_studio.jobs.spec import JobSpec
+from ewm_studio.machine import cores
+from ewm_studio.settings.study import PlaceSettings
+
+
+class Pool(Protocol):
+    """Computes jobs somewhere: on this computer, or on the machines of a cluster."""
+
+    @property
+    def slots(self) -> int:
+        """How many jobs run side by side."""
+
+    def runner(self, job: JobSpec) -> Runner:
+        """What runs one job there; its files come to the job's workspace."""
+
+    def close(self) -> None:
+        """End what is kept ready; all jobs have ended before."""
+
+
+class LocalPool:
+    """Processes of this computer, which share its cores fairly: each run has threads of its own, and no more."""
+
+    def __init__(self, place: PlaceSettings) -> None:
+        self.slots = max(1, cores() // place.threads) if place.parallel == "auto" else place.parallel
+        self._processes = JobProcesses()
+
+    def runner(self, job: JobSpec) -> Runner:
+        """A process for one job."""
+        return ProcessRunner(job, self._processes)
+
+    def close(self) -> None:
+        """End the process that waits for a job."""
+        self._processes.end()

@@ -1,0 +1,168 @@
+"""A study's file, `NAME.study.toml`: what is compared, over which seeds, for how long, how it is judged, where it runs.
+
+Everything in it is plain settings; `study_file` reads it with its base, and says in one line what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from ewm_studio.settings.declare import Settings, setting
+
+MOST_SEEDS = 10_000
+MOST_EPISODES = 100_000
+JUDGED_ON_THE_WAY = 770_000  # the first seed of the episodes by which a run's own checkpoints are chosen
+_RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
+
+
+def seeds_of(text: str) -> list[int]:
+    """Seeds as a person writes them: "0-4", "0, 1, 7", "0-2, 10-12".
+
+    Raises:
+        ValueError: it is none.
+    """
+    seeds: list[int] = []
+    for part in filter(str.strip, text.split(",")):
+        found = _RANGE.fullmatch(part)
+        if found is None:
+            raise ValueError('should be seeds, such as "0-4" or "0, 1, 7"')
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last - first >= MOST_SEEDS:
+            raise ValueError(f"should be at most {MOST_SEEDS:,} seeds")
+        seeds += range(first, last + 1)
+    return seeds
+
+
+Seeds = Annotated[list[Annotated[int, Field(ge=0, le=2**32 - 1)]], Field(max_length=MOST_SEEDS)]
+
+
+class SeedSettings(Settings):
+    """The seeds of the runs. What is tuned is tuned on others than those that are reported."""
+
+    reported: Seeds = setting(
+        [0, 1, 2, 3, 4], "Seeds of the runs that are reported: five or more for an interval; with fewer, points."
+    )
+    tuning: Seeds = setting(
+        [100, 101, 102], "Seeds that a search may try settings on; they are never reported.", advanced=True
+    )
+
+    @field_validator("reported", "tuning", mode="before")
+    @classmethod
+    def _written(cls, value: Any) -> Any:
+        return seeds_of(value) if isinstance(value, str) else [value] if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if not self.reported:
+            raise ValueError("seeds.reported should name at least one seed")
+        for name in ("reported", "tuning"):
+            seeds = getattr(self, name)
+            twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+            if twice is not None:
+                raise ValueError(f"seeds.{name} has {twice} twice")
+        if shared := sorted({*self.reported} & {*self.tuning}):
+            raise ValueError(f"seed {shared[0]} is tuned on and reported: what was tuned on cannot be the proof")
+        return self
+
+
+class BudgetSettings(Settings):
+    """How long each run learns: the same for all."""
+
+    frames: int | None = setting(
+        None,
+        "Frames of the environment that each run learns from (decisions times action repeat); empty: as the base says.",
+        unit="frames",
+        ge=1,
+        le=1_000_000_000_000,
+    )
+    minutes: float | None = setting(
+        None,
+        "Minutes that each run learns, by the clock of the machine it runs on; empty: no limit.",
+        unit="minutes",
+        gt=0,
+        le=1_000_000,
+    )
+
+
+class JudgeSettings(Settings):
+    """How each run is judged: by episodes that no run has learned from, the same for all."""
+
+    episodes: int = setting(20, "Episodes that each model plays.", unit="episodes", ge=1, le=MOST_EPISODES)
+    seed: int = setting(100_000, "Seed of the first of them; the others follow.", ge=0, le=2**32 - 1)
+    ways: list[Literal["greedy", "sampled"]] = setting(
+        ["greedy", "sampled"],
+        "greedy: the likeliest action; sampled: drawn from the policy. The first is the one that is compared.",
+        min_length=1,
+        max_length=2,
+    )
+    model: Literal["last", "best"] = setting(
+        "last", "last: as learning ended; best: the checkpoint with the best score of the run's own training."
+    )
+    floor: float | None = setting(
+        None,
+        "The score of who can do nothing, such as random actions: 0 when scores are put on one scale, and what a "
+        "failed run counts with. Empty: a failed run counts with the worst score of all.",
+    )
+    target: float | None = setting(
+        None, "The score at which the task counts as solved: 1 on that scale. Needed for an optimality gap."
+    )
+    level: float = setting(0.95, "Of the intervals.", gt=0, lt=1, advanced=True)
+    resamples: int = setting(2_000, "Bootstrap samples behind each interval.", ge=100, le=1_000_000, advanced=True)
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if len(set(self.ways)) < len(self.ways):
+            raise ValueError("judge.ways has one of them twice")
+        if self.target is not None and self.target <= (self.floor or 0.0):
+            raise ValueError("judge.target should be above judge.floor")
+        if self.seed <= JUDGED_ON_THE_WAY < self.seed + self.episodes:
+            raise ValueError(
+                f"judge.seed: the episodes from {JUDGED_ON_THE_WAY} are those by which runs choose their own best "
+                "checkpoints; take others"
+            )
+        return self
+
+
+class PlaceSettings(Settings):
+    """Where the runs are computed; it changes how long they take, not what they come to."""
+
+    parallel: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = setting(
+        "auto", "Runs side by side; auto: as many as there are cores for.", unit="runs"
+    )
+    threads: int = setting(
+        1,
+        "CPU threads of each run: set, and not found, so that a run comes to the same weights on every machine.",
+        unit="threads",
+        ge=1,
+        le=1024,
+    )
+
+
+class Study(Settings):
+    """What is compared, and how.
+
+    The settings of a run are those of the base, with `experiment` laid over them, and the cell's own over both.
+    """
+
+    title: str = setting("", "The question, as a heading.", max_length=200)
+    base: str = setting("", "A preset's name, or a settings file beside this one; empty: the defaults.")
+    experiment: dict[str, Any] = setting({}, "Settings of all runs, over those of the base: experiment.ppo.lr = 1e-3.")
+    vary: dict[str, Any] = setting(
+        {},
+        'What varies; every combination is tried. Values of a setting: vary.memory.name = ["NoMemory", "LSTMMemory"]; '
+        "or options by names of your own, each with its settings.",
+    )
+    cells: list[dict[str, Any]] = setting([], "In place of vary, a list: each with a name and its settings.")
+    seeds: SeedSettings = Field(default_factory=SeedSettings)
+    budget: BudgetSettings = Field(default_factory=BudgetSettings)
+    judge: JudgeSettings = Field(default_factory=JudgeSettings)
+    place: PlaceSettings = Field(default_factory=PlaceSettings)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.vary and self.cells:
+            raise ValueError("vary and cells: give one of them, every combination or a list")
+        return self

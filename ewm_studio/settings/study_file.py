@@ -1,0 +1,200 @@
+"""A study as it is read: its file, its base, and the experiment of every run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ewm_studio.errors import UserError, nearest
+from ewm_studio.resources import resource, study_presets
+from ewm_studio.settings.cells import Cell, cells_of, settings_of
+from ewm_studio.settings.experiment import Experiment, read_settings, reason_of
+from ewm_studio.settings.layers import Values, over
+from ewm_studio.settings.study import PlaceSettings, Study
+
+ENDING = ".study.toml"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One run of a study: a cell with a seed.
+
+    Attributes:
+        key: its name in the study's folder.
+        cell: what it is one of.
+        seed: the run's.
+        experiment: all its settings.
+    """
+
+    key: str
+    cell: Cell
+    seed: int
+    experiment: Experiment
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A study with the name of its file.
+
+    Attributes:
+        name: of the study: the file's, without its ending.
+        path: the file.
+        study: what stands in it.
+    """
+
+    name: str
+    path: Path
+    study: Study
+
+    def with_parallel(self, text: str) -> StudyFile:
+        """The same study with so many runs side by side.
+
+        Raises:
+            UserError: that is no number of runs.
+        """
+        value = int(text) if text.isdecimal() else text
+        try:
+            place = PlaceSettings(parallel=value, threads=self.study.place.threads)
+        except ValidationError as error:
+            raise UserError(f"--parallel: {reason_of(error)} (found {text!r:.40})") from None
+        return replace(self, study=self.study.model_copy(update={"place": place}))
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """What is compared.
+
+        Raises:
+            UserError: it is not understood.
+        """
+        return cells_of(self.study, str(self.path))
+
+    @cached_property
+    def base(self) -> Values:
+        """The settings that all runs share, as they are given.
+
+        Raises:
+            UserError: there is no such base, or it is no settings file.
+        """
+        values = read_settings(self._base_path()) if self.study.base else {}
+        return over(values, settings_of(self.study.experiment, f"{self.path}: experiment"))
+
+    def plans(self, seeds: list[int] | None = None) -> list[RunPlan]:
+        """Every run, one seed of all cells after the other, so that what is there by then can be compared.
+
+        Raises:
+            UserError: a cell's settings are none; names the cell.
+        """
+        seeds = self.study.seeds.reported if seeds is None else seeds
+        return [
+            RunPlan(f"{cell.slug}-seed-{seed}", cell, seed, self.experiment(cell, seed))
+            for seed in seeds
+            for cell in self.cells
+        ]
+
+    def experiment(self, cell: Cell, seed: int) -> Experiment:
+        """The settings of a run.
+
+        Raises:
+            UserError: as `plans`.
+        """
+        values = over(self.base, cell.values)
+        values.pop("versions", None)
+        values = over(values, self._own(values, seed))
+        return Experiment.from_dict(values, f"{self.path}: cell '{cell.name}'").as_of_file()
+
+    def _own(self, values: Values, seed: int) -> Values:
+        """What a study sets of every run: its seed, its budget, and that each keeps to its share of the machine."""
+        study = self.study
+        own: Values = {"run": {"seed": seed, "threads": study.place.threads}, "env": {}, "train": {}}
+        if values.get("env", {}).get("workers", "auto") == "auto":
+            own["env"]["workers"] = 0
+        frames, minutes = study.budget.frames, study.budget.minutes
+        if frames is not None or minutes is not None:
+            repeat = values.get("env", {}).get("action_repeat", 1)
+            steps = -(-frames // repeat) if frames is not None and isinstance(repeat, int) and repeat > 0 else frames
+            own["train"] = {"total_steps": steps, "minutes": minutes, "epochs": None, "patience": None}
+        return own
+
+    def _base_path(self) -> Path:
+        name = self.study.base
+        beside = self.path.parent / name
+        if name.endswith(".toml"):
+            return beside
+        preset = resource("presets", f"{name}.toml")
+        if preset.is_file() and not preset.name.endswith(ENDING):
+            return preset
+        known = [p.stem for p in sorted(resource("presets").glob("*.toml")) if not p.name.endswith(ENDING)]
+        raise UserError(f"{self.path}: base: no preset '{name}'; {nearest(name, known)}")
+
+
+def read_study(given: str | Path) -> StudyFile:
+    """The study in a file, or the ready-made one of this name.
+
+    Raises:
+        UserError: there is no such file, or it is no study; says where and what would be right.
+    """
+    path = find_study(given)
+    values = read_settings(path)
+    try:
+        study = Study.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_complaint(error)}") from None
+    found = StudyFile(path.name.removesuffix(ENDING).removesuffix(".toml"), path, study)
+    for plan in _first_of_each(found):
+        assert plan.experiment
+    return found
+
+
+def find_study(given: str | Path) -> Path:
+    """The file that a person means: a path, with or without its ending, or a ready-made study's name.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(given).expanduser()
+    for candidate in (path, path.with_name(path.name + ENDING)):
+        if candidate.is_file():
+            if not candidate.name.endswith(ENDING):
+                raise UserError(f"{candidate}: a study's file is called NAME{ENDING}")
+            return candidate
+    ready = {p.name.removesuffix(ENDING): p for p in study_presets()}
+    if str(given) in ready:
+        return ready[str(given)]
+    if path.exists():
+        raise UserError(f"{path}: expected a file called NAME{ENDING}, found a folder")
+    raise UserError(f"{path}: no such study; ready-made ones: {', '.join(ready) or 'none'}")
+
+
+def _first_of_each(file: StudyFile) -> Iterator[RunPlan]:
+    """One run of every cell: whether its settings are sound does not hang on the seed."""
+    yield from file.plans(file.study.seeds.reported[:1])
+
+
+def _complaint(error: ValidationError) -> str:
+    """What is wrong first, in one line."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("constrained", "literal", "list")))
+    if first["type"] == "extra_forbidden":
+        return f"no setting '{where}'; {nearest(where, _known(first['loc']))}"
+    if first["type"] == "value_error" and "." not in where:  # of a whole group: it names the setting itself
+        return reason_of(error)
+    if first["type"] == "model_type":
+        return f"{where} should be a table (found {first['input']!r:.80})"
+    found = f" (found {first['input']!r:.80})" if where else ""
+    return f"{where + ' ' if where else ''}{reason_of(error)}{found}"
+
+
+def _known(place: tuple[Any, ...]) -> list[str]:
+    """Names of what may stand beside something that may not."""
+    section = Study.model_fields.get(str(place[0])) if len(place) > 1 else None
+    group = section.annotation if section is not None else Study
+    assert isinstance(group, type)
+    if not issubclass(group, BaseModel):
+        return []
+    start = f"{place[0]}." if section is not None else ""
+    return [f"{start}{name}" for name in group.model_fields]

@@ -1,0 +1,157 @@
+"""The command `study`: runs a study, says how it stands, writes its report, stops it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from ewm_studio.errors import UserError, nearest
+from ewm_studio.terminal.flags import TRUST_HELP, Parser, add_place
+from ewm_studio.terminal.output import OutputError, complain, print_json, summary, write_line
+
+ACTIONS = {
+    "run": "Run a study, or go on with it where it was stopped.",
+    "status": "Say how a study stands.",
+    "report": "Write the report of what there is by now.",
+    "stop": "Have a study that is being run stop; every run saves first.",
+}
+EXAMPLES = """  ewm-studio study run cartpole-memories --workspace workspaces/memories
+  ewm-studio study status cartpole-memories --workspace workspaces/memories
+  ewm-studio study report my.study.toml --json"""
+STOP_SECONDS = 600.0  # that `stop` waits at most
+
+
+def study_parser(action: str) -> Parser:
+    """The parser of one of the actions."""
+    parser = Parser(f"ewm-studio study {action}", ACTIONS[action])
+    parser.add_argument("file", metavar="FILE", help="NAME.study.toml, or the name of a ready-made study.")
+    if action == "run":
+        parser.add_argument("--parallel", metavar="N", help="Runs side by side, in place of what the file says.")
+        parser.add_argument(
+            "--retry-failed", action="store_true", help="Begin runs anew that failed twice and count as failed."
+        )
+        parser.add_argument("--trust-env", action="store_true", help=TRUST_HELP)
+    if action == "report":
+        parser.add_argument(
+            "--out", metavar="FILE.html", help="Place of the report; the study's own folder by default."
+        )
+    add_place(parser)
+    return parser
+
+
+def overview(words: list[str]) -> int:
+    """`study` without an action that is known: its help.
+
+    Raises:
+        UserError: a word was given that is no action.
+    """
+    listed = "\n".join(f"  {name:<8}{text}" for name, text in ACTIONS.items())
+    parser = Parser(
+        "ewm-studio study",
+        "Compare parts and settings over seeds: which is better, and how sure that is.",
+        f"actions:\n{listed}\n\nexamples:\n{EXAMPLES}\n\n`ewm-studio study ACTION --help` tells more.",
+    )
+    parser.add_argument("action", choices=list(ACTIONS), nargs="?", metavar="ACTION", help=", ".join(ACTIONS))
+    parser.add_argument("file", nargs="?", metavar="FILE", help="NAME.study.toml, or a ready-made study's name.")
+    if words and not words[0].startswith("-"):
+        raise UserError(f"study: no action '{words[0]}'; {nearest(words[0], list(ACTIONS))}")
+    parser.read(words)
+    raise UserError("study: say what to do: ewm-studio study run|status|report|stop FILE")
+
+
+def act(action: str, options: Any) -> int:
+    """Do one of the actions and print what came of it; the exit code.
+
+    Raises:
+        UserError: bad input. JobError: something could not be written.
+    """
+    return {"run": _run, "status": _status, "report": _report, "stop": _stop}[action](options)
+
+
+def _run(options: Any) -> int:
+    from ewm_studio.jobs.runners.thread import ThreadRunner
+    from ewm_studio.jobs.studies.study_job import run_study
+    from ewm_studio.settings.study_file import read_study
+    from ewm_studio.terminal.jobs import run_job
+    from ewm_studio.terminal.parsers import open_workspace
+    from ewm_studio.terminal.trust import settle_trust
+
+    file = read_study(options.file)
+    if options.parallel is not None:
+        file = file.with_parallel(options.parallel)
+    for id in dict.fromkeys(plan.experiment.env.id for plan in file.plans()):
+        settle_trust(id, meant=options.trust_env)
+    with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        job = ThreadRunner(lambda control: run_study(file, workspace, control, retry_failed=options.retry_failed))
+        outcome = run_job(job, workspace.path)
+    if outcome.result is not None:
+        try:
+            _print(outcome.result, options.json)
+        except OutputError as error:  # how it ended is the weightier news
+            return complain(error, outcome.code or 1)
+    return outcome.code
+
+
+def _status(options: Any) -> int:
+    from ewm_studio.jobs.studies.standing import standing
+    from ewm_studio.terminal.lists import print_table
+
+    file, folder = _found(options)
+    found = standing(file, folder)
+    if options.json:
+        print_json(found)
+        return 0
+    print_table(("cell", "finished", "failed", "running", "waiting", "mean"), found["cells"])
+    words = ("finished", "failed", "running", "waiting")
+    write_line(f"study {file.name} {found['state']}: " + ", ".join(f"{found[word]} {word}" for word in words))
+    for run in found["runs"]:
+        if run["failures"]:
+            write_line(f"  {run['cell']}, seed {run['seed']}: {run['failures'][-1]}")
+    return 0
+
+
+def _report(options: Any) -> int:
+    from pathlib import Path
+
+    from ewm_studio.jobs.studies.outcome import write_outcome
+    from ewm_studio.settings.study_file import read_study
+    from ewm_studio.terminal.lists import print_table
+    from ewm_studio.terminal.parsers import open_workspace
+
+    file = read_study(options.file)
+    with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        out = Path(options.out).expanduser() if options.out else None
+        found = write_outcome(file, workspace, out)
+    if options.json:
+        print_json(found)
+    else:
+        columns = (*file.cells[0].options, "runs", "failed", "iqm", "low", "high", "frames", "minutes")
+        print_table(columns, found["cells"])
+        write_line(f"report: {found['report']}")
+    return 0
+
+
+def _stop(options: Any) -> int:
+    from ewm_studio.jobs.studies.study_job import stop_study
+
+    file, folder = _found(options)
+    stopped = stop_study(folder, STOP_SECONDS)
+    _print({"study": file.name, "stopped": stopped}, options.json)
+    return 0 if stopped else 1
+
+
+def _found(options: Any) -> tuple[Any, Any]:
+    """The study and its folder."""
+    from ewm_studio.settings.study_file import read_study
+    from ewm_studio.terminal.parsers import workspace_folder
+    from ewm_studio.workspace.studies import StudyFolder
+
+    file = read_study(options.file)
+    return file, StudyFolder(workspace_folder(options.workspace), file.name)
+
+
+def _print(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+    else:
+        write_line(summary(result))

@@ -1,0 +1,159 @@
+"""The report: figures of what is kept, a page that stands alone, and honesty where runs failed or are few."""
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from ewm_studio.errors import UserError
+from ewm_studio.jobs.studies.conditions import Conditions
+from ewm_studio.jobs.studies.figures import study_figures
+from ewm_studio.jobs.studies.one_run import new_record
+from ewm_studio.jobs.studies.outcome import write_outcome
+from ewm_studio.jobs.studies.report import report_html
+from ewm_studio.jobs.studies.results import asked_records, rows_of
+from ewm_studio.settings.study_file import read_study
+from ewm_studio.workspace import Workspace
+from ewm_studio.workspace.studies import StudyFolder
+
+TEXT = """
+title = "Is <b> better than a?"
+[vary.memory]
+a = { memory.name = "NoMemory" }
+"<b>" = { memory.name = "LSTMMemory" }
+[seeds]
+reported = "0-5"
+[judge]
+episodes = 4
+floor = 0
+target = 100
+"""
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A study whose records are written by hand: scores by cell, and which (cell, seed) failed or is still to come."""
+
+    def make(failed=(), waiting=(), text=TEXT, better=30.0):
+        path = tmp_path / "s.study.toml"
+        path.write_text(text)
+        file, workspace = read_study(path), Workspace(tmp_path / "ws")
+        folder = StudyFolder(workspace.path, file.name)
+        (folder.path / "runs").mkdir(parents=True, exist_ok=True)
+        for plan in file.plans():
+            record, place = new_record(plan, file.study.judge), (plan.cell.name, plan.seed)
+            if place in waiting:
+                continue
+            record.state = "failed" if place in failed else "finished"
+            if record.state == "finished":
+                score = 40.0 + plan.seed + better * (plan.cell.name == "<b>")
+                record.scores = {w: [(100_000 + e, score + e, 9) for e in range(4)] for w in file.study.judge.ways}
+                run = workspace.create_run("CartPole-v1", "train", plan.experiment.to_toml(), seed=plan.seed)
+                for step in range(1, 6):
+                    run.log_metrics(step * 100, step, step * 2.0, {"reward/mean_100": step * 8.0})
+                run.finish("finished")
+                record.runs = [run.name]
+                record.trained = {"steps": 500, "frames": 500, "seconds": 10.0, "model": "x"}
+            folder.write(record)
+        return file, folder, workspace
+
+    return make
+
+
+def test_figures_of_every_cell(made):
+    file, folder, workspace = made()
+    one, two = study_figures(file, folder, workspace).cells
+    assert (one.name, one.done, one.failed) == ("a", 6, 0)
+    assert one.iqm.value == pytest.approx(44.0)  # the middle of 41.5 to 46.5
+    assert one.iqm.low <= one.iqm.value <= one.iqm.high
+    assert one.gap.value == pytest.approx(0.56)
+    assert two.iqm.value == pytest.approx(74.0)
+    assert (one.frames, one.minutes) == (500, pytest.approx(1 / 6))
+    assert one.by_frames.x[[0, -1]].tolist() == [100, 500]
+    assert one.by_minutes.middle[-1] == pytest.approx(40.0)
+
+
+def test_who_beats_whom_is_paired_by_episode_and_the_same_in_every_report(made):
+    file, folder, workspace = made(better=2.5)
+    once, again = (study_figures(file, folder, workspace).better for _ in range(2))
+    assert once == again
+    seeds = np.arange(6)
+    expected = np.mean(seeds[:, None] + 2.5 > seeds[None])
+    assert once[1, 0].value == pytest.approx(expected)  # the spread of the episodes is the same for both, and gone
+    assert once[0, 1].value == pytest.approx(1 - expected)
+    assert once[1, 0].low < expected < once[1, 0].high
+
+
+def test_a_failed_run_counts_with_the_floor_or_with_the_worst_score(made):
+    file, folder, workspace = made(failed={("a", 3)})
+    found = study_figures(file, folder, workspace)
+    assert (found.cells[0].failed, found.cells[0].done, found.failure) == (1, 6, 0)
+    assert sorted(found.cells[0].scores["greedy"])[0] == 0
+    file, folder, workspace = made(failed={("a", 3)}, text=TEXT.replace("floor = 0\n", ""))
+    assert study_figures(file, folder, workspace).failure == 40
+
+
+def test_fewer_than_five_seeds_have_points_and_no_interval(made):
+    file, folder, workspace = made(text=TEXT.replace("0-5", "0-2"))
+    found = study_figures(file, folder, workspace)
+    assert found.cells[0].iqm.low is None
+    assert found.better[0, 1].low is None
+    page = report_html(file, found, Conditions())
+    assert "Fewer than 5 seeds are shown as points" in page
+    assert "<rect" not in page
+    assert page.count("<circle") == 6
+    assert "<rect" in report_html(*_six(made), Conditions())
+
+
+def _six(made):
+    file, folder, workspace = made()
+    return file, study_figures(file, folder, workspace)
+
+
+def test_the_page_stands_alone_and_whatever_is_in_names_is_only_text(made):
+    file, folder, workspace = made(failed={("a", 0)}, waiting={("<b>", 5)})
+    page = report_html(file, study_figures(file, folder, workspace), Conditions({"cores": 2}, {"torch": "2"}, 0, TEXT))
+    assert "Is &lt;b&gt; better than a?" in page
+    assert "<b>" not in re.sub(r"<td style.*?</td>", "", page)
+    assert not re.search(r'(src|href)="', page)
+    assert "1 failed" in page
+    assert "5 of 6" in page
+    plots = re.findall(r"<svg.*?</svg>", page, re.S)
+    assert len(plots) == 4
+    for plot in plots:
+        ElementTree.fromstring(plot)
+        assert "nan" not in plot
+
+
+def test_two_axes_are_a_table_of_their_own(made):
+    text = TEXT.replace("[seeds]", "[vary.ppo]\nlr = [1e-3, 1e-4]\n[seeds]")
+    file, folder, workspace = made(text=text)
+    page = report_html(file, study_figures(file, folder, workspace), Conditions())
+    assert page.count("<td style=") == 4
+
+
+def test_a_study_without_any_result_has_a_report_too(made):
+    everything = {(cell, seed) for cell in ("a", "<b>") for seed in range(6)}
+    file, folder, workspace = made(waiting=everything)
+    page = report_html(file, study_figures(file, folder, workspace), Conditions())
+    assert "0 of 6" in page
+    assert "<svg" not in page
+
+
+def test_raw_numbers_have_a_row_for_every_episode_and_for_every_run_without(made):
+    file, folder, _ = made(failed={("a", 0)}, waiting={("<b>", 5)})
+    rows = [row for record in asked_records(file, folder) for row in rows_of(record)]
+    assert len(rows) == 10 * 2 * 4 + 2
+    without = [row for row in rows if row["reward"] is None]
+    assert [(row["state"], row["memory"], row["seed"]) for row in without] == [
+        ("failed", "a", 0),
+        ("waiting", "<b>", 5),
+    ]
+
+
+def test_what_was_never_run_has_no_report(tmp_path):
+    path = tmp_path / "s.study.toml"
+    path.write_text(TEXT)
+    with pytest.raises(UserError, match="was never run here"):
+        write_outcome(read_study(path), Workspace(tmp_path / "ws"))

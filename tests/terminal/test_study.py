@@ -1,0 +1,73 @@
+"""The command `study`: its words, its results, and one line for what is wrong."""
+
+import json
+
+import pytest
+
+from ewm_studio import cli
+
+TEXT = """
+experiment.env.batch_size = 4
+experiment.ppo.rollout_steps = 16
+vary.memory.name = ["NoMemory"]
+seeds.reported = [0]
+budget.frames = 64
+judge.episodes = 2
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "one.study.toml").write_text(TEXT)
+    return tmp_path
+
+
+def said(capsys, *words):
+    code = cli.main(["study", *map(str, words)])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_run_status_and_report_print_one_object_each(place, capsys):
+    words = (place / "one.study.toml", "--workspace", place / "ws", "--json")
+    code, out, _ = said(capsys, "status", *words)
+    assert (code, json.loads(out)["state"]) == (0, "was never run")
+    code, out, err = said(capsys, "run", *words, "--parallel", "1")
+    assert code == 0, err
+    assert json.loads(out)["finished"] == 1
+    code, out, _ = said(capsys, "status", *words)
+    assert (code, json.loads(out)["state"]) == (0, "is done")
+    elsewhere = place / "elsewhere.html"
+    code, out, _ = said(capsys, "report", *words, "--out", elsewhere)
+    found = json.loads(out)
+    assert (code, found["report"], found["cells"][0]["memory"]) == (0, str(elsewhere), "NoMemory")
+    assert len(found["cells"][0]["scores"]) == 1
+    assert elsewhere.read_text().startswith("<!doctype html>")
+    code, _, err = said(capsys, "stop", *words)
+    assert (code, "is not being run" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "say what to do"),
+        (["runn"], "no action 'runn'; did you mean run"),
+        (["run"], "FILE"),
+        (["run", "nothing"], "no such study; ready-made ones: cartpole-memories"),
+        (["run", "cartpole-quick", "--parallel", "none"], "--parallel: should be"),
+        (["report", "cartpole-quick"], "was never run here"),
+        (["status", "cartpole-quick", "--retry-failed"], "no flag --retry-failed"),
+    ],
+)
+def test_what_is_wrong_is_one_line(words, line, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("EWM_WORKSPACE", str(tmp_path))
+    code, out, err = said(capsys, *words)
+    assert (code, out) == (2, "")
+    assert line in err
+    assert err.count("\n") == 1
+
+
+def test_help_names_the_actions(capsys):
+    code, out, _ = said(capsys, "--help")
+    assert code == 0
+    assert all(action in out for action in ("run", "status", "report", "stop"))
