@@ -40,13 +40,15 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "--set": EVERY,
     "--trust-env": EVERY,
     "--resume": tuple(kind.name for kind in KINDS.values() if kind.may_resume),
-    "--workspace": (*EVERY, "components", "envs", "runs", "recordings"),
+    "--workspace": (*EVERY, "components", "envs", "runs", "recordings", "study"),
     "--rebuild": ("runs",),
-    "--json": (*EVERY, "components", "envs", "runs", "recordings"),
+    "--json": (*EVERY, "components", "envs", "runs", "recordings", "study"),
     "--kind": ("components",),
     "--describe": ("envs",),
     "--name": ("recordings import",),
     "--into": ("recordings merge",),
+    "--parallel": ("study run",),
+    "--retry-failed": ("study run",),
 }
 
 
