@@ -49,6 +49,7 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "--into": ("recordings merge",),
     "--parallel": ("study run",),
     "--retry-failed": ("study run",),
+    "--out": ("study report", "card"),
 }
 
 
