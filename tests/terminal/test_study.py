@@ -56,7 +56,10 @@ def test_run_status_and_report_print_one_object_each(place, capsys):
         (["run", "nothing"], "no such study; ready-made ones: cartpole-memories"),
         (["run", "cartpole-quick", "--parallel", "none"], "--parallel: should be"),
         (["report", "cartpole-quick"], "was never run here"),
-        (["status", "cartpole-quick", "--retry-failed"], "--retry-failed has no meaning for study status; it belongs to study run"),
+        (
+            ["status", "cartpole-quick", "--retry-failed"],
+            "--retry-failed has no meaning for study status; it belongs to study run",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(words, line, capsys, tmp_path, monkeypatch):

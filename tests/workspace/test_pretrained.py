@@ -21,7 +21,7 @@ from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.pretrained import pretrained_model, pretrained_models
 from tests.support.jobs import experiment, finish
 
-NAMES = ("carracing", "cartpole", "cartpole-without-velocities")
+NAMES = ("carracing", "carracing-dream", "cartpole", "cartpole-without-velocities")
 EPISODES, CHOOSING = 4, 3
 MARKS = (15, 1e6)  # passed, and out of reach
 

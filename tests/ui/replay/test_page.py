@@ -185,6 +185,7 @@ def test_two_agents_on_one_seed(qtbot, opened, played):
     assert [action.text().split()[0] for action in actions] == [
         played[1][1],
         "carracing",
+        "carracing-dream",
     ]  # neither itself nor CartPole
     actions[0].trigger()
     wait(qtbot, studio)
