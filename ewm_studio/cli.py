@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ewm_studio.errors import JobError, UserError, nearest
 from ewm_studio.terminal.parsers import (
     CARD,
+    EXPORT,
     LISTS,
     STUDY,
     card_parser,
     commands,
+    export_parser,
     is_job,
     job_parser,
     list_parser,
@@ -26,6 +28,9 @@ from ewm_studio.terminal.parsers import (
 )
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from ewm_studio.terminal.flags import Parser
     from ewm_studio.terminal.jobs import Outcome
 
 
@@ -89,6 +94,8 @@ def _dispatch(words: list[str]) -> int:
         return _run_list(words[0], words[1:])
     if words and words[0] == CARD:
         return _run_card(words[1:])
+    if words and words[0] == EXPORT:
+        return _run_export(words[1:])
     if words and words[0] == STUDY:
         return _run_study(words[1:])
     if words and is_job(words[0]):
@@ -180,6 +187,15 @@ def _run_card(words: list[str]) -> int:
     return _report(outcome, options.json)
 
 
+def _run_export(words: list[str]) -> int:
+    options = export_parser().read(words, EXPORT)
+
+    from ewm_studio.terminal.exporting import export
+
+    with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        return export(options, workspace)
+
+
 def _run_study(words: list[str]) -> int:
     from ewm_studio.terminal.study import ACTIONS, act, overview, study_parser
 
@@ -192,6 +208,8 @@ def _run_study(words: list[str]) -> int:
 def _run_list(command: str, words: list[str]) -> int:
     if command == "recordings":
         return _run_recordings(words)
+    if command == "models":
+        return _run_models(words)
     parser = list_parser(command)
     options = parser.read(words, command)
 
@@ -201,8 +219,6 @@ def _run_list(command: str, words: list[str]) -> int:
         return lists.list_components(options.kind, options.json)
     if command == "envs":
         return lists.list_envs(options.part, options.describe, options.json)
-    if command == "models":
-        return lists.list_models(options.json)
     if options.rebuild:
         return lists.rebuild_runs(workspace_folder(options.workspace), options.json)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
@@ -212,14 +228,35 @@ def _run_list(command: str, words: list[str]) -> int:
 def _run_recordings(words: list[str]) -> int:
     from ewm_studio.terminal.recordings import ACTIONS, act, action_parser, list_recordings
 
-    action = words[0] if words and words[0] in ACTIONS else ""
-    parser = action_parser(action) if action else list_parser("recordings")
-    options = parser.read(words[1:] if action else words, f"recordings {action}".strip())
-    if not action and options.action:
-        raise UserError(f"recordings: no action '{options.action}'; {nearest(options.action, list(ACTIONS))}")
+    action, options = _acting("recordings", words, ACTIONS, action_parser)
 
     from ewm_studio.data.library import Library
 
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         library = Library(workspace)
         return act(action, options, library) if action else list_recordings(library, options.json)
+
+
+def _run_models(words: list[str]) -> int:
+    from ewm_studio.terminal.hub import ACTIONS, act, action_parser
+    from ewm_studio.terminal.lists import list_models
+
+    action, options = _acting("models", words, ACTIONS, action_parser)
+    with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        return act(action, options, workspace) if action else list_models(workspace, options.json)
+
+
+def _acting(
+    command: str, words: list[str], actions: Mapping[str, str], parser_of: Callable[[str], Parser]
+) -> tuple[str, Namespace]:
+    """The action that a listing command's words name, empty for the list itself, and what else they say.
+
+    Raises:
+        UserError: there is no such action.
+    """
+    action = words[0] if words and words[0] in actions else ""
+    parser = parser_of(action) if action else list_parser(command)
+    options = parser.read(words[1:] if action else words, f"{command} {action}".strip())
+    if not action and options.action:
+        raise UserError(f"{command}: no action '{options.action}'; {nearest(options.action, list(actions))}")
+    return action, options

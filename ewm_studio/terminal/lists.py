@@ -109,18 +109,30 @@ def rebuild_runs(path: Path, as_json: bool) -> int:
     return list_runs(workspace, as_json)
 
 
-def list_models(as_json: bool) -> int:
-    """Print the models that come with the studio."""
+def list_models(workspace: Workspace, as_json: bool) -> int:
+    """Print the models that come with the studio, and those that were pulled into the workspace."""
     from ewm_studio.workspace.pretrained import pretrained_models
 
-    models = pretrained_models()
+    models, pulled = pretrained_models(), workspace.pulled_models()
     if as_json:
-        print_json([{"name": m.name, "path": str(m.model), **m.card} for m in models])
-    elif not models:
+        others = [{"name": name, "path": str(path), "env": _env_of(path)} for name, path in pulled.items()]
+        print_json([*({"name": m.name, "path": str(m.model), **m.card} for m in models), *others])
+    elif not models and not pulled:
         write_line("no models come with this copy of the studio")
     else:
-        print_table(("name", "env", "greedy_mean", "sampled_mean", "size"), [_model_row(m) for m in models])
+        rows = [_model_row(m) for m in models]
+        rows += [{"name": n, "env": _env_of(p), "size": f"{p.stat().st_size / 1e6:.2f} MB"} for n, p in pulled.items()]
+        print_table(("name", "env", "greedy_mean", "sampled_mean", "size"), rows)
     return 0
+
+
+def _env_of(model: Path) -> str:
+    """The environment that a model file is of; empty where it does not say."""
+    from ewm_studio.workspace.models import read_metadata
+
+    with contextlib.suppress(UserError, AttributeError):
+        return str(read_metadata(model).get("env", {}).get("id", ""))
+    return ""
 
 
 def _model_row(model: PretrainedModel) -> dict[str, Any]:

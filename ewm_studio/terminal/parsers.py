@@ -16,11 +16,12 @@ LISTS = {
     "components": "List vision, memory and controller components.",
     "envs": "List environments.",
     "runs": "List the workspace's runs.",
-    "models": "List the trained models that come with the studio, with what they score.",
+    "models": "List the trained models that come with the studio; push models to the Hugging Face Hub, pull them.",
     "recordings": "List the workspace's recordings; merge them, export them to Minari and import from it.",
 }
-CARD, STUDY = "card", "study"
+CARD, STUDY, EXPORT = "card", "study", "export"
 _STUDY_HELP = "Compare parts and settings over seeds, by the same episodes, with intervals: run, status, report, stop."
+_EXPORT_HELP = "Write a model as an ONNX file that other programs run, checked against the model over an episode."
 _CARD_HELP = "Play runs of one preset on unseen episodes and write the best one's card."
 
 
@@ -42,7 +43,7 @@ def is_job(word: str) -> bool:
 def commands() -> dict[str, str]:
     """All commands, each with its line of help."""
     jobs = {kind.name: kind.summary for kind in kinds_told().values() if kind.summary}
-    return {**jobs, STUDY: _STUDY_HELP, **LISTS, CARD: _CARD_HELP}
+    return {**jobs, STUDY: _STUDY_HELP, **LISTS, CARD: _CARD_HELP, EXPORT: _EXPORT_HELP}
 
 
 def job_parser(command: str) -> Any:
@@ -80,6 +81,19 @@ def card_parser() -> Any:
     return parser
 
 
+def export_parser() -> Any:
+    """The parser of `export`."""
+    from ewm_studio.terminal.flags import TRUST_HELP, Parser, add_place
+
+    parser = Parser(f"ewm-studio {EXPORT}", _EXPORT_HELP)
+    parser.add_argument("--trust-env", action="store_true", help=TRUST_HELP)
+    parser.add_argument("--load-path", metavar="MODEL", required=True, help="A model's file or name, or a run.")
+    parser.add_argument("--onnx", metavar="FILE", required=True, help="The file to write; of the extra 'onnx'.")
+    parser.add_argument("--seed", type=int, default=0, help="Of the episode by which it is checked (default 0).")
+    add_place(parser)
+    return parser
+
+
 def _count(text: str) -> int:
     """A number of episodes: two or more, since one has no spread."""
     number = int(text)
@@ -93,7 +107,7 @@ def list_parser(command: str) -> Any:
     from ewm_studio.settings.experiment import COMPONENTS
     from ewm_studio.terminal.flags import Parser, add_place
 
-    parser = Parser(f"ewm-studio {command}", LISTS[command], _actions() if command == "recordings" else None)
+    parser = Parser(f"ewm-studio {command}", LISTS[command], _actions(command))
     add_place(parser)
     if command == "components":
         parser.add_argument("--kind", choices=COMPONENTS, help="Only this kind.")
@@ -104,17 +118,27 @@ def list_parser(command: str) -> Any:
         parser.add_argument(
             "--rebuild", action="store_true", help="Make the list again from the run folders; the old one is kept."
         )
-    elif command == "recordings":
-        parser.add_argument("action", nargs="?", help="What to do instead of listing: export, import or merge.")
+    elif actions := actions_of(command):
+        parser.add_argument("action", nargs="?", help=f"What to do instead of listing: {', '.join(actions)}.")
     return parser
 
 
-def _actions() -> str:
-    """What `recordings` does besides listing."""
-    from ewm_studio.terminal.recordings import ACTIONS
+def actions_of(command: str) -> dict[str, str]:
+    """What a listing command does besides listing, each with its line of help."""
+    if command == "recordings":
+        from ewm_studio.terminal.recordings import ACTIONS
 
-    lines = "\n".join(f"  {name:<8}{text}" for name, text in ACTIONS.items())
-    return f"actions:\n{lines}\n\n`ewm-studio recordings ACTION --help` tells more."
+        return ACTIONS
+    if command == "models":
+        from ewm_studio.terminal.hub import ACTIONS as OF_THE_HUB
+
+        return OF_THE_HUB
+    return {}
+
+
+def _actions(command: str) -> str | None:
+    lines = "\n".join(f"  {name:<8}{text}" for name, text in actions_of(command).items())
+    return f"actions:\n{lines}\n\n`ewm-studio {command} ACTION --help` tells more." if lines else None
 
 
 def open_workspace(folder: str | None) -> Workspace:

@@ -21,7 +21,7 @@ from ewm_studio.workspace.files import check_path, write_error
 from ewm_studio.workspace.pretrained import pretrained_model, pretrained_models
 from ewm_studio.workspace.record import SETTINGS, is_name, write_note, write_record
 from ewm_studio.workspace.recovery import Recovery, folders_in, rebuild
-from ewm_studio.workspace.replays import Evaluation, evaluations_in
+from ewm_studio.workspace.replays import MODEL_NAME, Evaluation, evaluations_in
 from ewm_studio.workspace.run import REPLAYS, Run
 from ewm_studio.workspace.run_info import COLUMNS, RunInfo, info_of
 
@@ -75,6 +75,11 @@ class Workspace:
     def replays_folder(self) -> Path:
         """Where evaluations of models that are of no run here are kept, a folder each."""
         return self.path / REPLAYS
+
+    @property
+    def models_folder(self) -> Path:
+        """Where models that were pulled from the Hub lie, a folder each."""
+        return self.path / "models"
 
     @property
     def bin_folder(self) -> Path:
@@ -233,8 +238,8 @@ class Workspace:
             write_note(info.folder, title, note)
 
     def resolve_model(self, text: str | Path) -> Path:
-        """The model file that a person means: a .safetensors file, a run's folder, a run of this workspace, or a model
-        that comes with the studio.
+        """The model file that a person means: a .safetensors file, a run's folder, a run of this workspace, a model
+        that comes with the studio, or one that was pulled.
 
         For a run it is the best checkpoint. The file's content is not looked at.
 
@@ -254,9 +259,17 @@ class Workspace:
         except UserError as error:
             if (pretrained := pretrained_model(str(text))) is not None:
                 return pretrained.model
-            names = ", ".join(model.name for model in pretrained_models())
+            pulled = self.pulled_models()
+            if (found := pulled.get(pulled_name(str(text)))) is not None:
+                return found
+            names = ", ".join([*(model.name for model in pretrained_models()), *pulled])
             raise UserError(f"{error}; models that come with the studio: {names or 'none'}") from None
         return _best_in(run.folder, f"run {run.name}")
+
+    def pulled_models(self) -> dict[str, Path]:
+        """The files of the models that were pulled from the Hub, by name."""
+        found = sorted(self.models_folder.glob(f"[!.]*/{MODEL_NAME}"))
+        return {path.parent.name: path for path in found}
 
     def run_of(self, model: Path) -> str:
         """The name of the run that a model file is of; empty where it is of none in this workspace."""
@@ -356,6 +369,11 @@ def name_problem(name: str, taken: Container[str] = ()) -> str:
 def safe_name(text: str) -> str:
     """A text as a file name that every system takes: "module:Id-v0" becomes "module-Id-v0"."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:LONGEST_NAME].rstrip(".-") or "run"
+
+
+def pulled_name(repo: str) -> str:
+    """The folder of a model that is pulled from this repository of the Hub."""
+    return safe_name(repo.replace("/", "-"))
 
 
 def _check_place(folder: Path) -> None:
