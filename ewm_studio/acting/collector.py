@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from ewm_studio.acting.disturbed import Bursts
 from ewm_studio.acting.episode import for_simulator
 from ewm_studio.acting.policy import ControllerPolicy
 from ewm_studio.data.rollout_buffer import RolloutBuffer
@@ -56,7 +57,12 @@ class LocalCollector:
     """Acts in a simulator of this machine: environments, or a dream."""
 
     def __init__(
-        self, simulator: Simulator, model: AgentModel, keep_obs: bool = False, generator: Generator | None = None
+        self,
+        simulator: Simulator,
+        model: AgentModel,
+        keep_obs: bool = False,
+        generator: Generator | None = None,
+        bursts: Bursts | None = None,
     ) -> None:
         """Collect with `model`.
 
@@ -65,8 +71,12 @@ class LocalCollector:
             model: acts, and is asked for values.
             keep_obs: whether rollouts hold the observations; never those of a dream.
             generator: draws the actions.
+            bursts: what is done now and then in place of what the policy draws; its log-probabilities are of that.
         """
         self.simulator, self.model, self.keep_obs, self.generator = simulator, model, keep_obs, generator
+        self.bursts = bursts
+        if bursts is not None:
+            bursts.begin(simulator.num_envs)
         self.policy = ControllerPolicy(model.controller)
         self.device = model.device  # asking the model walks all its parameters: once, not every step
         self._obs: Tensor | None = None  # (B, ...) the present observations; None before the first, and in a dream
@@ -113,6 +123,8 @@ class LocalCollector:
         """One decision and one step in every environment."""
         belief, obs = self._present(), self._obs
         raw, action = self.policy.draw(belief, self.generator)
+        if self.bursts is not None:
+            action = torch.from_numpy(self.bursts.over(action.cpu().numpy())).to(action.device)
         step = self.simulator.step(for_simulator(self.simulator, action))
         buffer.put(
             z=belief.z,
@@ -132,6 +144,8 @@ class LocalCollector:
         else:
             buffer.end(step.terminated, step.truncated, step.env_terminated, finals)
             self._is_first = ended
+            if self.bursts is not None:
+                self.bursts.restart(np.asarray(over))
         return step.episodes
 
     def _observe(
@@ -195,11 +209,13 @@ class LocalCollector:
         with torch.inference_mode():  # it may have been stopped before the first step
             belief = self._present()
         memory = {name: _normal(value) for name, value in belief.memory.items()}
+        bursts = {} if self.bursts is None else {"bursts": self.bursts.state()}
         return {
             "envs": self.simulator.state(),
             "memory": memory,
             "h": _normal(belief.h),
             "starts": _normal(self._is_first),  # as 0.1.0 called it
+            **bursts,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -211,6 +227,8 @@ class LocalCollector:
         count = len(state["starts"])
         if count != self.num_envs:
             raise UserError(f"the run has {count} environments: resume it with env.batch_size (--batch-size) {count}")
+        if self.bursts is not None:
+            self.bursts.restore(state["bursts"])
         device = self.device
         obs = self.simulator.restore(state["envs"])
         self._is_first = state["starts"].to(device)

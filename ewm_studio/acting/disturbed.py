@@ -11,6 +11,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from torch import Generator, Tensor
 
 from ewm_studio.acting.policy import Policy
@@ -24,60 +25,83 @@ RATES = (0.0, 0.5, 1.0, 2.0)  # of the rate asked for; one is drawn for every ep
 
 def disturbed(policy: Policy, space: gym.Space, rng: np.random.Generator, data: DataSettings) -> Policy:
     """`policy` with the bursts that `data` asks for; itself where it asks for none."""
-    return DisturbedPolicy(policy, space, rng, data.bursts, data.holds, data.gentle) if data.bursts else policy
+    return DisturbedPolicy(policy, Bursts(space, rng, data.bursts, data.holds, data.gentle)) if data.bursts else policy
 
 
 class DisturbedPolicy(Policy):
     """Another policy's actions, but for bursts of a random one."""
 
+    def __init__(self, policy: Policy, bursts: Bursts) -> None:
+        """Disturb `policy` by `bursts`."""
+        self._policy, self.bursts = policy, bursts
+
+    def begin(self, batch: int) -> None:
+        """No burst is going on in any of B episodes."""
+        self._policy.begin(batch)
+        self.bursts.begin(batch)
+
+    def restart(self, ended: np.ndarray) -> None:
+        """The bursts of episodes (B,) that ended are over, and other rates hold in the next ones."""
+        self._policy.restart(ended)
+        self.bursts.restart(ended)
+
+    def act(self, belief: Any, generator: Generator | None = None) -> np.ndarray:
+        """The policy's actions (B, ...), or those of the bursts that are going on."""
+        action = self._policy.act(belief, generator)
+        return self.bursts.over(action.cpu().numpy() if isinstance(action, Tensor) else np.asarray(action))
+
+
+class Bursts:
+    """When bursts begin in B episodes, how long each lasts, and what is held in it."""
+
     def __init__(
-        self,
-        policy: Policy,
-        space: gym.Space,
-        rng: np.random.Generator,
-        rate: float,
-        holds: float = 0.0,
-        gentle: float = 0.0,
+        self, space: gym.Space, rng: np.random.Generator, rate: float, holds: float = 0.0, gentle: float = 0.0
     ) -> None:
-        """Disturb `policy`.
+        """Bursts of actions of `space`.
 
         Args:
-            policy: decides otherwise.
             space: of the actions.
             rng: draws when bursts begin, how long they last, and their actions.
             rate: chance that a decision begins a burst, in the mean over episodes.
             holds: share of the bursts that are long: nothing, or the opposite of what the policy was doing.
             gentle: share of the bursts in which an axis is held while a car would roll along.
         """
-        self._holds, self._gentle = holds, gentle
-        self._policy, self._space, self._rng = policy, space, rng
+        self._space, self._rng, self._holds, self._gentle = space, rng, holds, gentle
         self._rate = rate / float(np.mean(RATES))
+        self.begin(0)
 
     def begin(self, batch: int) -> None:
         """No burst is going on in any of B episodes."""
-        self._policy.begin(batch)
+        shape = (batch, *(self._space.shape or ()))
         self._left = np.zeros(batch, np.int64)
-        self._held: list[tuple[Any, Any]] = [(0, False)] * batch
+        self._value, self._held = np.zeros(shape, self._space.dtype), np.zeros(shape, np.bool_)
         self._rates = self._rng.choice(RATES, batch)
 
     def restart(self, ended: np.ndarray) -> None:
         """The bursts of episodes (B,) that ended are over, and other rates hold in the next ones."""
-        self._policy.restart(ended)
         self._left[ended] = 0
         self._rates[ended] = self._rng.choice(RATES, int(ended.sum()))
 
-    def act(self, belief: Any, generator: Generator | None = None) -> np.ndarray:
-        """The policy's actions (B, ...), or those of the bursts that are going on."""
-        action = self._policy.act(belief, generator)
-        action = action.cpu().numpy().copy() if isinstance(action, Tensor) else np.array(action)
+    def over(self, action: np.ndarray) -> np.ndarray:
+        """Those actions (B, ...), but for what the bursts that are going on hold; a decision goes by."""
+        action = action.copy()
         begins = (self._left == 0) & (self._rng.random(len(action)) < self._rate * self._rates)
         for i in np.flatnonzero(begins):
-            self._left[i], self._held[i] = self._begun(action[i])
+            self._left[i], (self._value[i], self._held[i]) = self._begun(action[i])
         for i in np.flatnonzero(self._left > 0):
-            value, held = self._held[i]
-            action[i] = np.where(held, value, action[i])
+            action[i] = np.where(self._held[i], self._value[i], action[i])
         self._left = np.maximum(self._left - 1, 0)
         return action
+
+    def state(self) -> dict[str, Tensor]:
+        """For an exact resume, beside that of the generator."""
+        parts = {"left": self._left, "rates": self._rates, "value": self._value, "held": self._held}
+        return {name: torch.from_numpy(part.copy()) for name, part in parts.items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Undo `state`."""
+        parts = (state[name].numpy().copy() for name in ("left", "rates", "value", "held"))
+        self._left, self._rates, self._value, self._held = parts
 
     def _begun(self, action: np.ndarray) -> tuple[int, tuple[Any, Any]]:
         """How long a burst lasts, and what is held in it, where the policy would do `action`."""

@@ -17,7 +17,7 @@ import torch
 from ewm_studio.analysis.curve import Line, draw_curves
 from ewm_studio.errors import UserError
 from ewm_studio.events import Event, Finished, JobControl, Message, RunStarted
-from ewm_studio.jobs.card_dreams import judgements
+from ewm_studio.jobs.card_dreams import SCORES, judgements
 from ewm_studio.jobs.card_text import card_text
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.infer_job import infer
@@ -128,17 +128,25 @@ def _check_alike(runs: list[Run], experiments: list[Experiment]) -> None:
 
 def _training_of(run: Run, experiment: Experiment, marks: Sequence[float]) -> dict[str, Any]:
     """What a run took."""
-    curve, episodes = run.metrics("reward/mean_100"), run.episodes()
-    if not len(curve.step):
-        raise UserError(f"run {run.name}: has no finished episode to make a card of")
+    (told, _), curve, episodes = _progress(run), run.metrics("reward/mean_100"), run.episodes()
+    if not len(told.step):
+        raise UserError(f"run {run.name}: has neither a finished episode nor a judgement to make a card of")
     return {
         "seed": experiment.run.seed,
-        "env_steps": int(curve.step[-1]),
+        "env_steps": int(told.step[-1]),
         "frames": int(episodes.length.sum()),
         "episodes": len(episodes.step),
-        "seconds": round(float(curve.seconds[-1]), 1),
+        "seconds": round(float(told.seconds[-1]), 1),
         "marks": {f"{mark:g}": _first_at(curve, episodes, mark) for mark in marks},
     }
+
+
+def _progress(run: Run) -> tuple[Points, str]:
+    """How a run got better, and what the figure is: its judgements for real where it learned in dreams."""
+    judged = run.metrics(SCORES["greedy"])
+    if len(judged.step):  # a driver who makes no mistake any more may never have ended an episode
+        return judged, "greedy reward, judged for real on the way"
+    return run.metrics("reward/mean_100"), "mean reward of the last 100 training episodes"
 
 
 def _first_at(curve: Points, episodes: Episodes, mark: float) -> dict[str, Any] | None:
@@ -250,9 +258,9 @@ def _write(folder: Path, runs: list[Run], best: int, card: dict[str, Any], works
         write_text(folder / "experiment.toml", plan.with_values(("env.workers", "auto")).to_toml())
         lines = []
         for run, row in zip(runs, card["seeds"], strict=True):
-            curve = run.metrics("reward/mean_100")
+            curve, what = _progress(run)
             lines.append(Line(f"seed {row['seed']}", curve.step, curve.value))
-        draw_curves(folder / CURVE, lines, "decisions", "mean reward of the last 100 training episodes")
+        draw_curves(folder / CURVE, lines, "decisions", what)
         data = (folder / MODEL_NAME).read_bytes()
         card |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         _copy_pictures(folder, runs[best], card)

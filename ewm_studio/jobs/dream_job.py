@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ewm_studio.acting.collector import LocalCollector
+from ewm_studio.acting.disturbed import Bursts
 from ewm_studio.acting.random_rows import random_rows
 from ewm_studio.data.sequence_replay import Rows, SequenceReplay
 from ewm_studio.envs.probe import Spaces
@@ -172,7 +173,11 @@ class DreamJob(LearningJob):
     # Acting
 
     def _new_collector(self) -> LocalCollector:
-        return LocalCollector(self.envs, self.model, keep_obs=True, generator=self.randomness.torch)
+        settings, space = self.settings, self.envs.action_space
+        bursts = (
+            Bursts(space, self.randomness.numpy, settings.bursts, 0.0, settings.gentle) if settings.bursts else None
+        )
+        return LocalCollector(self.envs, self.model, keep_obs=True, generator=self.randomness.torch, bursts=bursts)
 
     def _collect(self, replay: SequenceReplay, control: JobControl) -> Work:
         """Act at random, in one go: whoever stops it begins it anew."""

@@ -28,6 +28,23 @@ class RoundSettings(Settings):
     round_steps: int = setting(
         1_600, "Decisions for real in every round, over all environments.", unit="steps", ge=1, le=10_000_000
     )
+    bursts: float = setting(
+        0.0,
+        "Chance that a decision acted for real begins a burst of one random action, held for 3 to 12 decisions, in the "
+        "mean over episodes, some of which have none: memory sees what actions do, and dreams begin where a driver got "
+        "into trouble. What is earned for real is the less for it; judgements have none.",
+        ge=0,
+        le=1,
+        fixed=True,
+    )
+    gentle: float = setting(
+        0.5,
+        "Share of these bursts in which a car steers anywhere with a little gas and no brake, as data.gentle.",
+        ge=0,
+        le=1,
+        advanced=True,
+        fixed=True,
+    )
     vision_updates: int = setting(
         500,
         "Minibatches of vision on the random frames; 0: vision stays as it is for the whole run.",

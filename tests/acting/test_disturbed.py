@@ -2,7 +2,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from ewm_studio.acting.disturbed import HOLD, LONGEST, SHORTEST, DisturbedPolicy
+from ewm_studio.acting.disturbed import HOLD, LONGEST, SHORTEST, Bursts, DisturbedPolicy
 from ewm_studio.acting.policy import Policy
 
 BOX = gym.spaces.Box(np.array([-1.0, 0.0], np.float32), np.array([1.0, 1.0], np.float32))
@@ -19,7 +19,7 @@ class Straight(Policy):
 
 
 def played(space, action, rate, steps=4000, batch=4):
-    policy = DisturbedPolicy(Straight(action), space, np.random.default_rng(0), rate)
+    policy = DisturbedPolicy(Straight(action), Bursts(space, np.random.default_rng(0), rate))
     policy.begin(batch)
     return np.stack([policy.act(np.zeros(batch)) for _ in range(steps)])
 
@@ -33,9 +33,9 @@ def bursts(actions, action):
 
 def test_bursts_hold_one_action_for_a_while():
     straight = np.array([0.123, 0.456], np.float32)
-    policy = DisturbedPolicy(Straight(straight), BOX, np.random.default_rng(0), 0.02)
+    policy = DisturbedPolicy(Straight(straight), Bursts(BOX, np.random.default_rng(0), 0.02))
     policy.begin(1)
-    policy._rates[:] = 1.0
+    policy.bursts._rates[:] = 1.0
     actions = np.concatenate([policy.act(np.zeros(1)) for _ in range(6000)])
     lengths = bursts(actions, straight)
     assert lengths.min() >= SHORTEST
@@ -47,7 +47,7 @@ def test_bursts_hold_one_action_for_a_while():
 
 def test_the_rate_is_that_asked_for_and_some_episodes_are_undisturbed():
     straight = np.array([0.123, 0.456], np.float32)
-    policy = DisturbedPolicy(Straight(straight), BOX, np.random.default_rng(0), 0.05)
+    policy = DisturbedPolicy(Straight(straight), Bursts(BOX, np.random.default_rng(0), 0.05))
     policy.begin(400)
     actions = np.stack([policy.act(np.zeros(400)) for _ in range(200)])
     disturbed = (actions != straight).any(-1).mean(0)  # share of each episode
@@ -56,14 +56,14 @@ def test_the_rate_is_that_asked_for_and_some_episodes_are_undisturbed():
 
 
 def test_a_new_episode_has_no_burst_left():
-    policy = DisturbedPolicy(Straight(np.array([0.123, 0.456], np.float32)), BOX, np.random.default_rng(0), 1.0)
+    policy = DisturbedPolicy(Straight(np.array([0.123, 0.456], np.float32)), Bursts(BOX, np.random.default_rng(0), 1.0))
     policy.begin(2)
-    policy._rates[:] = 10.0
+    policy.bursts._rates[:] = 10.0
     policy.act(np.zeros(2))
-    assert (policy._left > 0).all()
+    assert (policy.bursts._left > 0).all()
     policy.restart(np.array([True, False]))
-    assert policy._left[0] == 0
-    assert policy._left[1] > 0
+    assert policy.bursts._left[0] == 0
+    assert policy.bursts._left[1] > 0
 
 
 @pytest.mark.parametrize("space", [gym.spaces.Discrete(3, start=5), gym.spaces.MultiDiscrete([2, 3])])
@@ -79,9 +79,9 @@ CAR = gym.spaces.Box(np.array([-1.0, 0.0, 0.0], np.float32), np.array([1.0, 1.0,
 
 def in_bursts(space, action, **shares):
     """Actions (N, ...) of one episode's bursts, that begin at every chance, and how long each was."""
-    policy = DisturbedPolicy(Straight(action), space, np.random.default_rng(0), 0.02, **shares)
+    policy = DisturbedPolicy(Straight(action), Bursts(space, np.random.default_rng(0), 0.02, **shares))
     policy.begin(1)
-    policy._rates[:] = 1.0
+    policy.bursts._rates[:] = 1.0
     actions = np.concatenate([policy.act(np.zeros(1)) for _ in range(6000)])
     other = (actions != action).reshape(len(actions), -1).any(1)
     return actions[other], bursts(actions, action)

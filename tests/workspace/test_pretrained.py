@@ -21,7 +21,7 @@ from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.pretrained import pretrained_model, pretrained_models
 from tests.support.jobs import experiment, finish
 
-NAMES = ("carracing", "carracing-dream", "cartpole", "cartpole-without-velocities")
+NAMES = ("carracing", "carracing-dream", "cartpole", "cartpole-dream", "cartpole-without-velocities")
 EPISODES, CHOOSING = 4, 3
 MARKS = (15, 1e6)  # passed, and out of reach
 
@@ -114,16 +114,33 @@ def test_a_card_says_what_its_memorys_dreams_are_worth(workspace, tmp_path):
         (run.folder / "assessment.json").unlink()
 
 
-def test_a_card_says_how_a_model_was_learned_in_dreams(tmp_path):
-    made = Workspace(tmp_path / "ws")
-    settings = experiment(
+def dreamer(round_steps, total_steps):
+    """Settings of a short run in dreams, judged after every round."""
+    return experiment(
         memory={"name": "MDNRNN", "hidden_dim": 8, "mixtures": 2, "feedback_steps": 2},
-        dream={"train": True, "random_steps": 48, "round_steps": 160, "first_memory_updates": 1, "memory_updates": 1}
-        | {"updates": 1, "starts": 4, "horizon": 2, "context": 4, "judge_every": 1, "judge_episodes": 2},
-        train={"total_steps": 360},
+        dream={"train": True, "random_steps": 48, "round_steps": round_steps, "first_memory_updates": 1}
+        | {"memory_updates": 1, "updates": 1, "starts": 4, "horizon": 2, "context": 4}
+        | {"judge_every": 1, "judge_episodes": 2},
+        train={"total_steps": total_steps},
         world_model={"sequence_length": 8, "memory_batch_size": 2},
     )
-    finish(train(settings, made))
+
+
+def test_who_never_ended_an_episode_has_a_card_of_judgements(tmp_path):
+    made = Workspace(tmp_path / "ws")
+    finish(train(dreamer(4, 52), made))  # too few decisions for a pole to fall
+    (name,) = names(made)
+    assert len(made.run(name).episodes().step) == 0
+    finish(write_card([name], tmp_path / "dreamer", made, episodes=2))
+    row = json.loads((tmp_path / "dreamer" / "card.json").read_text())["seeds"][0]
+    assert (row["env_steps"], row["frames"]) == (52, 0)
+    assert row["seconds"] > 0
+    made.close()
+
+
+def test_a_card_says_how_a_model_was_learned_in_dreams(tmp_path):
+    made = Workspace(tmp_path / "ws")
+    finish(train(dreamer(160, 360), made))
     (name,) = names(made)
     folder = tmp_path / "dreamer"
     finish(write_card([name], folder, made, episodes=2))
