@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from PIL import Image
 
 from ewm_studio.analysis.dreamt_pictures import bands
 from ewm_studio.analysis.film import Pane
+from ewm_studio.dreams.beside import parting
 from ewm_studio.dreams.fan import Fan, pictures_of
+from ewm_studio.dreams.limits import Grade, graded
 from ewm_studio.dreams.real_world import Moment, RealWorld
-from ewm_studio.dreams.tree import DreamTree
+from ewm_studio.dreams.tree import DreamStep, DreamTree
 from ewm_studio.errors import UserError
 from ewm_studio.workspace.files import write_aside
 
@@ -22,17 +25,20 @@ MOMENTS = 10  # of a strip
 FAN_MOMENTS = (1, 2, 4, 8, 16)  # steps of a fan
 
 
-def dream_panes(dream: Sequence[np.ndarray], real: Sequence[Sequence[np.ndarray]], repeat: int) -> list[Pane]:
+def dream_panes(
+    dream: Sequence[np.ndarray], real: Sequence[Sequence[np.ndarray]], repeat: int, path: Sequence[DreamStep] = ()
+) -> list[Pane]:
     """The dream and reality frame by frame.
 
     Args:
         dream: pictures (H, W, 3) at the start and after each of D decisions.
         real: what the environment showed, at the start and in the frames of each decision; empty for none.
         repeat: frames of a decision.
+        path: the steps of the dream, by which its border says how far it can be trusted.
     """
     decisions = len(dream) - 1
     index = np.concatenate([[0], np.repeat(np.arange(1, decisions + 1), repeat)])
-    panes = [Pane("the dream", "memory", np.stack(dream), index)]
+    panes = [Pane("the dream", "memory", np.stack(dream), index, grades_of(path))]
     if len(real) and all(len(shown) for shown in real):
         frames = [real[0][-1]]
         for shown in real[1:]:
@@ -41,17 +47,25 @@ def dream_panes(dream: Sequence[np.ndarray], real: Sequence[Sequence[np.ndarray]
     return panes
 
 
+def grades_of(path: Sequence[DreamStep]) -> list[Grade]:
+    """How far a dream can be trusted at its start and after each step; none of no step."""
+    parted = parting([step.real.drift if step.real else math.nan for step in path])
+    found: list[Grade] = ["good"] if path else []
+    return found + [graded(step.trust, parted is not None and number >= parted) for number, step in enumerate(path, 1)]
+
+
 def way_filmed(tree: DreamTree) -> tuple[list[Pane], float]:
     """The way from a dream's start to where it stands as panes, reality played again beside it; and frames a second.
 
     Raises:
         UserError: this dream has no pictures. JobError: the environment failed.
     """
-    actions = [step.action for step in tree.path()]
+    path = tree.path()
+    actions = [step.action for step in path]
     moment, env = tree.start.moment, tree.dreamers[0].env
     with contextlib.closing(RealWorld(env if moment is None else moment.env)) as world:
         real = [] if moment is None else _reality(world, moment, actions, env.action_repeat)
-        return dream_panes(_dreamt(tree), real, env.action_repeat), world.fps
+        return dream_panes(_dreamt(tree), real, env.action_repeat, path), world.fps
 
 
 def _dreamt(tree: DreamTree) -> list[np.ndarray]:

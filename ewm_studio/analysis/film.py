@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ewm_studio.analysis.trace import OnProgress, ReplayTrace, ignore
+from ewm_studio.dreams.limits import Grade
 from ewm_studio.errors import UserError
 from ewm_studio.workspace.files import write_aside
 
@@ -31,6 +32,13 @@ _COLORS: dict[PaneKind, tuple[int, int, int]] = {
     "vision": (45, 212, 191),
     "memory": (167, 139, 250),
 }
+BORDER = 4  # pixels around a picture that says how far it can be trusted
+_BORDERS: dict[Grade, tuple[int, int, int]] = {
+    "line": (44, 49, 59),
+    "good": (74, 222, 128),
+    "doubt": (250, 204, 21),
+    "bad": (248, 113, 113),
+}
 _QUALITY = "18"  # x264's constant rate factor: no loss that the eye sees
 
 
@@ -43,17 +51,23 @@ class Pane:
         kind: whose view it is; gives its color.
         pictures: uint8 (N, H, W, 3).
         index: int (F+1,), which of them is shown at each frame.
+        grades: how far each picture can be trusted, told by the color of a border; none for no border.
     """
 
     caption: str
     kind: PaneKind
     pictures: np.ndarray
     index: np.ndarray
+    grades: Sequence[Grade] = ()
 
     def at(self, frame: int) -> np.ndarray:
         """The picture uint8 (H, W, 3) at a frame; the last one after the end."""
         picture: np.ndarray = self.pictures[self.index[min(frame, len(self.index) - 1)]]
         return picture
+
+    def graded(self, frame: int) -> Grade:
+        """How far the picture at a frame can be trusted; the last one after the end."""
+        return self.grades[self.index[min(frame, len(self.index) - 1)]]
 
 
 def panes_of(trace: ReplayTrace) -> list[Pane]:
@@ -131,6 +145,9 @@ class Sheet:
         """The picture uint8 (H, W, 3) at a frame."""
         out = self._base.copy()
         for pane, (rows, columns) in zip(self._panes, self.places, strict=True):
+            if pane.grades:
+                around = (slice(side.start - BORDER, side.stop + BORDER) for side in (rows, columns))
+                out[tuple(around)] = _BORDERS[pane.graded(frame)]
             out[rows, columns] = enlarge(pane.at(frame), self.height, columns.stop - columns.start)
         return out
 

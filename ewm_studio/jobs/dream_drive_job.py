@@ -130,7 +130,7 @@ class _Filmed:
 
 
 def _film(video: Path, drive: DreamDrive, filmed: _Filmed, fans: tuple[Fan, ...]) -> Generator[Event, None, None]:
-    panes = dream_panes(filmed.dream, filmed.real, drive.repeat)
+    panes = dream_panes(filmed.dream, filmed.real, drive.repeat, drive.tree.path())
     if video.suffix.lower() == ".png":
         dream_strip(video, panes)
     else:

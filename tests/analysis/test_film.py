@@ -49,6 +49,23 @@ def test_a_sheet_enlarges_without_blur(panes):
     assert enlarge(panes[0].at(0), 100, 50).shape == (100, 50, 3)
 
 
+def test_a_border_says_how_far_a_picture_can_be_trusted(panes):
+    grades = ["good"] * 3 + ["doubt", "bad", "line"]
+    bordered = [panes[0], Pane("a dream", "memory", panes[1].pictures, panes[1].index, grades)]
+    plain, sheet = Sheet(panes, 96), Sheet(bordered, 96)
+    rows, columns = sheet.places[1]
+    colors = []
+    for frame in range(0, FRAMES, 4):
+        drawn, without = sheet.draw(frame), plain.draw(frame)
+        edge = drawn[rows.start - 1, columns.start - 1]
+        assert (drawn[rows.stop, columns] == edge).all()
+        assert np.array_equal(drawn[sheet.places[0]], without[sheet.places[0]])
+        assert np.array_equal(drawn[rows, columns], without[rows, columns])
+        colors.append(tuple(edge))
+    assert colors[0] == colors[1] == colors[2]
+    assert len(set(colors)) == 4
+
+
 def test_mp4_decoded_again_has_the_same_frames_and_speed(panes, tmp_path):
     import av
 

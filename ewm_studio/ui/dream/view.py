@@ -11,7 +11,7 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from ewm_studio.dreams.limits import DOUBTED, TRUSTED
+from ewm_studio.dreams.limits import graded
 from ewm_studio.ui.kit.images import as_rgb, fitted
 from ewm_studio.ui.kit.key_names import COMMANDS
 from ewm_studio.ui.kit.theme import color, theme, ui_font
@@ -22,18 +22,6 @@ CAPTION = 26  # pixels under a picture
 _PAD = 10
 _BANNER = 30  # pixels of a line over the lower edge of a picture
 _PLANNED = 6  # pictures of a plan
-
-
-def border_of(trust: float, parted: bool = False) -> str:
-    """The color of a dream's border: green, yellow or red by the trust meter; a plain line where it is not read.
-
-    Where reality stands beside it and has parted company, no meter makes the dream true again: red.
-    """
-    if parted:
-        return "bad"
-    if math.isnan(trust):
-        return "line"
-    return "good" if trust <= TRUSTED else "doubt" if trust <= DOUBTED else "bad"
 
 
 class DreamView(Wheel):
@@ -75,7 +63,7 @@ class DreamView(Wheel):
     def paintEvent(self, event: QPaintEvent) -> None:
         """The card, the picture, and what is laid over it."""
         painter = QPainter(self)
-        area = draw_card(painter, self, self.image, border_of(self.trust, self.parted), self.caption, "memory")
+        area = draw_card(painter, self, self.image, graded(self.trust, self.parted), self.caption, "memory")
         if self.image is not None:
             draw_chips(painter, area, self.chips)
             self._draw_plan(painter, area)

@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QApplication, QFileDialog
 
 from ewm_studio.data.recordings import Recording
 from ewm_studio.dreams.branches import Place
+from ewm_studio.dreams.limits import graded
 from ewm_studio.ui.dream.branch_tree import words_of
-from ewm_studio.ui.dream.view import border_of
 from ewm_studio.ui.kit.dialogs import TextQuestion
 from ewm_studio.ui.kit.keys_dialog import KeysDialog, chosen_keys
 from tests.ui.conftest import WAIT
@@ -140,18 +140,18 @@ def test_keys_drive_the_dream_and_reality_goes_beside_it(qtbot, dreaming):
     assert now.path.steps[1].action == 1
     assert page.real.array is now.real
     assert page.timeline.lanes.frame == now.steps
-    assert border_of(now.trust) in ("good", "doubt", "bad")
-    assert border_of(math.nan) == "line"
+    assert graded(now.trust) in ("good", "doubt", "bad")
+    assert graded(math.nan) == "line"
     assert page.view.parted == (now.parted is not None and now.steps >= now.parted)
 
 
 def test_a_dream_that_has_parted_from_reality_is_red_whatever_the_meter_says():
-    assert [border_of(trust) for trust in (1.0, 3.0, 9.0)] == [
+    assert [graded(trust) for trust in (1.0, 3.0, 9.0)] == [
         "good",
         "doubt",
         "bad",
     ]
-    assert {border_of(trust, True) for trust in (1.0, math.nan)} == {"bad"}
+    assert {graded(trust, True) for trust in (1.0, math.nan)} == {"bad"}
 
 
 def test_the_keyboards_own_repeats_are_nothing_new(qtbot, dreaming):
