@@ -15,6 +15,7 @@ from ewm_studio.settings.declare import Settings, setting
 MOST_SEEDS = 10_000
 MOST_EPISODES = 100_000
 JUDGED_ON_THE_WAY = 770_000  # the first seed of the episodes by which a run's own checkpoints are chosen
+AUTO, SCHEME = "auto", "ray://"  # what a cluster's address may be, and what it begins with
 _RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
 
 
@@ -139,6 +140,22 @@ class PlaceSettings(Settings):
         ge=1,
         le=1024,
     )
+    on: str = setting(
+        "",
+        "Empty: this computer. A Ray cluster (extra cluster): ray://HOST:10001, or auto for RAY_ADDRESS, else the one "
+        "that this computer is the head of.",
+        max_length=300,
+    )
+    gpus: float = setting(
+        0.0, "GPUs, or a share of one, that each run asks a cluster for.", unit="GPUs", ge=0, le=64, advanced=True
+    )
+
+    @field_validator("on")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and value != AUTO and not re.fullmatch(rf"{SCHEME}[^/\s]+/?", value):
+            raise ValueError(f"should be auto or an address such as {SCHEME}host:10001")
+        return value
 
 
 class Study(Settings):

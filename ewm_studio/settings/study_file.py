@@ -51,17 +51,21 @@ class StudyFile:
     path: Path
     study: Study
 
-    def with_parallel(self, text: str) -> StudyFile:
-        """The same study with so many runs side by side.
+    def placed(self, parallel: str | None = None, on: str | None = None) -> StudyFile:
+        """The same study with so many runs side by side, or computed elsewhere; None leaves what the file says.
 
         Raises:
-            UserError: that is no number of runs.
+            UserError: that is no number of runs, or no place.
         """
-        value = int(text) if text.isdecimal() else text
-        try:
-            place = PlaceSettings(parallel=value, threads=self.study.place.threads)
-        except ValidationError as error:
-            raise UserError(f"--parallel: {reason_of(error)} (found {text!r:.40})") from None
+        place = self.study.place
+        for name, text in (("parallel", parallel), ("on", on)):
+            if text is None:
+                continue
+            value = int(text) if name == "parallel" and text.isdecimal() else text
+            try:
+                place = PlaceSettings.model_validate({**place.model_dump(), name: value})
+            except ValidationError as error:
+                raise UserError(f"--{name}: {reason_of(error)} (found {text!r:.60})") from None
         return replace(self, study=self.study.model_copy(update={"place": place}))
 
     @cached_property

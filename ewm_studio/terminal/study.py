@@ -28,6 +28,12 @@ def study_parser(action: str) -> Parser:
     if action == "run":
         parser.add_argument("--parallel", metavar="N", help="Runs side by side, in place of what the file says.")
         parser.add_argument(
+            "--on",
+            metavar="PLACE",
+            help="auto or ray://HOST:10001: a Ray cluster computes the runs (extra cluster); the studio hands them in "
+            "and watches.",
+        )
+        parser.add_argument(
             "--retry-failed", action="store_true", help="Begin runs anew that failed twice and count as failed."
         )
         parser.add_argument("--trust-env", action="store_true", help=TRUST_HELP)
@@ -76,9 +82,7 @@ def _run(options: Any) -> int:
     from ewm_studio.terminal.parsers import open_workspace
     from ewm_studio.terminal.trust import settle_trust
 
-    file = read_study(options.file)
-    if options.parallel is not None:
-        file = file.with_parallel(options.parallel)
+    file = read_study(options.file).placed(options.parallel, options.on)
     for id in dict.fromkeys(plan.experiment.env.id for plan in file.plans()):
         settle_trust(id, meant=options.trust_env)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:

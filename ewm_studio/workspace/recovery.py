@@ -93,6 +93,11 @@ class Recovery:
         finally:
             lock.release()
 
+    def take_in(self, folder: Path) -> None:
+        """Bring a run that is under way to what its folder holds, as far as can be written now."""
+        with contextlib.suppress(*_UNTAKEN):
+            self._put(folder, {"state": "running", "finished": None})
+
     def _put(self, folder: Path, more: Mapping[str, Any]) -> None:
         """Put into the database what a folder holds; rows of which the database has more stay."""
         logged, name = Logbook(folder).read(), folder.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import re
 import shutil
@@ -109,28 +110,38 @@ class Workspace:
             parts: the components, as JSON can hold them.
             seed: the run's seed.
         """
-        start = f"{datetime.now():%Y-%m-%d}-{safe_name(env_id)}"
-        number = 1
-        while True:
-            name = f"{start}-{number}"
-            number += 1
-            folder = self.runs_folder / name
+        folder = self.claim_run(f"{datetime.now():%Y-%m-%d}-{safe_name(env_id)}-1")
+        values = {"job": job, "env": env_id, "parts": dict(parts or {}), "seed": seed, "created": time.time()}
+        run = Run(self._database, folder.name, folder)
+        try:
+            with contextlib.suppress(OSError):
+                self.bin_folder.mkdir(exist_ok=True)  # a full disk has no room for it when it is needed
+            run.create(values, experiment_toml)
+        except BaseException:
+            run.abandon()
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return run
+
+    def claim_run(self, name: str) -> Path:
+        """An empty folder for a run, of this name `<date>-<env>-<n>` or with the next n that is free.
+
+        Raises:
+            UserError or JobError: it cannot be made.
+        """
+        start, _, number = name.rpartition("-")
+        for n in itertools.count(int(number)):
+            folder = self.runs_folder / f"{start}-{n}"
             if not self._claim(folder):
                 continue
-            if self._is_known(name):  # a deleted run had this name
-                folder.rmdir()
-                continue
-            values = {"job": job, "env": env_id, "parts": dict(parts or {}), "seed": seed, "created": time.time()}
-            run = Run(self._database, name, folder)
-            try:
-                with contextlib.suppress(OSError):
-                    self.bin_folder.mkdir(exist_ok=True)  # a full disk has no room for it when it is needed
-                run.create(values, experiment_toml)
-            except BaseException:
-                run.abandon()
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
-            return run
+            if not self._is_known(folder.name):
+                return folder
+            folder.rmdir()  # a deleted run had this name
+        raise AssertionError("numbers have no end")
+
+    def take_in(self, name: str) -> None:
+        """Bring the list to what the folder of a run holds that is computed elsewhere, as far as can be written now."""
+        self._recovery.take_in(self.runs_folder / name)
 
     def runs(self) -> list[RunInfo]:
         """All runs, newest first. One whose process died is shown as interrupted."""

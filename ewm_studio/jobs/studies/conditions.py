@@ -32,8 +32,13 @@ class Conditions:
     text: str = ""
 
 
-def keep_conditions(folder: StudyFolder, text: str) -> None:
+def keep_conditions(folder: StudyFolder, text: str, machines: str = "") -> None:
     """Keep them as they are now; when it was first run stays.
+
+    Args:
+        folder: the study's.
+        text: of its file.
+        machines: what computes the runs, where that is not this computer.
 
     Raises:
         UserError or JobError: they cannot be written.
@@ -44,7 +49,8 @@ def keep_conditions(folder: StudyFolder, text: str) -> None:
     began = None
     with contextlib.suppress(UserError):  # the first time, or damaged: it is written anew
         began = kept_conditions(folder).began
-    found = asdict(Conditions(machine(), versions(), began or time.time()))
+    place = {**machine(), "computed on": machines} if machines else machine()
+    found = asdict(Conditions(place, versions(), began or time.time()))
     found.pop("text")
     write_text(folder.path / NAME, json.dumps(found, indent=1) + "\n")
     write_text(folder.path / COPY, text)

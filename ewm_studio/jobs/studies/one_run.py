@@ -13,7 +13,7 @@ from ewm_studio.events import Event, Finished, Progress, RunStarted, StudyRunMov
 from ewm_studio.jobs.failure import failure_of
 from ewm_studio.jobs.runners.runner import Runner
 from ewm_studio.jobs.spec import JobSpec
-from ewm_studio.jobs.studies.pool import Pool
+from ewm_studio.jobs.studies.pool import PlaceLost, Pool
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.study import JudgeSettings
 from ewm_studio.settings.study_file import RunPlan
@@ -53,7 +53,8 @@ class StudyRun:
         """Train and judge what is missing.
 
         Raises:
-            UserError or JobError: the study's own files cannot be written.
+            UserError or JobError: the study's own files cannot be written, or whatever computes the runs is out of
+                reach.
         """
         while not (self.record.done or self._stopping):
             self._note("running")
@@ -63,6 +64,9 @@ class StudyRun:
                     self._play()
             except _Stopped:
                 break
+            except PlaceLost:
+                self._note("stopped")
+                raise
             except Exception as error:  # of whatever kind: it is the run's, and the study goes on
                 if self._killed:
                     return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ewm_studio.errors import JobError
 from ewm_studio.jobs.runners.process import JobProcesses, ProcessRunner
 from ewm_studio.jobs.runners.runner import Runner
 from ewm_studio.jobs.spec import JobSpec
@@ -11,8 +12,16 @@ from ewm_studio.machine import cores
 from ewm_studio.settings.study import PlaceSettings
 
 
+class PlaceLost(JobError):
+    """Where the jobs are computed is out of reach: no fault of any run."""
+
+
 class Pool(Protocol):
     """Computes jobs somewhere: on this computer, or on the machines of a cluster."""
+
+    @property
+    def machines(self) -> str:
+        """What computes them, where that is not this computer; else empty."""
 
     @property
     def slots(self) -> int:
@@ -28,6 +37,8 @@ class Pool(Protocol):
 class LocalPool:
     """Processes of this computer, which share its cores fairly: each run has threads of its own, and no more."""
 
+    machines = ""
+
     def __init__(self, place: PlaceSettings) -> None:
         self.slots = max(1, cores() // place.threads) if place.parallel == "auto" else place.parallel
         self._processes = JobProcesses()
@@ -39,3 +50,16 @@ class LocalPool:
     def close(self) -> None:
         """End the process that waits for a job."""
         self._processes.end()
+
+
+def pool_of(place: PlaceSettings) -> Pool:
+    """Where a study says that its runs are computed.
+
+    Raises:
+        UserError: no cluster answers there, or it is no place.
+    """
+    if not place.on:
+        return LocalPool(place)
+    from ewm_studio.jobs.cluster.pool import RayPool
+
+    return RayPool(place)

@@ -15,7 +15,7 @@ from ewm_studio.jobs.studies.checks import check_cells
 from ewm_studio.jobs.studies.conditions import keep_conditions
 from ewm_studio.jobs.studies.one_run import StudyRun, check_same, new_record
 from ewm_studio.jobs.studies.outcome import write_outcome
-from ewm_studio.jobs.studies.pool import LocalPool, Pool
+from ewm_studio.jobs.studies.pool import Pool, pool_of
 from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import RunRecord, StudyFolder
@@ -53,9 +53,9 @@ def run_study(
         plans = file.plans()
         records = _records(file, folder, retry_failed)
         check_cells(file, [plan for plan in plans if not records[plan.key].done])
-        keep_conditions(folder, file.path.read_text("utf-8"))
         judge = file.study.judge
-        pool = pool or LocalPool(file.study.place)
+        pool = pool or pool_of(file.study.place)
+        keep_conditions(folder, file.path.read_text("utf-8"), pool.machines)
         runs = [StudyRun(plan, records[plan.key], judge, folder, workspace, pool) for plan in plans]
         yield RunStarted("study", "", str(folder.path), _summary(file, len(runs), pool.slots))
         yield from (run.moved() for run in runs)
