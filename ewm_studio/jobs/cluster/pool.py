@@ -19,9 +19,8 @@ from ewm_studio.jobs.cluster.mirror import Mirror
 from ewm_studio.jobs.cluster.node import Order, compute
 from ewm_studio.jobs.cluster.post import Items, Post
 from ewm_studio.jobs.failure import Failure, JobFailed
-from ewm_studio.jobs.runners.runner import Command, Events
+from ewm_studio.jobs.runners.runner import Command, Events, PlaceLost
 from ewm_studio.jobs.spec import JobSpec, new_job_id
-from ewm_studio.jobs.studies.pool import PlaceLost
 from ewm_studio.settings.study import PlaceSettings
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.versions import versions

@@ -11,9 +11,9 @@ from typing import Any
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import Event, Finished, Progress, RunStarted, StudyRunMoved
 from ewm_studio.jobs.failure import failure_of
-from ewm_studio.jobs.runners.runner import Runner
+from ewm_studio.jobs.runners.runner import PlaceLost, Runner
 from ewm_studio.jobs.spec import JobSpec
-from ewm_studio.jobs.studies.pool import PlaceLost, Pool
+from ewm_studio.jobs.studies.pool import Pool
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.study import JudgeSettings
 from ewm_studio.settings.study_file import RunPlan

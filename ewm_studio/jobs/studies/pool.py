@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ewm_studio.errors import JobError
 from ewm_studio.jobs.runners.process import JobProcesses, ProcessRunner
 from ewm_studio.jobs.runners.runner import Runner
 from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.machine import cores
 from ewm_studio.settings.study import PlaceSettings
-
-
-class PlaceLost(JobError):
-    """Where the jobs are computed is out of reach: no fault of any run."""
 
 
 class Pool(Protocol):

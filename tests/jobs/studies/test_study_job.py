@@ -51,6 +51,8 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 class SharedPool:
     """Processes that all tests share, since the first of them takes seconds; `made` are the runners."""
 
+    machines = ""
+
     def __init__(self, processes, slots=2):
         self.slots, self._processes, self.made = slots, processes, []
 
