@@ -22,6 +22,7 @@ SIZES = ((1280, 800), (1920, 1080))
 CARTPOLE_STEPS = 60_000
 RACING_FRAMES = 2_000
 RACING_EPOCHS = 8
+DREAMT = 40  # decisions
 PATIENCE_SECONDS = 1200.0
 SETTLED, CALM = 900, 8000  # milliseconds: drawn; and no longer late by the last change of size and theme
 
@@ -79,6 +80,7 @@ def _render(out: Path, workspace: Path, model: str) -> None:
     window.show_page("runs")
     _shoot(studio, out, "runs")
     _drive(studio, out, model)
+    _dream(studio, out)
     window.close()
 
 
@@ -136,6 +138,37 @@ def _drive(studio: Studio, out: Path, model: str) -> None:
         QTest.keyRelease(page.view, Qt.Key.Key_Up)
     controller.drive.leave()
     wait_for(lambda: controller.drive.session is None)
+
+
+def _dream(studio: Studio, out: Path) -> None:
+    """Dream in the model that ships: the controller drives into a curve, then rests before several futures."""
+    from PySide6.QtCore import Qt
+    from PySide6.QtTest import QTest
+
+    from ewm_studio.dreams.dream_models import DreamModel, predicting
+    from ewm_studio.driving.dream_beginning import FromTrack
+    from ewm_studio.ui.dream.controller import DreamController
+    from ewm_studio.workspace.pretrained import pretrained_model
+
+    controller = _controller(studio, DreamController)
+    dream, page = controller.dream, controller.page
+    studio.window.show_page("dream")
+    wait_for(lambda: controller.starts.idle)
+    _shoot(studio, out, "dream-empty")
+    shipped = pretrained_model("carracing-dream")
+    found = DreamModel("carracing-dream", shipped.model, shipped.env, predicting(shipped.card["parts"]), shipped.folder)
+    dream.begin(found, FromTrack(7), None)
+    page.show_models_there(True)
+    wait_for(lambda: dream.standing is not None)
+    session = dream.session
+    assert session is not None
+    page.hand_over_asked.emit()
+    wait_for(lambda: session.snapshot.steps >= DREAMT)
+    QTest.keyClick(page.view, Qt.Key.Key_Space)
+    wait_for(lambda: session.snapshot.state == "paused")
+    _shoot(studio, out, "dream")
+    dream.leave()
+    wait_for(lambda: dream.session is None)
 
 
 def _pretrain_racing(studio: Studio, out: Path) -> None:

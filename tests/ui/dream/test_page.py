@@ -1,5 +1,6 @@
 """Dreams driven in the window by real keys and clicks: begun, branched, gone back in, edited, swapped, kept."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -14,6 +15,7 @@ from ewm_studio.dreams.limits import graded
 from ewm_studio.ui.dream.branch_tree import words_of
 from ewm_studio.ui.kit.dialogs import TextQuestion
 from ewm_studio.ui.kit.keys_dialog import KeysDialog, chosen_keys
+from tests.support.geometry import faults
 from tests.ui.conftest import WAIT
 
 LEFT = Qt.MouseButton.LeftButton
@@ -143,6 +145,16 @@ def test_keys_drive_the_dream_and_reality_goes_beside_it(qtbot, dreaming):
     assert graded(now.trust) in ("good", "doubt", "bad")
     assert graded(math.nan) == "line"
     assert page.view.parted == (now.parted is not None and now.steps >= now.parted)
+
+
+@pytest.mark.parametrize("size", [(960, 600), (1280, 800), (1920, 1080)])
+def test_nothing_is_cut_while_a_dream_is_driven(qtbot, dreaming, size):
+    window = dreaming.studio.window
+    window.resize(*size)
+    dreaming.drive(3)
+    with contextlib.suppress(qtbot.TimeoutError):  # what is wrong still is named below
+        qtbot.waitUntil(lambda: not faults(window), timeout=10_000)
+    assert faults(window) == []
 
 
 def test_a_dream_that_has_parted_from_reality_is_red_whatever_the_meter_says():
