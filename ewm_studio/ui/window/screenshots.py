@@ -156,6 +156,7 @@ def _dream(studio: Studio, out: Path) -> None:
     wait_for(lambda: controller.starts.idle)
     _shoot(studio, out, "dream-empty")
     shipped = pretrained_model("carracing-dream")
+    assert shipped is not None
     found = DreamModel("carracing-dream", shipped.model, shipped.env, predicting(shipped.card["parts"]), shipped.folder)
     dream.begin(found, FromTrack(7), None)
     page.show_models_there(True)
