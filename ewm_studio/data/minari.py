@@ -6,6 +6,7 @@ Minari keeps its datasets in `MINARI_DATASETS_PATH` or `~/.minari/datasets`.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import warnings
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer
 
 OnEpisodes = Callable[[int, int], None]  # (episodes done, of how many)
+ANY_RETURN = (-math.inf, math.inf)
 _ACTIONS = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
 
 
@@ -60,7 +62,7 @@ def datasets() -> list[str]:
     check_minari()
     import minari
 
-    with _quiet():
+    with quiet():
         return list(minari.list_local_datasets())
 
 
@@ -85,7 +87,7 @@ def export_recording(recording: Recording, dataset_id: str, progress: OnEpisodes
         raise UserError(f"there is a Minari dataset '{dataset_id}' already; choose another name or a higher version")
     aside = root / f".{owner()}"  # Minari lists no hidden folders
     try:
-        with _quiet():
+        with quiet():
             aside.mkdir()
             storage = MinariStorage.new(
                 aside / "data",
@@ -111,6 +113,7 @@ def import_dataset(
     name: str = "",
     env_id: str = "",
     progress: OnEpisodes | None = None,
+    returns: tuple[float, float] = ANY_RETURN,
 ) -> Path:
     """Read a Minari dataset of this machine into a new recording; gives its folder.
 
@@ -120,12 +123,13 @@ def import_dataset(
         name: of the recording; the dataset's by default.
         env_id: the environment it is of, where the dataset does not say.
         progress: told after every episode, where given.
+        returns: the least and the most that an episode may have earned to be read.
 
     Raises:
-        UserError: Minari is missing, there is no such dataset, it cannot be read, its observations are no numbers, or
-            the name is taken. JobError: the disk is full.
+        UserError: Minari is missing, there is no such dataset, it cannot be read, its observations are no numbers, no
+            episode earned that, or the name is taken. JobError: the disk is full.
     """
-    dataset = _open(dataset_id)
+    dataset = open_dataset(dataset_id)
     found = str(dataset.env_spec.id) if dataset.env_spec is not None else ""
     if not (env_id or found):
         raise UserError(f"Minari dataset '{dataset_id}' does not say which environment it is of; give --env")
@@ -134,6 +138,7 @@ def import_dataset(
     if not isinstance(dataset.action_space, _ACTIONS):
         raise UserError(f"Minari dataset '{dataset_id}' has actions of the space {dataset.action_space}; no model has")
     name = name or safe_name(dataset_id.replace("/", "-"))
+    least, most = returns
     meta = {
         "env": env_id or found,
         "source": "minari",
@@ -142,12 +147,27 @@ def import_dataset(
         "action_space": space_to_json(dataset.action_space),
     }
     with library.aside(name) as folder:
-        writer = RecordingWriter(folder, meta)
+        writer, kept, earned = RecordingWriter(folder, meta), 0, []
         for number, episode in enumerate(_episodes(dataset), 1):
-            _write(writer, episode, f"Minari dataset '{dataset_id}', episode {episode.id}")
+            earned.append(float(np.sum(episode.rewards)))
+            if least <= earned[-1] <= most:
+                _write(writer, episode, f"Minari dataset '{dataset_id}', episode {episode.id}")
+                kept += 1
             if progress is not None:
                 progress(number, int(dataset.total_episodes))
+        if not kept:
+            raise UserError(
+                f"Minari dataset '{dataset_id}': no episode earned {_between(least, most)}; their returns go from "
+                f"{min(earned):.4g} to {max(earned):.4g}"
+            )
     return library.folder / name
+
+
+def _between(least: float, most: float) -> str:
+    """Limits in words."""
+    if math.isinf(most):
+        return f"at least {least:g}"
+    return f"at most {most:g}" if math.isinf(least) else f"{least:g} to {most:g}"
 
 
 def _check_id(dataset_id: str) -> None:
@@ -208,12 +228,17 @@ def _make_namespace(dataset_id: str) -> None:
         create_namespace(namespace)
 
 
-def _open(dataset_id: str) -> MinariDataset:
+def open_dataset(dataset_id: str) -> MinariDataset:
+    """A dataset of this machine.
+
+    Raises:
+        UserError: Minari is missing, there is no such dataset, or it cannot be read.
+    """
     check_minari()
     import minari
 
     _check_id(dataset_id)
-    with _quiet():
+    with quiet():
         try:
             return minari.load_dataset(dataset_id)
         except FileNotFoundError:
@@ -222,17 +247,17 @@ def _open(dataset_id: str) -> MinariDataset:
                 f"`minari download {dataset_id}` fetches a public one"
             ) from None
         except Exception as error:
-            raise UserError(f"Minari dataset '{dataset_id}' cannot be read ({_line(error)})") from error
+            raise UserError(f"Minari dataset '{dataset_id}' cannot be read ({error_line(error)})") from error
 
 
 def _episodes(dataset: MinariDataset) -> Iterator[EpisodeData]:
     """One episode at a time."""
     for index in dataset.episode_indices:
         try:
-            with _quiet():
+            with quiet():
                 (episode,) = dataset.iterate_episodes([index])
         except (OSError, KeyError, ValueError, AssertionError) as error:
-            raise UserError(f"Minari dataset '{dataset.id}' cannot be read ({_line(error)})") from error
+            raise UserError(f"Minari dataset '{dataset.id}' cannot be read ({error_line(error)})") from error
         yield episode
 
 
@@ -252,12 +277,13 @@ def _write(writer: RecordingWriter, episode: EpisodeData, where: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without Minari's advice about metadata, and Gymnasium's about environments."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def _line(error: Exception) -> str:
+def error_line(error: Exception) -> str:
+    """A library's complaint in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ewm_studio.terminal.flags import Parser, add_place
 from ewm_studio.terminal.lists import print_table
@@ -15,8 +18,10 @@ if TYPE_CHECKING:
 ACTIONS = {
     "export": "Write a recording as a Minari dataset, without loss.",
     "import": "Read a Minari dataset of this machine into a new recording.",
+    "datasets": "List the Minari datasets of this machine or public ones, or tell returns and lengths of one.",
     "merge": "Copy the episodes of several recordings of one environment into a new one.",
 }
+_QUARTERS = {"min": 0.0, "25%": 0.25, "median": 0.5, "75%": 0.75, "max": 1.0}
 _COLUMNS = ("name", "env", "episodes", "frames", "mean_reward", "driven", "source", "size")
 
 
@@ -51,11 +56,27 @@ def action_parser(action: str) -> Parser:
         parser.add_argument(
             "--env", metavar="ID", default="", help="The environment it is of, where the dataset does not say."
         )
+        _add_returns(parser)
+    elif action == "datasets":
+        parser.add_argument("dataset", metavar="DATASET-ID", nargs="?", help="Only this: its returns and lengths.")
+        parser.add_argument("--remote", action="store_true", help="Public ones instead; asks the Hub, extra 'hub'.")
     else:
         parser.add_argument("recordings", metavar="NAME", nargs="+", help="The recordings, at least two.")
         parser.add_argument("--into", metavar="NAME", required=True, help="The new recording.")
     add_place(parser)
     return parser
+
+
+def _add_returns(parser: Parser) -> None:
+    """Which episodes are wanted."""
+    for name, default, word in (("min", -math.inf, "less"), ("max", math.inf, "more")):
+        parser.add_argument(
+            f"--{name}-return",
+            type=float,
+            default=default,
+            metavar="REWARD",
+            help=f"Leaves out episodes that earned {word}; `recordings datasets ID` tells what they earned.",
+        )
 
 
 def act(action: str, options: Any, library: Library) -> int:
@@ -64,6 +85,8 @@ def act(action: str, options: Any, library: Library) -> int:
     Raises:
         UserError: bad input. JobError: the disk is full.
     """
+    if action == "datasets":
+        return _datasets(options)
     if action == "merge":
         result = _told(library, library.merge(options.recordings, options.into).name)
     else:
@@ -74,12 +97,42 @@ def act(action: str, options: Any, library: Library) -> int:
             place = minari.export_recording(recording, options.dataset, _tell)
             result = _told(library, options.recording) | {"dataset": options.dataset, "folder": str(place)}
         else:
-            place = minari.import_dataset(library, options.dataset, options.name, options.env, _tell)
+            returns = (options.min_return, options.max_return)
+            place = minari.import_dataset(library, options.dataset, options.name, options.env, _tell, returns)
             result = _told(library, place.name) | {"dataset": options.dataset}
     if options.json:
         print_json(result)
     else:
         write_line(summary(result))
+    return 0
+
+
+def _datasets(options: Any) -> int:
+    """List datasets, or tell what one holds."""
+    from ewm_studio.data import minari_catalog
+
+    if options.dataset:
+        found = minari_catalog.dataset_episodes(options.dataset)
+        result: dict[str, Any] = {"dataset": options.dataset, "episodes": len(found.returns)}
+        for name, values in (("return", found.returns), ("length", found.lengths)):
+            if len(values):
+                quarters = np.quantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()
+                result |= dict(
+                    zip((f"{name}_{q}" for q in ("min", "25%", "median", "75%", "max")), quarters, strict=True)
+                )
+        if options.json:
+            print_json(result | {"returns": found.returns.tolist(), "lengths": found.lengths.tolist()})
+        else:
+            write_line(summary(result))
+        return 0
+    listed = minari_catalog.remote_datasets() if options.remote else minari_catalog.local_datasets()
+    if options.json:
+        print_json([dataclasses.asdict(info) for info in listed])
+    elif not listed:
+        write_line("no Minari datasets on this machine; `recordings datasets --remote` lists public ones")
+    else:
+        rows = [{**dataclasses.asdict(info), "size": f"{info.megabytes:.1f} MB"} for info in listed]
+        print_table(("id", "env", "episodes", "steps", "size"), rows)
     return 0
 
 

@@ -61,3 +61,44 @@ def test_bad_words_are_one_line(capsys):
     assert main(["recordings", "--help"]) == 0
     assert "actions:" in capsys.readouterr().out
     assert main(["recordings", "merge", "--help"]) == 0
+
+
+def test_datasets_tell_their_returns_by_which_an_import_chooses(capsys):
+    for seed in ("0", "9"):
+        assert main(["record", "--frames", "80", "--recording", "a", "--seed", seed]) == 0
+    capsys.readouterr()
+    told(capsys, "recordings", "export", "a", "cart/a-v0")
+    (info,) = told(capsys, "recordings", "datasets")
+    found = told(capsys, "recordings", "datasets", "cart/a-v0")
+    assert (info["id"], info["env"], info["local"]) == ("cart/a-v0", "CartPole-v1", True)
+    assert info["episodes"] == found["episodes"] == len(found["returns"])
+    assert info["steps"] == sum(found["lengths"]) == sum(found["returns"])
+    assert found["return_max"] == max(found["returns"])
+    limit = found["return_median"] + 0.5
+    got = told(capsys, "recordings", "import", "cart/a-v0", "--name", "good", "--min-return", str(limit))
+    assert got["episodes"] == sum(each >= limit for each in found["returns"]) < found["episodes"]
+    low = told(capsys, "recordings", "import", "cart/a-v0", "--name", "bad", "--max-return", str(limit))
+    assert low["episodes"] + got["episodes"] == found["episodes"]
+    assert main(["recordings", "import", "cart/a-v0", "--name", "none", "--min-return", "1000"]) == 2
+    assert "no episode earned at least 1000; their returns go" in capsys.readouterr().err.splitlines()[-1]
+    assert main(["recordings", "datasets"]) == 0
+    assert "cart/a-v0" in capsys.readouterr().out
+    assert "no Minari dataset" in refused(capsys, "datasets", "nothing-v0")
+    assert [row["name"] for row in told(capsys, "recordings")] == ["bad", "good", "a"]
+
+
+def test_public_datasets_are_asked_for_by_remote_alone(capsys, monkeypatch):
+    import minari
+
+    rows = {"far-v1": {"dataset_id": "far-v1", "total_episodes": 3, "env_spec": "{}", "dataset_size": "x"}}
+    monkeypatch.setattr(minari, "list_remote_datasets", lambda **_: rows)
+    assert told(capsys, "recordings", "datasets") == []
+    (info,) = told(capsys, "recordings", "datasets", "--remote")
+    assert (info["id"], info["episodes"], info["megabytes"], info["local"]) == ("far-v1", 3, 0, False)
+
+    def fail(**_):
+        raise OSError("no route")
+
+    monkeypatch.setattr(minari, "list_remote_datasets", fail)
+    assert main(["recordings", "datasets", "--remote"]) == 1
+    assert "no route" in capsys.readouterr().err

@@ -15,9 +15,10 @@ from ewm_studio.data.library import Binned, Library, RecordingInfo
 from ewm_studio.data.pictures import EpisodeFrames, episode_frames, thumbnail
 from ewm_studio.data.recordings import EpisodeInfo
 from ewm_studio.ui.kit.dialogs import TextQuestion
-from ewm_studio.ui.recordings.dialogs import ImportDialog, MergeDialog, PretrainDialog
+from ewm_studio.ui.recordings.dialogs import MergeDialog, PretrainDialog
 from ewm_studio.ui.recordings.episode_list import THUMBNAIL
 from ewm_studio.ui.recordings.episode_player import EpisodePlayer
+from ewm_studio.ui.recordings.minari_controller import MinariController
 from ewm_studio.ui.recordings.panel import RecordingsPanel
 from ewm_studio.ui.services import Services
 from ewm_studio.workspace.workspace import name_problem
@@ -35,6 +36,7 @@ class RecordingsController(QObject):
         self._panel, self._services, self._background = panel, services, services.background
         self._library = Library(services.workspace)
         self._last: Binned | None = None  # what went to the bin last
+        self._minari = MinariController(services, self._import, self)
         panel.recording_chosen.connect(lambda _: self._load())
         panel.episode_asked.connect(self._on_episode)
         panel.asked.connect(self._on_asked)
@@ -166,7 +168,7 @@ class RecordingsController(QObject):
                 "Export to Minari", words, f"{name}-v0", window, partial(self._export, name), id_problem
             ).open()
         else:
-            self._background(_datasets, self._choose_to_import)
+            self._minari.open(window, partial(name_problem, taken=self._taken()))
 
     def _taken(self) -> set[str]:
         """The names that are in use."""
@@ -184,11 +186,9 @@ class RecordingsController(QObject):
             lambda: _export(self._library, name, dataset), f"{name} is the Minari dataset {dataset}", f"export {name}"
         )
 
-    def _choose_to_import(self, datasets: list[str]) -> None:
-        ImportDialog(datasets, self._panel.window(), self._import).open()
-
-    def _import(self, dataset: str, name: str) -> None:
-        self._do(lambda: _import(self._library, dataset, name), f"{dataset} is imported", f"import {dataset}", name)
+    def _import(self, dataset: str, name: str, least: float, most: float) -> None:
+        done, library = f"{dataset} is imported", self._library
+        self._do(lambda: _import(library, dataset, name, (least, most)), done, f"import {dataset}", name)
 
     def _choose_to_pretrain(self) -> None:
         dialog = PretrainDialog(self._panel.recordings, self._panel.chosen, self._panel.window())
@@ -203,19 +203,13 @@ def id_problem(dataset: str) -> str:
     return "An id ends in a version and has no blanks, such as my-laps-v0 or carracing/my-laps-v0."
 
 
-def _datasets() -> list[str]:
-    from ewm_studio.data.minari import datasets
-
-    return datasets()
-
-
 def _export(library: Library, name: str, dataset: str) -> None:
     from ewm_studio.data.minari import export_recording
 
     export_recording(library.find(name), dataset)
 
 
-def _import(library: Library, dataset: str, name: str) -> None:
+def _import(library: Library, dataset: str, name: str, returns: tuple[float, float]) -> None:
     from ewm_studio.data.minari import import_dataset
 
-    import_dataset(library, dataset, name)
+    import_dataset(library, dataset, name, returns=returns)

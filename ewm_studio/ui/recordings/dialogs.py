@@ -1,4 +1,4 @@
-"""Dialogs that choose among recordings: to pretrain on some, to merge some, to import one."""
+"""Dialogs that choose among recordings: to pretrain on some, to merge some."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QDialog, QLineEdit, QListWidget, QListWidgetItem, 
 
 from ewm_studio import formatting as format
 from ewm_studio.data.library import RecordingInfo
-from ewm_studio.ui.kit.widgets import Select, button, label, row
+from ewm_studio.ui.kit.widgets import button, label, row
 
 MOST_SHARE = 90  # percent of random frames that can be set here
 
@@ -40,7 +40,7 @@ class Ticks(QListWidget):
         return [item.data(role) for item in items if item.checkState() == Qt.CheckState.Checked]
 
 
-class _Choice(QDialog):
+class Choice(QDialog):
     """A title, something to choose, and two buttons."""
 
     def __init__(self, title: str, text: str, yes: str, parent: QWidget) -> None:
@@ -62,7 +62,7 @@ class _Choice(QDialog):
         self.body.addLayout(row(None, button("Cancel", clicked=self.reject), self.yes))
 
 
-class PretrainDialog(_Choice):
+class PretrainDialog(Choice):
     """Which recordings to pretrain on, and how many random frames among theirs."""
 
     chosen = Signal(list, float)  # names, share of random frames
@@ -105,7 +105,7 @@ class PretrainDialog(_Choice):
             self.problem.setText(f"{format.count(driven)} frames of {ticked[0].env}{beside}")
 
 
-class MergeDialog(_Choice):
+class MergeDialog(Choice):
     """Which recordings to merge, and into what."""
 
     chosen = Signal(list, str)  # names, the new one
@@ -144,25 +144,3 @@ class MergeDialog(_Choice):
         else:
             count = sum(info.episodes for info in ticked)
             self.problem.setText(f"{format.count(count)} episodes" if same else "These are of different environments.")
-
-
-class ImportDialog(_Choice):
-    """Which Minari dataset to import, and under which name."""
-
-    def __init__(self, datasets: Sequence[str], parent: QWidget, then: Callable[[str, str], None]) -> None:
-        words = "Datasets that Minari has on this machine; `minari download` fetches public ones."
-        super().__init__("Import from Minari", words, "Import", parent)
-        self.dataset = Select()
-        self.dataset.setAccessibleName("Dataset")
-        self.dataset.addItems(list(datasets))
-        self.dataset.setMinimumWidth(380)
-        self.name = QLineEdit()
-        self.name.setAccessibleName("Name of the recording")
-        self.name.setPlaceholderText("name of the recording (the dataset's where empty)")
-        self.body.addWidget(self.dataset)
-        self.body.addWidget(self.name)
-        self.problem.setText("There is none yet.")
-        self.problem.setHidden(bool(datasets))
-        self.yes.setEnabled(bool(datasets))
-        self.end_with_buttons()
-        self.accepted.connect(lambda: then(self.dataset.currentText(), self.name.text().strip()))

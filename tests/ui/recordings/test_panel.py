@@ -8,9 +8,12 @@ import pytest
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QApplication
 
+from ewm_studio.data import minari_catalog
 from ewm_studio.data.library import Library
+from ewm_studio.data.minari_catalog import DatasetInfo
 from ewm_studio.data.recordings import RecordingWriter
 from ewm_studio.driving.decisions import Decision
+from ewm_studio.errors import JobError
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.ui.jobs.runner import JobRunner
@@ -19,10 +22,12 @@ from ewm_studio.ui.kit.dialogs import TextQuestion
 from ewm_studio.ui.live.controller import LiveController
 from ewm_studio.ui.live.panel import LivePanel
 from ewm_studio.ui.notices import Notices
+from ewm_studio.ui.plots.histogram import HistogramCard
 from ewm_studio.ui.recordings.controller import RecordingsController
-from ewm_studio.ui.recordings.dialogs import ImportDialog, MergeDialog, PretrainDialog
+from ewm_studio.ui.recordings.dialogs import MergeDialog, PretrainDialog
 from ewm_studio.ui.recordings.episode_list import driver_of
 from ewm_studio.ui.recordings.episode_player import EpisodePlayer
+from ewm_studio.ui.recordings.minari_dialog import MinariDialog
 from ewm_studio.ui.recordings.panel import RecordingsPanel
 from ewm_studio.ui.services import Services
 from ewm_studio.workspace import Workspace
@@ -228,11 +233,85 @@ def test_export_and_import(qtbot, shown, library, tmp_path, monkeypatch):
     qtbot.keyClick(question.line, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: "Minari dataset laps-v0" in shown._note.text(), timeout=WAIT)
     trigger(shown, "import")
-    choice = dialog(qtbot, ImportDialog)
+    choice = dialog(qtbot, MinariDialog)
     qtbot.keyClicks(choice.name, "back")
     qtbot.mouseClick(choice.yes, LEFT)
     qtbot.waitUntil(lambda: shown.chosen == "back" and settled(shown), timeout=WAIT)
     assert [e.manual_share for e in library.find("back").episodes] == [0.5, 1, 0.25]
+
+
+@pytest.fixture
+def minari_home(library, tmp_path, monkeypatch):
+    """A dataset of three episodes that earned 10, 5 and 20, and one of another name."""
+    pytest.importorskip("minari")
+    from ewm_studio.data.minari import export_recording
+
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    export_recording(library.find("laps"), "laps-v0")
+    export_recording(library.find("more"), "ours/more-v0")
+
+
+def cells(choice):
+    return [[choice.table.item(y, x).text() for x in range(4)] for y in range(choice.table.rowCount())]
+
+
+def test_minari_datasets_show_their_returns_and_are_filtered_by_them(qtbot, shown, library, minari_home, monkeypatch):
+    monkeypatch.setattr(minari_catalog, "remote_datasets", lambda: pytest.fail("nobody asked for public ones"))
+    trigger(shown, "import")
+    choice = dialog(qtbot, MinariDialog)
+    assert cells(choice) == [["laps-v0", "CarRacing-v3", "3", "35"], ["ours/more-v0", "CarRacing-v3", "1", "7"]]
+    qtbot.waitUntil(lambda: choice.problem.text() == "3 of 3 episodes", timeout=WAIT)
+    titles = [card.view.accessibleName() for card in choice.findChildren(HistogramCard) if card.isVisible()]
+    assert titles == ["Returns, histogram", "Lengths, in steps, histogram"]
+    qtbot.keyClicks(choice.least, "8")
+    assert choice.problem.text() == "2 of 3 episodes"
+    qtbot.keyClicks(choice.most, "x")
+    assert "numbers" in choice.problem.text()
+    assert not choice.yes.isEnabled()
+    qtbot.keyClick(choice.most, Qt.Key.Key_Backspace)
+    qtbot.keyClicks(choice.least, "0")
+    assert choice.problem.text() == "No episode earned that."
+    qtbot.keyClick(choice.least, Qt.Key.Key_Backspace)
+    qtbot.keyClicks(choice.name, "laps")
+    assert "taken" in choice.problem.text()
+    qtbot.keyClicks(choice.name, "-good")
+    qtbot.mouseClick(choice.yes, LEFT)
+    qtbot.waitUntil(lambda: shown.chosen == "laps-good" and settled(shown), timeout=WAIT)
+    assert [e.total_reward for e in library.find("laps-good").episodes] == [10, 20]
+
+
+def test_public_datasets_are_listed_and_downloaded_at_a_click(qtbot, shown, library, minari_home, monkeypatch):
+    public = DatasetInfo("public/far-v1", "Far-v1", 100, 5000, 12.5, local=False, about="Far away.")
+    asked = []
+    monkeypatch.setattr(minari_catalog, "remote_datasets", lambda: [public])
+    monkeypatch.setattr(minari_catalog, "download", lambda id: asked.append(id) or export(library, "more", id))
+    trigger(shown, "import")
+    choice = dialog(qtbot, MinariDialog)
+    qtbot.mouseClick(choice.public, LEFT)
+    qtbot.waitUntil(lambda: choice.table.rowCount() == 3, timeout=WAIT)
+    choice.table.setFocus()
+    qtbot.keyClick(choice.table, Qt.Key.Key_End, Qt.KeyboardModifier.ControlModifier)
+    assert choice.yes.text() == "Download"
+    assert "12.5 MB" in choice.problem.text()
+    assert choice._about.text() == "Far away."
+    qtbot.mouseClick(choice.yes, LEFT)
+    qtbot.waitUntil(lambda: choice.problem.text() == "1 of 1 episodes", timeout=WAIT)
+    assert (asked, choice.yes.text()) == (["public/far-v1"], "Import")
+
+    def refuse():
+        raise JobError("public Minari datasets cannot be listed")
+
+    monkeypatch.setattr(minari_catalog, "remote_datasets", refuse)
+    qtbot.mouseClick(choice.public, LEFT)
+    qtbot.waitUntil(lambda: "cannot be listed" in choice.problem.text(), timeout=WAIT)
+    assert choice.public.isEnabled()
+    choice.reject()
+
+
+def export(library, name, id):
+    from ewm_studio.data.minari import export_recording
+
+    export_recording(library.find(name), id)
 
 
 def test_an_empty_workspace_teaches(qtbot, shown, tmp_path):
