@@ -117,13 +117,20 @@ def estimate_improvement(
     value = float(improvement(scores, other))
     if min(len(scores), len(other)) < LEAST_RUNS:
         return Estimate(value)
+    won = np.stack([[improvement(one[None], two[None]) for two in other] for one in scores])  # (N, K): of single runs
 
     def once(count: int) -> Array:
-        mine = resampled(scores, whole_runs(scores, count, rng))
-        return improvement(mine, resampled(other, whole_runs(other, count, rng)))
+        mine = drawn_times(whole_runs(scores, count, rng), len(scores))
+        theirs = drawn_times(whole_runs(other, count, rng), len(other))
+        return ((mine @ won) * theirs).sum(-1) / won.size
 
     low, high = percentiles(_in_parts(once, resamples, np.concatenate([scores, other])), level)
     return Estimate(value, float(low), float(high))
+
+
+def drawn_times(drawn: NDArray[np.int64], runs: int) -> Array:
+    """How often each of so many runs is in each sample (R, N, 1): (R, runs)."""
+    return (drawn == np.arange(runs)).sum(-2).astype(np.float64)
 
 
 def band(
