@@ -18,7 +18,7 @@ LEFT, TOP, RIGHT, BOTTOM = 58, 16, 36, 44
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """A named line with its band, and thin lines of single runs behind it."""
+    """A named line with its band, and thin lines of single runs behind it; `place` gives it its colour."""
 
     name: str
     x: Array
@@ -26,17 +26,22 @@ class Series:
     low: Array | None = None
     high: Array | None = None
     thin: Sequence[tuple[Array, Array]] = field(default_factory=list)
+    place: int = 0
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A row of a plot of intervals: the points of single runs, their middle, and its interval where there is one."""
+    """A row of a plot of intervals: the points of single runs, their middle, and its interval where there is one.
+
+    `place` gives it its colour.
+    """
 
     name: str
     points: Sequence[float]
     middle: float | None = None
     low: float | None = None
     high: float | None = None
+    place: int = 0
 
 
 class _Plane:
@@ -88,8 +93,8 @@ def lines_plot(series: Sequence[Series], x_title: str, label: str) -> str:
     ys = np.concatenate(every)
     plane = _Plane((float(xs.min()), float(xs.max())), (float(ys.min()), float(ys.max())))
     parts = [*plane.grid_y(), *plane.grid_x(x_title)]
-    for number, one in enumerate(series):
-        color = COLORS[number % len(COLORS)]
+    for one in series:
+        color = color_of(one.place)
         if one.low is not None and one.high is not None:
             there = plane.path(one.x, one.high)
             back = plane.path(one.x[::-1], one.low[::-1])
@@ -111,7 +116,7 @@ def intervals_plot(bars: Sequence[Bar], x_title: str, label: str, limits: Sequen
     plane = _Plane((min(values), max(values)), (0, 1), left, height)
     parts = plane.grid_x(x_title)
     for number, bar in enumerate(bars):
-        color, middle = COLORS[number % len(COLORS)], TOP + 30 * number + 15
+        color, middle = color_of(bar.place), TOP + 30 * number + 15
         parts.append(f'<text x="{left - 12}" y="{middle + 4}" text-anchor="end">{escape(bar.name[:30])}</text>')
         if bar.low is not None and bar.high is not None:
             x, end = plane.across(bar.low), plane.across(bar.high)
@@ -131,13 +136,15 @@ def intervals_plot(bars: Sequence[Bar], x_title: str, label: str, limits: Sequen
     return _svg(parts, height, label)
 
 
-def key(names: Sequence[str]) -> str:
+def key(series: Sequence[Series]) -> str:
     """What the colours mean, as HTML."""
-    marks = (
-        f'<span><i style="background:{COLORS[number % len(COLORS)]}"></i>{escape(name)}</span>'
-        for number, name in enumerate(names)
-    )
+    marks = (f'<span><i style="background:{color_of(one.place)}"></i>{escape(one.name)}</span>' for one in series)
     return f'<p class="key">{"".join(marks)}</p>'
+
+
+def color_of(place: int) -> str:
+    """The colour of whatever stands at a place, in all plots alike."""
+    return COLORS[place % len(COLORS)]
 
 
 def _title(text: str, height: int) -> str:

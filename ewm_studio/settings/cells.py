@@ -12,7 +12,7 @@ from typing import Any
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.settings.experiment import COMPONENTS, SECTIONS, present_path
 from ewm_studio.settings.layers import Values, over
-from ewm_studio.settings.paths import check_value
+from ewm_studio.settings.paths import all_fields, check_value
 from ewm_studio.settings.study import Study
 
 MOST_CELLS = 1_000
@@ -95,6 +95,9 @@ def settings_of(given: Mapping[str, Any], source: str) -> Values:
             path = present_path(f"{section}.{key}")
             if path in _OWN:
                 raise UserError(f"{source}: {path} is not for a cell to set: a study sets it by {_OWN[path]}")
+            declared = all_fields().get(path)
+            if value == "" and declared is not None and declared.optional:
+                value = None  # as files of settings write it, which know no null
             check_value(path, value, f"{source}: {path}")
             place, _, last = path.partition(".")
             values.setdefault(place, {})[last] = value

@@ -143,7 +143,7 @@ class Experiment(Settings):
 
     def to_toml(self) -> str:
         """All settings as TOML, which has no null: an empty setting is an empty string, read back as None."""
-        return tomli_w.dumps(_none_to_empty(self.model_dump(mode="json")))
+        return tomli_w.dumps(none_to_empty(self.model_dump(mode="json")))
 
     def with_values(self, *overrides: tuple[str, Any], source: str = "settings") -> Experiment:
         """A copy with `section.field` paths set to new values, checked as a whole."""
@@ -302,5 +302,6 @@ def _known_fields(title: str, location: tuple[str | int, ...]) -> list[str]:
     return []
 
 
-def _none_to_empty(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: _none_to_empty(v) if isinstance(v, dict) else ("" if v is None else v) for k, v in values.items()}
+def none_to_empty(values: dict[str, Any]) -> dict[str, Any]:
+    """Nested values without null, which TOML has not: an empty text stands for it."""
+    return {k: none_to_empty(v) if isinstance(v, dict) else ("" if v is None else v) for k, v in values.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
+import tomli_w
 from pydantic import Field, field_validator, model_validator
 
 from ewm_studio.settings.declare import Settings, setting
@@ -35,6 +36,17 @@ def seeds_of(text: str) -> list[int]:
             raise ValueError(f"should be at most {MOST_SEEDS:,} seeds")
         seeds += range(first, last + 1)
     return seeds
+
+
+def seeds_text(seeds: list[int]) -> str:
+    """Seeds as `seeds_of` reads them: "0-4, 7"."""
+    parts: list[list[int]] = []
+    for seed in seeds:
+        if parts and seed == parts[-1][1] + 1:
+            parts[-1][1] = seed
+        else:
+            parts.append([seed, seed])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
 
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0, le=2**32 - 1)]], Field(max_length=MOST_SEEDS)]
@@ -177,6 +189,13 @@ class Study(Settings):
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
     judge: JudgeSettings = Field(default_factory=JudgeSettings)
     place: PlaceSettings = Field(default_factory=PlaceSettings)
+
+    def to_toml(self) -> str:
+        """What differs from the defaults, as a file of its own."""
+        values = self.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+        if "reported" in values.get("seeds", {}):
+            values["seeds"]["reported"] = seeds_text(values["seeds"]["reported"])
+        return tomli_w.dumps(values)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

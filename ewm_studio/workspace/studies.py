@@ -20,6 +20,7 @@ from ewm_studio.workspace.files import check_path, write_error, write_text
 from ewm_studio.workspace.lock import RunLock
 
 STUDIES, RECORDS, STOP = "studies", "runs", "stop"
+PACE, LOG = "pace.json", "log.txt"  # how far every run is; what the process said that runs the study
 COPY, RESULTS, PARQUET, REPORT = "study.toml", "results.csv", "results.parquet", "report.html"
 RunState = Literal["waiting", "running", "stopped", "finished", "failed"]
 
@@ -64,6 +65,21 @@ class RunRecord:
     def done(self) -> bool:
         """Whether nothing is left to do."""
         return self.state in ("finished", "failed")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far the runs are that are under way.
+
+    Attributes:
+        shares: of each run's work, 0 to 1, by key.
+        left: seconds until all are done, as it looks; None before anything can be said.
+        at: when this was so, in seconds since 1970.
+    """
+
+    shares: dict[str, float] = field(default_factory=dict)
+    left: float | None = None
+    at: float = 0.0
 
 
 class StudyFolder:
@@ -153,6 +169,23 @@ class StudyFolder:
             return {}
         keys = [name.removesuffix(".json") for name in names if name.endswith(".json") and name[0] != "."]
         return {key: record for key in keys if (record := self.read(key)) is not None}
+
+    def keep_pace(self, pace: Pace) -> None:
+        """Keep how far the runs are: a nicety for whoever looks on, so that it is not forced to disk."""
+        aside = self.path / f".{PACE}"
+        with contextlib.suppress(OSError):
+            aside.write_text(json.dumps(plain(asdict(pace))), "utf-8")
+            aside.replace(self.path / PACE)
+
+    def pace(self) -> Pace:
+        """How far the runs are; where nothing sound says so, nothing is known."""
+        try:
+            values = json.loads((self.path / PACE).read_text("utf-8"))
+            shares = {str(key): min(1.0, max(0.0, float(share))) for key, share in values["shares"].items()}
+            left = values["left"]
+            return Pace(shares, None if left is None else max(0.0, float(left)), float(values["at"]))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return Pace()
 
     def _path(self, key: str) -> Path:
         return self.path / RECORDS / f"{key}.json"

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from ewm_studio.analysis import svg
-from ewm_studio.analysis.intervals import LEAST_RUNS, Estimate
+from ewm_studio.analysis.intervals import LEAST_RUNS
 from ewm_studio.formatting import count, date, significant
 from ewm_studio.jobs.studies.conditions import Conditions
-from ewm_studio.jobs.studies.figures import Band, CellFigures, StudyFigures
+from ewm_studio.jobs.studies.figures import StudyFigures
 from ewm_studio.jobs.studies.report_style import STYLE
+from ewm_studio.jobs.studies.tables import (
+    CURVE_WORDS,
+    Curve,
+    Table,
+    bars,
+    better_table,
+    lines,
+    matrix,
+    scores_table,
+    settings_table,
+)
 from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.workspace.files import write_text
 
-CURVE_WORDS = {
-    "reward/mean_100": "mean of the last 100 training episodes",
-    "real/score": "mean of the judgements on the way, greedy and sampled",
-}
+FEW = f"Fewer than {LEAST_RUNS} seeds are shown as points: an interval of so few says little."
+BETTER = "The probability that a run of the row beats one of the column at the same episode; a draw counts half."
+PROFILES = "Share of all episodes above each reward."
 # By `tests/benchmarks/coverage.py --studies 600 --resamples 300`: how often nominal 95% of the IQM held the true value.
 HELD = {5: "89 to 90%", 10: "93 to 94%", 20: "92 to 94%"}
 
@@ -40,7 +49,7 @@ def report_html(file: StudyFile, figures: StudyFigures, conditions: Conditions) 
     body = [
         f"<h1>{escape(title)}</h1>",
         _lead(file, figures),
-        *_section("Scores", [_scores(file, figures), *_matrix(figures), *_failures(figures)]),
+        *_section("Scores", [_table(scores_table(file, figures)), *_matrix(figures), *_failures(figures)]),
         *_section("Interquartile mean", _intervals(file, figures)),
         *_section("Is it better?", _better(figures)),
         *_section("While it learned", _curves(figures)),
@@ -75,146 +84,70 @@ def _lead(file: StudyFile, figures: StudyFigures) -> str:
     return '<p class="lead">' + "".join(f"<span>{escape(word)}</span>" for word in words) + "</p>"
 
 
-def _scores(file: StudyFile, figures: StudyFigures) -> str:
-    ways, judge = file.study.judge.ways, file.study.judge
-    heads = ["", "runs", *(f"{way}, mean" for way in ways), f"IQM, {ways[0]}", f"{judge.level:.0%} interval"]
-    if judge.target is not None:
-        heads.append("optimality gap")
-    heads += ["frames", "minutes"]
-    rows = []
-    for cell in figures.cells:
-        row = [cell.name, f"{cell.done} of {cell.asked}" + (f"\n{cell.failed} failed" if cell.failed else "")]
-        row += [significant(float(cell.scores[way].mean())) if cell.done else "–" for way in ways]
-        row += [significant(cell.iqm.value) if cell.iqm else "–", _interval(cell.iqm)]
-        if judge.target is not None:
-            row.append(significant(cell.gap.value) if cell.gap else "–")
-        row += [count(cell.frames) if cell.frames else "–", f"{cell.minutes:.1f}" if cell.minutes else "–"]
-        rows.append(row)
-    return _table(heads, rows)
-
-
-def _interval(found: Estimate | None) -> str:
-    if found is None or found.low is None:
-        return "–"
-    return f"{significant(found.low)} to {significant(found.high)}"
-
-
-def _matrix(figures: StudyFigures) -> list[str]:
-    """Two axes as a table of their own: the middle of each cell, the stronger the better."""
-    axes = list(figures.cells[0].options)
-    if len(axes) != 2:
-        return []
-    rows, columns = ([*dict.fromkeys(cell.options[axis] for cell in figures.cells)] for axis in axes)
-    by_options = {tuple(cell.options.values()): cell for cell in figures.cells}
-    values = [cell.iqm.value for cell in figures.cells if cell.iqm]
-    low, span = min(values, default=0.0), max(values, default=0.0) - min(values, default=0.0)
-    lines = [f"<tr><th></th>{''.join(f'<th>{escape(column)}</th>' for column in columns)}</tr>"]
-    for row in rows:
-        boxes = []
-        for column in columns:
-            cell = by_options[(row, column)]
-            share = (cell.iqm.value - low) / span if cell.iqm and span else 0.0
-            middle = significant(cell.iqm.value) if cell.iqm else "–"
-            boxes.append(
-                f'<td style="background:rgba(59,130,246,{0.08 + 0.5 * share:.2f})"><b>{middle}</b>'
-                f"<small>{cell.done} of {cell.asked}</small></td>"
-            )
-        lines.append(f"<tr><th>{escape(row)}</th>{''.join(boxes)}</tr>")
-    return [f'<div class="wide"><table class="matrix">{"".join(lines)}</table></div>']
-
-
 def _failures(figures: StudyFigures) -> list[str]:
     if figures.failure is None:
         return []
     return [f"<p>A failed run is kept in the count with the score {significant(figures.failure)}.</p>"]
 
 
+def _matrix(figures: StudyFigures) -> list[str]:
+    found = matrix(figures)
+    if found is None or found.shades is None:
+        return []
+    lines = [f"<tr><th></th>{''.join(f'<th>{escape(column)}</th>' for column in found.heads[1:])}</tr>"]
+    for (row, *texts), shades in zip(found.rows, found.shades, strict=True):
+        boxes = []
+        for text, shade in zip(texts, shades, strict=True):
+            middle, _, runs = text.partition("\n")
+            boxes.append(
+                f'<td style="background:rgba(59,130,246,{0.08 + 0.5 * shade:.2f})"><b>{middle}</b>'
+                f"<small>{runs}</small></td>"
+            )
+        lines.append(f"<tr><th>{escape(row)}</th>{''.join(boxes)}</tr>")
+    return [f'<div class="wide"><table class="matrix">{"".join(lines)}</table></div>']
+
+
 def _intervals(file: StudyFile, figures: StudyFigures) -> list[str]:
     way, judge = file.study.judge.ways[0], file.study.judge
-    bars = [_bar(cell, way) for cell in figures.cells if cell.done]
-    if not bars:
+    drawn = bars(figures, way)
+    if not drawn:
         return []
     limits = [value for value in (judge.floor, judge.target) if value is not None]
-    plot = svg.intervals_plot(bars, f"mean reward, {way}; points are runs", "Scores of all runs", limits)
-    few = [cell.name for cell in figures.cells if 0 < cell.done < LEAST_RUNS]
-    said = (
-        f"<p>Fewer than {LEAST_RUNS} seeds are shown as points: an interval of so few says little.</p>" if few else ""
-    )
-    return [plot, said]
-
-
-def _bar(cell: CellFigures, way: str) -> svg.Bar:
-    found = cell.iqm
-    assert found is not None
-    return svg.Bar(cell.name, cell.scores[way].tolist(), found.value, found.low, found.high)
+    plot = svg.intervals_plot(drawn, f"mean reward, {way}; points are runs", "Scores of all runs", limits)
+    few = any(0 < cell.done < LEAST_RUNS for cell in figures.cells)
+    return [plot, f"<p>{FEW}</p>" if few else ""]
 
 
 def _better(figures: StudyFigures) -> list[str]:
-    if not figures.better:
-        return []
-    names = [cell.name for cell in figures.cells]
-    rows = []
-    for i, name in enumerate(names):
-        row = [name]
-        for j in range(len(names)):
-            found = figures.better.get((i, j))
-            interval = f"\n{found.low:.2f} to {found.high:.2f}" if found and found.low is not None else ""
-            row.append(f"{found.value:.2f}{interval}" if found else "")
-        rows.append(row)
-    words = (
-        "<p>The probability that a run of the row beats one of the column at the same episode; a draw counts half.</p>"
-    )
-    return [words, _table(["", *names], rows)]
+    found = better_table(figures)
+    return [] if found is None else [f"<p>{BETTER}</p>", _table(found)]
 
 
 def _curves(figures: StudyFigures) -> list[str]:
-    parts = []
-    for title, attribute in (("frames", "by_frames"), ("minutes", "by_minutes")):
-        series = [_series(cell, getattr(cell, attribute)) for cell in figures.cells if getattr(cell, attribute)]
-        if series:
-            parts.append(f"<figure>{svg.lines_plot(series, title, f'Score by {title}')}</figure>")
+    axes: tuple[tuple[str, Curve], ...] = (("frames", "by_frames"), ("minutes", "by_minutes"))
+    plots = [(title, lines(figures, curve)) for title, curve in axes]
+    parts = [f"<figure>{svg.lines_plot(s, title, f'Score by {title}')}</figure>" for title, s in plots if s]
     if not parts:
         return []
-    drawn = [cell.name for cell in figures.cells if cell.by_frames]
     what = CURVE_WORDS.get(figures.curve, figures.curve)
     return [
         f'<div class="two">{"".join(parts)}</div>',
-        svg.key(drawn),
+        svg.key(plots[0][1]),
         f"<p>Interquartile mean of the seeds; {escape(what)}.</p>",
     ]
 
 
-def _series(cell: CellFigures, found: Band) -> svg.Series:
-    return svg.Series(cell.name, found.x, found.middle, found.low, found.high, found.each)
-
-
 def _profiles(figures: StudyFigures) -> list[str]:
-    series = [_series(cell, cell.profile) for cell in figures.cells if cell.profile]
+    series = lines(figures, "profile")
     if not series:
         return []
     plot = svg.lines_plot(series, "reward", "Share of the episodes above a reward")
-    return [
-        f"<figure>{plot}</figure>",
-        svg.key([s.name for s in series]),
-        "<p>Share of all episodes above each reward.</p>",
-    ]
+    return [f"<figure>{plot}</figure>", svg.key(series), f"<p>{PROFILES}</p>"]
 
 
 def _settings(file: StudyFile) -> str:
-    paths = [*dict.fromkeys(f"{s}.{f}" for cell in file.cells for s, group in cell.values.items() for f in group)]
-    if not paths:
-        return ""
-    rows = []
-    for plan in file.plans(file.study.seeds.reported[:1]):
-        values = plan.experiment.model_dump(mode="json")
-        rows.append([plan.cell.name, *(_at(values, path) for path in paths)])
-    return _table(["", *paths], rows)
-
-
-def _at(values: dict[str, Any], path: str) -> str:
-    section, _, name = path.partition(".")
-    found = values[section].get(name)
-    return "default" if found is None else str(found)
+    found = settings_table(file)
+    return "" if found is None else _table(found)
 
 
 def _method(file: StudyFile, figures: StudyFigures) -> list[str]:
@@ -263,11 +196,10 @@ def _repeat(file: StudyFile, conditions: Conditions) -> list[str]:
     ]
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of texts; what follows a line's end stands small below."""
-    top = "".join(f"<th>{escape(head)}</th>" for head in heads)
+def _table(table: Table) -> str:
+    top = "".join(f"<th>{escape(head)}</th>" for head in table.heads)
     lines = []
-    for first, *rest in rows:
+    for first, *rest in table.rows:
         lines.append(f"<tr><th>{escape(first)}</th>{''.join(map(_box, rest))}</tr>")
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ewm_studio.jobs.studies.results import asked_records
 from ewm_studio.settings.study_file import StudyFile
-from ewm_studio.workspace.studies import RunRecord, StudyFolder
+from ewm_studio.workspace.studies import Pace, RunRecord, StudyFolder
 
 STATES = ("finished", "failed", "running", "waiting")
 
@@ -17,8 +17,8 @@ def standing(file: StudyFile, folder: StudyFolder) -> dict[str, Any]:
     Raises:
         UserError: a record is damaged.
     """
-    alive = folder.running
-    rows = [_row(record, file, alive) for record in asked_records(file, folder)]
+    alive, pace = folder.running, folder.pace()
+    rows = [_row(record, file, alive, pace) for record in asked_records(file, folder)]
     cells = []
     for cell in file.cells:
         own = [row for row in rows if row["cell"] == cell.name]
@@ -27,14 +27,15 @@ def standing(file: StudyFile, folder: StudyFolder) -> dict[str, Any]:
     counts = _counts(rows)
     over = counts["finished"] + counts["failed"] == len(rows)
     state = "is being run" if alive else "is done" if over else "is stopped" if folder.begun else "was never run"
-    return {"study": file.name, "folder": str(folder.path), "state": state, **counts, "cells": cells, "runs": rows}
+    told = {"study": file.name, "folder": str(folder.path), "state": state, **counts}
+    return {**told, "seconds_left": pace.left if alive else None, "cells": cells, "runs": rows}
 
 
 def _counts(rows: list[dict[str, Any]]) -> dict[str, int]:
     return {state: sum(row["state"] == state for row in rows) for state in STATES}
 
 
-def _row(record: RunRecord, file: StudyFile, alive: bool) -> dict[str, Any]:
+def _row(record: RunRecord, file: StudyFile, alive: bool, pace: Pace) -> dict[str, Any]:
     """One run; where nobody runs the study, what was running waits to be gone on with."""
     going = record.state == "running" and alive
     state = record.state if record.done else "running" if going else "waiting"
@@ -44,6 +45,7 @@ def _row(record: RunRecord, file: StudyFile, alive: bool) -> dict[str, Any]:
         "cell": record.name,
         "seed": record.seed,
         "state": state,
+        "share": 1.0 if record.done else pace.shares.get(record.key, 0.0),
         "run": record.run,
         "score": score,
         "failures": record.failures,

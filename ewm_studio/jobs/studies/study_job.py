@@ -18,9 +18,10 @@ from ewm_studio.jobs.studies.outcome import write_outcome
 from ewm_studio.jobs.studies.pool import Pool, pool_of
 from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.workspace import Workspace
-from ewm_studio.workspace.studies import RunRecord, StudyFolder
+from ewm_studio.workspace.studies import Pace, RunRecord, StudyFolder
 
 LOOK_SECONDS = 0.2  # how soon a request to stop is noticed
+PACE_SECONDS = 1.0  # between two notes of how far the runs are
 
 
 @explains_failures
@@ -120,6 +121,7 @@ class _Crew:
         self._shares = {run.plan.key: float(run.record.done) for run in self._runs}
         self._began, self._before = time.monotonic(), sum(self._shares.values())
         self._stopping = False
+        self._noted = float("-inf")
         count = min(slots, len(self._waiting))
         self._threads = [threading.Thread(target=self._serve, name=f"study-{n}", daemon=True) for n in range(count)]
 
@@ -132,6 +134,7 @@ class _Crew:
         try:
             while any(thread.is_alive() for thread in self._threads) or not self._events.empty():
                 yield from self._told()
+                self._note_pace(folder)
                 if not self._stopping and (control.stop_requested or folder.stop_asked):
                     self._stop()
                     yield Message("stopping: every run saves first")
@@ -158,10 +161,19 @@ class _Crew:
 
     def _progress(self) -> Progress:
         done = sum(run.record.done for run in self._runs)
+        seconds, gained = time.monotonic() - self._began, sum(self._shares.values()) - self._before
+        return Progress("study", done, len(self._runs), "runs", gained / max(seconds, 1e-9), self._left())
+
+    def _left(self) -> float | None:
+        """Seconds until all are done, if it goes on as it went since it was begun or gone on with."""
         share = sum(self._shares.values())
         seconds, gained = time.monotonic() - self._began, share - self._before
-        left = (len(self._runs) - share) * seconds / gained if gained > 0 else None
-        return Progress("study", done, len(self._runs), "runs", gained / max(seconds, 1e-9), left)
+        return (len(self._runs) - share) * seconds / gained if gained > 0 else None
+
+    def _note_pace(self, folder: StudyFolder) -> None:
+        if time.monotonic() - self._noted >= PACE_SECONDS:
+            self._noted = time.monotonic()
+            folder.keep_pace(Pace(dict(self._shares), self._left(), time.time()))
 
     def _serve(self) -> None:
         """The life of a thread."""

@@ -1,0 +1,131 @@
+"""What a study comes to as tables and plots, the same in the report and in the window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ewm_studio.analysis.intervals import Estimate
+from ewm_studio.analysis.svg import Bar, Series
+from ewm_studio.formatting import count, significant
+from ewm_studio.jobs.studies.figures import CellFigures, StudyFigures
+from ewm_studio.settings.study_file import StudyFile
+
+CURVE_WORDS = {
+    "reward/mean_100": "mean of the last 100 training episodes",
+    "real/score": "mean of the judgements on the way, greedy and sampled",
+}
+Curve = Literal["by_frames", "by_minutes", "profile"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts; what follows a line's end stands small below.
+
+    Attributes:
+        heads: of the columns; the first names the rows.
+        rows: as many texts each.
+        shades: from 0 to 1 how strong a cell is, without the first column; None where none is meant.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    shades: Sequence[Sequence[float]] | None = None
+
+
+def scores_table(file: StudyFile, figures: StudyFigures) -> Table:
+    """Every cell with its runs, its scores and what learning took."""
+    ways, judge = file.study.judge.ways, file.study.judge
+    heads = ["", "runs", *(f"{way}, mean" for way in ways), f"IQM, {ways[0]}", f"{judge.level:.0%} interval"]
+    if judge.target is not None:
+        heads.append("optimality gap")
+    heads += ["frames", "minutes"]
+    rows = []
+    for cell in figures.cells:
+        row = [cell.name, f"{cell.done} of {cell.asked}" + (f"\n{cell.failed} failed" if cell.failed else "")]
+        row += [significant(float(cell.scores[way].mean())) if cell.done else "–" for way in ways]
+        row += [significant(cell.iqm.value) if cell.iqm else "–", _interval(cell.iqm)]
+        if judge.target is not None:
+            row.append(significant(cell.gap.value) if cell.gap else "–")
+        row += [count(cell.frames) if cell.frames else "–", f"{cell.minutes:.1f}" if cell.minutes else "–"]
+        rows.append(row)
+    return Table(heads, rows)
+
+
+def _interval(found: Estimate | None) -> str:
+    if found is None or found.low is None:
+        return "–"
+    return f"{significant(found.low)} to {significant(found.high)}"
+
+
+def matrix(figures: StudyFigures) -> Table | None:
+    """Two axes as a table of their own: the middle of each cell, the stronger the better; None where they are not two."""
+    axes = list(figures.cells[0].options)
+    if len(axes) != 2:
+        return None
+    rows, columns = ([*dict.fromkeys(cell.options[axis] for cell in figures.cells)] for axis in axes)
+    by_options = {tuple(cell.options.values()): cell for cell in figures.cells}
+    values = [cell.iqm.value for cell in figures.cells if cell.iqm]
+    low, span = min(values, default=0.0), max(values, default=0.0) - min(values, default=0.0)
+    texts, shades = [], []
+    for row in rows:
+        cells = [by_options[(row, column)] for column in columns]
+        middles = [significant(cell.iqm.value) if cell.iqm else "–" for cell in cells]
+        texts.append([row, *(f"{text}\n{c.done} of {c.asked}" for text, c in zip(middles, cells, strict=True))])
+        shades.append([(cell.iqm.value - low) / span if cell.iqm and span else 0.0 for cell in cells])
+    return Table(["", *columns], texts, shades)
+
+
+def better_table(figures: StudyFigures) -> Table | None:
+    """The probability that a run of the row beats one of the column; None before two cells have runs."""
+    if not figures.better:
+        return None
+    names = [cell.name for cell in figures.cells]
+    rows = []
+    for i, name in enumerate(names):
+        row = [name]
+        for j in range(len(names)):
+            found = figures.better.get((i, j))
+            interval = f"\n{found.low:.2f} to {found.high:.2f}" if found and found.low is not None else ""
+            row.append(f"{found.value:.2f}{interval}" if found else "")
+        rows.append(row)
+    return Table(["", *names], rows)
+
+
+def settings_table(file: StudyFile) -> Table | None:
+    """The settings in which cells differ; None where there are none."""
+    paths = [*dict.fromkeys(f"{s}.{f}" for cell in file.cells for s, group in cell.values.items() for f in group)]
+    if not paths:
+        return None
+    rows = []
+    for plan in file.plans(file.study.seeds.reported[:1]):
+        values = plan.experiment.model_dump(mode="json")
+        rows.append([plan.cell.name, *(_at(values, path) for path in paths)])
+    return Table(["", *paths], rows)
+
+
+def _at(values: dict[str, Any], path: str) -> str:
+    section, _, name = path.partition(".")
+    found = values[section].get(name)
+    return "default" if found is None else str(found)
+
+
+def bars(figures: StudyFigures, way: str) -> list[Bar]:
+    """The runs of each cell, their middle and its interval."""
+    found = []
+    for place, cell in enumerate(figures.cells):
+        if cell.iqm is not None:
+            middle = cell.iqm
+            found.append(Bar(cell.name, cell.scores[way].tolist(), middle.value, middle.low, middle.high, place))
+    return found
+
+
+def lines(figures: StudyFigures, curve: Curve) -> list[Series]:
+    """A line a cell, of those that have one."""
+    return [made for place, cell in enumerate(figures.cells) if (made := _series(cell, place, curve)) is not None]
+
+
+def _series(cell: CellFigures, place: int, curve: Curve) -> Series | None:
+    found = getattr(cell, curve)
+    return found and Series(cell.name, found.x, found.middle, found.low, found.high, found.each, place)
