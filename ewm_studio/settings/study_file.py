@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +86,10 @@ class StudyFile:
         values = read_settings(self._base_path()) if self.study.base else {}
         return over(values, settings_of(self.study.experiment, f"{self.path}: experiment"))
 
+    def named_runs(self) -> list[tuple[str, Cell, int]]:
+        """Name, cell and seed of every run, as `plans` has them, without their settings."""
+        return [(_key(cell, seed), cell, seed) for seed in self.study.seeds.reported for cell in self.cells]
+
     def plans(self, seeds: list[int] | None = None) -> list[RunPlan]:
         """Every run, one seed of all cells after the other, so that what is there by then can be compared.
 
@@ -95,10 +98,16 @@ class StudyFile:
         """
         seeds = self.study.seeds.reported if seeds is None else seeds
         return [
-            RunPlan(f"{cell.slug}-seed-{seed}", cell, seed, self.experiment(cell, seed))
-            for seed in seeds
-            for cell in self.cells
+            RunPlan(_key(cell, seed), cell, seed, self.experiment(cell, seed)) for seed in seeds for cell in self.cells
         ]
+
+    def check(self) -> list[RunPlan]:
+        """One run of every cell: whether its settings are sound does not hang on the seed.
+
+        Raises:
+            UserError: as `plans`.
+        """
+        return self.plans(self.study.seeds.reported[:1])
 
     def experiment(self, cell: Cell, seed: int) -> Experiment:
         """The settings of a run.
@@ -143,15 +152,21 @@ def read_study(given: str | Path) -> StudyFile:
         UserError: there is no such file, or it is no study; says where and what would be right.
     """
     path = find_study(given)
-    values = read_settings(path)
+    found = study_at(path, path.name.removesuffix(ENDING).removesuffix(".toml"))
+    found.check()
+    return found
+
+
+def study_at(path: Path, name: str) -> StudyFile:
+    """The study of this name in a file of any name; its cells are not looked at.
+
+    Raises:
+        UserError: it is no study.
+    """
     try:
-        study = Study.model_validate(values)
+        return StudyFile(name, path, Study.model_validate(read_settings(path)))
     except ValidationError as error:
         raise UserError(f"{path}: {_complaint(error)}") from None
-    found = StudyFile(path.name.removesuffix(ENDING).removesuffix(".toml"), path, study)
-    for plan in _first_of_each(found):
-        assert plan.experiment
-    return found
 
 
 def find_study(given: str | Path) -> Path:
@@ -174,9 +189,8 @@ def find_study(given: str | Path) -> Path:
     raise UserError(f"{path}: no such study; ready-made ones: {', '.join(ready) or 'none'}")
 
 
-def _first_of_each(file: StudyFile) -> Iterator[RunPlan]:
-    """One run of every cell: whether its settings are sound does not hang on the seed."""
-    yield from file.plans(file.study.seeds.reported[:1])
+def _key(cell: Cell, seed: int) -> str:
+    return f"{cell.slug}-seed-{seed}"
 
 
 def _complaint(error: ValidationError) -> str:

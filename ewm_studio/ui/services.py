@@ -36,6 +36,7 @@ class Services(QObject):
 
     page_asked = Signal(str)  # a page, by its key
     environment_asked = Signal()  # another environment is to be chosen
+    run_asked = Signal(str)  # a run is to be seen among all, by its name
     evaluation_asked = Signal(object)  # an evaluation is to be watched, by its folder
     watch_asked = Signal(object, object, str)  # an Experiment, a model's file and its name: have it drive, at once
     dream_from = Signal(object, str)  # dream on from a source, in the model of this name where it can dream

@@ -29,13 +29,18 @@ class Pool(Protocol):
         """End what is kept ready; all jobs have ended before."""
 
 
+def slots_of(place: PlaceSettings) -> int:
+    """How many runs this computer takes side by side."""
+    return max(1, cores() // place.threads) if place.parallel == "auto" else place.parallel
+
+
 class LocalPool:
     """Processes of this computer, which share its cores fairly: each run has threads of its own, and no more."""
 
     machines = ""
 
     def __init__(self, place: PlaceSettings) -> None:
-        self.slots = max(1, cores() // place.threads) if place.parallel == "auto" else place.parallel
+        self.slots = slots_of(place)
         self._processes = JobProcesses()
 
     def runner(self, job: JobSpec) -> Runner:

@@ -43,7 +43,7 @@ def asked_records(file: StudyFile, folder: StudyFolder) -> list[RunRecord]:
         UserError: a record is damaged.
     """
     known = folder.records()
-    return [known.get(plan.key) or RunRecord(plan.key, dict(plan.cell.options), plan.seed) for plan in file.plans()]
+    return [known.get(key) or RunRecord(key, dict(cell.options), seed) for key, cell, seed in file.named_runs()]
 
 
 def write_results(file: StudyFile, folder: StudyFolder) -> Path:

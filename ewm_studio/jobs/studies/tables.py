@@ -60,7 +60,7 @@ def _interval(found: Estimate | None) -> str:
 
 
 def matrix(figures: StudyFigures) -> Table | None:
-    """Two axes as a table of their own: the middle of each cell, the stronger the better; None where they are not two."""
+    """Two axes as a table of their own: the middle of each cell; None where there are not two."""
     axes = list(figures.cells[0].options)
     if len(axes) != 2:
         return None

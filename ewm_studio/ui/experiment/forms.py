@@ -225,7 +225,7 @@ class SettingRow(QWidget):
         value = self._document.value(self.field)
         if not isinstance(value, int | float):
             return
-        changed = _stepped(value, direction, self.field)
+        changed = stepped_value(value, direction, self.field)
         try:
             self._take(self.field.check(changed))
         except UserError as error:
@@ -251,7 +251,7 @@ class SettingRow(QWidget):
                 restyle(self.editor, invalid="true" if shown else "false")
 
 
-def _stepped(value: float, direction: int, field: Field) -> float:
+def stepped_value(value: float, direction: int, field: Field) -> float:
     """The next value: whole numbers by their leading digit's tenth, others by a tenth of their leading digit."""
     from math import floor, log10
 

@@ -69,6 +69,7 @@ class RunsController(PageController):
         self.page.train_asked.connect(lambda: services.start("train"))
         self.page.empty.asked.connect(self.place_asked)
         services.jobs.started.connect(self._on_started)
+        services.run_asked.connect(self._on_run_asked)
 
     def show_workspace(self) -> None:
         """List its runs."""
@@ -81,6 +82,13 @@ class RunsController(PageController):
     def shown(self) -> None:
         """List the runs as they are now."""
         self._list()
+
+    def _on_run_asked(self, name: str) -> None:
+        """Another page names a run to look at."""
+        self._services.turn_to("runs")
+        self.page.show_table()
+        self.page.search.clear()
+        self.page.choose(name)
 
     def watch(self) -> None:
         """Another process may have written."""

@@ -1,0 +1,196 @@
+"""Joins the Study page to the workspace: which study is shown, making one, running it, and its report."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices
+
+from ewm_studio.errors import UserError
+from ewm_studio.jobs.studies.found import studies_of, study_of
+from ewm_studio.resources import study_presets
+from ewm_studio.settings.study_file import ENDING, StudyFile, read_study
+from ewm_studio.ui.kit.files import ask_open, ask_save
+from ewm_studio.ui.page import Page, PageController
+from ewm_studio.ui.services import Services
+from ewm_studio.ui.study.making import MakingController
+from ewm_studio.ui.study.page import StudyPage
+from ewm_studio.ui.study.watching import WatchingController
+from ewm_studio.workspace.studies import StudyFolder
+
+_FILES = f"Studies (*{ENDING})"
+
+
+class StudyController(PageController):
+    """One study is made, or one is shown."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._services = services
+        self.page = StudyPage()
+        self.making = MakingController(self.page, services, self)
+        self.watching = WatchingController(self.page, services, self)
+        guarded = services.notices.guarded
+        page = self.page
+        page.start_asked.connect(guarded(self._start, "run the study"))
+        page.save_asked.connect(guarded(self._save, "save the study"))
+        page.resume_asked.connect(guarded(self._go_on, "go on with the study"))
+        page.stop_asked.connect(guarded(self.watching.stop, "stop the study"))
+        page.another_asked.connect(guarded(self._make_another, "make another study"))
+        page.report_asked.connect(lambda what: guarded(partial(self._report, what), "write the report")())
+        page.results.run_asked.connect(services.run_asked)
+        page.open_menu.aboutToShow.connect(self._fill_open)
+        self.watching.activity.connect(self.activity)
+
+    def shown(self) -> None:
+        """Look at what the study came to since."""
+        self.making.refresh()
+        self.watching.look()
+
+    def watch(self) -> None:
+        """Another process may run it."""
+        if not self.watching.running:
+            self.watching.look()
+
+    def show_workspace(self) -> None:
+        """Show the study that is being run here, or else the one that was run last; where there is none, the form."""
+        self.watching.leave()
+        path = self._services.workspace.path
+        begun = [name for name in studies_of(path) if StudyFolder(path, name).begun]
+        name = next((name for name in begun if StudyFolder(path, name).running), next(iter(begun), ""))
+        if not name or not self._try_to_show(name):
+            self.making.begin()
+
+    def end(self) -> None:
+        """Look at nothing more; a study that runs goes on."""
+        self.making.end()
+        self.watching.end()
+
+    def _try_to_show(self, name: str) -> bool:
+        """Show a study of the workspace; False where its file cannot be read, which is said."""
+        try:
+            self._show(name)
+        except UserError as error:
+            self._services.notices.say(str(error), "error")
+            return False
+        return True
+
+    def _show(self, name: str) -> None:
+        path = self._services.workspace.path
+        file = study_of(path, name)
+        if StudyFolder(path, name).begun:
+            self.watching.watch(file)
+        else:
+            self.watching.leave()
+            self.making.begin(file.study, name, file.path.name, editing=name)
+
+    # Which study
+
+    def _fill_open(self) -> None:
+        def ask(what: str, name: str) -> None:
+            self._services.notices.guarded(partial(self._open, what, name), "open the study")()
+
+        self.page.fill_open(studies_of(self._services.workspace.path), study_presets(), ask)
+
+    def _open(self, what: str, name: str) -> None:
+        path = self._services.workspace.path
+        if what == "study":
+            self._show(name)
+        elif what == "ready":
+            self._take(read_study(name))
+        elif what == "file":
+            chosen = ask_open(self.page.window(), "Open study", "study", path, _FILES)
+            if chosen is not None:
+                self._take(read_study(chosen))
+        else:
+            self.watching.leave()
+            self.making.begin()
+
+    def _take(self, file: StudyFile) -> None:
+        """Show a study from a file, or have it made here where it was never run."""
+        path = self._services.workspace.path
+        if StudyFolder(path, file.name).begun or file.path.parent.resolve() == path.resolve():
+            self._show(file.name)
+        else:
+            self.watching.leave()
+            self.making.begin(file.study, file.name, file.path.name)
+
+    def _make_another(self) -> None:
+        file = self.watching.file
+        self.watching.leave()
+        if file is None:
+            self.making.begin()
+        else:
+            self.making.begin(file.study, file.name, file.path.name)
+
+    # Running it
+
+    def _save(self) -> None:
+        file = self.making.save()
+        self._services.notices.say(f"saved {file.path}", good=True)
+
+    def _start(self) -> None:
+        self.watching.run(self.making.save())
+
+    def _go_on(self) -> None:
+        if self.watching.file is not None:
+            self.watching.run(self.watching.file)
+
+    # Its report
+
+    def _report(self, what: str) -> None:
+        file = self.watching.file
+        if file is None:
+            return
+        workspace = self._services.workspace
+        if what == "files":
+            _open_in_system(StudyFolder(workspace.path, file.name).path)
+            return
+        path: Path | None = None
+        if what == "pdf":
+            path = ask_save(
+                self.page.window(), "Save as PDF", "report", workspace.path / f"{file.name}.pdf", "PDF (*.pdf)"
+            )
+            if path is None:
+                return
+            path = path if path.suffix.lower() == ".pdf" else path.with_name(f"{path.name}.pdf")
+        self._services.background(
+            lambda: _written(file, workspace, path), partial(self._on_written, what), self._on_unwritten
+        )
+
+    def _on_written(self, what: str, report: str) -> None:
+        self._services.notices.say(f"report: {report}", good=True)
+        if what == "open":
+            _open_in_system(Path(report))
+
+    def _on_unwritten(self, error: BaseException) -> None:
+        self._services.notices.fail(error, "write the report")
+
+
+def _written(file: StudyFile, workspace: Any, path: Path | None) -> str:
+    """Write the report; gives its path."""
+    from ewm_studio.jobs.studies.outcome import write_outcome
+
+    return str(write_outcome(file, workspace, path)["report"])
+
+
+def _open_in_system(path: Path) -> None:
+    """Show a file or a folder with whatever the system shows such with."""
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(path.resolve())))
+
+
+def make_page(services: Services) -> Page:
+    """The page of studies."""
+    controller = StudyController(services)
+    return Page(
+        "study",
+        "Study",
+        "study",
+        controller.page,
+        controller,
+        side=controller.page.side,
+        beside_panel=False,  # tables and plots need the room
+    )
