@@ -103,14 +103,13 @@ def with_choices(
         UserError: the whole is no sound study.
     """
     values = study.model_dump(mode="json", exclude_defaults=True)
-    vary: dict[str, Any] = {}
+    vary: dict[str, Any] = dict(settings)  # first, as a file has them: lists stand before tables
     experiment = dict(values.get("experiment", {}))
     for kind, options in parts.items():
         if len(options) > 1:
             vary[kind] = dict(options)
         for option in list(options.values())[:1] if len(options) == 1 else ():
             experiment.update(option)
-    vary |= settings
     vary |= kept_axes(study)
     values |= {"experiment": experiment, "vary": {} if study.cells else vary}
     for section, changed in sections.items():

@@ -13,7 +13,9 @@ from ewm_studio.jobs.studies.conditions import Conditions
 from ewm_studio.jobs.studies.figures import StudyFigures
 from ewm_studio.jobs.studies.report_style import STYLE
 from ewm_studio.jobs.studies.tables import (
+    BETTER,
     CURVE_WORDS,
+    PROFILES,
     Curve,
     Table,
     bars,
@@ -27,8 +29,6 @@ from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.workspace.files import write_text
 
 FEW = f"Fewer than {LEAST_RUNS} seeds are shown as points: an interval of so few says little."
-BETTER = "The probability that a run of the row beats one of the column at the same episode; a draw counts half."
-PROFILES = "Share of all episodes above each reward."
 # By `tests/benchmarks/coverage.py --studies 600 --resamples 300`: how often nominal 95% of the IQM held the true value.
 HELD = {5: "89 to 90%", 10: "93 to 94%", 20: "92 to 94%"}
 

@@ -16,6 +16,8 @@ CURVE_WORDS = {
     "reward/mean_100": "mean of the last 100 training episodes",
     "real/score": "mean of the judgements on the way, greedy and sampled",
 }
+BETTER = "The probability that a run of the row beats one of the column at the same episode; a draw counts half."
+PROFILES = "Share of all episodes above each reward."
 Curve = Literal["by_frames", "by_minutes", "profile"]
 
 
@@ -48,7 +50,7 @@ def scores_table(file: StudyFile, figures: StudyFigures) -> Table:
         row += [significant(cell.iqm.value) if cell.iqm else "–", _interval(cell.iqm)]
         if judge.target is not None:
             row.append(significant(cell.gap.value) if cell.gap else "–")
-        row += [count(cell.frames) if cell.frames else "–", f"{cell.minutes:.1f}" if cell.minutes else "–"]
+        row += [count(cell.frames) if cell.frames else "–", significant(cell.minutes) if cell.minutes else "–"]
         rows.append(row)
     return Table(heads, rows)
 

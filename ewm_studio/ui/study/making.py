@@ -13,7 +13,7 @@ from ewm_studio.jobs.studies.plan import StudyPlan, plan_of
 from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.study import SeedSettings, Study
-from ewm_studio.settings.study_file import ENDING, StudyFile
+from ewm_studio.settings.study_file import ENDING, StudyFile, read_study
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.study.form import FILE, FORM, PRESET
 from ewm_studio.ui.study.offers import base_name, choices
@@ -103,7 +103,7 @@ class MakingController(QObject):
         self._services.workspace.make()
         write_text(file.path, file.study.to_toml())
         self._editing = file.name
-        return file
+        return read_study(file.path)
 
     def _free_name(self, name: str) -> str:
         """This name, or with the next number where there is such a study."""

@@ -17,7 +17,7 @@ from ewm_studio.ui.kit.theme import color, ui_font
 
 _LINE = 26  # pixels a row of intervals takes
 _BOTTOM, _TOP, _RIGHT, _LEFT = 24, 8, 14, 46
-_WIDEST_NAME = 150
+_NAME_SHARE = 0.45  # of the width, that names may take
 _THIN, _BAND = 70, 44  # of 255, how opaque they are
 _MOST_POINTS = 400  # of a thin line
 
@@ -64,7 +64,7 @@ class IntervalsPlot(_Plot):
         ticks = round_ticks(min(found), max(found))
         metrics = QFontMetrics(ui_font(12))
         widest = max(metrics.horizontalAdvance(bar.name) for bar in self._bars)
-        left = min(widest, _WIDEST_NAME) + 16
+        left = min(widest, round(_NAME_SHARE * self.width())) + 16
         bottom = self.height() - _BOTTOM
 
         def across(value: float) -> float:

@@ -11,15 +11,25 @@ from PySide6.QtWidgets import QBoxLayout, QFrame, QWidget
 from ewm_studio.analysis.intervals import LEAST_RUNS
 from ewm_studio.formatting import significant
 from ewm_studio.jobs.studies.figures import StudyFigures
-from ewm_studio.jobs.studies.tables import CURVE_WORDS, bars, better_table, lines, matrix, scores_table
+from ewm_studio.jobs.studies.tables import (
+    BETTER,
+    CURVE_WORDS,
+    PROFILES,
+    Curve,
+    bars,
+    better_table,
+    lines,
+    matrix,
+    scores_table,
+)
 from ewm_studio.settings.study_file import StudyFile
-from ewm_studio.ui.kit.widgets import Segments, column, label, row, scrolled
+from ewm_studio.ui.kit.widgets import column, label, row, scrolled
 from ewm_studio.ui.study.key import ColorKey
 from ewm_studio.ui.study.plots import IntervalsPlot, LinesPlot
 from ewm_studio.ui.study.tables import Box, FiguresTable, RunGrid
 
 _SIDE_BY_SIDE = 820  # pixels from which on two plots stand in a row
-_PLOT_HEIGHT = 236
+_PLOT_HEIGHT = 190
 _WORDS = {"waiting": "", "running": "starts", "failed": "failed"}
 
 
@@ -30,48 +40,39 @@ class StudyResults(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._file: StudyFile | None = None
-        self._figures: StudyFigures | None = None
         self.grid = RunGrid()
         self.grid.run_asked.connect(self.run_asked)
         self.scores, self.matrix = FiguresTable("Scores of the cells"), FiguresTable("Scores, one axis by the other")
         self.better = FiguresTable("Probability that a run of the row beats one of the column")
         self.intervals = IntervalsPlot("Interquartile mean, and the points of the seeds")
-        self.curves, self.profiles = LinesPlot("Score while it learned"), LinesPlot("Share of episodes above a reward")
-        self.axis = Segments((("by_frames", "By frames"), ("by_minutes", "By minutes")), "Curves", tight=True)
-        self.axis.chosen.connect(lambda _: self._show_curves())
-        self.curve_key, self.profile_key = ColorKey(), ColorKey()
-        self._few = label("", "secondary", wrap=True)
-        self._curve_words = label("", "secondary", wrap=True)
-        self._scores_card = _card("Scores", self.scores, self.matrix)
-        self._better_card = _card(
-            "Is it better?",
-            label(
-                "The probability that a run of the row beats one of the column, episode by episode.",
-                "secondary",
-                wrap=True,
-            ),
-            self.better,
+        self.by_frames, self.by_minutes = LinesPlot("Score by frames"), LinesPlot("Score by minutes")
+        self.profiles = LinesPlot("Share of episodes above a reward")
+        self._keys = [ColorKey() for _ in range(3)]
+        self._few, self._by_frames_words, self._by_minutes_words, better_words = (
+            label(text, "secondary", wrap=True) for text in ("", "", "", BETTER)
         )
-        for plot in (self.intervals, self.curves, self.profiles):
-            plot.setMinimumHeight(150)
+        self._scores_card = _card("Scores", self.scores, self.matrix)
+        self._better_card = _card("Is it better?", better_words, self.better)
         self._pairs = [
-            self._pair(
+            _pair(
                 _card("Interquartile mean", self._few, self.intervals),
-                _card("While it learned", self._curve_words, self.curves, self.curve_key, beside=self.axis),
+                _card("While it learned, by frames", self._by_frames_words, self.by_frames, self._keys[0]),
             ),
-            self._pair(_card("How often at least so good", self.profiles, self.profile_key), self._better_card),
+            _pair(
+                _card("How often at least so good", label(PROFILES, "secondary"), self.profiles, self._keys[1]),
+                _card("While it learned, by minutes", self._by_minutes_words, self.by_minutes, self._keys[2]),
+            ),
         ]
         inside = QWidget()
         inside.setObjectName("scrolled")
         body = column(spacing=10, margins=(0, 0, 10, 4))
         body.addWidget(_card("Runs", self.grid))
         body.addWidget(self._scores_card)
-        for pair in self._pairs:
-            body.addLayout(pair[0])
+        body.addLayout(self._pairs[0][0])
+        body.addWidget(self._better_card)
+        body.addLayout(self._pairs[1][0])
         body.addStretch(1)
         inside.setLayout(body)
-        self._inside = inside
         outer = column(spacing=0)
         self._scroll = scrolled(inside, focus=False)
         outer.addWidget(self._scroll, 1)
@@ -80,9 +81,8 @@ class StudyResults(QWidget):
 
     def clear(self) -> None:
         """Show nothing of the study before."""
-        self._file = self._figures = None
         self._scroll.verticalScrollBar().setValue(0)
-        for part in (self._scores_card, *self._cards()):
+        for part in self._cards():
             part.hide()
 
     def show_runs(self, file: StudyFile, standing: dict[str, Any]) -> None:
@@ -96,7 +96,6 @@ class StudyResults(QWidget):
 
     def show_figures(self, file: StudyFile, figures: StudyFigures) -> None:
         """Show what it comes to."""
-        self._file, self._figures = file, figures
         judge = file.study.judge
         self.scores.show_table(scores_table(file, figures))
         two = matrix(figures)
@@ -114,33 +113,26 @@ class StudyResults(QWidget):
         better = better_table(figures)
         if better is not None:
             self.better.show_table(better)
-        profiles = lines(figures, "profile")
-        self.profiles.show_series(profiles, "reward")
-        self.profile_key.show_series(profiles)
-        self._show_curves()
+        what = CURVE_WORDS.get(figures.curve, figures.curve)
+        words = f"{what}; thin lines are seeds" if what else "no curve was logged"
+        for said in (self._by_frames_words, self._by_minutes_words):
+            said.setText(words)
+        plots: tuple[tuple[LinesPlot, Curve, str], ...] = (
+            (self.by_frames, "by_frames", "frames"),
+            (self.profiles, "profile", "reward"),
+            (self.by_minutes, "by_minutes", "min"),
+        )
+        for (plot, curve, unit), key in zip(plots, self._keys, strict=True):
+            series = lines(figures, curve)
+            plot.show_series(series, unit)
+            key.show_series(series)
         done = any(cell.done for cell in figures.cells)
-        for part in (self._scores_card, *self._cards()):
+        for part in self._cards():
             part.setVisible(done and (part is not self._better_card or better is not None))
 
-    def _show_curves(self) -> None:
-        if self._figures is None:
-            return
-        by = self.axis.value()
-        found = lines(self._figures, "by_minutes" if by == "by_minutes" else "by_frames")
-        self.curves.show_series(found, "min" if by == "by_minutes" else "frames")
-        self.curve_key.show_series(found)
-        what = CURVE_WORDS.get(self._figures.curve, self._figures.curve)
-        self._curve_words.setText(f"{what}; thin lines are seeds" if what else "no curve was logged")
-
     def _cards(self) -> list[QWidget]:
-        """The cards that stand in pairs."""
-        return [card for _, *cards in self._pairs for card in cards]
-
-    def _pair(self, left: QWidget, right: QWidget) -> tuple[QBoxLayout, QWidget, QWidget]:
-        made = row(spacing=10)
-        for card in (left, right):
-            made.addWidget(card, 1)
-        return made, left, right
+        """The cards that show figures."""
+        return [self._scores_card, self._better_card, *(card for _, *cards in self._pairs for card in cards)]
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Two plots side by side where there is room."""
@@ -152,19 +144,22 @@ class StudyResults(QWidget):
                 pair.setDirection(direction)
 
 
-def _card(title: str, *inside: QWidget, beside: QWidget | None = None) -> QFrame:
+def _pair(left: QWidget, right: QWidget) -> tuple[QBoxLayout, QWidget, QWidget]:
+    made = row(spacing=10)
+    for card in (left, right):
+        made.addWidget(card, 1)
+    return made, left, right
+
+
+def _card(title: str, *inside: QWidget) -> QFrame:
     card = QFrame()
     card.setProperty("role", "plate")
-    body = column(spacing=6, margins=(12, 10, 12, 12))
-    head = row(label(title, "heading"), None)
-    if beside is not None:
-        head.addWidget(beside)
-    body.addLayout(head)
+    body = column(label(title, "heading"), spacing=6, margins=(12, 10, 12, 12))
     for part in inside:
         plot = isinstance(part, IntervalsPlot | LinesPlot)
         body.addWidget(part, int(plot))
         if plot:
-            part.setMinimumHeight(_PLOT_HEIGHT - 60)
+            part.setMinimumHeight(_PLOT_HEIGHT)
     if not any(isinstance(part, IntervalsPlot | LinesPlot) for part in inside):
         body.addStretch(1)
     card.setLayout(body)

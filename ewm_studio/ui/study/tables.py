@@ -16,7 +16,7 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPen, QResizeEvent
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QSizePolicy, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView
 
 from ewm_studio import formatting as format
@@ -73,17 +73,21 @@ class FittedTable(QTableView):
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + high + bar + 2)
 
     def _needed(self, place: int) -> int:
-        model, metrics = self.model(), QFontMetrics(ui_font(13, 600))
-        texts = [str(model.headerData(place, Qt.Orientation.Horizontal) or "")]
-        texts += [str(model.index(line, place).data() or "") for line in range(model.rowCount())]
-        widest = max((metrics.horizontalAdvance(part) for text in texts for part in text.split("\n")), default=0)
-        widest += _PADDING
+        model = self.model()
+        head = str(model.headerData(place, Qt.Orientation.Horizontal) or "")
+        texts = [str(model.index(line, place).data() or "") for line in range(model.rowCount())]
+        widest = _PADDING + max(_widest([head], ui_font(12)), _widest(texts, ui_font(13, 600)))
         return min(widest, _WIDEST_NAME) if place == 0 else max(widest, self._least)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Share the room anew."""
         super().resizeEvent(event)
         self.fit()
+
+
+def _widest(texts: Sequence[str], font: QFont) -> int:
+    metrics = QFontMetrics(font)
+    return max((metrics.horizontalAdvance(part) for text in texts for part in text.split("\n")), default=0)
 
 
 class TextModel(QAbstractTableModel):
@@ -114,8 +118,9 @@ class TextModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _side(section)
-        return self.table.heads[section] if role == Qt.ItemDataRole.DisplayRole else None
+            middle = self.table.shades is not None and section > 0
+            return int(Qt.AlignmentFlag.AlignCenter) if middle else _side(section)
+        return self.table.heads[section].replace(" + ", " +\n") if role == Qt.ItemDataRole.DisplayRole else None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """One text, or how strong it is."""
@@ -240,7 +245,7 @@ class RunModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return int(Qt.AlignmentFlag.AlignCenter if section else Qt.AlignmentFlag.AlignLeft)
+            return int(Qt.AlignmentFlag.AlignCenter) if section else _side(0)
         if role == Qt.ItemDataRole.DisplayRole:
             return f"seed {self.seeds[section - 1]}" if section else "cell"
         return None

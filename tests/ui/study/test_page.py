@@ -1,0 +1,304 @@
+"""The Study page: a study is made by clicks, watched, and read; what is shown is what its folder says."""
+
+import contextlib
+
+import pytest
+from PySide6.QtCore import QPoint, Qt, QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QApplication
+
+from ewm_studio.settings.study_file import read_study
+from ewm_studio.ui.kit.theme import theme
+from ewm_studio.workspace.studies import Pace, StudyFolder
+from tests.support.geometry import faults
+from tests.support.studies import TWO_MEMORIES, written_study
+from tests.ui.conftest import WAIT
+
+LEFT = Qt.MouseButton.LeftButton
+SIZES = ((960, 500), (960, 600), (1280, 800), (1920, 1080))
+
+
+def controller(studio):
+    return studio.window.pages["study"].controller
+
+
+def settled(qtbot, studio):
+    """Nothing is looked into any more."""
+    made = controller(studio).making
+    qtbot.waitUntil(lambda: not made._later.isActive() and not studio.services.busy, timeout=WAIT)
+
+
+def tick(qtbot, picker, name):
+    """Click on a part."""
+    item = next(picker.list.item(n) for n in range(picker.list.count()) if picker.list.item(n).text() == name)
+    picker.list.scrollToItem(item)
+    area = picker.list.visualItemRect(item)
+    qtbot.mouseClick(picker.list.viewport(), LEFT, pos=QPoint(area.left() + 60, area.center().y()))
+
+
+def type_into(qtbot, edit, text):
+    qtbot.mouseClick(edit, LEFT)
+    edit.selectAll()
+    qtbot.keyClicks(edit, text)
+
+
+def choose(qtbot, button, menu, text):
+    """Choose an entry of a button's menu by mouse; `text` is how it begins."""
+    menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
+    action = next(action for action in menu.actions() if action.text().startswith(text))
+    qtbot.mouseClick(menu, LEFT, pos=menu.actionGeometry(action).center())
+
+
+@pytest.fixture
+def making(qtbot, studio):
+    """A studio that makes a new study."""
+    qtbot.mouseClick(studio.window._rail_buttons["study"], LEFT)
+    settled(qtbot, studio)
+    return studio
+
+
+@pytest.fixture
+def watching(qtbot, open_studio, tmp_path):
+    """A studio on a workspace with a study of which one run failed, one is under way and one waits."""
+    written_study(
+        tmp_path / "workspace",
+        failed={("none + linear", 1)},
+        running={("LSTM + deep", 4)},
+        waiting={("LSTM + deep", 5)},
+    )
+    studio = open_studio(begin=False)
+    qtbot.mouseClick(studio.window._rail_buttons["study"], LEFT)
+    qtbot.waitUntil(lambda: controller(studio).watching.idle and not studio.services.background.busy, timeout=WAIT)
+    return studio
+
+
+def test_a_study_is_made_by_clicks_and_saved_as_it_is_shown(qtbot, making):
+    page = controller(making).page
+    assert page.making
+    tick(qtbot, page.form.pickers["memory"], "NoMemory")
+    tick(qtbot, page.form.pickers["memory"], "last 4 z")
+    tick(qtbot, page.form.pickers["memory"], "untrained LSTMMemory")
+    tick(qtbot, page.form.pickers["controller"], "LinearController")
+    qtbot.mouseClick(page.form.settings.add, LEFT)
+    (row,) = page.form.settings.rows
+    type_into(qtbot, row.path, "ppo.lr")
+    type_into(qtbot, row.values, "0.001, 0.0003")
+    type_into(qtbot, page.form.numbers["seeds"].edit, "3")
+    type_into(qtbot, page.form.numbers["frames"].edit, "2000")
+    qtbot.keyClick(page.form.numbers["episodes"].edit, Qt.Key.Key_Up)
+    type_into(qtbot, page.form.name, "memories")
+    type_into(qtbot, page.form.question, "Does it remember?")
+    settled(qtbot, making)
+    assert page._runs.text() == "2 ppo.lr × 3 M × 3 seeds = 18 runs"
+    assert page._time.text().startswith("about")
+    qtbot.mouseClick(page.save, LEFT)
+    file = read_study(making.services.workspace.path / "memories.study.toml")
+    assert file.study.title == "Does it remember?"
+    assert {cell.options["memory"] for cell in file.cells} == {"NoMemory", "last 4 z", "untrained LSTMMemory"}
+    assert (file.study.seeds.reported, file.study.budget.frames, file.study.judge.episodes) == ([0, 1, 2], 2000, 21)
+    frozen = [plan.experiment for plan in file.check() if "untrained" in plan.cell.name]
+    assert all(e.memory.given["frozen"] and e.controller.name == "LinearController" for e in frozen)
+    # Opened again, the form says the same.
+    choose(qtbot, page.open, page.open_menu, "New study")
+    settled(qtbot, making)
+    assert page.form.name.text() != "memories"
+    assert not page.form.pickers["memory"].picked
+    choose(qtbot, page.open, page.open_menu, "memories")
+    settled(qtbot, making)
+    assert controller(making).making.draft().study == file.study
+
+
+def test_what_is_wrong_is_said_and_nothing_can_be_started(qtbot, making):
+    page = controller(making).page
+    (making.services.workspace.path).mkdir(parents=True, exist_ok=True)
+    (making.services.workspace.path / "taken.study.toml").write_text(TWO_MEMORIES)
+    cases = [
+        (page.form.name, "taken", "taken"),
+        (page.form.name, "a/b", "Name"),
+        (page.form.numbers["seeds"].edit, "0", "Seeds"),
+        (page.form.numbers["frames"].edit, "many", "Frames a run"),
+    ]
+    for edit, text, words in cases:
+        before = edit.text()
+        type_into(qtbot, edit, text)
+        settled(qtbot, making)
+        assert words in page._problem.text()
+        assert page._problem.isVisible()
+        assert not page.start.isEnabled()
+        type_into(qtbot, edit, before) if before else edit.clear()
+        settled(qtbot, making)
+        assert page.start.isEnabled()
+        assert not page._problem.isVisible()
+
+
+def test_parts_that_do_not_fit_the_base_cannot_be_ticked(qtbot, making):
+    page = controller(making).page
+    tick(qtbot, page.form.pickers["vision"], "ConvVAE")
+    assert not page.form.pickers["vision"].picked
+    making.services.document.set("env.pixels", True)
+    settled(qtbot, making)
+    tick(qtbot, page.form.pickers["vision"], "ConvVAE")
+    tick(qtbot, page.form.pickers["vision"], "random V")
+    picked = page.form.pickers["vision"].picked
+    assert list(picked) == ["ConvVAE", "random V"]
+    assert picked["random V"]["vision"]["frozen"] is True
+
+
+def test_the_keyboard_ticks_parts(qtbot, making):
+    picker = controller(making).page.form.pickers["memory"]
+    picker.list.setFocus()
+    qtbot.keyClick(picker.list, Qt.Key.Key_Space)
+    qtbot.keyClick(picker.list, Qt.Key.Key_Down)
+    qtbot.keyClick(picker.list, Qt.Key.Key_Space)
+    assert len(picker.picked) == 2
+    qtbot.keyClick(picker.list, Qt.Key.Key_Space)
+    assert len(picker.picked) == 1
+
+
+def test_a_ready_made_study_is_taken_into_the_form(qtbot, making):
+    page = controller(making).page
+    choose(qtbot, page.open, page.open_menu, "Ready-made: cartpole-memories")
+    settled(qtbot, making)
+    ready = read_study("cartpole-memories")
+    assert page.form.name.text() == "cartpole-memories"
+    assert controller(making).making.draft().study == ready.study
+    assert page._runs.text() == "6 M × 10 seeds = 60 runs"
+
+
+def test_the_grid_says_how_every_run_stands(qtbot, watching):
+    page = controller(watching).page
+    assert not page.making
+    grid = page.results.grid.runs
+    texts = {
+        (cell, seed): grid.index(line, 1 + place).data()
+        for line, cell in enumerate(grid.cells)
+        for place, seed in enumerate(grid.seeds)
+    }
+    assert texts[("none + linear", 0)] == "21.5"
+    assert texts[("none + linear", 1)] == "failed"
+    assert texts[("LSTM + deep", 4)] == "stopped"  # nobody runs it
+    assert texts[("LSTM + deep", 5)] == ""
+    assert page.go_on.isVisible()
+    assert not page.stop.isVisible()
+    assert "22 of 24 done" in page._time.text()
+
+
+def test_tables_and_plots_are_those_of_the_report(qtbot, watching):
+    from ewm_studio.jobs.studies.figures import study_figures
+    from ewm_studio.jobs.studies.tables import better_table, matrix, scores_table
+
+    results = controller(watching).page.results
+    path = watching.services.workspace.path
+    file = read_study(path / "s.study.toml")
+    figures = study_figures(file, StudyFolder(path, "s"), watching.services.workspace)
+    assert results.scores.shown == scores_table(file, figures)
+    assert results.matrix.shown == matrix(figures)
+    assert results.better.shown == better_table(figures)
+    assert results.scores.shown.rows[0][1] == "6 of 6\n1 failed"
+    assert [len(plot._series) for plot in (results.by_frames, results.by_minutes, results.profiles)] == [4, 4, 4]
+    assert "LSTM + deep" in results.intervals.accessibleDescription()
+    before = results.intervals.grab().toImage()
+    results.intervals.show_bars(results.intervals._bars[:2], (0, 100))
+    assert results.intervals.grab().toImage() != before
+
+
+def test_a_click_on_a_run_shows_it_among_all_runs(qtbot, watching):
+    grid = controller(watching).page.results.grid
+    index = grid.runs.index(2, 4)
+    grid.scrollTo(index)
+    qtbot.mouseClick(grid.viewport(), LEFT, pos=grid.visualRect(index).center())
+    assert watching.window.page == "runs"
+    chosen = watching.window.pages["runs"].widget.chosen
+    assert chosen.name == grid.runs.boxes[2][3].run
+    watching.window.show_page("study")
+    grid.setCurrentIndex(grid.runs.index(3, 6))  # one that never began
+    qtbot.keyClick(grid, Qt.Key.Key_Return)
+    assert watching.window.page == "study"
+
+
+class Opener:
+    """Takes what would be shown by the system."""
+
+    def __init__(self, kind):
+        from PySide6.QtCore import QObject, Slot
+
+        class Taker(QObject):
+            @Slot(QUrl)
+            def take(self, url):
+                found.append(url.toLocalFile())
+
+        found = self.found = []
+        self.taker = Taker()
+        QDesktopServices.setUrlHandler("file", self.taker, "take")
+
+
+@pytest.fixture
+def opened():
+    opener = Opener("file")
+    yield opener.found
+    QDesktopServices.unsetUrlHandler("file")
+
+
+def test_the_report_and_the_files_open_in_the_systems_programs(qtbot, watching, opened):
+    page = controller(watching).page
+    choose(qtbot, page.report, page.report.menu(), "Open the report")
+    qtbot.waitUntil(lambda: len(opened) == 1, timeout=WAIT)
+    folder = StudyFolder(watching.services.workspace.path, "s").path
+    assert opened[0] == str((folder / "report.html").resolve())
+    assert "Which remembers?" in (folder / "report.html").read_text()
+    choose(qtbot, page.report, page.report.menu(), "Show the files")
+    assert opened[1:] == [str(folder.resolve())]
+
+
+def test_another_study_begins_with_what_this_one_says(qtbot, watching):
+    page = controller(watching).page
+    qtbot.mouseClick(page.another, LEFT)
+    assert page.making
+    draft = controller(watching).making.draft()
+    assert draft.name == "s-2"
+    assert draft.study == read_study(watching.services.workspace.path / "s.study.toml").study
+
+
+def test_nothing_is_cut_or_overlaps_while_a_study_is_shown(qtbot, watching):
+    folder = StudyFolder(watching.services.workspace.path, "s")
+    folder.keep_pace(Pace({"lstm-deep-seed-4": 0.4}, 100.0, 1.0))
+    with folder.held():  # as if somebody ran it
+        controller(watching).watching.look()
+        qtbot.waitUntil(lambda: controller(watching).watching.running, timeout=WAIT)
+        for mode in ("dark", "light"):
+            theme().apply(mode)
+            for width, height in SIZES:
+                watching.window.resize(width, height)
+                with contextlib.suppress(qtbot.TimeoutError):
+                    qtbot.waitUntil(lambda: not faults(watching.window), timeout=5000)
+                assert faults(watching.window) == [], f"{width}x{height}"
+        page = controller(watching).page
+        assert page.stop.isVisible()
+        assert not page.go_on.isVisible()
+        assert page.results.grid.runs.index(3, 5).data() == "40%"
+        assert "22 of 24" in page._time.text()
+        assert watching.window.bar.isVisible()
+        qtbot.mouseClick(page.stop, LEFT)
+        assert folder.stop_asked
+        assert not page.stop.isEnabled()
+    controller(watching).watching.look()
+    qtbot.waitUntil(lambda: not controller(watching).watching.running, timeout=WAIT)
+    assert page.go_on.isVisible()
+
+
+def test_a_study_whose_file_is_damaged_is_said_and_the_form_is_shown(qtbot, open_studio, tmp_path):
+    written_study(tmp_path / "workspace")
+    (tmp_path / "workspace" / "s.study.toml").write_text("[vary\n")
+    studio = open_studio(begin=False)
+    studio.window.show_page("study")
+    assert controller(studio).page.making
+    assert "not a TOML file" in studio.window.pages["train"].widget.log._view.toPlainText()
+
+
+def test_every_part_of_the_page_has_a_name(qtbot, watching):
+    page = controller(watching).page
+    page.fill_open(["a"], [], lambda *_: None)
+    for button in (page.open, page.another, page.report, page.stop, page.go_on, page.start, page.save):
+        assert button.accessibleName()
+        assert button.toolTip()
+    assert QApplication.activeModalWidget() is None
