@@ -1,5 +1,10 @@
 """Studies whose records are written by hand: scores by cell, and which runs failed, run or are still to come."""
 
+import contextlib
+import os
+import signal
+import sys
+
 from ewm_studio.jobs.studies.conditions import keep_conditions
 from ewm_studio.jobs.studies.one_run import new_record
 from ewm_studio.settings.study_file import read_study
@@ -61,3 +66,12 @@ def written_study(workspace_path, text=TWO_MEMORIES, name="s", failed=(), waitin
             record.trained = {"steps": 500, "frames": 500, "seconds": 10.0, "model": "x"}
         folder.write(record)
     return file, folder, workspace
+
+
+def end_study(beside):
+    """End the process of a study and those of its runs at once."""
+    with contextlib.suppress(ProcessLookupError):
+        if sys.platform == "win32":
+            os.kill(beside.pid, signal.SIGTERM)
+        else:
+            os.killpg(beside.pid, signal.SIGKILL)

@@ -13,6 +13,10 @@ from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QMenu, QWidget
 
+from ewm_studio.jobs.studies.beside import StudyBeside
+from ewm_studio.ui.study import watching
+from tests.support.studies import end_study
+
 WAIT = 120_000
 KEYS = [
     *(Qt.Key(code) for code in range(Qt.Key.Key_0, Qt.Key.Key_Z + 1) if chr(code).isalnum()),
@@ -159,7 +163,11 @@ def harmless(monkeypatch, open_studio, dreams):
     studio.window.actions_by_name["quit"].triggered.disconnect()
     studio.window.pages["train"].widget.empty.asked.disconnect()  # other workspaces: the checkout's own among them
     monkeypatch.setattr(studio.workspaces, "open", lambda path: None)
-    return studio
+    begun = []
+    monkeypatch.setattr(watching, "StudyBeside", lambda *args: begun.append(StudyBeside(*args)) or begun[-1])
+    yield studio
+    for study in begun:  # they would outlive the window
+        end_study(study)
 
 
 def play(qtbot, studio, events, monkeypatch):
