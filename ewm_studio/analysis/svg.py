@@ -13,6 +13,7 @@ from ewm_studio.analysis.intervals import Array
 
 COLORS = "#3b82f6", "#f59e0b", "#14b8a6", "#a78bfa", "#ec4899", "#84cc16", "#94a3b8", "#06b6d4", "#ef4444", "#ca8a04"
 WIDTH, HEIGHT = 620, 320
+_WIDEST_NAME, _MOST_LETTERS = 280, 40  # of a row of intervals
 LEFT, TOP, RIGHT, BOTTOM = 58, 16, 36, 44
 
 
@@ -112,12 +113,12 @@ def intervals_plot(bars: Sequence[Bar], x_title: str, label: str, limits: Sequen
     """A row for each: its interval as a bar, its middle as a stroke, its runs as points; `limits` are to be seen."""
     height = TOP + BOTTOM + 30 * len(bars)
     values = [*limits, *(v for b in bars for v in (*b.points, b.middle, b.low, b.high) if v is not None)]
-    left = min(240, 24 + 7 * max(len(bar.name) for bar in bars))
+    left = 24 + min(_WIDEST_NAME, 7 * max(len(bar.name) for bar in bars))
     plane = _Plane((min(values), max(values)), (0, 1), left, height)
     parts = plane.grid_x(x_title)
     for number, bar in enumerate(bars):
         color, middle = color_of(bar.place), TOP + 30 * number + 15
-        parts.append(f'<text x="{left - 12}" y="{middle + 4}" text-anchor="end">{escape(bar.name[:30])}</text>')
+        parts.append(f'<text x="{left - 12}" y="{middle + 4}" text-anchor="end">{escape(_short(bar.name))}</text>')
         if bar.low is not None and bar.high is not None:
             x, end = plane.across(bar.low), plane.across(bar.high)
             parts.append(
@@ -145,6 +146,12 @@ def key(series: Sequence[Series]) -> str:
 def color_of(place: int) -> str:
     """The colour of whatever stands at a place, in all plots alike."""
     return COLORS[place % len(COLORS)]
+
+
+def _short(name: str) -> str:
+    """A name with its middle left out where it is very long: names differ at their ends."""
+    half = (_MOST_LETTERS - 1) // 2
+    return name if len(name) <= _MOST_LETTERS else f"{name[:half]}…{name[-half:]}"
 
 
 def _title(text: str, height: int) -> str:

@@ -39,7 +39,7 @@ def study_parser(action: str) -> Parser:
         parser.add_argument("--trust-env", action="store_true", help=TRUST_HELP)
     if action == "report":
         parser.add_argument(
-            "--out", metavar="FILE.html", help="Place of the report; the study's own folder by default."
+            "--out", metavar="FILE", help="FILE.html or FILE.pdf; by default a page in the study's own folder."
         )
     add_place(parser)
     return parser
@@ -125,7 +125,12 @@ def _report(options: Any) -> int:
     file = read_study(options.file)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         out = Path(options.out).expanduser() if options.out else None
-        found = write_outcome(file, workspace, out)
+        pdf = out if out is not None and out.suffix.lower() == ".pdf" else None
+        found = write_outcome(file, workspace, None if pdf is not None else out)
+    if pdf is not None:
+        from ewm_studio.ui.study.pdf import write_pdf
+
+        found["report"] = str(write_pdf(Path(found["report"]), pdf))
     if options.json:
         print_json(found)
     else:

@@ -24,7 +24,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: right; padding: 7px 8px; vertical-align: top;
   border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child { text-align: left; }
-thead th { color: var(--faint); font-weight: 500; font-size: 13px; }
+thead th { color: var(--faint); font-weight: 500; font-size: 13px; white-space: normal; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 tbody tr:last-child > * { border-bottom: 0; }
 .matrix { margin-top: 18px; }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices
 
 from ewm_studio.errors import UserError
 from ewm_studio.jobs.studies.found import studies_of, study_of
+from ewm_studio.jobs.studies.outcome import write_outcome
 from ewm_studio.resources import study_presets
 from ewm_studio.settings.study_file import ENDING, StudyFile, read_study
 from ewm_studio.ui.kit.files import ask_open, ask_save
@@ -18,7 +18,9 @@ from ewm_studio.ui.page import Page, PageController
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.study.making import MakingController
 from ewm_studio.ui.study.page import StudyPage
+from ewm_studio.ui.study.pdf import write_pdf
 from ewm_studio.ui.study.watching import WatchingController
+from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import StudyFolder
 
 _FILES = f"Studies (*{ENDING})"
@@ -158,23 +160,28 @@ class StudyController(PageController):
                 return
             path = path if path.suffix.lower() == ".pdf" else path.with_name(f"{path.name}.pdf")
         self._services.background(
-            lambda: _written(file, workspace, path), partial(self._on_written, what), self._on_unwritten
+            lambda: _written(file, workspace), partial(self._on_written, path), self._on_unwritten
         )
 
-    def _on_written(self, what: str, report: str) -> None:
-        self._services.notices.say(f"report: {report}", good=True)
-        if what == "open":
-            _open_in_system(Path(report))
+    def _on_written(self, pdf: Path | None, report: Path) -> None:
+        """The report is there: print it, or show it."""
+        if pdf is None:
+            _open_in_system(report)
+        else:
+            self._services.notices.guarded(partial(_print, report, pdf), "save the report")()
+        self._services.notices.say(f"report: {pdf or report}", good=True)
 
     def _on_unwritten(self, error: BaseException) -> None:
         self._services.notices.fail(error, "write the report")
 
 
-def _written(file: StudyFile, workspace: Any, path: Path | None) -> str:
-    """Write the report; gives its path."""
-    from ewm_studio.jobs.studies.outcome import write_outcome
+def _written(file: StudyFile, workspace: Workspace) -> Path:
+    """Write the report in the study's folder; gives its path."""
+    return Path(write_outcome(file, workspace)["report"])
 
-    return str(write_outcome(file, workspace, path)["report"])
+
+def _print(report: Path, pdf: Path) -> None:
+    write_pdf(report, pdf)
 
 
 def _open_in_system(path: Path) -> None:

@@ -71,6 +71,7 @@ class WatchingController(QObject):
         self.file, self._known = file, -1
         self._stop_wanted = False
         self._page.results.clear()
+        self._page.say("")
         self._page.show_study(file, _axes(file), "")
         self.look()
 

@@ -2,9 +2,7 @@
 
 import contextlib
 
-import pytest
-from PySide6.QtCore import QPoint, Qt, QUrl
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from ewm_studio.settings.study_file import read_study
@@ -13,63 +11,10 @@ from ewm_studio.workspace.studies import Pace, StudyFolder
 from tests.support.geometry import faults
 from tests.support.studies import TWO_MEMORIES, written_study
 from tests.ui.conftest import WAIT
+from tests.ui.study.steps import choose, controller, settled, tick, type_into
 
 LEFT = Qt.MouseButton.LeftButton
 SIZES = ((960, 500), (960, 600), (1280, 800), (1920, 1080))
-
-
-def controller(studio):
-    return studio.window.pages["study"].controller
-
-
-def settled(qtbot, studio):
-    """Nothing is looked into any more."""
-    made = controller(studio).making
-    qtbot.waitUntil(lambda: not made._later.isActive() and not studio.services.busy, timeout=WAIT)
-
-
-def tick(qtbot, picker, name):
-    """Click on a part."""
-    item = next(picker.list.item(n) for n in range(picker.list.count()) if picker.list.item(n).text() == name)
-    picker.list.scrollToItem(item)
-    area = picker.list.visualItemRect(item)
-    qtbot.mouseClick(picker.list.viewport(), LEFT, pos=QPoint(area.left() + 60, area.center().y()))
-
-
-def type_into(qtbot, edit, text):
-    qtbot.mouseClick(edit, LEFT)
-    edit.selectAll()
-    qtbot.keyClicks(edit, text)
-
-
-def choose(qtbot, button, menu, text):
-    """Choose an entry of a button's menu by mouse; `text` is how it begins."""
-    menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
-    action = next(action for action in menu.actions() if action.text().startswith(text))
-    qtbot.mouseClick(menu, LEFT, pos=menu.actionGeometry(action).center())
-
-
-@pytest.fixture
-def making(qtbot, studio):
-    """A studio that makes a new study."""
-    qtbot.mouseClick(studio.window._rail_buttons["study"], LEFT)
-    settled(qtbot, studio)
-    return studio
-
-
-@pytest.fixture
-def watching(qtbot, open_studio, tmp_path):
-    """A studio on a workspace with a study of which one run failed, one is under way and one waits."""
-    written_study(
-        tmp_path / "workspace",
-        failed={("none + linear", 1)},
-        running={("LSTM + deep", 4)},
-        waiting={("LSTM + deep", 5)},
-    )
-    studio = open_studio(begin=False)
-    qtbot.mouseClick(studio.window._rail_buttons["study"], LEFT)
-    qtbot.waitUntil(lambda: controller(studio).watching.idle and not studio.services.background.busy, timeout=WAIT)
-    return studio
 
 
 def test_a_study_is_made_by_clicks_and_saved_as_it_is_shown(qtbot, making):
@@ -214,29 +159,6 @@ def test_a_click_on_a_run_shows_it_among_all_runs(qtbot, watching):
     grid.setCurrentIndex(grid.runs.index(3, 6))  # one that never began
     qtbot.keyClick(grid, Qt.Key.Key_Return)
     assert watching.window.page == "study"
-
-
-class Opener:
-    """Takes what would be shown by the system."""
-
-    def __init__(self, kind):
-        from PySide6.QtCore import QObject, Slot
-
-        class Taker(QObject):
-            @Slot(QUrl)
-            def take(self, url):
-                found.append(url.toLocalFile())
-
-        found = self.found = []
-        self.taker = Taker()
-        QDesktopServices.setUrlHandler("file", self.taker, "take")
-
-
-@pytest.fixture
-def opened():
-    opener = Opener("file")
-    yield opener.found
-    QDesktopServices.unsetUrlHandler("file")
 
 
 def test_the_report_and_the_files_open_in_the_systems_programs(qtbot, watching, opened):
