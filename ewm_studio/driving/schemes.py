@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from ewm_studio.data.idle import RESTS
 from ewm_studio.driving.controls import Axis, Scheme
 from ewm_studio.envs.factory import NAMED_ACTIONS
 from ewm_studio.envs.spaces import describe
@@ -29,7 +30,6 @@ _USUAL_KEYS = {
     "pick up": ("e",),
     "drop off": ("q",),
 }
-_RESTS = ("nothing", "none", "coast")  # names of actions that do nothing
 _TAKES_TURNS = {"CartPole": (0, 1), "CartPoleNoVel": (0, 1)}  # without a key: pushes that cancel out
 
 _PEDALS = (
@@ -83,8 +83,8 @@ def _choices(space: gym.spaces.Discrete, name: str) -> Scheme:
     if len(words) != count:
         words = [f"action {number}" for number in range(count)]
     actions = {word: first + number for number, word in enumerate(words)}
-    rest = _TAKES_TURNS.get(name) or tuple(action for word, action in actions.items() if word in _RESTS)
-    moves = {word: action for word, action in actions.items() if word not in _RESTS}
+    rest = _TAKES_TURNS.get(name) or tuple(action for word, action in actions.items() if word in RESTS)
+    moves = {word: action for word, action in actions.items() if word not in RESTS}
     keys = {word: _USUAL_KEYS.get(word, (str(number),) if number < 10 else ()) for number, word in enumerate(words)}
     return Scheme({word: keys[word] for word in moves}, actions=moves, rest=rest)
 

@@ -19,6 +19,7 @@ ACTIONS = {
     "export": "Write a recording as a Minari dataset, without loss.",
     "import": "Read a Minari dataset of this machine into a new recording.",
     "datasets": "List the Minari datasets of this machine or public ones, or tell returns and lengths of one.",
+    "trim": "Cut the steps at the ends of a recording's episodes in which nothing is done; the wholes go to the bin.",
     "merge": "Copy the episodes of several recordings of one environment into a new one.",
 }
 _QUARTERS = {"min": 0.0, "25%": 0.25, "median": 0.5, "75%": 0.75, "max": 1.0}
@@ -57,6 +58,8 @@ def action_parser(action: str) -> Parser:
             "--env", metavar="ID", default="", help="The environment it is of, where the dataset does not say."
         )
         _add_returns(parser)
+    elif action == "trim":
+        parser.add_argument("recording", metavar="NAME", help="The recording.")
     elif action == "datasets":
         parser.add_argument("dataset", metavar="DATASET-ID", nargs="?", help="Only this: its returns and lengths.")
         parser.add_argument("--remote", action="store_true", help="Public ones instead; asks the Hub, extra 'hub'.")
@@ -89,6 +92,11 @@ def act(action: str, options: Any, library: Library) -> int:
         return _datasets(options)
     if action == "merge":
         result = _told(library, library.merge(options.recordings, options.into).name)
+    elif action == "trim":
+        from ewm_studio.data.idle import trim_all
+
+        cut = trim_all(library, options.recording)
+        result = _told(library, options.recording) | {"trimmed": len(cut)}
     else:
         from ewm_studio.data import minari
 

@@ -102,3 +102,20 @@ def test_public_datasets_are_asked_for_by_remote_alone(capsys, monkeypatch):
     monkeypatch.setattr(minari, "list_remote_datasets", fail)
     assert main(["recordings", "datasets", "--remote"]) == 1
     assert "no route" in capsys.readouterr().err
+
+
+def test_idle_ends_are_trimmed(capsys, tmp_path):
+    import numpy as np
+    from gymnasium.spaces import Box, Discrete
+
+    from ewm_studio.data.recordings import RecordingWriter
+    from ewm_studio.envs.spaces import space_to_json
+
+    spaces = {"observation_space": space_to_json(Box(-1, 1, (3,))), "action_space": space_to_json(Discrete(3))}
+    writer = RecordingWriter(tmp_path / "ws" / "recordings" / "car", {"env": "MountainCar-v0", **spaces})
+    for actions in ([1, 1, 0, 2, 1], [0, 1, 2]):
+        writer.add_episode(np.zeros((len(actions) + 1, 3)), np.array(actions), np.zeros(len(actions)), False, True)
+    assert told(capsys, "recordings", "trim", "car")["trimmed"] == 1
+    assert told(capsys, "recordings", "trim", "car") | {"folder": ""} == {
+        "recording": "car", "episodes": 2, "frames": 5, "folder": "", "trimmed": 0,
+    }  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from ewm_studio import formatting as format
+from ewm_studio.data.idle import trim, trim_all
 from ewm_studio.data.library import Binned, Library, RecordingInfo
 from ewm_studio.data.pictures import EpisodeFrames, episode_frames, thumbnail
 from ewm_studio.data.recordings import EpisodeInfo
@@ -35,7 +36,7 @@ class RecordingsController(QObject):
         super().__init__(parent)
         self._panel, self._services, self._background = panel, services, services.background
         self._library = Library(services.workspace)
-        self._last: Binned | None = None  # what went to the bin last
+        self._last: list[Binned] = []  # what went to the bin last
         self._minari = MinariController(services, self._import, self)
         panel.recording_chosen.connect(lambda _: self._load())
         panel.episode_asked.connect(self._on_episode)
@@ -46,7 +47,7 @@ class RecordingsController(QObject):
     def show_workspace(self) -> None:
         """Work on the recordings of the workspace that is open now; `refresh` lists them."""
         self._library = Library(self._services.workspace)
-        self._last = None
+        self._last = []
         self._panel.show_note("")
         self._panel.show_recordings([])
 
@@ -104,6 +105,8 @@ class RecordingsController(QObject):
     def _on_episode(self, what: str, info: EpisodeInfo) -> None:
         if what == "delete":
             self.discard(info.path)
+        elif what == "trim":
+            self._trim(lambda: [trim(self._library, info.path)], f"trim {info.path.name}")
         else:
             self._background(lambda: episode_frames(info.path), partial(self._play, info, what == "cut"))
 
@@ -116,23 +119,38 @@ class RecordingsController(QObject):
         done = f"Kept {format.count(end - begin)} of {format.count(info.length)} steps"
         self._change(lambda: self._library.cut(info.path, begin, end), done, f"cut {info.path.name}")
 
-    def _change(self, work: Callable[[], Binned], done: str, doing: str) -> None:
+    def _trim(self, work: Callable[[], Sequence[Binned | None]], doing: str) -> None:
+        """Cut idle ends, and say of how many episodes."""
+
+        def told(cut: Sequence[Binned | None]) -> str:
+            count = len([each for each in cut if each is not None])
+            return f"{format.count(count)} episode{'s' * (count != 1)} trimmed" if count else "Nothing idle at the ends"
+
+        self._change(work, told, doing)
+
+    def _change(
+        self,
+        work: Callable[[], Binned | Sequence[Binned | None]],
+        done: str | Callable[[Sequence[Binned | None]], str],
+        doing: str,
+    ) -> None:
         """Do something that can be undone: what was done, and what was to be done, in words."""
 
-        def show(binned: Binned) -> None:
-            self._last = binned
-            self._panel.show_note(done, undo=True)
+        def show(found: Binned | Sequence[Binned | None]) -> None:
+            binned = [found] if isinstance(found, Binned) else found
+            self._last = [each for each in binned if each is not None]
+            self._panel.show_note(done if isinstance(done, str) else done(binned), undo=bool(self._last))
             self.refresh()
 
         self._background(work, show, lambda error: self._services.notices.fail(error, doing))
 
     def _undo(self) -> None:
-        binned, self._last = self._last, None
-        if binned is None:
+        last, self._last, library = self._last, [], self._library
+        if not last:
             return
-        whole = binned.origin.suffix == ""
-        restored = binned.origin.name if whole else binned.origin.parent.name
-        self._do(lambda: self._library.restore(binned), "Taken back", "take it back", restored)
+        origin = last[0].origin
+        restored = origin.name if origin.suffix == "" else origin.parent.name
+        self._do(lambda: [library.restore(binned) for binned in last], "Taken back", "take it back", restored)
 
     def _do(self, work: Callable[[], object], done: str, doing: str, choose: str = "") -> None:
         """Do something and say so: what was done, and what was to be done, in words."""
@@ -158,6 +176,8 @@ class RecordingsController(QObject):
             TextQuestion("Rename the recording", "Its new name", name, window, then, problem).open()
         elif what == "delete_recording":
             self._change(lambda: library.delete(name), f"{name} is in the bin", f"delete {name}")
+        elif what == "trim_all":
+            self._trim(lambda: trim_all(library, name), f"trim {name}")
         elif what == "merge":
             merge = MergeDialog(self._panel.recordings, name, window, partial(name_problem, taken=self._taken()))
             merge.chosen.connect(self._merge)

@@ -21,10 +21,13 @@ EPISODE = {
     "replay": ("Replay", "Play the episode (Enter)"),
     "cut": ("Cut…", "Keep a part of the episode; the whole goes to the bin"),
     "delete": ("Delete", "Move the episode to the bin (Del)"),
+    "trim": ("Trim idle ends", "Cut the steps before anything is done and after; the whole goes to the bin"),
 }
+BUTTONS = ("replay", "cut", "delete")
 # Of the chosen recording, and of all.
 RECORDING = {
     "rename": ("Rename…", "Give the recording another name"),
+    "trim_all": ("Trim idle ends", "Cut what is idle at the ends of its episodes; what is cut goes to the bin"),
     "merge": ("Merge…", "Copy the episodes of several recordings into a new one"),
     "export": ("Export to Minari…", "Write the recording as a Minari dataset, without loss"),
     "import": ("Import from Minari…", "Read a Minari dataset of this machine into a new recording"),
@@ -68,7 +71,7 @@ class RecordingsPanel(QFrame):
         self.more.setMenu(self.recording_menu)
         self.more.setPopupMode(IconButton.ToolButtonPopupMode.InstantPopup)
         self.buttons: dict[str, QPushButton] = {
-            what: button(text, "", tip, partial(self._ask, what)) for what, (text, tip) in EPISODE.items()
+            what: button(EPISODE[what][0], "", EPISODE[what][1], partial(self._ask, what)) for what in BUTTONS
         }
         self.pretrain = button("Pretrain on recordings…", "", "Train vision and memory on what was driven")
         self.pretrain.clicked.connect(self.pretrain_asked)

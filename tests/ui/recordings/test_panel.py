@@ -28,7 +28,7 @@ from ewm_studio.ui.recordings.dialogs import MergeDialog, PretrainDialog
 from ewm_studio.ui.recordings.episode_list import driver_of
 from ewm_studio.ui.recordings.episode_player import EpisodePlayer
 from ewm_studio.ui.recordings.minari_dialog import MinariDialog
-from ewm_studio.ui.recordings.panel import RecordingsPanel
+from ewm_studio.ui.recordings.panel import EPISODE, RECORDING, RecordingsPanel
 from ewm_studio.ui.services import Services
 from ewm_studio.workspace import Workspace
 from tests.support.jobs import experiment
@@ -108,7 +108,7 @@ def lengths(panel):
 
 
 def trigger(panel, what):
-    panel.recording_menu.actions()[["rename", "merge", "export", "import", "delete_recording"].index(what)].trigger()
+    panel.recording_menu.actions()[list(RECORDING).index(what)].trigger()
 
 
 def test_rows_tell_what_was_driven(shown):
@@ -172,6 +172,38 @@ def test_cut_keeps_a_part_and_can_be_undone(qtbot, shown, library):
     assert data.obs[:, 0, 0, 0].tolist() == list(range(4, 13))
     qtbot.mouseClick(shown.undo, LEFT)
     qtbot.waitUntil(lambda: settled(shown) and lengths(shown) == [20, 5, 10], timeout=WAIT)
+
+
+def drive(library, name, actions, terminated=False):
+    """An episode driven by actions (T, 2), each frame of the brightness of its step."""
+    length, writer = len(actions), RecordingWriter(library.folder / name, META)
+    obs = np.zeros((length + 1, 24, 24, 3), np.uint8) + np.arange(length + 1, dtype=np.uint8)[:, None, None, None]
+    moved = np.array([[each, 0] for each in actions], np.float32)
+    writer.add_episode(obs, moved, np.ones(length), terminated, not terminated, np.ones(length, bool))
+
+
+def test_idle_ends_are_trimmed_at_a_click_and_come_back(qtbot, shown, library):
+    drive(library, "idle", [0, 0, 0, 1, 0, 1, 0, 0])
+    drive(library, "idle", [0, 1, 1, 0, 0, 0, 0], terminated=True)
+    drive(library, "idle", [0] * 6)
+    shown.controller.refresh("idle")
+    qtbot.waitUntil(lambda: settled(shown) and lengths(shown) == [6, 7, 8], timeout=WAIT)
+    shown.list.choose(library.find("idle").episodes[0].path)
+    next(a for a in shown.menu.actions() if a.text() == EPISODE["trim"][0]).trigger()
+    qtbot.waitUntil(lambda: settled(shown) and lengths(shown) == [6, 7, 3], timeout=WAIT)
+    assert library.find("idle").episode(0).obs[:, 0, 0, 0].tolist() == [3, 4, 5, 6]
+    qtbot.mouseClick(shown.undo, LEFT)
+    qtbot.waitUntil(lambda: settled(shown) and lengths(shown) == [6, 7, 8], timeout=WAIT)
+    trigger(shown, "trim_all")
+    qtbot.waitUntil(lambda: settled(shown) and lengths(shown) == [6, 6, 3], timeout=WAIT)  # an end for good stays
+    assert shown._note.text() == "2 episodes trimmed"
+    qtbot.mouseClick(shown.undo, LEFT)
+    qtbot.waitUntil(lambda: settled(shown) and lengths(shown) == [6, 7, 8], timeout=WAIT)
+    for path in [e.path for e in library.find("idle").episodes[:2]]:
+        library.delete_episode(path)
+    trigger(shown, "trim_all")
+    qtbot.waitUntil(lambda: shown._note.text() == "Nothing idle at the ends", timeout=WAIT)
+    assert not shown.undo.isVisible()
 
 
 def test_pretrain_on_ticked_recordings_with_a_share(qtbot, shown):
