@@ -27,6 +27,7 @@ class ExperimentDocument:
         self._saved = self._experiment
         self.path: Path | None = None
         self._listeners: list[Listener] = []
+        self._before: tuple[Experiment, Experiment, Path | None] | None = None  # what many at once took the place of
         self._automatic: dict[str, str] = {}  # the part that `auto` stood for when it was last found out
 
     @property
@@ -108,14 +109,33 @@ class ExperimentDocument:
         else:
             self.set(field.path, field.default)
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether settings were changed many at once, which can be taken back."""
+        return self._before is not None
+
+    def undo(self) -> None:
+        """Take back the last change of many settings at once, with what was changed since; again does it once more."""
+        if self._before is None:
+            return
+        before, self._before = self._before, (self._experiment, self._saved, self.path)
+        self._experiment, self._saved, self.path = before
+        self._tell("")
+
+    def _remember(self) -> None:
+        """Many settings change at once: what they are now can be had back."""
+        self._before = (self._experiment, self._saved, self.path)
+
     def replace(self, experiment: Experiment, path: Path | None = None) -> None:
         """Edit another experiment from now on."""
+        self._remember()
         self._experiment = self._saved = experiment.model_copy(update={"versions": {}})
         self.path = path
         self._tell("")
 
     def edit(self, experiment: Experiment) -> None:
         """Change many settings at once; the file stays the same one."""
+        self._remember()
         self._experiment = experiment.model_copy(update={"versions": {}})
         self._tell("")
 

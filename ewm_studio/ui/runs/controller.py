@@ -11,14 +11,16 @@ from ewm_studio.analysis.run_tags import retagged, tags_of, with_tags
 from ewm_studio.errors import UserError
 from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.jobs.launch import model_values
-from ewm_studio.settings import Experiment
+from ewm_studio.settings import ComponentChoice, Experiment
 from ewm_studio.ui.kit.dialogs import Question, TextQuestion
 from ewm_studio.ui.page import Page, PageAction, PageController, PlaceGroup
+from ewm_studio.ui.replacing import replace_settings
 from ewm_studio.ui.runs.assessing import Assessing
 from ewm_studio.ui.runs.detail import RunPane
 from ewm_studio.ui.runs.detail_controller import DetailController
-from ewm_studio.ui.runs.page import RunsPage
+from ewm_studio.ui.runs.page import ACTIONS, PARTS, RunsPage
 from ewm_studio.ui.services import Services
+from ewm_studio.workspace.pretrained import pretrained_models
 from ewm_studio.workspace.workspace import name_problem
 
 DOING = {
@@ -30,6 +32,7 @@ DOING = {
     "patch_c": "take the controller",
     "settings": "use the run's settings",
 }  # what failed, for its dialog; whatever else is asked starts a job
+FROM_MODELS = ("load", *PARTS)
 BINNED = 20  # deleted runs that the menu offers
 
 
@@ -47,13 +50,13 @@ class RunsController(PageController):
             "show": services.show_run,
             "resume": services.resume,
             "compare": self._compare,
-            "continue": self._continue,
+            "continue": lambda name: self._replace("Continue from here", lambda: self._continue(name)),
             "load": self._load_model,
             "patch_v": partial(self._patch, "vision"),
             "patch_m": partial(self._patch, "memory"),
             "patch_c": partial(self._patch, "controller"),
             "assess": self.assessing.open,
-            "settings": self._use_settings,
+            "settings": lambda name: self._replace("Use its settings", lambda: self._use_settings(name)),
             "rename": self._rename,
             "note": self._note,
             "tags": lambda name: self._tags([name]),
@@ -64,6 +67,7 @@ class RunsController(PageController):
             "tags": self._tags,
             "delete": self._delete,
         }
+        self.page.others.aboutToShow.connect(self._fill_others)
         self.page.several_asked.connect(self._on_several_asked)
         self.page.asked.connect(self._on_asked)
         self.page.train_asked.connect(lambda: services.start("train"))
@@ -98,6 +102,10 @@ class RunsController(PageController):
         """Offer the trained agents."""
         self.page.empty.show_places((agents,))
 
+    def _fill_others(self) -> None:
+        self.page.others.clear()
+        self.fill_models(self.page.others)
+
     def fill_binned(self, menu: QMenu) -> None:
         """Offer the runs that were deleted, the latest first."""
         for name in self._services.workspace.binned_runs()[:BINNED]:
@@ -105,6 +113,16 @@ class RunsController(PageController):
             menu.addAction(name).triggered.connect(restore)
         if menu.isEmpty():
             menu.addAction("The bin is empty").setEnabled(False)
+
+    def fill_models(self, menu: QMenu) -> None:
+        """Offer the models that are of no run: those that come with the studio, and those that were pulled."""
+        shipped = {model.name: model.model for model in pretrained_models()}
+        for name in {**shipped, **self._services.workspace.pulled_models()}:
+            uses = menu.addMenu(name)
+            for what in FROM_MODELS:
+                uses.addAction(ACTIONS[what][0]).triggered.connect(partial(self._on_asked, what, name))
+        if menu.isEmpty():
+            menu.addAction("There are none").setEnabled(False)
 
     def _on_asked(self, what: str, name: str) -> None:
         self._services.notices.guarded(lambda: self._answers[what](name), DOING.get(what, ""))()
@@ -150,6 +168,9 @@ class RunsController(PageController):
         """A run's settings, its parts named in full."""
         return Experiment.from_toml(self._services.workspace.run(name).folder / "experiment.toml")
 
+    def _replace(self, title: str, then: Callable[[], None]) -> None:
+        replace_settings(self._services, self.page.window(), title, then)
+
     def _continue(self, name: str) -> None:
         settings = self._experiment_of(name)
         start = settings.start.model_copy(update={"load_path": name, "patch_load_path": None, "patch": None})
@@ -157,19 +178,19 @@ class RunsController(PageController):
         self._services.enqueue("train")
 
     def _load_model(self, name: str) -> None:
-        """Start from a run's model: its environment and parts come with it, everything else stays as it is."""
+        """Start from a model: its environment and parts come with it, everything else stays as it is."""
         self._services.document.start_from(name, model_values(self._services.workspace, name))
         self._services.notices.say(f"the next run starts from the best model of {name}")
-        if not self._services.jobs.running:
+        if not self._services.jobs.running and name in {info.name for info in self._services.workspace.runs()}:
             self._services.shown.look_into(self._services.workspace.run(name))
 
     def _patch(self, kind: str, name: str) -> None:
-        """Take one part from a run's model. There is one giver at a time: parts of another one are forgotten."""
-        there, here = self._experiment_of(name), self._services.experiment
+        """Take one part from a model. There is one giver at a time: parts of another one are forgotten."""
+        there, here = model_values(self._services.workspace, name), self._services.experiment
         taken = (here.start.patch or "") if here.start.patch_load_path == name else ""
         letters = "".join(letter for letter in "vmc" if letter in taken or letter == kind[0])
         start = here.start.model_copy(update={"patch_load_path": name, "patch": letters})
-        self._services.document.edit(here.model_copy(update={"start": start, kind: getattr(there, kind)}))
+        self._services.document.edit(here.model_copy(update={"start": start, kind: ComponentChoice(**there[kind])}))
         self._services.notices.say(f"the next run takes its {kind} from {name}")
 
     def _use_settings(self, name: str) -> None:
@@ -256,6 +277,7 @@ def make_page(services: Services) -> Page:
     controller = RunsController(services)
     binned = PageAction("restore", "Restore a deleted run", "Workspace", fill=controller.fill_binned)
     dreams = services.notices.guarded(controller.assessing.open_chosen)
+    models = PageAction("models", "Start from another model", "Run", fill=controller.fill_models)
     assess = PageAction("dreams", "How far dreams can be trusted", "Run", run=dreams)
     return Page(
         "runs",
@@ -265,5 +287,5 @@ def make_page(services: Services) -> Page:
         controller,
         side=controller.pane,
         beside_panel=False,  # table and pane need the room
-        actions=(binned, assess),
+        actions=(binned, assess, models),
     )

@@ -269,7 +269,11 @@ class RunsPage(QWidget):
         self.parts.setMenu(self._menu(PARTS))
         self.more = button("More", "", "What else can be done with the run")
         self.more.setMenu(self._menu(MORE))
+        self.others = QMenu(self)
+        self.models = button("Other models", "", "Start from a shipped or pulled model, or take a part of one")
+        self.models.setMenu(self.others)
         bar.addWidget(self.parts)
+        bar.addWidget(self.models)
         bar.addWidget(self.more)
         bar.addStretch(1)
         self._bar = bar
@@ -299,7 +303,7 @@ class RunsPage(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Show as many buttons as fit; what the others do stands in the menu."""
         super().resizeEvent(event)
-        fixed = [self.parts, self.more]
+        fixed = [self.parts, self.models, self.more]
         room = self.width() - 2 * MARGIN - sum(w.sizeHint().width() + self._bar.spacing() for w in fixed)
         hidden: list[str] = []
         for what in KEPT_LONGEST:

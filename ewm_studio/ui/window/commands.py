@@ -12,8 +12,9 @@ from PySide6.QtGui import QGuiApplication
 
 from ewm_studio.resources import presets
 from ewm_studio.settings import Experiment
-from ewm_studio.ui.kit.dialogs import Question, ShortcutsDialog
+from ewm_studio.ui.kit.dialogs import ShortcutsDialog
 from ewm_studio.ui.kit.files import ask_open, ask_save
+from ewm_studio.ui.replacing import replace_settings
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.window.help import FilesDialog, GlossaryDialog, TourDialog
 from ewm_studio.ui.window.main_window import MainWindow
@@ -32,6 +33,7 @@ class Commands(QObject):
             "open": self.open,
             "save": self.save,
             "save_as": self.save_as,
+            "undo": self._document.undo,
             "copy_command": self.copy_command,
             "shortcuts": self.show_shortcuts,
             "tour": self.show_tour,
@@ -39,6 +41,8 @@ class Commands(QObject):
             "files": self.show_files,
         }.items():
             window.actions_by_name[name].triggered.connect(services.notices.guarded(slot))
+        self._document.subscribe(lambda _: window.actions_by_name["undo"].setEnabled(self._document.can_undo))
+        window.actions_by_name["undo"].setEnabled(False)
         self._presets = window.menus["Experiment"].addMenu("Presets")
         self._presets.aboutToShow.connect(self._fill_presets)
 
@@ -47,13 +51,7 @@ class Commands(QObject):
         self._replace("New experiment", lambda: self._document.replace(Experiment()))
 
     def _replace(self, doing: str, then: Callable[[], None]) -> None:
-        """Put other settings in the place of those that are there; ask where these are in no file."""
-        then = self._services.notices.guarded(then, "open it")
-        if not self._document.edited:
-            then()
-            return
-        words = "What you changed is in no file. Save the experiment first to come back to it."
-        Question(f"{doing}?", words, "Go on without it", "Keep it", self._window, then).open()
+        replace_settings(self._services, self._window, doing, then)
 
     def open(self) -> None:
         """Read an experiment from a file that the user picks.

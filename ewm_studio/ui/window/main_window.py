@@ -40,6 +40,7 @@ ACTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("open", "Open experiment…", "Ctrl+O", "Experiment"),
     ("save", "Save experiment", "Ctrl+S", "Experiment"),
     ("save_as", "Save experiment as…", "Ctrl+Shift+S", "Experiment"),
+    ("undo", "Undo what replaced the settings", "Ctrl+Alt+Z", "Experiment"),
     ("copy_command", "Copy as command line", "Ctrl+Shift+C", "Experiment"),
     ("workspace", "Open workspace…", "Ctrl+Shift+O", "Workspace"),
     ("pretrain", "Pretrain", "Ctrl+P", "Run"),

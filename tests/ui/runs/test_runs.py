@@ -269,3 +269,47 @@ def test_a_deleted_run_comes_back_from_the_bin(qtbot, with_runs):
     assert page.chosen.name == name
     menu.aboutToShow.emit()
     assert [a.text() for a in menu.actions()] == ["The bin is empty"]
+
+
+def entry(menu, *texts):
+    """An entry of a menu that fills itself, by the texts on the way to it."""
+    for text in texts:
+        menu.aboutToShow.emit()
+        action = next(action for action in menu.actions() if action.text() == text)
+        menu = action.menu()
+    return action
+
+
+def test_shipped_models_are_loaded_and_give_parts(studio):
+    page, document = studio.window.pages["runs"].widget, studio.services.document
+    document.set("ppo.lr", 0.02)
+    entry(page.others, "cartpole-without-velocities", "Load as model").trigger()
+    now = document.experiment
+    assert (now.start.load_path, now.memory.name, now.ppo.lr) == ("cartpole-without-velocities", "LSTMMemory", 0.02)
+    entry(studio.window.menus["Run"], "Start from another model", "cartpole", "Take controller").trigger()
+    start = document.experiment.start
+    assert (start.patch_load_path, start.patch) == ("cartpole", "c")
+    assert document.experiment.controller.name == "DeepDiscreteController"
+
+
+def test_what_replaces_changed_settings_asks_and_can_be_taken_back(qtbot, with_runs):
+    studio, page = with_runs, with_runs.window.pages["runs"].widget
+    document, undo = studio.services.document, studio.window.actions_by_name["undo"]
+    page.choose(next(run.name for run in studio.services.workspace.runs() if run.seed == 2))
+    use = page.actions_by_name["settings"]
+    document.replace(Experiment())
+    document.set("ppo.lr", 0.123)
+    pick(qtbot, page.more.menu(), use)
+    dialog(Question).no.click()
+    assert document.experiment.ppo.lr == 0.123
+    pick(qtbot, page.more.menu(), use)
+    qtbot.mouseClick(dialog(Question).yes, LEFT)
+    assert (document.experiment.env.id, document.experiment.ppo.lr) == ("Acrobot-v1", 0.02)
+    assert undo.isEnabled()
+    undo.trigger()
+    assert document.experiment.ppo.lr == 0.123
+    assert document.edited
+    undo.trigger()
+    assert document.experiment.ppo.lr == 0.02
+    pick(qtbot, page.more.menu(), use)  # nothing was changed: nothing is asked
+    assert document.experiment.ppo.lr == 0.02
