@@ -48,7 +48,7 @@ def measured(self):
     timer.start(%d)
     begin(self)
     for number, page in enumerate(self.window.pages, 1):
-        QTimer.singleShot(round(1000 * seconds * number / 7), lambda page=page: self.window.show_page(page))
+        QTimer.singleShot(round(1000 * seconds * number / (len(self.window.pages) + 1)), lambda page=page: self.window.show_page(page))
 
     def end():
         timer.stop()
