@@ -155,8 +155,7 @@ class ExperimentPanel(QFrame):
 
     def _build_one(self) -> None:
         for section in self.sections.values():
-            if section.rows is None:
-                section.build()
+            if section.build_some():
                 return
         self._unbuilt.stop()
 

@@ -12,25 +12,36 @@ from ewm_studio.ui.kit import icons
 from ewm_studio.ui.kit.theme import theme
 from ewm_studio.ui.kit.widgets import button, label
 
+AT_ONCE = 3  # rows made between two turns of the event loop, while nothing else is to do
+
 
 class SettingRows(QWidget):
     """Rows for some fields; advanced ones are shown on request, or when they are changed or searched for."""
 
-    def __init__(self, fields: list[Field], document: ExperimentDocument) -> None:
+    def __init__(self, fields: list[Field], document: ExperimentDocument, whole: bool = True) -> None:
+        """Rows for fields; where not the `whole` of them is made at once, `make` makes them."""
         super().__init__()
-        self.rows = [SettingRow(field, document) for field in fields]
+        self.rows: list[SettingRow] = []
+        self._waiting = list(fields)
         self._document = document
         self._query = ""
         self.more = button("Advanced", "link")
         self.more.setCheckable(True)
         self.more.toggled.connect(self._arrange)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        for item in self.rows:
-            layout.addWidget(item)
-        layout.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(2)
+        self._layout.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
+        self.make(len(fields) if whole else 0)
+
+    def make(self, count: int) -> bool:
+        """Make so many rows more; whether some are still to be made."""
+        fields, self._waiting = self._waiting[:count], self._waiting[count:]
+        for field in fields:
+            self.rows.append(SettingRow(field, self._document))
+            self._layout.insertWidget(len(self.rows) - 1, self.rows[-1])
         self._arrange()
+        return bool(self._waiting)
 
     def refresh(self, path: str = "") -> None:
         """Show the document's values; of one setting where a path is given."""
@@ -64,6 +75,7 @@ class Section(QWidget):
         self._title = title
         self._document = document
         self.rows: SettingRows | None = None
+        self._whole = not fields  # whether every row is made
         self.header = button(title, "section")
         self.header.setCheckable(True)
         self.header.setIconSize(QSize(14, 14))
@@ -90,8 +102,20 @@ class Section(QWidget):
 
     def build(self) -> SettingRows:
         """Make the rows."""
+        rows = self._begun()
+        rows.make(len(self.fields))
+        return rows
+
+    def build_some(self) -> bool:
+        """Make a few of the rows that are still to be made; whether there were any."""
+        if self._whole:
+            return False
+        self._whole = not self._begun().make(AT_ONCE)
+        return True
+
+    def _begun(self) -> SettingRows:
         if self.rows is None:
-            self.rows = SettingRows(self.fields, self._document)
+            self.rows = SettingRows(self.fields, self._document, whole=False)
             self.rows.setContentsMargins(0, 0, 0, 8)
             self.rows.setVisible(self.opened)
             self._layout.addWidget(self.rows)

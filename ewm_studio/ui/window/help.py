@@ -10,10 +10,11 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
-from PySide6.QtWidgets import QDialog, QGridLayout, QLineEdit, QTextBrowser, QWidget
+from PySide6.QtWidgets import QAbstractButton, QDialog, QGridLayout, QLineEdit, QTextBrowser, QWidget
 
 from ewm_studio.resources import resource
 from ewm_studio.ui.kit import store
+from ewm_studio.ui.kit.spotlight import Spotlight
 from ewm_studio.ui.kit.widgets import Elided, button, column, label, row
 from ewm_studio.workspace import Workspace
 
@@ -26,6 +27,7 @@ class Stop:
 
     page: str
     title: str
+    points_at: str  # the accessible name of a widget, or what stands on a button
     words: str  # Markdown
 
 
@@ -35,8 +37,8 @@ def tour() -> list[Stop]:
     stops = []
     for part in parts:
         head, _, words = part.partition("\n")
-        page, _, title = head.partition(" | ")
-        stops.append(Stop(page.strip(), title.strip(), words.strip()))
+        page, title, points_at = (each.strip() for each in head.split("|"))
+        stops.append(Stop(page, title, points_at, words.strip()))
     return stops
 
 
@@ -90,7 +92,8 @@ class TourDialog(_Help):
 
     def __init__(self, turn_to: Callable[[str], None], pages: Sequence[str], parent: QWidget) -> None:
         super().__init__("Tour of five minutes", parent)
-        self._turn_to = turn_to
+        self._turn_to, self._window = turn_to, parent
+        self.spotlight = Spotlight(parent)
         self._stops = [stop for stop in tour() if stop.page in pages]
         self._at = 0
         self._title, self._words = label("", "heading"), label("", wrap=True)
@@ -119,6 +122,20 @@ class TourDialog(_Help):
         self.next.setText("Done" if last else "Next")
         self._turn_to(present.page)
         self.adjustSize()
+        self.spotlight.point_at(find_widget(self._window, present.points_at))
+
+    def done(self, result: int) -> None:
+        """The tour is over: nothing is pointed at any more."""
+        self.spotlight.point_at(None)
+        self.spotlight.deleteLater()
+        super().done(result)
+
+
+def find_widget(window: QWidget, name: str) -> QWidget | None:
+    """The first visible widget that is called so or says so."""
+    found = window.findChildren(QWidget)
+    called = [w for w in found if w.accessibleName() == name or (isinstance(w, QAbstractButton) and w.text() == name)]
+    return next((widget for widget in called if widget.isVisible()), None)
 
 
 class FilesDialog(_Help):

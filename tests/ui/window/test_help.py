@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication
 
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.kit.files import ask_open
+from ewm_studio.ui.kit.spotlight import Spotlight
 from ewm_studio.ui.kit.widgets import Select
 from ewm_studio.ui.window.help import FilesDialog, GlossaryDialog, TourDialog, glossary, tour
 from ewm_studio.ui.window.main_window import MENUS
@@ -58,10 +59,18 @@ def test_the_tour_turns_to_each_page_and_ends(qtbot, open_studio):
     window.show_page("runs")
     choose(qtbot, window, "Help", "tour")
     shown, seen = dialog(TourDialog), []
-    for _ in tour():
+    for stop in tour():
         seen.append(window.page)
+        target = shown.spotlight.target
+        assert target is not None, stop.points_at
+        assert stop.points_at in (target.accessibleName(), target.text())
+        at = target.mapTo(window, target.rect().center())
+        assert shown.spotlight.isVisible()
+        assert shown.spotlight.geometry().contains(at)
+        assert window.childAt(at) is not shown.spotlight  # what it points at can be clicked
         qtbot.mouseClick(shown.next, LEFT)
     assert seen == list(window.pages)
+    assert not any(w.isVisible() for w in window.findChildren(Spotlight))
     assert not any(isinstance(w, TourDialog) and w.isVisible() for w in QApplication.topLevelWidgets())
 
 
