@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -124,3 +126,19 @@ class RolloutBuffer:
     def true_reward(self) -> Tensor:
         """(T, B) what the environment itself gave, which is what memory learns."""
         return self.reward - self.shaping
+
+
+_COLUMNS = (
+    *("z", "h", "raw", "action", "is_first", "reward", "shaping"),
+    *("terminated", "truncated", "env_terminated", "final_value", "value", "log_prob"),
+)
+
+
+def joined(parts: Sequence[RolloutBuffer], device: torch.device | str) -> RolloutBuffer:
+    """Finished buffers of as many steps and of some environments each as one of all, on `device`."""
+    whole = RolloutBuffer(parts[0].steps, sum(part.envs for part in parts), parts[0].keep_obs)
+    for name in _COLUMNS:
+        setattr(whole, name, torch.cat([getattr(part, name) for part in parts], 1).to(device))
+    seen = [part.obs for part in parts if part.obs is not None]
+    whole.obs = torch.cat(seen, 1) if seen else None
+    return whole

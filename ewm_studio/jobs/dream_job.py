@@ -61,6 +61,7 @@ class DreamJob(LearningJob):
             UserError: the settings do not go together.
         """
         super().__init__(experiment, spaces, model, envs)
+        self.envs = envs
         self.randomness, self.settings = randomness, experiment.dream
         if self.settings.random_steps <= envs.num_envs:
             raise UserError(f"dream.random_steps: give at least two decisions for each of {envs.num_envs} environments")

@@ -28,6 +28,7 @@ class EvolutionJob(LearningJob):
 
     def __init__(self, experiment: Experiment, spaces: Spaces, model: AgentModel, envs: Simulator) -> None:
         super().__init__(experiment, spaces, model, envs)
+        self.envs = envs
         self.learner = _learner(experiment, self.model)
         self._saved_at = -1
 

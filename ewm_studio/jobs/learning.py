@@ -31,8 +31,11 @@ class LearningJob:
         computed_on: what the run that is resumed was computed on, when it was saved.
     """
 
-    def __init__(self, experiment: Experiment, spaces: Spaces, model: AgentModel, envs: Simulator) -> None:
-        self.experiment, self.spaces, self.model, self.envs = experiment, spaces, model.eval(), envs
+    def __init__(self, experiment: Experiment, spaces: Spaces, model: AgentModel, envs: Simulator | None) -> None:
+        self.experiment, self.spaces, self.model = experiment, spaces, model.eval()
+        count = experiment.env.batch_size
+        assert envs is not None or count != "auto"  # `prepare` has found a number
+        self.num_envs = envs.num_envs if envs is not None else int(count)
         self.env_steps = self.episodes = self.epochs = self.best_epoch = 0
         self.best: float | None = None
         self.seconds_before = 0.0

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ewm_studio.acting.collector import LocalCollector, Rollout
+from ewm_studio.acting.shared_collector import SharedCollector
 from ewm_studio.analysis.live_dreams import rollout_figures
 from ewm_studio.data.recordings import Recording
 from ewm_studio.envs.probe import EnvProbe, Spaces
@@ -18,6 +19,7 @@ from ewm_studio.envs.simulator import Simulator
 from ewm_studio.envs.vector.make import make_vector
 from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, Event, JobControl
+from ewm_studio.jobs.cluster.collecting import shared_collector
 from ewm_studio.jobs.collect import check_spaces, find_recordings
 from ewm_studio.jobs.dream_job import DreamJob
 from ewm_studio.jobs.evolution_job import EvolutionJob
@@ -68,20 +70,26 @@ def train(
             "warm_up: evolution (train.learner cma_es) leaves vision and memory as they are; leave out "
             "warm_up.recording and warm_up.random_frames, and load a model that has them with --load-path"
         )
+    if experiment.train.collectors and (experiment.dream.train or experiment.train.learner != "ppo"):
+        raise UserError("train.collectors: only PPO from real rollouts is collected by others; leave it 0 here")
     names = experiment.warm_up.recording
     recordings = find_recordings(names, experiment, workspace) if names else []
     with contextlib.closing(EnvProbe(experiment.env)) as probe:
         start = prepare(experiment, workspace, previous, probe)
         check_spaces(recordings, start.spaces)
-        envs = make_vector(start.experiment.env, start.experiment.run.seed, probe)
-    with contextlib.closing(envs):
+        shared = bool(experiment.train.collectors)
+        envs = None if shared else make_vector(start.experiment.env, start.experiment.run.seed, probe)
+    with contextlib.ExitStack() as stack:
+        if envs is not None:
+            stack.enter_context(contextlib.closing(envs))
         job: TrainingJob | DreamJob | EvolutionJob
-        if start.experiment.dream.train:
+        if envs is not None and start.experiment.dream.train:
             job = DreamJob(start.experiment, start.spaces, start.model, envs, start.randomness)
-        elif start.experiment.train.learner == "cma_es":
+        elif envs is not None and start.experiment.train.learner == "cma_es":
             job = EvolutionJob(start.experiment, start.spaces, start.model, envs)
         else:
             job = TrainingJob(start.experiment, start.spaces, start.model, envs, start.randomness, recordings, probe)
+            stack.callback(job.close)
         yield from execute("train", start, workspace, job, lambda run: job.run(run, control))
 
 
@@ -109,25 +117,35 @@ class TrainingJob(LearningJob):
         experiment: Experiment,
         spaces: Spaces,
         model: AgentModel,
-        envs: Simulator,
+        envs: Simulator | None,
         randomness: Randomness,
         recordings: Sequence[Recording] = (),
         probe: EnvProbe | None = None,
     ) -> None:
+        """Get ready to train `model`; `envs` is None where others act (`train.collectors`).
+
+        Raises:
+            UserError: settings that do not go together, or no cluster where one is asked for.
+        """
         super().__init__(experiment, spaces, model, envs)
+        num_envs = self.num_envs
         self.randomness = randomness
         ppo, generator = experiment.ppo, randomness.torch
-        self.learner = make_ppo(model, experiment, envs.num_envs, generator)
+        self.learner = make_ppo(model, experiment, num_envs, generator)
         self.world_model = WorldModelTrainer(model, experiment.world_model, generator)
         replay = self.world_model.replay
-        if replay is not None and replay.capacity < envs.num_envs:
+        if replay is not None and replay.capacity < num_envs:
             raise UserError(
-                f"world_model.replay of {replay.capacity} decisions has no room for one of each of {envs.num_envs} "
+                f"world_model.replay of {replay.capacity} decisions has no room for one of each of {num_envs} "
                 "environments; give it more"
             )
         self.trains_world_model = experiment.world_model.train and not self.world_model.idle
         keeps_obs = self.trains_world_model and self.world_model.vision.trainable
-        self.collector = LocalCollector(envs, model, keeps_obs, generator)
+        self.collector: LocalCollector | SharedCollector = (
+            LocalCollector(envs, model, keeps_obs, generator)
+            if envs is not None
+            else shared_collector(self.model_file()[1], experiment, model, keeps_obs, generator)
+        )
         cloning = Cloning(model.controller, ppo, self.learner.scaler, generator)
         self.warm_up = WarmUp(experiment, spaces, model, self.world_model, cloning, recordings, probe)
         self._pictures_at = 0.0
@@ -137,7 +155,7 @@ class TrainingJob(LearningJob):
     def summary(self) -> str:
         """One line that says what trains on what."""
         e = self.experiment
-        return f"{self.model.summary()} on {e.env.id}, seed {e.run.seed}, {self.envs.num_envs} environments"
+        return f"{self.model.summary()} on {e.env.id}, seed {e.run.seed}, {self.num_envs} environments"
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -184,7 +202,7 @@ class TrainingJob(LearningJob):
         steps, limit = self.experiment.ppo.rollout_steps, self.experiment.train.total_steps
         if limit is None:
             return steps
-        return max(1, min(steps, -(-(limit - self.env_steps) // self.envs.num_envs)))
+        return max(1, min(steps, -(-(limit - self.env_steps) // self.num_envs)))
 
     def _note_episodes(self, run: Run, rollout: Rollout) -> Generator[Event, None, None]:
         for after, episode in rollout.episodes:
@@ -228,6 +246,11 @@ class TrainingJob(LearningJob):
             ring.prune(folder)
         self._checkpoint, self._saved_at = str(path), self._position
         return CheckpointSaved(str(path), self.env_steps, self.mean_reward, best)
+
+    def close(self) -> None:
+        """End those who collect."""
+        if isinstance(self.collector, SharedCollector):
+            self.collector.close()
 
     def state(self) -> dict[str, Any]:
         """Everything besides the weights that the next epoch depends on."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import field_validator
+
+from ewm_studio.settings.clusters import check_cluster_place
 from ewm_studio.settings.declare import Settings, setting
 
 
@@ -55,6 +58,28 @@ class TrainSettings(Settings):
         ge=1,
         le=1_000_000_000,
     )
+    collectors: int = setting(
+        0,
+        "Of PPO: collectors that each act in a share of the environments with a copy of the model and send whole "
+        "rollouts; 0: the learner acts itself. How many there are changes the draws, where they are does not.",
+        unit="collectors",
+        ge=0,
+        le=4096,
+        advanced=True,
+        fixed=True,
+    )
+    collect_on: str = setting(
+        "",
+        "Where the collectors are. Empty: in this process, one after the other. A Ray cluster (extra cluster), a core "
+        "each: ray://HOST:10001, or auto for RAY_ADDRESS, else the one that this computer is the head of.",
+        max_length=300,
+        advanced=True,
+    )
+
+    @field_validator("collect_on")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        return check_cluster_place(value)
 
 
 class PPOSettings(Settings):

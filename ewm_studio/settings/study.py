@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal, Self
 import tomli_w
 from pydantic import Field, field_validator, model_validator
 
+from ewm_studio.settings.clusters import check_cluster_place
 from ewm_studio.settings.declare import Settings, setting
 
 MOST_SEEDS = 10_000
 MOST_EPISODES = 100_000
 JUDGED_ON_THE_WAY = 770_000  # the first seed of the episodes by which a run's own checkpoints are chosen
-AUTO, SCHEME = "auto", "ray://"  # what a cluster's address may be, and what it begins with
 _RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
 
 
@@ -165,9 +165,7 @@ class PlaceSettings(Settings):
     @field_validator("on")
     @classmethod
     def _address(cls, value: str) -> str:
-        if value and value != AUTO and not re.fullmatch(rf"{SCHEME}[^/\s]+/?", value):
-            raise ValueError(f"should be auto or an address such as {SCHEME}host:10001")
-        return value
+        return check_cluster_place(value)
 
 
 class Study(Settings):

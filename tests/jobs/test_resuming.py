@@ -27,6 +27,7 @@ VALUES = {
     "start.patch_load_path": "elsewhere.safetensors",
     "start.patch": "v",
     "train.total_steps": 24,
+    "train.collect_on": "auto",
     "vision.name": "ConvVAE",
     "memory.name": "MDNRNN",
     "controller.name": "LinearController",

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ewm_studio.errors import UserError
-from ewm_studio.settings.study import AUTO, SCHEME
+from ewm_studio.settings.clusters import AUTO, SCHEME
 
 PORT = 10001  # at which the head of a Ray cluster answers clients
 ANSWER_SECONDS = 10.0

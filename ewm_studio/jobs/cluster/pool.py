@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import logging
+import os
 import queue
 import threading
-import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 from ewm_studio.errors import UserError
 from ewm_studio.events import Finished
-from ewm_studio.jobs.cluster.address import ray_environment
+from ewm_studio.jobs.cluster.address import cluster_address
 from ewm_studio.jobs.cluster.carried import Carried, carried
+from ewm_studio.jobs.cluster.client import connected, line_of
 from ewm_studio.jobs.cluster.mirror import Mirror
 from ewm_studio.jobs.cluster.node import Order, compute
 from ewm_studio.jobs.cluster.post import Items, Post
@@ -26,7 +26,6 @@ from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.versions import versions
 
 TAKE_SECONDS = 0.5  # that the cluster waits for something to say before it answers
-TRIES = 3  # a cluster's server for a new client dies now and then as it begins
 _ON_HEAD = {"node:__internal_head__": 0.001}
 
 Inbox = queue.SimpleQueue[Items | BaseException]
@@ -40,9 +39,9 @@ class RayPool:
     """
 
     def __init__(self, place: PlaceSettings) -> None:
-        self.address = ray_environment(place.on)
+        self.address = cluster_address(place.on, os.environ)
         self._asked = {"num_cpus": place.threads, "num_gpus": place.gpus}
-        self._ray = _connected(self.address)
+        self._ray, self._mine = connected(place.on)
         resources = self._ray.cluster_resources()
         cores, gpus = int(resources.get("CPU", 0)), resources.get("GPU", 0.0)
         fit = cores // place.threads
@@ -72,7 +71,8 @@ class RayPool:
         """Leave the cluster; nothing of this studio is left there."""
         self._closing.set()
         self._thread.join()
-        self._ray.shutdown()
+        if self._mine:
+            self._ray.shutdown()
 
     def hand_in(self, id: str, job: JobSpec, workspace: Workspace, needs: Carried) -> tuple[Any, Inbox]:
         """Hand a job in; gives its task, and where what it says will come.
@@ -120,8 +120,8 @@ class RayPool:
             yield
         except (OSError, RuntimeError, self._ray.exceptions.RayError) as error:
             raise PlaceLost(
-                f"the cluster at {self.address} is out of reach ({_line(error)}); what it has sent is kept: go on when "
-                "it answers"
+                f"the cluster at {self.address} is out of reach ({line_of(error)}); what it has sent is kept; go on "
+                "when it answers"
             ) from error
 
     def _keep(self, file: Path) -> Any:
@@ -268,46 +268,11 @@ class RayRunner:
             self._pool.end(task)
 
 
-def _connected(address: str) -> Any:
-    """Ray, as a client of this cluster.
-
-    Raises:
-        UserError: it does not let us in, or is of other versions.
-    """
-    import ray
-
-    log = logging.getLogger("ray")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        for left in reversed(range(TRIES)):
-            try:
-                ray.init(address, log_to_driver=False)
-                return ray
-            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-                ray.shutdown()
-                if not left:
-                    raise UserError(
-                        f"the cluster at {address} does not let this studio in: {_line(error)}; it needs the same "
-                        "Python, the same Ray and, where it asks for one, its token"
-                    ) from None
-                time.sleep(1.0)
-    finally:
-        log.setLevel(level)
-    raise AssertionError("tried at least once")
-
-
 def _death(ray: Any, task: Any) -> BaseException:
     """Why a task ended that has not said so itself."""
     try:
         ray.get(task)
     except (OSError, RuntimeError, ray.exceptions.RayError) as error:
-        what = f"its machine of the cluster is gone, or ended its process: {_line(error)}"
+        what = f"its machine of the cluster is gone, or ended its process: {line_of(error)}"
         return JobFailed(Failure("The job's machine is gone", what, str(error)))
     return JobFailed(Failure("The job's machine is gone", "it ended without a word", ""))
-
-
-def _line(error: BaseException) -> str:
-    """What an error of Ray's says, in a line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1] if lines else 'no reason given'}"[:300]

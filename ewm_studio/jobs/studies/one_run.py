@@ -236,7 +236,7 @@ def new_record(plan: RunPlan, judge: JudgeSettings) -> RunRecord:
 
 
 # What changes nothing but the speed, and what is a matter of the figures drawn from the scores.
-_FREE = {"env.workers", "env.render_mode", "run.device"}
+_FREE = {"env.workers", "env.render_mode", "run.device", "train.collect_on"}
 _AFTERWARDS = {"floor", "target", "level", "resamples"}
 
 
