@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import field_validator
-
-from ewm_studio.settings.clusters import check_cluster_place
 from ewm_studio.settings.declare import Settings, setting
 
 
@@ -75,11 +72,6 @@ class TrainSettings(Settings):
         max_length=300,
         advanced=True,
     )
-
-    @field_validator("collect_on")
-    @classmethod
-    def _place(cls, value: str) -> str:
-        return check_cluster_place(value)
 
 
 class PPOSettings(Settings):

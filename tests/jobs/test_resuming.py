@@ -27,7 +27,7 @@ VALUES = {
     "start.patch_load_path": "elsewhere.safetensors",
     "start.patch": "v",
     "train.total_steps": 24,
-    "train.collect_on": "auto",
+    "train.collect_on": "ray://127.0.0.1:10001",
     "vision.name": "ConvVAE",
     "memory.name": "MDNRNN",
     "controller.name": "LinearController",

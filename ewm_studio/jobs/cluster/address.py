@@ -38,7 +38,7 @@ def cluster_address(on: str, environ: Mapping[str, str]) -> str:
     except ValueError:
         host, port = "", 0
     if not on.startswith(SCHEME) or not host:
-        raise UserError(f"--on: should be auto or {SCHEME}HOST:{PORT} (found {on!r:.60})")
+        raise UserError(f"a cluster's address should be auto or {SCHEME}HOST:{PORT} (found {on!r:.60})")
     return f"{SCHEME}{f'[{host}]' if ':' in host else host}:{port}"
 
 
