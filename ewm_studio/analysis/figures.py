@@ -46,7 +46,7 @@ def taken_over(history: RunHistory, tag: str) -> str:
     if tag not in _OVER:
         return ""
     series, count = _OVER[tag]
-    return episodes(min(count, len(history[series])))
+    return episodes(min(count, len(history[series])) or count)
 
 
 def episodes(count: int) -> str:

@@ -224,7 +224,7 @@ class Select(QComboBox):
         side = Qt.AlignmentFlag.AlignRight if picker else Qt.AlignmentFlag.AlignLeft
         shortened = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, area.width())
         painter.drawText(area, int(side | Qt.AlignmentFlag.AlignVCenter), shortened)
-        _draw_arrow(painter, self.width() - 14.0, self.height() / 2, self.isEnabled())
+        _draw_arrow(painter, self.width() - (10.0 if picker else 14.0), self.height() / 2, self.isEnabled())
         painter.end()
 
     def showPopup(self) -> None:

@@ -57,5 +57,5 @@ class PretrainedController(QObject):
 
 def _place(model: PretrainedModel) -> Place:
     env, score = model.env.rpartition("/")[2], format.significant(model.score)
-    tip = f"{model.name}: mean reward {score} over {model.card['evaluation']['episodes']} unseen episodes"
-    return Place(f"{env} · {score}", _PREFIX + model.name, f"Watch {model.name}", tip)
+    tip = f"{model.name} on {env}: mean reward {score} over {model.card['evaluation']['episodes']} unseen episodes"
+    return Place(f"{model.name} · {score}", _PREFIX + model.name, f"Watch {model.name}", tip)

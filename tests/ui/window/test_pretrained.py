@@ -33,7 +33,7 @@ def test_a_click_on_an_empty_page_shows_a_trained_agent_at_play(qtbot, open_stud
     studio = open_studio(begin=False)
     studio.window.show_page(page)
     button = offered(studio.window.pages[page].widget.empty, "cartpole")
-    assert button.text() == "CartPole-v1 · 500"
+    assert button.text() == "cartpole · 500"
     qtbot.mouseClick(button, LEFT)
     assert studio.window.page == "drive"  # at once
     qtbot.waitUntil(lambda: driven(studio), timeout=WAIT)
@@ -55,9 +55,9 @@ def test_the_help_menu_offers_them_too_and_another_takes_the_place_of_the_first(
     studio = open_studio(begin=False)
     menu = next(a.menu() for a in studio.window.menus["Help"].actions() if a.text() == TITLE)
     entries = {action.text().split(" ")[0]: action for action in menu.actions()}
-    entries["CartPole-v1"].trigger()
+    entries["cartpole"].trigger()
     qtbot.waitUntil(lambda: driven(studio), timeout=WAIT)
-    entries["CarRacing-v3"].trigger()
+    entries["carracing"].trigger()
     qtbot.waitUntil(lambda: drive(studio).env.startswith("CarRacing") and driven(studio), timeout=WAIT)
 
 
