@@ -168,6 +168,31 @@ class PlaceSettings(Settings):
         return check_cluster_place(value)
 
 
+class SearchSettings(Settings):
+    """Optuna (extra search) proposes settings in place of the grid, on seeds and episodes that are never reported."""
+
+    on: bool = setting(
+        False,
+        "Search: what varies is tuned on seeds.tuning; what is found is then compared with the base on seeds.reported.",
+    )
+    trials: int = setting(20, "Settings that are tried.", unit="trials", ge=1, le=100_000)
+    ranges: dict[str, Any] = setting(
+        {},
+        'Besides the options of vary, numbers from a range: ranges."ppo.lr" = { low = 1e-4, high = 1e-2, log = true }.',
+    )
+    seed: int = setting(0, "Of the proposals; with one run at a time they repeat.", ge=0, le=2**32 - 1, advanced=True)
+    judge_seed: int = setting(
+        500_000, "Seed of the first of the episodes that trials are judged by.", ge=0, le=2**32 - 1, advanced=True
+    )
+    prune: float = setting(
+        0.1,
+        "A trial ends early that is worse than the best, paired by episode, at this level (Wilcoxon); 0: none does.",
+        ge=0,
+        lt=1,
+        advanced=True,
+    )
+
+
 class Study(Settings):
     """What is compared, and how.
 
@@ -187,6 +212,7 @@ class Study(Settings):
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
     judge: JudgeSettings = Field(default_factory=JudgeSettings)
     place: PlaceSettings = Field(default_factory=PlaceSettings)
+    search: SearchSettings = Field(default_factory=SearchSettings)
 
     def to_toml(self) -> str:
         """What differs from the defaults, as a file of its own."""
@@ -199,4 +225,9 @@ class Study(Settings):
     def _one_way(self) -> Self:
         if self.vary and self.cells:
             raise ValueError("vary and cells: give one of them, every combination or a list")
+        judge, search = self.judge, self.search
+        if search.on and abs(judge.seed - search.judge_seed) < judge.episodes:
+            raise ValueError("search.judge_seed and judge.seed share episodes: what was tuned on cannot be the proof")
+        if search.on and self.cells:
+            raise ValueError("search.on: give what varies by vary or search.ranges, not as cells")
         return self

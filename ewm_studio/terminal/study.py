@@ -41,6 +41,9 @@ def study_parser(action: str) -> Parser:
         parser.add_argument(
             "--out", metavar="FILE", help="FILE.html or FILE.pdf; by default a page in the study's own folder."
         )
+        parser.add_argument(
+            "--preset", metavar="OUT.toml", help="Also write the settings that a search has found, as a settings file."
+        )
     add_place(parser)
     return parser
 
@@ -124,6 +127,10 @@ def _report(options: Any) -> int:
 
     file = read_study(options.file)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        if options.preset:
+            from ewm_studio.jobs.studies.tuned import write_preset
+
+            write_preset(file, workspace, Path(options.preset).expanduser())
         out = Path(options.out).expanduser() if options.out else None
         pdf = out if out is not None and out.suffix.lower() == ".pdf" else None
         found = write_outcome(file, workspace, None if pdf is not None else out)
@@ -134,7 +141,16 @@ def _report(options: Any) -> int:
     if options.json:
         print_json(found)
     else:
-        columns = (*file.cells[0].options, "runs", "failed", "iqm", "low", "high", "frames", "minutes")
+        columns = (
+            *(("cell",) if file.study.search.on else file.cells[0].options),
+            "runs",
+            "failed",
+            "iqm",
+            "low",
+            "high",
+            "frames",
+            "minutes",
+        )
         print_table(columns, found["cells"])
         write_line(f"report: {found['report']}")
     return 0

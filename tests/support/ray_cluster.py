@@ -8,6 +8,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 from tests.support import ROOT
@@ -64,6 +65,17 @@ def kill_second(process):
     raise AssertionError("the cluster is gone")
 
 
+def answers(port):
+    """Wait until the head answers clients, which it does some seconds after it is there."""
+    until = time.monotonic() + 200
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+
+
 def main(port):
     from ray.cluster_utils import Cluster
 
@@ -71,6 +83,7 @@ def main(port):
     head = {**node, "include_dashboard": False, "ray_client_server_port": port}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     second = cluster.add_node(**node)
+    answers(port)
     print("ready", flush=True)
     for line in sys.stdin:
         if line == "kill\n":

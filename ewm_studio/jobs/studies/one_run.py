@@ -49,6 +49,16 @@ class StudyRun:
         self._share = 0.0
         self.say: Say = lambda event: None
 
+    @property
+    def key(self) -> str:
+        """Its name in the study."""
+        return self.record.key
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.record.done
+
     def go(self) -> None:
         """Train and judge what is missing.
 

@@ -9,6 +9,7 @@ from ewm_studio.jobs.studies.conditions import kept_conditions
 from ewm_studio.jobs.studies.figures import CellFigures, study_figures
 from ewm_studio.jobs.studies.report import write_report
 from ewm_studio.jobs.studies.results import write_results
+from ewm_studio.jobs.studies.tuned import searched
 from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import REPORT, StudyFolder
@@ -26,6 +27,7 @@ def write_outcome(file: StudyFile, workspace: Workspace, path: Path | None = Non
         UserError: it was never run, or something it keeps is damaged. JobError: the disk is full.
     """
     folder = StudyFolder(workspace.path, file.name)
+    file = searched(file, folder)
     conditions = kept_conditions(folder)
     results = write_results(file, folder)
     figures = study_figures(file, folder, workspace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ewm_studio.jobs.studies.results import asked_records
+from ewm_studio.jobs.studies.tuned import searched
 from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.workspace.studies import Pace, RunRecord, StudyFolder
 
@@ -17,6 +18,7 @@ def standing(file: StudyFile, folder: StudyFolder) -> dict[str, Any]:
     Raises:
         UserError: a record is damaged.
     """
+    file = searched(file, folder)
     alive, pace = folder.running, folder.pace()
     rows = [_row(record, file, alive, pace) for record in asked_records(file, folder)]
     cells = []

@@ -150,5 +150,6 @@ def test_another_theme_dresses_what_is_seen_at_once_and_the_rest_in_pieces(qtbot
         assert not theme().settled  # pages that are not shown wait for their turn
         window.show_page("runs")
         assert plate() == look.background
+        assert window.side.currentWidget().grab().toImage().pixelColor(4, 4).name() == look.panel  # beside it too
         qtbot.waitUntil(lambda: theme().settled, timeout=WAIT)
         assert plate() == look.background
