@@ -87,7 +87,8 @@ def constants():
 
 
 def test_every_flag_it_names_exists():
-    others = {"--ui", "--cli", "--version", "--help", "--torch-backend", "--check"}  # the last two are uv's and ruff's
+    others = {"--ui", "--cli", "--version", "--help"}
+    others |= {"--torch-backend", "--check", "--head", "--generate"}  # uv's, ruff's and Ray's
     named = set(re.findall(r"--[a-z][a-z-]*", re.sub(BENCHMARK, "", EVERYWHERE)))
     assert named <= set(known_options()) | others
 

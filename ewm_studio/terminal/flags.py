@@ -57,6 +57,8 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "--into": ("recordings merge",),
     "--parallel": ("study run",),
     "--retry-failed": ("study run",),
+    "--on": ("study run",),
+    "--preset": ("study report",),
     "--out": ("study report", "card"),
 }
 
