@@ -105,7 +105,8 @@ def lines_plot(series: Sequence[Series], x_title: str, label: str) -> str:
             thin = plane.path(x[inside], y[inside])
             parts.append(f'<polyline points="{thin}" fill="none" stroke="{color}" stroke-opacity="0.3"/>')
         line = plane.path(one.x, one.y)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
+        dashes = ' stroke-dasharray="7 3"' if is_dashed(one.place) else ""
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"{dashes}/>')
     return _svg(parts, HEIGHT, label)
 
 
@@ -139,13 +140,22 @@ def intervals_plot(bars: Sequence[Bar], x_title: str, label: str, limits: Sequen
 
 def key(series: Sequence[Series]) -> str:
     """What the colours mean, as HTML."""
-    marks = (f'<span><i style="background:{color_of(one.place)}"></i>{escape(one.name)}</span>' for one in series)
+    marks = (
+        f'<span><i style="background:{color_of(one.place)}"></i>{escape(one.name)}'
+        f"{', dashed' if is_dashed(one.place) else ''}</span>"
+        for one in series
+    )
     return f'<p class="key">{"".join(marks)}</p>'
 
 
 def color_of(place: int) -> str:
     """The colour of whatever stands at a place, in all plots alike."""
     return COLORS[place % len(COLORS)]
+
+
+def is_dashed(place: int) -> bool:
+    """Whether a line is dashed: there are more cells than colours."""
+    return place // len(COLORS) % 2 == 1
 
 
 def _short(name: str) -> str:

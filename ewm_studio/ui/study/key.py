@@ -8,7 +8,7 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from ewm_studio.analysis.svg import Series, color_of
+from ewm_studio.analysis.svg import Series, color_of, is_dashed
 from ewm_studio.ui.kit.theme import color, ui_font
 
 _LINE, _MARK, _GAP = 18, 14, 16
@@ -26,7 +26,7 @@ class ColorKey(QWidget):
 
     def show_series(self, series: Sequence[Series]) -> None:
         """Explain these."""
-        self._names = [(one.name, one.place) for one in series]
+        self._names = [(f"{one.name}{', dashed' if is_dashed(one.place) else ''}", one.place) for one in series]
         self.setAccessibleDescription(", ".join(name for name, _ in self._names))
         self._fit()
         self.update()

@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPen, QPolygonF
 from ewm_studio import formatting as format
 from ewm_studio.analysis.curve import round_ticks
 from ewm_studio.analysis.intervals import Array
-from ewm_studio.analysis.svg import Bar, Series, color_of
+from ewm_studio.analysis.svg import Bar, Series, color_of, is_dashed
 from ewm_studio.ui.kit.drawn import Drawn
 from ewm_studio.ui.kit.theme import color, ui_font
 
@@ -173,7 +173,8 @@ class LinesPlot(_Plot):
             for x, y in one.thin:
                 painter.drawPolyline(path(x, y))
         for one in self._series:
-            painter.setPen(QPen(QColor(color_of(one.place)), 2))
+            dashes = Qt.PenStyle.DashLine if is_dashed(one.place) else Qt.PenStyle.SolidLine
+            painter.setPen(QPen(QColor(color_of(one.place)), 2, dashes))
             painter.drawPolyline(path(one.x, one.y))
 
 

@@ -51,7 +51,7 @@ class StudyResults(QWidget):
         self._few, self._by_frames_words, self._by_minutes_words, better_words = (
             label(text, "secondary", wrap=True) for text in ("", "", "", BETTER)
         )
-        self._scores_card = _card("Scores", self.scores, self.matrix)
+        self._scores_card = _card("Scores", self.matrix, self.scores)
         self._better_card = _card("Is it better?", better_words, self.better)
         self._pairs = [
             _pair(

@@ -99,8 +99,6 @@ class TextModel(QAbstractTableModel):
 
     def show_table(self, table: Table) -> None:
         """Show another one."""
-        if table == self.table:
-            return
         self.beginResetModel()
         self.table = table
         self.endResetModel()
@@ -186,9 +184,12 @@ class FiguresTable(FittedTable):
 
     def show_table(self, table: Table) -> None:
         """Show another one."""
-        two = any("\n" in text for row in table.rows for text in row)
-        self.verticalHeader().setDefaultSectionSize(_TWO_LINES if two else _ROW)
+        if table == self._texts.table:
+            return
         self._texts.show_table(table)
+        for line, row in enumerate(table.rows):
+            self.setRowHeight(line, _TWO_LINES if any("\n" in text for text in row) else _ROW)
+        self.fit()
 
 
 @dataclass(frozen=True)
