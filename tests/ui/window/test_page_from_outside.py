@@ -96,7 +96,7 @@ def test_a_page_from_outside_is_turned_to_and_works(qtbot, open_studio, tmp_path
     studio = open_studio(pages=(*PAGES, count))
     window, controller = studio.window, studio.window.pages["count"].controller
     assert controller.heard == ["workspace", len(pretrained_models()), "begin"]
-    qtbot.keyClick(window, Qt.Key.Key_7, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(window, Qt.Key.Key_8, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: window.page == "count", timeout=WAIT)
     assert controller.heard[3] == "shown"
     assert controller.page.isVisible()
@@ -117,7 +117,7 @@ def test_a_page_from_outside_is_turned_to_and_works(qtbot, open_studio, tmp_path
         assert [a.text() for a in counted.actions()] == [str(run.episodes)]
     window.actions_by_name["forget"].trigger()
     assert controller.episodes == 0
-    assert {("C", "Count"), ("Ctrl+Alt+0", "Forget what was counted"), ("Ctrl+7", "Count page")} <= set(
+    assert {("C", "Count"), ("Ctrl+Alt+0", "Forget what was counted"), ("Ctrl+8", "Count page")} <= set(
         window.shortcuts()
     )
     studio.workspaces.open(tmp_path / "other")
