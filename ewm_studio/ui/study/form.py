@@ -10,6 +10,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QLineEdit, QWidget
 
 from ewm_studio.errors import UserError
+from ewm_studio.formatting import printable
 from ewm_studio.resources import presets
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.declare import Settings, setting
@@ -182,7 +183,7 @@ class StudyForm(QWidget):
         self.base.clear()
         self.base.addItem("", (FORM, ""))
         if file:
-            self.base.addItem(f"as in {file}", (FILE, ""))
+            self.base.addItem(f"as in {printable(file)}", (FILE, ""))
         for path in presets():
             self.base.addItem(f"preset {path.stem}", (PRESET, path.stem))
         self.base.setCurrentIndex(1 if file else 0)
@@ -209,7 +210,7 @@ class StudyForm(QWidget):
     def show_experiment(self, experiment: Experiment) -> None:
         """Say what the form of the window holds now."""
         self._experiment = experiment
-        self.base.setItemText(0, f"the experiment as it is now ({experiment.env.id})")
+        self.base.setItemText(0, f"the experiment as it is now ({printable(experiment.env.id)})")
         self.base.update()
 
     # What it is

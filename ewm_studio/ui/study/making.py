@@ -19,7 +19,7 @@ from ewm_studio.ui.study.form import FILE, FORM, PRESET
 from ewm_studio.ui.study.offers import base_name, choices
 from ewm_studio.ui.study.page import StudyPage
 from ewm_studio.workspace.files import write_text
-from ewm_studio.workspace.workspace import name_problem
+from ewm_studio.workspace.workspace import name_problem, safe_name
 
 SETTLE_MILLISECONDS = 200  # after a change, before it is looked into
 _NEW = Study(seeds=SeedSettings(reported=[0, 1, 2, 3, 4]))
@@ -108,7 +108,8 @@ class MakingController(QObject):
     def _free_name(self, name: str) -> str:
         """This name, or with the next number where there is such a study."""
         id = self._services.experiment.env.id
-        stem = name or id.rpartition(":")[2].rpartition("/")[2].partition("-v")[0].lower() + "-study"
+        world = safe_name(id.rpartition(":")[2].rpartition("/")[2].partition("-v")[0]).lower()
+        stem = name or f"{world[:40]}-study"
         taken = set(studies_of(self._services.workspace.path))
         start, _, number = stem.rpartition("-")
         start, first = (start, int(number)) if number.isdecimal() and start else (stem, 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QMenu, QVBoxLayout, QWidget
 
+from ewm_studio.formatting import printable
 from ewm_studio.jobs.studies.plan import StudyPlan
 from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.ui.kit.widgets import Elided, button, label, row, stacked
@@ -149,7 +150,7 @@ class StudyPage(QWidget):
             if names:
                 menu.addSeparator()
             for name in names:
-                text = name if kind == "study" else f"Ready-made: {name}"
+                text = printable(name) if kind == "study" else f"Ready-made: {name}"
                 menu.addAction(text).triggered.connect(lambda _=False, kind=kind, name=name: ask(kind, name))
 
     def _turn(self, face: int) -> None:

@@ -118,7 +118,11 @@ class TextModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             middle = self.table.shades is not None and section > 0
             return int(Qt.AlignmentFlag.AlignCenter) if middle else _side(section)
-        return self.table.heads[section].replace(" + ", " +\n") if role == Qt.ItemDataRole.DisplayRole else None
+        return (
+            format.printable(self.table.heads[section]).replace(" + ", " +\n")
+            if role == Qt.ItemDataRole.DisplayRole
+            else None
+        )
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """One text, or how strong it is."""

@@ -1,7 +1,7 @@
 """Texts from files cannot speak to the window: no label, tooltip or item takes them for HTML or turns them around."""
 
 import pytest
-from PySide6.QtCore import QAbstractItemModel, Qt
+from PySide6.QtCore import QAbstractItemModel, QAbstractListModel, Qt
 from PySide6.QtGui import QTextDocument
 from PySide6.QtWidgets import QLabel, QWidget
 
@@ -31,7 +31,7 @@ def texts_of(widget):
         yield f"tooltip of {type(child).__name__}", child.toolTip(), True
     for model in widget.findChildren(QAbstractItemModel):
         for row in range(min(model.rowCount(), 50)):
-            for column in range(model.columnCount()):
+            for column in range(1 if isinstance(model, QAbstractListModel) else model.columnCount()):
                 index = model.index(row, column)
                 yield f"tip in {type(model).__name__}", str(index.data(Qt.ItemDataRole.ToolTipRole) or ""), True
                 yield f"item of {type(model).__name__}", str(index.data() or ""), False
