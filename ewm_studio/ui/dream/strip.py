@@ -106,7 +106,7 @@ class DreamStrip(QFrame):
         self.swap_menu = QMenu(self)
         self.swap_menu.aboutToShow.connect(self._fill_swap)
         self.swap.setMenu(self.swap_menu)
-        self.keep = button("Keep episode", "", "Keep the way to here in a recording, marked as dreamt")
+        self.keep = button("Keep it", "", "Keep the way to here in a recording, marked as dreamt")
         self.keep.clicked.connect(lambda: self.keep_asked.emit())
         self.export = button("Export film", "", "Save the way to here: a film of dream and reality, or the whole tree")
         self.export_menu = QMenu(self)
