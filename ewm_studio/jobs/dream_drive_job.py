@@ -81,8 +81,9 @@ def dream(
 
 def _measure(experiment: Experiment, workspace: Workspace) -> dict[str, float] | None:
     """What the trust meter measures by: the model's assessment, where there is one."""
-    run = workspace.run_of(workspace.resolve_model(experiment.start.load_path or ""))
-    found = kept_assessment(workspace.runs_folder / run) if run else None
+    model = workspace.resolve_model(experiment.start.load_path or "")
+    run = workspace.run_of(model)
+    found = kept_assessment(workspace.runs_folder / run if run else model.parent)
     usual = (found or {}).get("trust", {}).get("usual")
     return usual if isinstance(usual, dict) else None
 

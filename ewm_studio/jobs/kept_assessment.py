@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ewm_studio.errors import UserError
 from ewm_studio.formatting import plain
 from ewm_studio.workspace.files import write_bytes, write_text
+from ewm_studio.workspace.pretrained import CARD
 
 KEPT = "assessment.json"
 PICTURES = {  # by what is on them, file and words
@@ -44,17 +45,20 @@ def keep_assessment(folder: Path, found: dict[str, Any], pictures: dict[str, NDA
 
 
 def kept_assessment(folder: Path) -> dict[str, Any] | None:
-    """The figures kept in a run's folder; None where it was not assessed.
+    """The figures kept in a run's folder, or in the card of a model that comes by itself; None of one never assessed.
 
     Raises:
         UserError: they cannot be read.
     """
-    path = folder / KEPT
-    if not path.is_file():
+    path, card = folder / KEPT, folder / CARD
+    if not path.is_file() and not card.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if path.is_file():
+            found = json.loads(path.read_text(encoding="utf-8"))
+        elif (found := json.loads(card.read_text(encoding="utf-8")).get("assessment")) is None:
+            return None
+    except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not an assessment ({error}); assess the run again") from None
     if not isinstance(found, dict):
         raise UserError(f"{path}: not an assessment; assess the run again")

@@ -46,7 +46,10 @@ def _popen() -> Callable[[Any], Any]:
         from multiprocessing.popen_spawn_posix import Popen
 
         start = "_launch"
-    return type("Popen", (Popen,), {start: with_names(getattr(Popen, start), spawn=SpawnWithoutMain())})
+    made = {start: with_names(getattr(Popen, start), spawn=SpawnWithoutMain())}
+    if sys.platform != "win32":  # there it is the same
+        made["terminate"] = lambda popen: popen.kill()  # what ends daemons at exit asks here, and not the process
+    return type("Popen", (Popen,), made)
 
 
 class SpawnedProcess(SpawnProcess):

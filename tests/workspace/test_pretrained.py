@@ -15,7 +15,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Finished, JobControl, Message
 from ewm_studio.jobs import infer, train
 from ewm_studio.jobs.card import write_card
-from ewm_studio.jobs.kept_assessment import keep_assessment
+from ewm_studio.jobs.kept_assessment import keep_assessment, kept_assessment
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.pretrained import pretrained_model, pretrained_models
@@ -221,6 +221,15 @@ def test_the_models_that_ship_are_small_and_whole():
         assert made_by.env.id == model.env
         assert made_by.run.seed == model.card["shipped_seed"]
         assert {path.name for path in model.folder.iterdir()} >= {"card.md", "curve.png"}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-dream")])
+def test_what_ships_to_be_dreamt_in_was_assessed(name):
+    model = pretrained_model(name)
+    found = kept_assessment(model.folder)
+    assert found == model.card["assessment"]
+    assert found["trust"]["usual"]
+    assert kept_assessment(pretrained_model("cartpole").folder) is None
 
 
 @pytest.mark.parametrize("name", NAMES)
