@@ -5,21 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import gymnasium as gym
 import numpy as np
 
 from ewm_studio.data.episode_file import open_episode
 from ewm_studio.data.library import Binned, Library
-from ewm_studio.envs.factory import NAMED_ACTIONS
-from ewm_studio.envs.spaces import space_from_json
+
+if TYPE_CHECKING:
+    import gymnasium as gym
 
 RESTS = ("nothing", "none", "coast")  # names of actions that do nothing
 
 
 def rest_actions(env_id: str, space: gym.Space) -> tuple[Any, ...]:
     """The actions by which nothing is done; none where an environment has no such action."""
+    import gymnasium as gym  # a window knows this file before environments are there
+
+    from ewm_studio.envs.factory import NAMED_ACTIONS
+
     if isinstance(space, gym.spaces.Box):
         nothing = np.zeros(space.shape, space.dtype)
         return (nothing,) if space.contains(nothing) else ()
@@ -50,6 +54,8 @@ def trim(library: Library, path: Path) -> Binned | None:
     Raises:
         UserError: the file is damaged. JobError: the disk is full.
     """
+    from ewm_studio.envs.spaces import space_from_json
+
     with open_episode(path) as episode:
         space, length = space_from_json(episode.meta["action_space"]), episode.length
         begin, end = busy_part(episode.column("action"), rest_actions(str(episode.meta["env"]), space))

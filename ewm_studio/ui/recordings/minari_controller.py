@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
-from ewm_studio.data import minari_catalog
 from ewm_studio.ui.recordings.minari_dialog import MinariDialog
 from ewm_studio.ui.services import Services
+
+if TYPE_CHECKING:
+    from ewm_studio.data.minari_catalog import DatasetEpisodes, DatasetInfo  # brings environments
 
 
 class MinariController(QObject):
@@ -30,9 +32,9 @@ class MinariController(QObject):
         """List what is on this machine, and show it."""
         doing = "list the Minari datasets"
         show = partial(self._show, window, name_problem)
-        self._background(minari_catalog.local_datasets, show, lambda error: self._fail(error, doing))
+        self._background(_local, show, lambda error: self._fail(error, doing))
 
-    def _show(self, window: QWidget, problem: Callable[[str], str], found: list[minari_catalog.DatasetInfo]) -> None:
+    def _show(self, window: QWidget, problem: Callable[[str], str], found: list[DatasetInfo]) -> None:
         dialog = self._dialog = MinariDialog(window, problem)
         dialog.finished.connect(self._closed)
         dialog.looked_at.connect(self._look)
@@ -46,19 +48,13 @@ class MinariController(QObject):
         self._dialog = None
 
     def _look(self, dataset: str) -> None:
-        self._fetch(
-            lambda: minari_catalog.dataset_episodes(dataset), lambda dialog, found: dialog.show_episodes(dataset, found)
-        )
+        self._fetch(partial(_episodes, dataset), lambda dialog, found: dialog.show_episodes(dataset, found))
 
     def _list_public(self) -> None:
-        self._fetch(minari_catalog.remote_datasets, lambda dialog, found: dialog.show_public(found))
+        self._fetch(_remote, lambda dialog, found: dialog.show_public(found))
 
     def _download(self, dataset: str) -> None:
-        def work() -> list[minari_catalog.DatasetInfo]:
-            minari_catalog.download(dataset)
-            return minari_catalog.local_datasets()
-
-        self._fetch(work, lambda dialog, found: dialog.show_datasets(found, dataset))
+        self._fetch(partial(_downloaded, dataset), lambda dialog, found: dialog.show_datasets(found, dataset))
 
     def _fetch(self, work: Callable[[], Any], show: Callable[[MinariDialog, Any], None]) -> None:
         """Do something for the dialog that is open now; what fails is said in it."""
@@ -73,3 +69,31 @@ class MinariController(QObject):
                 dialog.show_problem(str(error))
 
         self._background(work, done, fail)
+
+
+# These run off the GUI thread, and environments are imported there.
+
+
+def _local() -> list[DatasetInfo]:
+    from ewm_studio.data import minari_catalog
+
+    return minari_catalog.local_datasets()
+
+
+def _remote() -> list[DatasetInfo]:
+    from ewm_studio.data import minari_catalog
+
+    return minari_catalog.remote_datasets()
+
+
+def _episodes(dataset: str) -> DatasetEpisodes:
+    from ewm_studio.data import minari_catalog
+
+    return minari_catalog.dataset_episodes(dataset)
+
+
+def _downloaded(dataset: str) -> list[DatasetInfo]:
+    from ewm_studio.data import minari_catalog
+
+    minari_catalog.download(dataset)
+    return minari_catalog.local_datasets()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHeaderView, QLineEdit, QTableWidget, QTableWidgetItem, QWidget
 
 from ewm_studio import formatting as format
-from ewm_studio.analysis.evaluated import spread_of
-from ewm_studio.data.minari_catalog import DatasetEpisodes, DatasetInfo
 from ewm_studio.formatting import printable
 from ewm_studio.ui.kit.widgets import button, label, row
 from ewm_studio.ui.plots.histogram import HistogramCard
 from ewm_studio.ui.recordings.dialogs import Choice
+
+if TYPE_CHECKING:
+    from ewm_studio.data.minari_catalog import DatasetEpisodes, DatasetInfo  # brings environments
 
 COLUMNS = ("dataset", "environment", "episodes", "steps", "size")
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -161,6 +163,8 @@ class MinariDialog(Choice):
                 widget.hide()
                 widget.deleteLater()
         if found is not None and len(found.returns):
+            from ewm_studio.analysis.evaluated import spread_of  # what was found has brought environments already
+
             for title, values in (("Returns", found.returns), ("Lengths, in steps", found.lengths.astype(float))):
                 self._charts.addWidget(HistogramCard(spread_of(values, title), "accent", float(values.mean())))
 

@@ -293,8 +293,11 @@ def test_minari_datasets_show_their_returns_and_are_filtered_by_them(qtbot, show
     choice = dialog(qtbot, MinariDialog)
     assert cells(choice) == [["laps-v0", "CarRacing-v3", "3", "35"], ["ours/more-v0", "CarRacing-v3", "1", "7"]]
     qtbot.waitUntil(lambda: choice.problem.text() == "3 of 3 episodes", timeout=WAIT)
-    titles = [card.view.accessibleName() for card in choice.findChildren(HistogramCard) if card.isVisible()]
-    assert titles == ["Returns, histogram", "Lengths, in steps, histogram"]
+
+    def titles():
+        return [card.view.accessibleName() for card in choice.findChildren(HistogramCard) if card.isVisible()]
+
+    qtbot.waitUntil(lambda: titles() == ["Returns, histogram", "Lengths, in steps, histogram"], timeout=WAIT)
     qtbot.keyClicks(choice.least, "8")
     assert choice.problem.text() == "2 of 3 episodes"
     qtbot.keyClicks(choice.most, "x")
