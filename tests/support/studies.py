@@ -11,6 +11,17 @@ from ewm_studio.settings.study_file import read_study
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import StudyFolder
 
+SMALL = """
+[experiment]
+env.batch_size = 4
+ppo.rollout_steps = 16
+ppo.epochs = 1
+run.save_freq = 1
+[vary.memory]
+none = { memory.name = "NoMemory" }
+"last two" = { memory.name = "History", memory.steps = 2 }
+"""  # what a study is short with; seeds, budget, judge and place come after it
+
 TWO_MEMORIES = """
 title = "Which remembers?"
 [vary.memory]

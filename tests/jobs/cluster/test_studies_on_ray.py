@@ -19,17 +19,12 @@ from ewm_studio.workspace.models import load_model
 from ewm_studio.workspace.studies import StudyFolder
 from tests.support import ROOT
 from tests.support.ray_cluster import kill_second, ray_cluster
+from tests.support.studies import SMALL
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="clusters are of Linux machines")]
-SMALL = """
-[experiment]
-env.batch_size = 4
-ppo.rollout_steps = 16
-ppo.epochs = 1
-run.save_freq = 1
-[vary.memory]
-none = { memory.name = "NoMemory" }
-"last two" = { memory.name = "History", memory.steps = 2 }
+STUDY = (
+    SMALL
+    + """
 [seeds]
 reported = [0, 1]
 [budget]
@@ -37,6 +32,7 @@ frames = 320
 [judge]
 episodes = 3
 """
+)
 
 
 @pytest.fixture
@@ -45,7 +41,7 @@ def cluster():
         yield found
 
 
-def study(folder, text=SMALL):
+def study(folder, text=STUDY):
     path = folder / "small.study.toml"
     path.write_text(text)
     return read_study(path)
@@ -92,7 +88,7 @@ def test_the_same_weights_as_on_this_computer_and_a_node_that_is_killed_costs_a_
         RayPool(PlaceSettings(on=address, gpus=1))
 
     gone, lines = False, []
-    long = study(tmp_path, SMALL.replace("frames = 320", "frames = 12_000"))
+    long = study(tmp_path, STUDY.replace("frames = 320", "frames = 12_000"))
     for event in run_study(long.placed(on=address), killed):
         if isinstance(event, Message):
             lines.append(event.text)

@@ -23,16 +23,11 @@ from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
 from ewm_studio.workspace.studies import StudyFolder
 from tests.support import ROOT
+from tests.support.studies import SMALL
 
-SMALL = """
-[experiment]
-env.batch_size = 4
-ppo.rollout_steps = 16
-ppo.epochs = 1
-run.save_freq = 1
-[vary.memory]
-none = { memory.name = "NoMemory" }
-"last two" = { memory.name = "History", memory.steps = 2 }
+STUDY = (
+    SMALL
+    + """
 [seeds]
 reported = [0, 1]
 [budget]
@@ -44,7 +39,8 @@ target = 500
 [place]
 parallel = 2
 """
-LONG = SMALL.replace("frames = 320", "frames = 20_000")
+)
+LONG = STUDY.replace("frames = 320", "frames = 20_000")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 
 
@@ -69,7 +65,7 @@ def pool(processes):
     return SharedPool(processes)
 
 
-def study(folder, text=SMALL):
+def study(folder, text=STUDY):
     path = folder / "small.study.toml"
     path.write_text(text)
     return read_study(path)
@@ -123,27 +119,27 @@ def test_what_is_done_is_only_read_and_seeds_may_be_added(tmp_path, pool):
     before, made = kept(workspace), len(pool.made)
     go(study(tmp_path), workspace, pool)
     assert len(pool.made) == made
-    _, result = go(study(tmp_path, SMALL.replace("[0, 1]", "[0, 1, 2]")), workspace, pool)
+    _, result = go(study(tmp_path, STUDY.replace("[0, 1]", "[0, 1, 2]")), workspace, pool)
     assert result["finished"] == 6
     assert {key: kept(workspace)[key] for key in before} == before
 
 
 def test_other_settings_and_cells_that_fit_nothing_are_refused_before_anything_begins(tmp_path, pool):
     workspace = Workspace(tmp_path / "ws")
-    bad = study(tmp_path, SMALL.replace("memory.steps = 2", "memory.stepz = 2"))
+    bad = study(tmp_path, STUDY.replace("memory.steps = 2", "memory.stepz = 2"))
     with pytest.raises(UserError, match=r"cell 'last two': memory History has no setting 'stepz'"):
         go(bad, workspace, pool)
     assert not pool.made
     go(study(tmp_path), workspace, pool)
     with pytest.raises(UserError, match=r"train\.total_steps is 640, but run .* was begun with 320"):
-        go(study(tmp_path, SMALL.replace("320", "640")), workspace, pool)
+        go(study(tmp_path, STUDY.replace("320", "640")), workspace, pool)
     with pytest.raises(UserError, match=r"judge\.episodes is 4"):
-        go(study(tmp_path, SMALL.replace("episodes = 3", "episodes = 4")), workspace, pool)
+        go(study(tmp_path, STUDY.replace("episodes = 3", "episodes = 4")), workspace, pool)
 
 
 def test_stopped_and_gone_on_with_it_comes_to_the_same_weights(tmp_path, pool):
     whole, parts = Workspace(tmp_path / "whole"), Workspace(tmp_path / "parts")
-    text = SMALL.replace("frames = 320", "frames = 3_200")
+    text = STUDY.replace("frames = 320", "frames = 3_200")
     go(study(tmp_path, text), whole, pool)
     control = JobControl()
     stopped = False
@@ -253,6 +249,6 @@ def test_a_record_that_is_damaged_is_named(tmp_path, pool):
 
 def test_a_budget_of_minutes_ends_every_run_by_the_clock(tmp_path, pool):
     workspace = Workspace(tmp_path / "ws")
-    go(study(tmp_path, SMALL.replace("frames = 320", "minutes = 0.001")), workspace, pool)
+    go(study(tmp_path, STUDY.replace("frames = 320", "minutes = 0.001")), workspace, pool)
     assert {record.trained["stopped_by"] for record in kept(workspace).values()} == {"minutes"}
     assert all(record.trained["steps"] > 0 for record in kept(workspace).values())

@@ -12,20 +12,14 @@ from ewm_studio.settings.study_file import read_study
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import StudyFolder
 from tests.support import ROOT
-from tests.support.studies import end_study
+from tests.support.studies import SMALL, end_study
 from tests.ui.study.steps import choose, controller, settled, tick, type_into
 
 LEFT = Qt.MouseButton.LeftButton
 PATIENCE = 500_000  # milliseconds; a study of twelve runs on a busy machine
-SMALL = """
-[experiment]
-env.batch_size = 4
-ppo.rollout_steps = 16
-ppo.epochs = 1
-run.save_freq = 1
-[vary.memory]
-none = { memory.name = "NoMemory" }
-"last two" = { memory.name = "History", memory.steps = 2 }
+STUDY = (
+    SMALL
+    + """
 [seeds]
 reported = [0]
 [budget]
@@ -35,6 +29,7 @@ episodes = 2
 [place]
 parallel = 1
 """
+)
 
 
 @pytest.fixture
@@ -89,7 +84,7 @@ def test_a_newcomer_makes_a_study_of_two_by_two_by_three_and_reads_its_report(qt
 def test_a_killed_study_loses_nothing_finished_and_goes_on(qtbot, open_studio, tmp_path, ended):
     workspace = tmp_path / "workspace"
     workspace.mkdir()
-    (workspace / "small.study.toml").write_text(SMALL)
+    (workspace / "small.study.toml").write_text(STUDY)
     studio = open_studio(begin=False)
     ended.append(studio)
     studio.window.show_page("study")
@@ -113,7 +108,7 @@ def test_a_killed_study_loses_nothing_finished_and_goes_on(qtbot, open_studio, t
 def test_a_study_that_cannot_run_says_why(qtbot, open_studio, tmp_path, ended):
     workspace = tmp_path / "workspace"
     workspace.mkdir()
-    wrong = SMALL.replace("memory.steps = 2", "memory.stepz = 2")
+    wrong = STUDY.replace("memory.steps = 2", "memory.stepz = 2")
     (workspace / "wrong.study.toml").write_text(wrong)
     studio = open_studio(begin=False)
     ended.append(studio)
@@ -147,7 +142,7 @@ app.exec()
 def test_a_killed_window_leaves_its_study_running_and_the_next_one_shows_it(qtbot, open_studio, tmp_path):
     workspace = tmp_path / "workspace"
     workspace.mkdir()
-    (workspace / "small.study.toml").write_text(SMALL.replace("1600", "320"))
+    (workspace / "small.study.toml").write_text(STUDY.replace("1600", "320"))
     line = [sys.executable, "-c", WINDOW, str(workspace)]
     with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as window:
         pid = int(window.stdout.readline())
