@@ -271,7 +271,7 @@ def _numbers() -> dict[str, NumberField]:
         declared.update({field.name: field for field in fields_of(section, group)})
     return {
         "seeds": NumberField(fields_of("seeds", _SeedCount)[0], "Seeds"),
-        "frames": NumberField(declared["frames"], "Frames a run", "as the base"),
+        "frames": NumberField(declared["frames"], "Frames a run", "as base"),
         "minutes": NumberField(declared["minutes"], "Minutes a run", "no limit"),
         "episodes": NumberField(declared["episodes"], "Judged by"),
         "parallel": NumberField(declared["parallel"], "Runs at once"),

@@ -148,7 +148,7 @@ class PartPicker(QFrame):
 
     def _say(self) -> None:
         count = len(self.picked)
-        base = f"{self._base}, as the base" if self._base else "as the base"
+        base = f"{self._base}, as base" if self._base else "as base"
         self._words.setText(f"{count} compared" if count > 1 else f"{next(iter(self.picked))}" if count else base)
 
 
