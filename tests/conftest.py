@@ -8,6 +8,7 @@ import pytest
 
 from ewm_studio.envs.trust import TRUST_ALL
 from ewm_studio.jobs.runners.process import JobProcesses
+from tests.support.warm import WarmProcesses
 
 os.environ[TRUST_ALL] = "1"  # the tests' own modules; what is about trust takes it away
 # Where a person's settings and data lie; every process that a test starts inherits it. It goes when the tests end.
@@ -30,6 +31,14 @@ def processes():
     made = JobProcesses()
     yield made
     made.end()
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """Starts functions and commands in processes that have torch imported and never used."""
+    made = WarmProcesses()
+    yield made
+    made.close()
 
 
 TRIED = "faults tried"  # the property under which a test of the fault suite says what it tried and what held

@@ -107,9 +107,10 @@ def write_log(workspace: Path | None, error: BaseException) -> Path:
     """Write a failure's traceback to the workspace's `logs/`, or beside the system's temporary files."""
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     text = "".join(traceback.format_exception(error))
-    folders = [workspace / "logs"] if workspace is not None else []
-    for folder in (*folders, Path(tempfile.gettempdir()) / "ewm-studio-logs"):
+    places = [lambda: workspace / "logs"] if workspace is not None else []
+    for place in (*places, lambda: Path(tempfile.gettempdir()) / "ewm-studio-logs"):  # on a full disk there is none
         try:
+            folder = place()
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError:

@@ -31,15 +31,20 @@ def clean_workspace(path: Path) -> None:
 
 def clean_temporary() -> None:
     """Remove what is left among the system's temporary files and among Minari's datasets."""
-    place = Path(tempfile.gettempdir())
+    with contextlib.suppress(OSError):  # on a full disk no folder will do for the system's temporary files
+        _clean_place(Path(tempfile.gettempdir()))
+    clean_owned(Path(os.environ.get("MINARI_DATASETS_PATH") or os.path.expanduser("~/.minari/datasets")))
+
+
+def _clean_place(place: Path) -> None:
+    """Remove what is left in the folder of the system's temporary files."""
     clean_owned(place, "ewm-studio-")
-    with contextlib.suppress(OSError), os.scandir(place) as entries:
+    with os.scandir(place) as entries:
         for entry in entries:
             if entry.name.startswith("pymp-") and entry.is_dir(follow_symlinks=False):
                 marks = [name for name in os.listdir(entry.path) if name.startswith("ewm-studio-")]
                 if marks and all(map(owner_died, marks)):
                     shutil.rmtree(entry.path, ignore_errors=True)
-    clean_owned(Path(os.environ.get("MINARI_DATASETS_PATH") or os.path.expanduser("~/.minari/datasets")))
 
 
 def clean_owned(folder: Path, start: str = ".") -> None:

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from ewm_studio import cli
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Workspace
-from tests.faults.test_workspace_kills import ENDLESS, SMALL, in_a_fork
+from tests.faults.test_workspace_kills import ENDLESS, SMALL
 
 ROWS = 20
 COLUMNS = (
@@ -173,13 +174,13 @@ def test_a_database_locked_again_and_again_ends_no_run(home, tally, seed):
         tally.count("locked database", steps == list(range(count)) and state == "finished", f"{len(steps)} of {count}")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a warm process, to be quick")
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("how", ["deleted", "moved", "only the run"])
-def test_a_workspace_that_goes_away_under_a_training(tmp_path, monkeypatch, tally, how):
+def test_a_workspace_that_goes_away_under_a_training(warm, tmp_path, monkeypatch, tally, how):
     for number in range(3):
         home = tmp_path / f"ws{number}"
         monkeypatch.setenv("EWM_WORKSPACE", str(home))
-        pid = in_a_fork("train", "--env", "CartPole-v1", *SMALL, *ENDLESS)
+        process = warm.command("train", "--env", "CartPole-v1", *SMALL, *ENDLESS)
         deadline = time.monotonic() + 90
         while not list(home.glob("runs/*/checkpoints/*.trainer")) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -188,14 +189,10 @@ def test_a_workspace_that_goes_away_under_a_training(tmp_path, monkeypatch, tall
         os.rename(run if how == "only the run" else home, gone)
         if how == "deleted":
             shutil.rmtree(gone)
-        code = None
-        while code is None and time.monotonic() < deadline:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            code = os.waitstatus_to_exitcode(status) if done else None
-            time.sleep(0.02)
-        if code is None:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        process.join(deadline - time.monotonic())
+        code = process.exitcode
+        process.kill()
+        process.join()
         stray = run.exists() if how == "only the run" else home.exists()
         tally.count("workspace gone under a training", code == 1 and not stray, f"{how}: exit {code}, stray {stray}")
 
@@ -228,29 +225,27 @@ def _full_train(home: Path) -> None:
     assert cli.main(["train", "--env", "CartPole-v1", *SMALL, "--epochs", "1", "--workspace", str(home)]) == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits a fork")
-@pytest.mark.parametrize("act", [_full_list, _full_infer, _full_delete, _full_restore, _full_train])
-def test_with_no_byte_free(tmp_path, monkeypatch, tally, act):
-    """No file may grow: every write to one fails as on a full disk."""
+def _without_room(act: Callable[[Path], None], home: Path) -> None:
+    """Do something where no file may grow."""
     import resource
 
+    with open(os.devnull, "w") as nowhere:
+        sys.stdout = sys.stderr = nowhere  # what is printed goes to no file that is full
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        act(home)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize("act", [_full_list, _full_infer, _full_delete, _full_restore, _full_train])
+def test_with_no_byte_free(warm, tmp_path, monkeypatch, tally, act):
+    """No file may grow: every write to one fails as on a full disk."""
     home = tmp_path / "ws"
     monkeypatch.setenv("EWM_WORKSPACE", str(home))
     for _ in range(3):
         assert cli.main(["train", "--env", "CartPole-v1", *SMALL, "--epochs", "1"]) == 0
     Workspace(home).delete_run(Workspace(home).runs()[0].name)
-    pid = os.fork()
-    if pid == 0:
-        code = 70
-        try:
-            with open(os.devnull, "w") as nowhere:
-                sys.stdout = sys.stderr = nowhere  # what is printed goes to no file that is full
-                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-                resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-                act(home)
-                code = 0
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    tally.count("full disk", os.waitstatus_to_exitcode(status) == 0, f"{act.__name__}: {status}")
+    process = warm.start(_without_room, act, home)
+    process.join()
+    tally.count("full disk", process.exitcode == 0, f"{act.__name__}: {process.exitcode}")
     tally.count("full disk, when there is room again", len(Workspace(home).runs()) in (1, 2, 3), act.__name__)

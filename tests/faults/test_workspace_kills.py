@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from ewm_studio import cli
 from ewm_studio.errors import JobError, UserError
@@ -20,7 +19,7 @@ from ewm_studio.workspace.models import load_model
 from ewm_studio.workspace.tree import load_tree
 from tests.support.dying import dies_at
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a warm process, to be quick")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX")
 KILLS = 150  # of each of two tests, which two cores share
 SMALL = (
     "--batch-size",
@@ -35,21 +34,6 @@ SMALL = (
     "run.threads=1",
 )
 ENDLESS = ("--save-freq", "1", "--epochs", "none", "--total-steps", "100000000")
-
-
-def in_a_fork(*argv: str) -> int:
-    """A command in a warm process of its own; its id."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            quiet = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(quiet, 1)
-            os.dup2(quiet, 2)
-            torch.set_num_threads(1)
-            os._exit(cli.main(list(argv)))
-        finally:
-            os._exit(70)
-    return pid
 
 
 def complaint(home: Path, step: int) -> tuple[str, int]:
@@ -85,7 +69,7 @@ def complaint(home: Path, step: int) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_kills_of_a_training_at_random_instants(tmp_path, monkeypatch, tally, seed):
+def test_kills_of_a_training_at_random_instants(warm, tmp_path, monkeypatch, tally, seed):
     home, rng, step = tmp_path / "ws", np.random.default_rng(seed), 0
     monkeypatch.setenv("EWM_WORKSPACE", str(home))
     assert cli.main(["train", "--env", "CartPole-v1", *SMALL, "--epochs", "2", "--save-freq", "1"]) == 0
@@ -95,16 +79,16 @@ def test_kills_of_a_training_at_random_instants(tmp_path, monkeypatch, tally, se
     kept = Workspace(home).run(name).latest_checkpoint()
     step = int(kept.stem)
     for number in range(KILLS):
-        pid = in_a_fork("train", "--resume", name, *ENDLESS)
+        process = warm.command("train", "--resume", name, *ENDLESS)
         begun, deadline = model.stat().st_mtime_ns, time.monotonic() + 60
         if number % 5:  # one in five is killed while it starts
             while model.stat().st_mtime_ns == begun and time.monotonic() < deadline:
                 time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.25))
-        os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-        if not os.WIFSIGNALED(status):
-            tally.count("kill -9 of a training", False, f"it ended by itself with {status}")
+        process.kill()
+        process.join()
+        if process.exitcode != -signal.SIGKILL:
+            tally.count("kill -9 of a training", False, f"it ended by itself with {process.exitcode}")
             continue
         said, step = complaint(home, step)
         tally.count("kill -9 of a training", not said, f"kill {number}: {said}")
@@ -114,7 +98,7 @@ def test_kills_of_a_training_at_random_instants(tmp_path, monkeypatch, tally, se
 
 
 @pytest.mark.parametrize("change", ["rename", "delete", "restore", "note", "create"])
-def test_kills_of_every_change_to_the_list_at_every_instant(tmp_path, tally, change):
+def test_kills_of_every_change_to_the_list_at_every_instant(warm, tmp_path, tally, change):
     workspace = Workspace(tmp_path / "ws")
     run = workspace.create_run("CartPole-v1", "train", "")
     run.log_metrics(1, 1, 0.0, {"a": 1.0})
@@ -124,14 +108,7 @@ def test_kills_of_every_change_to_the_list_at_every_instant(tmp_path, tally, cha
     while died:
         if change == "restore":
             workspace.delete_run(name)
-        work = {
-            "rename": lambda: workspace.rename_run(name, f"to-{instant}"),  # noqa: B023
-            "delete": lambda: workspace.delete_run(name),  # noqa: B023
-            "restore": lambda: workspace.restore_run(name),  # noqa: B023
-            "note": lambda: workspace.describe_run(name, note="kept"),  # noqa: B023
-            "create": lambda: workspace.create_run(f"E{instant}-v0", "train", "").finish("finished"),  # noqa: B023
-        }[change]
-        died = dies_at(instant, work)
+        died = dies_at(instant, warm, workspace.path, change, name, f"to-{instant}")
         instant += 1
         again = Workspace(workspace.path)
         there = [info.name for info in again.runs() if info.title == "kept"]

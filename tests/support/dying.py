@@ -6,27 +6,47 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from ewm_studio.workspace import database
+from ewm_studio.workspace import Workspace, database
+from tests.support.warm import WarmProcesses
 
 _EVENTS = {"open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "sqlite3.connect"}
 LIVED, DIED = 7, 9
 
+CHANGES: dict[str, Callable[[Workspace, str, str], object]] = {
+    "rename": lambda workspace, name, new: workspace.rename_run(name, new),
+    "delete": lambda workspace, name, _: workspace.delete_run(name),
+    "restore": lambda workspace, name, _: workspace.restore_run(name),
+    "note": lambda workspace, name, _: workspace.describe_run(name, note="kept"),
+    "create": lambda workspace, _, new: workspace.create_run(f"{new}-v0", "train", "").finish("finished"),
+}
 
-def dies_at(instant: int, work: Callable[[], object]) -> bool:
-    """Do `work` in a fork that dies just before its n-th call that touches files, or its n-th commit.
+
+def dies_at(instant: int, warm: WarmProcesses, home: Path, change: str, name: str, new: str) -> bool:
+    """Change the list of runs in a process that dies just before its n-th call that touches files, or n-th commit.
 
     Gives whether it died; else it came to its end before.
+
+    Args:
+        instant: n.
+        warm: makes the process.
+        home: the workspace's folder.
+        change: one of `CHANGES`.
+        name: the run's.
+        new: the one it gets, or that of the environment of a new run.
     """
-    child = os.fork()
-    if child == 0:
-        try:
-            _die_at(instant)
-            work()
-        finally:
-            os._exit(LIVED)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) == DIED
+    process = warm.start(_change, instant, home, change, name, new)
+    process.join()
+    assert process.exitcode in (LIVED, DIED), f"the process ended by itself with {process.exitcode}"
+    return process.exitcode == DIED
+
+
+def _change(instant: int, home: Path, change: str, name: str, new: str) -> None:
+    workspace = Workspace(home)
+    _die_at(instant)
+    CHANGES[change](workspace, name, new)
+    os._exit(LIVED)
 
 
 def _die_at(instant: int) -> None:

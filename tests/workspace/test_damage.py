@@ -1,10 +1,10 @@
 """Damaged, foreign and cut-off files through the command line: one line, exit code 2, and nothing is written."""
 
 import json
-import os
 import random
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -19,8 +19,10 @@ from ewm_studio.workspace import Workspace
 from ewm_studio.workspace import models as model_files
 from ewm_studio.workspace.models import load_model
 from tests.support.jobs import experiment, finish
+from tests.support.warm import WarmProcesses
 
 SMALL = ("--batch-size", "2", "--rollout-steps", "8", "--ppo-epochs", "1", "--set", "env.workers=0")
+ENDLESS = ("--save-freq", "1", "--epochs", "none", "--total-steps", "100000000")
 MEMORY = {"name": "LSTMMemory", "hidden_dim": 8}
 
 
@@ -224,35 +226,19 @@ def test_infer_of_a_file_makes_no_workspace(home, tmp_path, monkeypatch, capfd):
     assert not elsewhere.exists()
 
 
-def train_in_a_fork(run: str) -> int:
-    """A training that goes on with a run and saves every epoch, in a warm process of its own; its id."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            quiet = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(quiet, 1)
-            os.dup2(quiet, 2)
-            torch.set_num_threads(1)
-            argv = ["--resume", run, "--save-freq", "1", "--epochs", "none", "--total-steps", "100000000"]
-            cli.main(["train", *argv])
-        finally:
-            os._exit(3)
-    return pid
-
-
-def kill_while_saving(home: Path, instants: int, seed: int) -> None:
+def kill_while_saving(warm: WarmProcesses, home: Path, instants: int, seed: int) -> None:
     """Kill a training that saves every epoch, again and again, and go on from what is left."""
     rng, run = np.random.default_rng(seed), run_of(home).name
     for _ in range(instants):
         before = int(model_of(home).stem)
-        pid = train_in_a_fork(run)
+        process = warm.command("train", "--resume", run, *ENDLESS)
         deadline = time.monotonic() + 60
         while int(model_of(home).stem) == before and time.monotonic() < deadline:
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.1))
-        os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-        assert os.WIFSIGNALED(status), "the training ended by itself"
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "the training ended by itself"
         workspace = Workspace(home)
         latest = workspace.run(run).latest_checkpoint()
         assert latest is not None
@@ -263,10 +249,10 @@ def kill_while_saving(home: Path, instants: int, seed: int) -> None:
         workspace.close()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a warm process, to be quick")
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("instants", [6, pytest.param(20, marks=pytest.mark.slow)])
-def test_kill_9_at_any_instant_leaves_a_run_that_goes_on(home, instants, capfd):
-    kill_while_saving(home, instants, seed=instants)
+def test_kill_9_at_any_instant_leaves_a_run_that_goes_on(warm, home, instants, capfd):
+    kill_while_saving(warm, home, instants, seed=instants)
     steps = int(model_of(home).stem)
     capfd.readouterr()
     argv = ["train", "--resume", run_of(home).name, "--epochs", "none", "--total-steps", str(steps + 64), "--json"]

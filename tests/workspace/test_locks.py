@@ -138,9 +138,8 @@ def test_readers_share_the_lock_and_a_writer_has_it_alone(tmp_path):
             assert not reader
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is shared where there is no fork")
-def test_a_lock_ends_with_its_block_even_where_a_forked_process_shares_it(tmp_path):
-    path = tmp_path / "lock"
+def _share_a_lock_with_a_fork(path: Path) -> None:
+    """A lock is held while a process is forked, and is given back while that one still lives."""
     with locked(path, exclusive=True, patience=0):
         child = os.fork()
         if child == 0:
@@ -152,6 +151,13 @@ def test_a_lock_ends_with_its_block_even_where_a_forked_process_shares_it(tmp_pa
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is shared where there is no fork")
+def test_a_lock_ends_with_its_block_even_where_a_forked_process_shares_it(warm, tmp_path):
+    process = warm.start(_share_a_lock_with_a_fork, tmp_path / "lock")
+    process.join()
+    assert process.exitcode == 0
 
 
 def test_a_place_without_a_lock_file_is_read_all_the_same(tmp_path):

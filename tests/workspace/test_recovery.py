@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sqlite3
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,19 +62,14 @@ def damage(workspace: Workspace) -> None:
 
 @needs_fork
 @pytest.mark.parametrize("change", ["rename", "delete", "restore"])
-def test_a_kill_at_any_instant_of_a_move_leaves_the_run_in_one_list_with_all_it_has(workspace, change):
+def test_a_kill_at_any_instant_of_a_move_leaves_the_run_in_one_list_with_all_it_has(warm, workspace, change):
     run = trained(workspace)
     before, name, instant, died = seen(workspace, run.name), run.name, 0, True
     while died:
         if change == "restore":
             workspace.delete_run(name)
         new = f"moved-{instant}"
-        work = {
-            "rename": partial(workspace.rename_run, name, new),
-            "delete": partial(workspace.delete_run, name),
-            "restore": partial(workspace.restore_run, name),
-        }[change]
-        died = dies_at(instant, work)
+        died = dies_at(instant, warm, workspace.path, change, name, new)
         instant += 1
         again = Workspace(workspace.path)
         listed, binned = [info.name for info in again.runs()], again.binned_runs()
