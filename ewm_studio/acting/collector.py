@@ -123,8 +123,10 @@ class LocalCollector:
         """One decision and one step in every environment."""
         belief, obs = self._present(), self._obs
         raw, action = self.policy.draw(belief, self.generator)
+        disturbed = self._none
         if self.bursts is not None:
-            action = torch.from_numpy(self.bursts.over(action.cpu().numpy())).to(action.device)
+            drawn, action = action, torch.from_numpy(self.bursts.over(action.cpu().numpy())).to(action.device)
+            disturbed = (action != drawn).flatten(1).any(1) if action.ndim > 1 else action != drawn
         step = self.simulator.step(for_simulator(self.simulator, action))
         buffer.put(
             z=belief.z,
@@ -132,6 +134,7 @@ class LocalCollector:
             raw=raw,
             action=action,
             is_first=self._is_first,
+            disturbed=disturbed,
             reward=step.reward,
             shaping=step.shaping,
             obs=obs,

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+ROWS = ("z", "h", "raw", "action", "is_first", "disturbed")
+
 
 class RolloutBuffer:
     """T steps of B environments, row by row while they are acted, and tensors (T, B, ...) once `finish` is called.
@@ -23,6 +25,7 @@ class RolloutBuffer:
         raw: raw actions (T, B, R) as drawn.
         action: the environment's actions (T, B, ...).
         is_first: (T, B) bool; this step is the first of an episode.
+        disturbed: (T, B) bool; something else was done than what `raw` says.
         obs: prepared observations (T, B, ...), or None unless `keep_obs`.
         reward: (T, B), with shaping.
         shaping: (T, B), what the rules of training added to `reward`.
@@ -39,6 +42,7 @@ class RolloutBuffer:
     raw: Tensor
     action: Tensor
     is_first: Tensor
+    disturbed: Tensor
     reward: Tensor
     shaping: Tensor
     terminated: Tensor
@@ -51,7 +55,7 @@ class RolloutBuffer:
     def __init__(self, steps: int, envs: int, keep_obs: bool = False) -> None:
         self.steps, self.envs, self.keep_obs = steps, envs, keep_obs
         self.obs: Tensor | None = None
-        self._rows: dict[str, list[Tensor]] = {name: [] for name in ("z", "h", "raw", "action", "is_first")}
+        self._rows: dict[str, list[Tensor]] = {name: [] for name in ROWS}
         self._rewards: list[NDArray] = []
         self._shapings: list[NDArray] = []
         self._ends: dict[str, NDArray] = {
@@ -69,13 +73,14 @@ class RolloutBuffer:
         raw: Tensor,
         action: Tensor,
         is_first: Tensor,
+        disturbed: Tensor,
         reward: NDArray,
         shaping: NDArray,
         obs: Tensor | None,
     ) -> None:
         """Add the next step, each row (B, ...). Arrays are copied; `obs` is stored only if they are kept."""
         t = len(self._rewards)
-        for row, tensor in zip(self._rows.values(), (z, h, raw, action, is_first), strict=True):
+        for row, tensor in zip(self._rows.values(), (z, h, raw, action, is_first, disturbed), strict=True):
             row.append(tensor)
         self._rewards.append(np.array(reward, np.float32))
         self._shapings.append(np.array(shaping, np.float32))
@@ -129,7 +134,7 @@ class RolloutBuffer:
 
 
 _COLUMNS = (
-    *("z", "h", "raw", "action", "is_first", "reward", "shaping"),
+    *(*ROWS, "reward", "shaping"),
     *("terminated", "truncated", "env_terminated", "final_value", "value", "log_prob"),
 )
 

@@ -216,6 +216,8 @@ class DreamJob(LearningJob):
         columns = (buffer.obs, buffer.action, buffer.true_reward, buffer.shaping, final, ended, buffer.is_first)
         replay.add(Rows(*(column.cpu().numpy() for column in columns)))
         self.comparison.acted(buffer.reward, final)
+        last = PIECE * (self.done["act"] + 1) >= self._round_rows()
+        self._log.add(self.dreaming.acted(rollout, last, self._share_left()))
         for after, episode in rollout.episodes:
             yield self._note_episode(run, self.env_steps + after, episode)
         self.env_steps += buffer.reward.numel()

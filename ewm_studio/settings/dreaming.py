@@ -85,6 +85,16 @@ class RoundSettings(Settings):
     updates: int = setting(
         80, "Updates of the controller in every round, each on dreams of its own.", ge=0, le=1_000_000
     )
+    real_epochs: int = setting(
+        0,
+        "Passes of PPO's policy gradient over what every round acted for real, by the settings of ppo: what memory has "
+        "wrong is set right without a further step. 0: the policy learns in dreams alone.",
+        ge=0,
+        le=1000,
+    )
+    real_lr: float = setting(
+        2e-4, "Learning rate of these passes; it falls evenly to nothing where lr_schedule is linear.", gt=0, le=1
+    )
     ensemble: int = setting(
         1,
         "Memories that learn side by side, each from its own first weights on its own draws; every dream is of one of "

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from torch import Generator, Tensor
 
-from ewm_studio.acting.collector import LocalCollector
+from ewm_studio.acting.collector import LocalCollector, Rollout
 from ewm_studio.data.sequence_replay import SequenceReplay
 from ewm_studio.dreams.simulator import DreamSimulator
+from ewm_studio.errors import UserError
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.base import MemoryModel
 from ewm_studio.models.belief import Belief
@@ -21,6 +22,7 @@ from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import DreamSettings, PPOSettings
 from ewm_studio.training.imagination import ImaginedActorCritic
 from ewm_studio.training.ppo import PPO
+from ewm_studio.training.real_policy import RealPolicy
 from ewm_studio.training.replayed import Replayed
 from ewm_studio.training.sequences import lived_batch
 from ewm_studio.training.shaping import ShapedMemory
@@ -54,7 +56,7 @@ class Dreaming:
             shaped: the rules of training add to rewards, and dreams are to do so too.
 
         Raises:
-            UserError: memory predicts nothing.
+            UserError: memory predicts nothing, or the settings do not go together.
         """
         model.require_imagination()
         self.ensemble = Ensemble([model.memory, *others], settings.pessimism) if others else None
@@ -69,6 +71,28 @@ class Dreaming:
             self.learner = DreamtPPO(model, self.world, settings, ppo, generator)
         else:
             self.learner = ImaginedActorCritic(self.world, model.controller, settings, generator)
+        self.real: RealPolicy | None = None
+        if settings.real_epochs:
+            if settings.learner == "ppo":
+                raise UserError("dream.real_epochs: only with dream.learner actor_critic, whose value it goes by")
+            self.real = RealPolicy(model.controller, settings, ppo, generator)
+
+    def acted(self, rollout: Rollout, last: bool, left: float) -> dict[str, float]:
+        """The controller acted for real, and learns from the round once its `last` piece is there; its figures.
+
+        Args:
+            rollout: a piece of the round.
+            last: the round ends with it.
+            left: the share of the run, 1 to 0, that was to come.
+
+        Raises:
+            JobError: a loss is not finite.
+        """
+        if self.real is None:
+            return {}
+        assert isinstance(self.learner, ImaginedActorCritic)
+        self.real.add(rollout)
+        return self.real.update(self.learner.unit or 1.0, left) if last else {}
 
     def update(self, replay: SequenceReplay, left: float) -> dict[str, float]:
         """Dream and learn once; the learner's figures.
@@ -105,13 +129,16 @@ class Dreaming:
     def state(self) -> dict[str, Any]:
         """For an exact resume."""
         shaped = {} if self.shaped is None else {"shaped": self.shaped.saved()}
-        return {**self.learner.state(), **shaped}
+        real = {} if self.real is None else {"real": self.real.state()}
+        return {**self.learner.state(), **shaped, **real}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Undo `state`."""
         self.learner.restore(state)
         if self.shaped is not None:
             self.shaped.restore(state["shaped"])
+        if self.real is not None and "real" in state:
+            self.real.restore(state["real"])
 
 
 class DreamtPPO:

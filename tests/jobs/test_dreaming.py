@@ -76,8 +76,12 @@ DOUBTED = {"ensemble": 2, "pessimism": 1.0}
         ({}, {"learner": "ppo", **DOUBTED}),
         (PICTURES, {"learner": "ppo", "precision": "bfloat16"}),
         ({}, {"bursts": 0.2}),
+        ({}, {"bursts": 0.2, "real_epochs": 2}),
     ],
-    ids=["vectors", "vectors, ppo", "pictures", "pictures, ppo", "doubted", "doubted, ppo", "bfloat16", "bursts"],
+    ids=[
+        *("vectors", "vectors, ppo", "pictures", "pictures, ppo"),
+        *("doubted", "doubted, ppo", "bfloat16", "bursts", "real policy"),
+    ],
 )
 def test_a_run_stopped_anywhere_and_resumed_is_the_unbroken_run(tmp_path, sections, dreams):
     chosen = {name: SMALL.get(name, {}) | group for name, group in sections.items()}
