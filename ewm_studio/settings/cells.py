@@ -49,7 +49,7 @@ def cells_of(study: Study, source: str) -> list[Cell]:
     Raises:
         UserError: an axis or an option is not understood, or two cells have one name; begins with `source`.
     """
-    cells = _listed(study.cells, source) if study.cells else _grid(study.vary, source)
+    cells = _listed(study.cells, source) if study.cells else _grid(study, source)
     names: dict[str, Cell] = {}
     for cell in cells:
         if cell.slug in names:
@@ -104,18 +104,36 @@ def settings_of(given: Mapping[str, Any], source: str) -> Values:
     return values
 
 
-def _grid(vary: Mapping[str, Any], source: str) -> list[Cell]:
-    axes = axes_of(Study(vary=dict(vary)), source)
+def _grid(study: Study, source: str) -> list[Cell]:
+    axes = axes_of(study, source)
     count = math.prod(len(options) for options in axes.values())
     if count > MOST_CELLS:
         raise UserError(f"{source}: vary makes {count:,} cells; at most {MOST_CELLS:,} can be")
+    left_out = [_left_out(number, given, axes, source) for number, given in enumerate(study.leave_out, 1)]
     cells = []
     for choice in itertools.product(*axes.values()):
-        values: Values = {}
-        for axis, option in zip(axes, choice, strict=True):
+        options, values = dict(zip(axes, choice, strict=True)), Values()
+        if any(options.items() >= rule for rule in left_out):
+            continue
+        for axis, option in options.items():
             values = over(values, axes[axis][option])
-        cells.append(Cell(dict(zip(axes, choice, strict=True)), values))
+        cells.append(Cell(options, values))
+    if not cells:
+        raise UserError(f"{source}: leave_out leaves nothing of vary to compare")
     return cells
+
+
+def _left_out(number: int, given: Mapping[str, str], axes: Mapping[str, Mapping[str, Values]], source: str) -> Any:
+    """The items of a combination that is not made, each an option of an axis."""
+    for axis, option in given.items():
+        if axis not in axes:
+            raise UserError(
+                f"{source}: leave_out: number {number}: nothing of vary is called '{axis}'; {nearest(axis, list(axes))}"
+            )
+        if option not in axes[axis]:
+            known = nearest(option, list(axes[axis]))
+            raise UserError(f"{source}: leave_out: number {number}: {axis} has no '{option}'; {known}")
+    return given.items()
 
 
 def _axis(name: str, given: Any, source: str) -> list[tuple[str, dict[str, Values]]]:

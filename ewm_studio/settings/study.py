@@ -207,6 +207,11 @@ class Study(Settings):
         'What varies; every combination is tried. Values of a setting: vary.memory.name = ["NoMemory", "LSTMMemory"]; '
         "or options by names of your own, each with its settings.",
     )
+    leave_out: list[dict[str, str]] = setting(
+        [],
+        "Combinations of vary that are not made, for they cannot be or say nothing: of some axes an option each, "
+        '{ memory = "none", learning = "in dreams" }.',
+    )
     cells: list[dict[str, Any]] = setting([], "In place of vary, a list: each with a name and its settings.")
     seeds: SeedSettings = Field(default_factory=SeedSettings)
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
@@ -225,6 +230,10 @@ class Study(Settings):
     def _one_way(self) -> Self:
         if self.vary and self.cells:
             raise ValueError("vary and cells: give one of them, every combination or a list")
+        if self.leave_out and not self.vary:
+            raise ValueError("leave_out says which combinations of vary are not made; without vary there are none")
+        if not all(self.leave_out):
+            raise ValueError("leave_out has an empty combination, which would leave out all")
         judge, search = self.judge, self.search
         if search.on and abs(judge.seed - search.judge_seed) < judge.episodes:
             raise ValueError("search.judge_seed and judge.seed share episodes: what was tuned on cannot be the proof")

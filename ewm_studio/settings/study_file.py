@@ -128,10 +128,27 @@ class StudyFile:
             own["env"]["workers"] = 0
         frames, minutes = study.budget.frames, study.budget.minutes
         if frames is not None or minutes is not None:
-            repeat = values.get("env", {}).get("action_repeat", 1)
-            steps = -(-frames // repeat) if frames is not None and isinstance(repeat, int) and repeat > 0 else frames
-            own["train"] = {"total_steps": steps, "minutes": minutes, "epochs": None, "patience": None}
+            own["train"] = {"total_steps": self._steps(values), "minutes": minutes, "epochs": None, "patience": None}
         return own
+
+    def _steps(self, values: Values) -> int | None:
+        """Decisions that a run learns from after its warm-up: the budget's, less those that were warmed up with.
+
+        Raises:
+            UserError: nothing is left of it.
+        """
+        frames, repeat = self.study.budget.frames, values.get("env", {}).get("action_repeat", 1)
+        if frames is None or not isinstance(repeat, int) or repeat < 1:  # it is refused where it stands
+            return frames
+        before = values.get("warm_up", {}).get("random_frames", 0)
+        before = before if isinstance(before, int) else 0  # as well
+        steps = -(-frames // repeat) - before
+        if steps < 1:
+            raise UserError(
+                f"{self.path}: budget.frames: {frames:,} frames are {-(-frames // repeat):,} decisions, and "
+                f"warm_up.random_frames takes {before:,} of them; give more, or warm up with less"
+            )
+        return steps
 
     def _base_path(self) -> Path:
         name = self.study.base

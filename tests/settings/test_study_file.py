@@ -46,6 +46,20 @@ def test_options_have_names_and_any_settings(study):
     assert second.key == "lstm-untrained-seed-0"
 
 
+def test_combinations_that_cannot_be_are_left_out(study):
+    file = study(
+        'vary.memory.name = ["NoMemory", "LSTMMemory"]\n'
+        '[vary.learning]\n"for real" = {}\n"in dreams" = { dream.train = true }\n'
+        '[[leave_out]]\nmemory = "NoMemory"\nlearning = "in dreams"\n'
+    )
+    assert [cell.name for cell in file.cells] == [
+        "NoMemory + for real",
+        "LSTMMemory + for real",
+        "LSTMMemory + in dreams",
+    ]
+    assert [plan.experiment.dream.train for plan in file.check()] == [False, False, True]
+
+
 def test_a_list_in_place_of_a_grid(study):
     file = study('[[cells]]\nname = "slow"\nppo.lr = 1e-5\n[[cells]]\nname = "wide"\n"controller.hidden_size" = 256\n')
     assert [cell.name for cell in file.cells] == ["slow", "wide"]
@@ -64,8 +78,13 @@ def test_a_base_is_a_preset_or_a_file_beside_and_another_part_drops_what_was_the
 def test_the_budget_is_in_frames_and_every_run_keeps_to_its_share_of_the_machine(study):
     text = 'base = "carracing"\n[budget]\nframes = 100_001\nminutes = 5\n[place]\nthreads = 2'
     made = study(text).plans()[0].experiment
-    assert (made.train.total_steps, made.train.minutes) == (33_334, 5)  # decisions of three frames
+    assert (made.train.total_steps, made.train.minutes) == (23_334, 5)  # decisions of three frames, 10,000 random
     assert (made.run.threads, made.env.workers) == (2, 0)
+
+
+def test_what_is_warmed_up_with_is_of_the_budget(study):
+    text = 'base = "carracing"\nexperiment.warm_up.random_frames = 4000\nbudget.frames = 30_000'
+    assert study(text).plans()[0].experiment.train.total_steps == 6_000
 
 
 def test_ready_made_studies_are_found_by_name_and_are_no_presets_of_experiments():
@@ -105,6 +124,12 @@ def test_ready_made_studies_are_found_by_name_and_are_no_presets_of_experiments(
         ("[vary.memory]\na = {}\nA = {}", "two cells would be called 'a'"),
         ("[[cells]]\nppo.lr = 1e-3", "cells: number 1 has no name"),
         ("vary.ppo.lr = [1]\n[[cells]]\nname = 'a'", "vary and cells: give one of them"),
+        ('[[leave_out]]\nmemory = "a"', "without vary there are none"),
+        ("vary.ppo.lr = [1]\nleave_out = [{}]", "leave_out has an empty combination"),
+        ('vary.ppo.lr = [1]\n[[leave_out]]\nmemory = "a"', "nothing of vary is called 'memory'"),
+        ('vary.ppo.lr = [1]\n[[leave_out]]\n"ppo.lr" = "3"', "ppo.lr has no '3'"),
+        ('vary.ppo.lr = [1]\n[[leave_out]]\n"ppo.lr" = "1"', "leave_out leaves nothing"),
+        ('base = "carracing"\nbudget.frames = 30_000', "warm_up.random_frames takes 10,000 of them"),
         ("experiment.ppo.lr = 9", "experiment: ppo.lr: should be less than or equal to 1"),
         ("vary.ppo.epochs = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\nvary.env.batch_size = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n"
          "vary.env.image_size = [8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]", "makes 1,100 cells"),

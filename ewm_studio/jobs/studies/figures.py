@@ -207,8 +207,9 @@ def _curves(
             kept = np.isfinite(points.value)
             if kept.sum() > 1:
                 names.add(tag)
-                repeat = record.trained["frames"] / max(record.trained["steps"], 1)
-                logged.append((points.step[kept] * repeat, points.seconds[kept] / 60, points.value[kept]))
+                before = record.trained.get("frames_before", 0)
+                repeat = (record.trained["frames"] - before) / max(record.trained["steps"], 1)
+                logged.append((before + points.step[kept] * repeat, points.seconds[kept] / 60, points.value[kept]))
                 break
     if not logged:
         return None, None

@@ -147,9 +147,12 @@ class StudyRun:
         if model is None:
             raise JobError(f"run {run.name} has no model to judge")
         seconds = run.metrics("speed/steps_per_second").seconds
+        repeat = self.plan.experiment.env.action_repeat
+        before = self.plan.experiment.warm_up.random_frames * repeat  # a run in dreams counts its own among its steps
         return {
             "steps": info.steps,
-            "frames": info.steps * self.plan.experiment.env.action_repeat,
+            "frames": before + info.steps * repeat,
+            "frames_before": before,
             "seconds": round(float(seconds[-1]), 3) if len(seconds) else 0.0,
             "stopped_by": stopped_by,
             "model": model.relative_to(run.folder).as_posix(),

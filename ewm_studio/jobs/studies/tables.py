@@ -72,11 +72,14 @@ def matrix(figures: StudyFigures) -> Table | None:
     low, span = min(values, default=0.0), max(values, default=0.0) - min(values, default=0.0)
     texts, shades = [], []
     for row in rows:
-        cells = [by_options[(row, column)] for column in columns]
-        middles = [significant(cell.iqm.value) if cell.iqm else "–" for cell in cells]
-        texts.append([row, *(f"{text}\n{c.done} of {c.asked}" for text, c in zip(middles, cells, strict=True))])
-        shades.append([(cell.iqm.value - low) / span if cell.iqm and span else 0.0 for cell in cells])
+        cells = [by_options.get((row, column)) for column in columns]  # None of what is left out
+        texts.append([row, *(_middle(cell) if cell else "" for cell in cells)])
+        shades.append([(cell.iqm.value - low) / span if cell and cell.iqm and span else 0.0 for cell in cells])
     return Table(["", *columns], texts, shades)
+
+
+def _middle(cell: CellFigures) -> str:
+    return f"{significant(cell.iqm.value) if cell.iqm else '–'}\n{cell.done} of {cell.asked}"
 
 
 def better_table(figures: StudyFigures) -> Table | None:

@@ -13,6 +13,7 @@ from ewm_studio.jobs.studies.one_run import new_record
 from ewm_studio.jobs.studies.outcome import write_outcome
 from ewm_studio.jobs.studies.report import report_html
 from ewm_studio.jobs.studies.results import asked_records, rows_of
+from ewm_studio.jobs.studies.tables import matrix
 from ewm_studio.settings.study_file import read_study
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import StudyFolder
@@ -131,6 +132,18 @@ def test_two_axes_are_a_table_of_their_own(made):
     file, folder, workspace = made(text=text)
     page = report_html(file, study_figures(file, folder, workspace), Conditions())
     assert page.count("<td style=") == 4
+    file, folder, workspace = made(text=text + '[[leave_out]]\nmemory = "a"\n"ppo.lr" = "0.001"\n')
+    found = matrix(study_figures(file, folder, workspace))
+    assert [row[1:] for row in found.rows] == [["44\n6 of 6", ""], ["74\n6 of 6", "74\n6 of 6"]]
+
+
+def test_frames_of_the_warm_up_count(made):
+    file, folder, workspace = made()
+    for record in folder.records().values():
+        record.trained |= {"frames": 1_700, "frames_before": 700}
+        folder.write(record)
+    first = study_figures(file, folder, workspace).cells[0]
+    assert (first.frames, first.by_frames.x[0], first.by_frames.x[-1]) == (1_700, 900, 1_700)
 
 
 def test_a_study_without_any_result_has_a_report_too(made):
