@@ -34,6 +34,7 @@ def rollout_of(steps, ends):
             raw=torch.zeros(2, 1),
             action=torch.from_numpy(rng.integers(0, 2, 2)),
             is_first=torch.from_numpy(first),
+            disturbed=torch.zeros(2, dtype=torch.bool),
             reward=np.ones(2, np.float32),
             shaping=np.zeros(2, np.float32),
             obs=None,

@@ -126,6 +126,7 @@ def put(buffer: RolloutBuffer, t: int, obs: Tensor | None = None) -> None:
         reward=np.full(envs, t, np.float32),
         shaping=np.full(envs, -0.5, np.float32),
         is_first=torch.zeros(envs, dtype=torch.bool),
+        disturbed=torch.zeros(envs, dtype=torch.bool),
         obs=torch.zeros(envs, 3) if obs is None else obs,
     )
 
@@ -151,7 +152,8 @@ def test_rewards_are_copied():
     for t in range(2):
         reward[0] = t + 1
         row = torch.zeros(1, 1)
-        buffer.put(z=row, h=row, raw=row, action=row, is_first=row.bool(), reward=reward, shaping=reward, obs=row)
+        no = row.bool()
+        buffer.put(z=row, h=row, raw=row, action=row, is_first=no, disturbed=no, reward=reward, shaping=reward, obs=row)
     buffer.finish("cpu")
     assert buffer.reward.flatten().tolist() == buffer.shaping.flatten().tolist() == [1, 2]
 
