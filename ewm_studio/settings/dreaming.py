@@ -93,7 +93,7 @@ class RoundSettings(Settings):
         le=1000,
     )
     real_lr: float = setting(
-        2e-4, "Learning rate of these passes; it falls evenly to nothing where lr_schedule is linear.", gt=0, le=1
+        2e-4, "Learning rate of these passes; it falls evenly to nothing unless lr_schedule is constant.", gt=0, le=1
     )
     ensemble: int = setting(
         1,
@@ -165,9 +165,10 @@ class ImaginationSettings(Settings):
     )
     actor_lr: float = setting(6e-4, "Learning rate of the policy.", gt=0, le=1)
     critic_lr: float = setting(1.2e-3, "Learning rate of the value.", gt=0, le=1)
-    lr_schedule: Literal["linear", "constant"] = setting(
+    lr_schedule: Literal["squared", "linear", "constant"] = setting(
         "constant",
-        "linear: the rates of policy and value fall evenly to a tenth at the last step of the run.",
+        "linear: the rates of policy and value fall evenly to a tenth at the last step of the run. squared: the "
+        "policy's falls sooner, with the square of what is left of the run.",
         advanced=True,
     )
     entropy: float = setting(3e-3, "Weight of the entropy bonus at the start of the run.", ge=0, le=1000)

@@ -171,8 +171,11 @@ class ImaginedActorCritic:
 
     def _slow_to(self, left: float) -> None:
         """Set the learning rates for what is left of the run."""
-        share = LEAST_RATE + (1 - LEAST_RATE) * left if self.settings.lr_schedule == "linear" else 1.0
-        self.actor.lr, self.critic.lr = self.settings.actor_lr * share, self.settings.critic_lr * share
+        actor, critic = {"constant": (1.0, 1.0), "linear": (left, left), "squared": (left**2, left)}[
+            self.settings.lr_schedule
+        ]
+        self.actor.lr = self.settings.actor_lr * (LEAST_RATE + (1 - LEAST_RATE) * actor)
+        self.critic.lr = self.settings.critic_lr * (LEAST_RATE + (1 - LEAST_RATE) * critic)
 
     @torch.no_grad()
     def _see(self, starts: Belief) -> None:

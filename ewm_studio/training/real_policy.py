@@ -86,7 +86,7 @@ class RealPolicy:
             return {}
         columns = (*(column[name] for name in ("z", "h", "raw", "log_prob", "value")), advantage, returns)
         batch = PPOBatch(*(values.flatten(0, 1)[own] for values in columns))
-        rate = self.settings.real_lr * (left if self.settings.lr_schedule == "linear" else 1.0)
+        rate = self.settings.real_lr * (1.0 if self.settings.lr_schedule == "constant" else left)
         self.controller.train()
         figures = ppo_update(
             self.controller, self.optimizer, batch, self.ppo.model_copy(update={"lr": rate}), self.generator

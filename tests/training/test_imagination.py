@@ -166,6 +166,19 @@ def test_any_controller_learns(name, given):
     assert sum(rewards[-20:]) > 0.6 * sum(rewards[:20])  # both are negative
 
 
+@pytest.mark.parametrize(
+    ("schedule", "actor", "critic"), [("constant", 1.0, 1.0), ("linear", 0.55, 0.55), ("squared", 0.325, 0.55)]
+)
+def test_rates_fall_to_a_tenth_by_the_schedule(schedule, actor, critic):
+    world, g = corridor(), make_generator(7)
+    learner = learner_in(world, lr_schedule=schedule, actor_lr=1e-3, critic_lr=2e-3)
+    learner.update(anywhere(world, 16, g), left=0.5)
+    assert (learner.actor.lr, learner.critic.lr) == pytest.approx((1e-3 * actor, 2e-3 * critic))
+    learner.update(anywhere(world, 16, g), left=0.0)
+    least = 1.0 if schedule == "constant" else 0.1
+    assert (learner.actor.lr, learner.critic.lr) == pytest.approx((1e-3 * least, 2e-3 * least))
+
+
 # ---------------------------------------------------------------- resumed, refused
 
 
