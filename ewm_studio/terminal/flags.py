@@ -54,12 +54,12 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "--min-return": ("recordings import",),
     "--max-return": ("recordings import",),
     "--remote": ("recordings datasets",),
-    "--into": ("recordings merge",),
+    "--into": ("recordings merge", "study share"),
     "--parallel": ("study run",),
     "--retry-failed": ("study run",),
     "--on": ("study run",),
     "--preset": ("study report",),
-    "--out": ("study report", "card"),
+    "--out": ("study report", "study share", "card"),
 }
 
 

@@ -13,6 +13,7 @@ ACTIONS = {
     "run": "Run a study, or go on with it where it was stopped.",
     "status": "Say how a study stands.",
     "report": "Write the report of what there is by now.",
+    "share": "Put a study's results into a workspace of their own, without its runs and models.",
     "stop": "Have a study that is being run stop; every run saves first.",
 }
 EXAMPLES = """  ewm-studio study run cartpole-memories --workspace workspaces/memories
@@ -44,6 +45,13 @@ def study_parser(action: str) -> Parser:
         parser.add_argument(
             "--preset", metavar="OUT.toml", help="Also write the settings that a search has found, as a settings file."
         )
+    if action == "share":
+        parser.add_argument("--out", metavar="FOLDER", required=True, help="The workspace that takes the results.")
+        parser.add_argument(
+            "--into",
+            metavar="FILE.md",
+            help="Also write its table into this file, between <!-- study NAME --> and <!-- end of study NAME -->.",
+        )
     add_place(parser)
     return parser
 
@@ -65,7 +73,7 @@ def overview(words: list[str]) -> int:
     if words and not words[0].startswith("-"):
         raise UserError(f"study: no action '{words[0]}'; {nearest(words[0], list(ACTIONS))}")
     parser.read(words)
-    raise UserError("study: say what to do: ewm-studio study run|status|report|stop FILE")
+    raise UserError("study: say what to do: ewm-studio study run|status|report|share|stop FILE")
 
 
 def act(action: str, options: Any) -> int:
@@ -74,7 +82,7 @@ def act(action: str, options: Any) -> int:
     Raises:
         UserError: bad input. JobError: something could not be written.
     """
-    return {"run": _run, "status": _status, "report": _report, "stop": _stop}[action](options)
+    return {"run": _run, "status": _status, "report": _report, "share": _share, "stop": _stop}[action](options)
 
 
 def _run(options: Any) -> int:
@@ -153,6 +161,25 @@ def _report(options: Any) -> int:
         )
         print_table(columns, found["cells"])
         write_line(f"report: {found['report']}")
+    return 0
+
+
+def _share(options: Any) -> int:
+    from pathlib import Path
+
+    from ewm_studio.jobs.studies.sharing import share_study, write_into
+    from ewm_studio.settings.study_file import read_study
+    from ewm_studio.terminal.parsers import open_workspace
+
+    file = read_study(options.file)
+    with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        found = share_study(file, workspace, Path(options.out).expanduser())
+        if options.into:
+            write_into(Path(options.into).expanduser(), file, workspace)
+    if options.json:
+        print_json(found)
+    else:
+        write_line(f"shared in {found['readme']}")
     return 0
 
 

@@ -39,6 +39,7 @@ class RunRecord:
         failures: why it failed, each time.
         trained: steps, frames and seconds that learning took, what ended it, and the model that is judged.
         scores: by the way of playing, the episodes played: seed, reward and steps of each.
+        curve: how it learned, kept when the study is shared without its runs.
     """
 
     key: str
@@ -50,6 +51,7 @@ class RunRecord:
     failures: list[str] = field(default_factory=list)
     trained: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, list[tuple[int, float, int]]] = field(default_factory=dict)
+    curve: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

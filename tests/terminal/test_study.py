@@ -53,7 +53,7 @@ def test_run_status_and_report_print_one_object_each(place, capsys):
         ([], "say what to do"),
         (["runn"], "no action 'runn'; did you mean run"),
         (["run"], "FILE"),
-        (["run", "nothing"], "no such study; ready-made ones: cartpole-memories"),
+        (["run", "nothing"], "no such study; ready-made ones: carracing-memories"),
         (["run", "cartpole-quick", "--parallel", "none"], "--parallel: should be"),
         (["report", "cartpole-quick"], "was never run here"),
         (
@@ -73,4 +73,4 @@ def test_what_is_wrong_is_one_line(words, line, capsys, tmp_path, monkeypatch):
 def test_help_names_the_actions(capsys):
     code, out, _ = said(capsys, "--help")
     assert code == 0
-    assert all(action in out for action in ("run", "status", "report", "stop"))
+    assert all(action in out for action in ("run", "status", "report", "share", "stop"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -22,14 +21,13 @@ from ewm_studio.analysis.intervals import (
     optimality_gap,
     profile_band,
 )
-from ewm_studio.errors import UserError
+from ewm_studio.jobs.studies.curves import curve_of
 from ewm_studio.jobs.studies.results import asked_records
 from ewm_studio.settings.study import JudgeSettings
 from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import RunRecord, StudyFolder
 
-CURVES = ("real/score", "reward/mean_100")  # what a run's curve is, the first that it has logged
 POINTS = 60  # of a curve, and of a profile
 
 
@@ -196,25 +194,13 @@ def _curves(
     records: list[RunRecord], workspace: Workspace, judge: JudgeSettings, names: set[str]
 ) -> tuple[Band | None, Band | None]:
     """The curves of a cell's runs by frames and by minutes."""
-    logged: list[Any] = []
-    for record in records:
-        try:
-            run = workspace.run(record.run)
-        except UserError:  # deleted since: its scores stand
-            continue
-        for tag in CURVES:
-            points = run.metrics(tag)
-            kept = np.isfinite(points.value)
-            if kept.sum() > 1:
-                names.add(tag)
-                before = record.trained.get("frames_before", 0)
-                repeat = (record.trained["frames"] - before) / max(record.trained["steps"], 1)
-                logged.append((before + points.step[kept] * repeat, points.seconds[kept] / 60, points.value[kept]))
-                break
+    logged = [curve for record in records if (curve := curve_of(record, workspace)) is not None]
+    names.update(curve.tag for curve in logged)
     if not logged:
         return None, None
     name = records[0].name
-    return _curve(name, [(f, v) for f, _, v in logged], judge), _curve(name, [(m, v) for _, m, v in logged], judge)
+    by_frames = _curve(name, [(curve.frames, curve.value) for curve in logged], judge)
+    return by_frames, _curve(name, [(curve.minutes, curve.value) for curve in logged], judge)
 
 
 def _curve(name: str, runs: list[tuple[Array, Array]], judge: JudgeSettings) -> Band:
