@@ -139,7 +139,12 @@ def _open(words: list[str]) -> int:
 
 
 def _run_job(command: str, words: list[str]) -> int:
+    from ewm_studio.machine import started_together
+
     options = job_parser(command).read(words, command)
+    company = started_together()
+    if company is not None and command != "pretrain":
+        raise UserError(f"{command} is one process's; only pretrain is shared by those that torchrun starts")
 
     from ewm_studio.jobs.launch import build_experiment
     from ewm_studio.jobs.runners.thread import ThreadRunner
@@ -151,8 +156,13 @@ def _run_job(command: str, words: list[str]) -> int:
         launch = build_experiment(workspace, config=options.config, overrides=options.overrides, resume=resume)
         settle_trust(launch.experiment.env.id, meant=options.trust_env or "env.id" in options.overrides)
         runner = ThreadRunner(asked_for(command, launch.experiment, workspace, resume))
-        outcome = run_job(runner, workspace.path, notes=launch.notes)
-    return _report(outcome, options.json)
+        if company is not None:
+            from ewm_studio.jobs.company import check_shared
+
+            check_shared(launch.experiment, resume)
+        speaks = company is None or company[0] == 0
+        outcome = run_job(runner, workspace.path, launch.notes if speaks else (), quiet=not speaks)
+    return _report(outcome, options.json) if speaks else outcome.code
 
 
 def _report(outcome: Outcome, as_json: bool) -> int:

@@ -30,3 +30,9 @@ def memory_bytes() -> int:
         with contextlib.suppress(ValueError, OSError):
             return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return sys.maxsize
+
+
+def started_together() -> tuple[int, int] | None:
+    """Rank and number of the processes that `torchrun` started; None for one that is alone."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    return (int(os.environ.get("RANK", "0")), size) if size > 1 and "TORCHELASTIC_RUN_ID" in os.environ else None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from ewm_studio.jobs.collect import (
     gather,
     recordings_to_pretrain_on,
 )
+from ewm_studio.jobs.company import Company, in_company, prepare_together
 from ewm_studio.jobs.covered import covered_by, told
 from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.lifecycle import execute, prepare, restore_latest
@@ -41,11 +42,13 @@ from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.jobs.resuming import computed_on, going_on
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.jobs.setup import model_metadata
+from ewm_studio.jobs.stages import B, Pass, Stage
 from ewm_studio.models.agent_model import AgentModel
-from ewm_studio.models.base import Losses, SequenceBatch
+from ewm_studio.models.base import SequenceBatch
 from ewm_studio.models.pictures import reconstructions
 from ewm_studio.models.randomness import drawing_from, make_generator
 from ewm_studio.settings import Experiment
+from ewm_studio.training.data_parallel import shared_sequences
 from ewm_studio.training.optimize import Averages
 from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.sequences import to_sequence_batch
@@ -55,8 +58,6 @@ from ewm_studio.workspace import Run, Workspace
 HELD_OUT_FRAMES = 4096  # at most this many held-out frames are looked at after an epoch
 PICTURE_SECONDS = 2.0  # least time between two sets of pictures
 PICTURES = 8
-
-B = TypeVar("B")
 
 
 @opens_workspace
@@ -75,14 +76,18 @@ def pretrain(
     control = control or JobControl()
     experiment, previous = going_on("pretrain", experiment, workspace, resume)
     recordings = recordings_to_pretrain_on(experiment, workspace)
-    with contextlib.closing(EnvProbe(experiment.env)) as probe:
+    with contextlib.ExitStack() as stack:
+        company = stack.enter_context(in_company(experiment, resume, control))
+        probe = stack.enter_context(contextlib.closing(EnvProbe(experiment.env)))
         spreads = not recordings or experiment.data.random_share > 0
-        start = prepare(experiment, workspace, previous, probe, spreads)
+        start = prepare_together(company, experiment, lambda e: prepare(e, workspace, previous, probe, spreads))
         check_spaces(recordings, start.spaces)
         driver = driver_of(experiment, workspace, start.spaces)
-        job = PretrainJob(start.experiment, start.spaces, start.model, start.randomness)
+        job = PretrainJob(start.experiment, start.spaces, start.model, start.randomness, company)
+        control = control if company is None else company.control
+        place = workspace if company is None or company.place is None else company.place
         work = partial(_gather_and_train, job=job, recordings=recordings, control=control, probe=probe, driver=driver)
-        yield from execute("pretrain", start, workspace, job, work)
+        yield from execute("pretrain", start, place, job, work)
 
 
 def _gather_and_train(
@@ -98,31 +103,18 @@ def _gather_and_train(
         yield from job.run(run, experience, control)
 
 
-@dataclass
-class _Pass:
-    """How far a pass over the data has come, so that a run stopped inside it can go on there."""
-
-    batches: int = 0
-    seen: int = 0  # frames, or steps
-    random: dict[str, Any] = field(default_factory=dict)  # the generator's state from which its order was drawn
-
-
-@dataclass(frozen=True)
-class _Stage(Generic[B]):
-    """The training of one component."""
-
-    name: str
-    size: int  # frames, or steps, of one pass
-    batches: Callable[[], Iterator[B]]  # one pass, in an order drawn anew
-    count: Callable[[B], int]  # frames, or steps, of a minibatch
-    loss: Callable[[B], Losses]
-    evaluate: Callable[[], dict[str, float]]  # figures on the part kept aside
-
-
 class PretrainJob:
     """State of a pretraining run between two epochs; all of it is saved, so that a resumed run is the same run."""
 
-    def __init__(self, experiment: Experiment, spaces: Spaces, model: AgentModel, randomness: Randomness) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        spaces: Spaces,
+        model: AgentModel,
+        randomness: Randomness,
+        company: Company | None = None,
+    ) -> None:
+        self._company = company
         self.experiment, self.spaces, self.model, self.randomness = experiment, spaces, model.eval(), randomness
         self.trainers = trainers_by_stage(model, experiment, randomness.torch)
         # The baseline that shows what training was worth: the same memory with fresh weights of its own.
@@ -133,7 +125,7 @@ class PretrainJob:
         self.best_epoch = dict.fromkeys(self.trainers, 0)
         self.best_weights: dict[str, dict[str, Tensor]] = {}  # of the epoch with the least held-out loss, on the CPU
         self.frames_seen = 0
-        self._pass = _Pass()
+        self._pass = Pass()
         self.seconds_before, self._began = 0.0, time.monotonic()
         self.losses: dict[str, float] = {}
         self.stopped_by = "epochs"
@@ -213,7 +205,7 @@ class PretrainJob:
             found = covered_by(experience, self.spaces.action)
             self._coverage = found.describe()
             yield from told(found)
-            whole = _Stage[StoredSequences](
+            whole = Stage[StoredSequences](
                 "together",
                 train.step_count,
                 lambda: self._stored(train, self.randomness.numpy),
@@ -225,13 +217,14 @@ class PretrainJob:
             )
             yield from self._train(whole, run, sink, held_out, control)
         if "vision" in self.trainers:
-            stage = _Stage[Tensor](
+            stage = Stage[Tensor](
                 "vision",
                 train.frame_count,
                 lambda: self._frames(train),
                 len,
                 lambda frames: model.losses(obs=frames, generator=generator)["vision"],
                 lambda: vision_figures(model.vision, self._some_frames(held_out), generator),
+                lambda frames, peers: frames[peers.share(len(frames))],
             )
             yield from self._train(stage, run, sink, held_out, control)
         if "memory" in self.trainers and not control.stop_requested:
@@ -242,7 +235,7 @@ class PretrainJob:
             self._coverage = found.describe()
             yield from told(found)
             tried = held_out_windows(held_out, latents, model.action_encoding)
-            stage_ = _Stage[SequenceBatch](
+            stage_ = Stage[SequenceBatch](
                 "memory",
                 train.step_count,
                 lambda: self._sequences(train, latents, self.randomness.numpy),
@@ -254,11 +247,12 @@ class PretrainJob:
                     )
                     | dream_figures(model.memory, tried)
                 ),
+                shared_sequences,
             )
             yield from self._train(stage_, run, sink, held_out, control)
 
     def _train(
-        self, stage: _Stage[B], run: Run, sink: RunLog, held_out: Experience, control: JobControl
+        self, stage: Stage[B], run: Run, sink: RunLog, held_out: Experience, control: JobControl
     ) -> Generator[Event, None, None]:
         """Epochs of one component: a pass over the training part, then figures on the part kept aside."""
         settings, name, done = self.experiment.pretrain, stage.name, self.epochs_done
@@ -274,9 +268,11 @@ class PretrainJob:
             component.eval()
             if control.stop_requested and self._pass.seen < stage.size:
                 break  # inside the pass, which a resumed run ends
-            self._pass = _Pass()
+            self._pass = Pass()
             done[name] += 1
             figures = stage.evaluate()
+            if self._company is not None:  # what is best is the same for all
+                figures = self._company.peers.of_first(figures)
             self._note_best(name, figures)
             yield meter.at(done[name] * stage.size)
             if done[name] % self.experiment.run.log_freq == 0 or done[name] == settings.epochs:
@@ -300,7 +296,7 @@ class PretrainJob:
             yield Message(f"{kept}, the best on what was held out")
 
     def _pass_over(
-        self, stage: _Stage[B], meter: Meter, log: Averages, sink: RunLog, held_out: Experience, control: JobControl
+        self, stage: Stage[B], meter: Meter, log: Averages, sink: RunLog, held_out: Experience, control: JobControl
     ) -> Generator[Event, None, None]:
         """One pass over the training part, or the rest of one that was stopped; ends early when asked to stop."""
         trainer, done = self.trainers[stage.name], self._pass
@@ -312,7 +308,8 @@ class PretrainJob:
         for batch in itertools.islice(stage.batches(), done.batches, None):
             if falls:
                 trainer.slow_to(1 - (self.epochs_done[stage.name] * stage.size + done.seen) / whole)
-            log.add(trainer.step(stage.loss(batch)))
+            company = self._company
+            log.add(trainer.step(stage.loss(batch)) if company is None else company.step(trainer, stage, batch))
             count = stage.count(batch)
             done.batches += 1
             done.seen += count
@@ -422,7 +419,7 @@ class PretrainJob:
         self.epochs_done, self.best, self.best_epoch = state["epochs_done"], state["best"], state["best_epoch"]
         self.best_weights = state.get("best_weights", {})  # 0.1.0 kept the last weights
         self.frames_seen, self.seconds_before = state["frames_seen"], state["seconds"]
-        self._pass = _Pass(**state["pass"])
+        self._pass = Pass(**state["pass"])
         self.computed_on = state.get("computed_on")  # 0.1.0 did not say
         self._gathered_before = state.get("gathered")  # states of earlier versions do not say
         for name, trainer in self.trainers.items():

@@ -56,7 +56,7 @@ def asked_for(command: str, experiment: Experiment, workspace: Workspace, resume
     return events
 
 
-def run_job(runner: Runner, workspace: Path, notes: Sequence[str] = ()) -> Outcome:
+def run_job(runner: Runner, workspace: Path, notes: Sequence[str] = (), quiet: bool = False) -> Outcome:
     """Run a job to its end, showing progress on stderr.
 
     The first signal asks the job to save and end, the second ends it at once.
@@ -65,6 +65,7 @@ def run_job(runner: Runner, workspace: Path, notes: Sequence[str] = ()) -> Outco
         runner: runs the job.
         workspace: folder of the workspace, whose `logs/` takes the traceback of an unexpected failure.
         notes: lines to show before anything starts.
+        quiet: show nothing of how it goes, only how it fails: another process does the same and shows it.
     """
     finished: Finished | None = None
     try:
@@ -72,7 +73,8 @@ def run_job(runner: Runner, workspace: Path, notes: Sequence[str] = ()) -> Outco
             for note in notes:
                 view.say(note)
             for event in _events(runner):
-                view.show(event)
+                if not quiet:
+                    view.show(event)
                 if isinstance(event, Finished):
                     finished = event
     except UserError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor
@@ -13,6 +13,9 @@ from ewm_studio.models.world_model import WorldModel
 from ewm_studio.settings import Experiment, WorldModelSettings
 from ewm_studio.training.adam import FusedAdam
 from ewm_studio.training.finite import check_finite
+
+if TYPE_CHECKING:
+    from ewm_studio.training.data_parallel import Peers
 
 DEFAULT_LR = 1e-3
 
@@ -37,16 +40,23 @@ class ComponentTrainer:
         if self.optimizer is not None:
             self.optimizer.lr = share * self.lr
 
-    def step(self, losses: Losses) -> dict[str, float]:
+    def step(self, losses: Losses, peers: Peers | None = None, weight: float = 1.0) -> dict[str, float]:
         """Minimise `losses["total"]` by one step; gives all losses and the gradient's norm as floats.
 
+        Args:
+            losses: of a minibatch, or of this process's share of one.
+            peers: the other processes that train it.
+            weight: of this process's gradient: how much its loss is a mean of.
+
         Raises:
-            JobError: a loss is not finite.
+            JobError: a loss is not finite, or another process ended.
         """
         figures = {f"{self.name}/{name}": value.detach() for name, value in losses.items()}
         if self.optimizer is not None:
             self.optimizer.zero_grad()
             losses["total"].backward()
+            if peers is not None:
+                peers.average(self.optimizer.parameters, weight)
             norm = self.optimizer.clip(self.max_grad_norm)
             self.optimizer.step(norm)
             figures[f"{self.name}/grad_norm"] = norm
@@ -54,6 +64,8 @@ class ComponentTrainer:
         check_finite(values)
         if self.optimizer is not None:
             self.component.after_update(self.generator)
+            if peers is not None:
+                peers.follow(self.component)
         return values
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,12 +1,16 @@
 """Aggregates and intervals: equal to rliable's, where the method is the same; honest where there is little to go by."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from ewm_studio.analysis import intervals
+from ewm_studio.jobs.studies.report import HELD
 from tests.analysis.rliable_reference import PLACE, REPS, SEED, SHAPES, THRESHOLDS, scores_of
+from tests.benchmarks import coverage
+from tests.benchmarks.coverage import SHAPES as SHAPES_OF_RUNS
 
 REFERENCE = json.loads(PLACE.read_text())
 CLOSE = {"rel": 0, "abs": 1e-9}
@@ -101,3 +105,19 @@ def test_samples_are_made_in_parts_where_memory_would_not_hold(monkeypatch):
     monkeypatch.setattr(intervals, "_MOST_AT_ONCE", 100)
     found = intervals.estimate(intervals.iqm, scores, np.random.default_rng(0), resamples=250)
     assert found.low < found.value < found.high
+
+
+@pytest.mark.parametrize("shape", SHAPES_OF_RUNS)
+def test_as_many_intervals_hold_the_truth_as_the_report_says(shape):
+    """By simulation: somewhat fewer than the nominal 95%, and the report names how many."""
+    rng = np.random.default_rng(0)
+    for runs, said in HELD.items():
+        low, high = (int(word) / 100 for word in re.findall(r"\d+", said))
+        held = coverage.held_iqm(SHAPES_OF_RUNS[shape], runs, studies=1_000, resamples=300, rng=rng)
+        assert low - 0.025 < held < high + 0.025  # two and a half deviations of a share of 1,000
+
+
+def test_whole_runs_are_drawn_because_episodes_apart_would_hold_the_truth_half_as_often():
+    whole, apart = coverage.held_improvement(coverage.normal, 10, 100, 200, np.random.default_rng(0))
+    assert whole > 0.82
+    assert apart < 0.65
