@@ -10,6 +10,7 @@ from ewm_studio.jobs.failure import Failure
 from ewm_studio.jobs.live_feed import LiveFeed
 from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.ui.live.panel import LivePanel
+from ewm_studio.ui.plots.making import import_plots
 from ewm_studio.ui.services import Services
 
 
@@ -57,7 +58,9 @@ class LiveController(QObject):
     def _on_switched(self, on: bool) -> None:
         if not on:
             self._stop()
-        elif self._driving:
+            return
+        self._services.background(import_plots, lambda _: self._panel.make_plot())
+        if self._driving:
             self._begin()
 
     def _begin(self) -> None:

@@ -63,7 +63,8 @@ class LivePanel(QWidget):
         for picture in self.pictures.values():
             picture.show_array(None)
         self._about.setText("learning")
-        self._make_plot().show_history(self._history)
+        if self.plot is not None:
+            self.plot.show_history(self._history)
         self._redraw()
 
     def show_pictures(self, pictures: dict[str, np.ndarray]) -> None:
@@ -91,19 +92,17 @@ class LivePanel(QWidget):
 
     def _on_switched(self, on: bool) -> None:
         self._words.setText(READY if on else OFF)
-        if on:
-            self._make_plot()
 
-    def _make_plot(self) -> PlotCard:
-        """The plot, made when it is first needed: importing pyqtgraph takes a third of the start."""
+    def make_plot(self) -> None:
+        """Make the plot, if it is missing; what draws it is imported already."""
         if self.plot is None:
             from ewm_studio.ui.plots.card import PlotCard
 
             self.plot = PlotCard("vision/total", PlotOptions(axis="seconds"))
             self.plot.setFixedHeight(PLOT_HEIGHT)
+            self.plot.show_history(self._history)
             self._layout.addWidget(self.plot)
-        self.plot.show()
-        return self.plot
+            self._redraw()
 
     def _redraw(self) -> None:
         if self.plot is not None:

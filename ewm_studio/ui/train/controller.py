@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from PySide6.QtCore import QTimer
-
 from ewm_studio import formatting as format
 from ewm_studio.analysis.figures import evaluation_result
 from ewm_studio.analysis.inspection import EnvironmentInfo
@@ -22,6 +20,7 @@ from ewm_studio.ui.kit.images import difference
 from ewm_studio.ui.kit.log_file import LogFile
 from ewm_studio.ui.kit.theme import theme
 from ewm_studio.ui.page import Page, PageAction, PageController, PlaceGroup
+from ewm_studio.ui.plots.making import PlotMaking
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.train.differences_dialog import DifferencesDialog
 from ewm_studio.ui.train.looking import Looking
@@ -31,11 +30,6 @@ from ewm_studio.workspace import Run
 
 FIGURES_SECONDS = 0.5  # between two looks at the figures while plots keep being drawn
 _EXPORTS = {"png": "Pictures (*.png)", "svg": "Drawings (*.svg)", "csv": "Tables (*.csv)"}
-
-
-def _import_plots() -> None:
-    """Have what draws plots ready: half a second, which must not be the window's."""
-    import ewm_studio.ui.plots.card  # noqa: F401
 
 
 class TrainController(PageController):
@@ -49,9 +43,7 @@ class TrainController(PageController):
         self._drawn = 0.0  # when the figures were brought up to date
         self._kept = False  # the episodes of the evaluation that goes on can be watched
         self._log, self._looking = LogFile(services.workspace.path), Looking(services)
-        self._making = False  # the plots are being made, one after the other while nothing else is to do
-        self._idle = QTimer(self)
-        self._idle.timeout.connect(self._make_one)
+        self._making = PlotMaking(services.background, self.page.make_one, self._on_made, self)
         self._connect_page()
         self._connect_services()
 
@@ -82,20 +74,13 @@ class TrainController(PageController):
 
     def begin(self) -> None:
         """Make the plots bit by bit: at once they would hold the window up."""
-        self._making = True
-        self._services.background(_import_plots, lambda _: self._idle.start(0), lambda _: self._on_made())
+        self._making.begin()
 
     def end(self) -> None:
         """Make no more plots."""
-        self._idle.stop()
-
-    def _make_one(self) -> None:
-        if not self.page.make_one():
-            self._on_made()
+        self._making.end()
 
     def _on_made(self) -> None:
-        self._idle.stop()
-        self._making = False
         if self._services.shown.history.name:
             self._on_replaced()
 
@@ -112,7 +97,7 @@ class TrainController(PageController):
 
     def redraw_one(self) -> bool:
         """Redraw a plot that changed, and the figures when there is none, or they have waited for long."""
-        drawn, now = not self._making and self.page.redraw_one(), time.monotonic()
+        drawn, now = self.page.redraw_one(), time.monotonic()
         if self._stale and (not drawn or now - self._drawn > FIGURES_SECONDS):
             self._stale, self._drawn = False, now
             self.side.show_history(self._services.shown.history)
@@ -134,8 +119,7 @@ class TrainController(PageController):
 
     def reset_plots(self) -> None:
         """Show everything on every plot again."""
-        for card in self.page.cards:
-            card.canvas.reset_view()
+        self.page.reset_views()
 
     def toggle_log(self) -> None:
         """Show or hide the log."""
@@ -148,7 +132,7 @@ class TrainController(PageController):
         if not self._services.shown.history.name:
             self.page.history = self._services.shown.history
             self._show_nothing()
-        elif self._making:
+        elif self._making.going_on:
             self.page.show_loading()
         else:
             self.page.show_history(self._services.shown.history)
@@ -187,18 +171,15 @@ class TrainController(PageController):
 
     def _on_grown(self, tags: tuple[str, ...]) -> None:
         self._stale = True
-        if not self._making:
-            self.page.mark(tags)
+        self.page.mark(tags)
 
     def _on_read_again(self) -> None:
         self._stale = True
-        if not self._making:
-            self.page.refresh(self._services.shown.history)
+        self.page.refresh(self._services.shown.history)
 
     def _on_compared(self) -> None:
         self.page.show_legend()
-        if not self._making:
-            self.page.mark_all()
+        self.page.mark_all()
 
     def _on_environment(self, info: EnvironmentInfo) -> None:
         """The chosen environment is known: its goal is shown, unless a run has one of its own."""

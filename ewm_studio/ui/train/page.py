@@ -132,7 +132,7 @@ class TrainPage(QWidget):
 
     @property
     def cards(self) -> list[PlotCard]:
-        """The plots, made when they are first needed: importing pyqtgraph takes a third of the start."""
+        """The plots; what is missing is made, for which pyqtgraph must be imported already."""
         while self.make_one():
             pass
         return self._cards
@@ -144,10 +144,18 @@ class TrainPage(QWidget):
         from ewm_studio.ui.plots.card import PlotCard
 
         index = len(self._cards)
-        self._cards.append(PlotCard(FIRST[index], self.options))
-        self._cards[-1].threshold = self._threshold
-        self._grid.addWidget(self._cards[-1], index // COLUMNS, index % COLUMNS)
+        card = PlotCard(self._usual[index], self.options)
+        card.threshold = self._threshold
+        self._cards.append(card)
+        self._grid.addWidget(card, index // COLUMNS, index % COLUMNS)
+        card.show_history(self.history)
+        self._prefer(self.history.tags)
         return True
+
+    @property
+    def _usual(self) -> tuple[str, ...]:
+        """What is plotted of such a job, unless something else was picked."""
+        return PRETRAINING if self.history.job == "pretrain" else FIRST
 
     def show_loading(self) -> None:
         """A run is being read."""
@@ -184,23 +192,23 @@ class TrainPage(QWidget):
         self.history = history
         self._plots.setCurrentIndex(PLOTS if history.name else EMPTY)
         own = {tag for places in INSTEAD.values() for tag in places.values()}
-        for index, card in enumerate(self.cards):  # what was picked by hand stays
+        for index, card in enumerate(self._cards):  # what was picked by hand stays
             if card.quantity.tag in (FIRST[index], PRETRAINING[index]) or card.quantity.tag in own:
-                card.show_quantity(PRETRAINING[index] if history.job == "pretrain" else FIRST[index])
+                card.show_quantity(self._usual[index])
             card.show_history(history)
         self._prefer(history.tags)
 
     def refresh(self, history: RunHistory) -> None:
         """Plot more of the same run; what someone looks at closely stays in view."""
         self.history = history
-        for card in self.cards:
+        for card in self._cards:
             card.refresh(history)
         self._prefer(history.tags)
 
     def mark(self, tags: tuple[str, ...]) -> None:
         """Tell that rows were added under these tags."""
         self._prefer(tags)
-        for card in self.cards:
+        for card in self._cards:
             if card.quantity.tag in tags:
                 card.dirty = True
 
@@ -210,14 +218,19 @@ class TrainPage(QWidget):
 
     def mark_all(self) -> None:
         """Everything must be drawn anew."""
-        for card in self.cards:
+        for card in self._cards:
             card.dirty = True
+
+    def reset_views(self) -> None:
+        """Show everything on every plot again."""
+        for card in self._cards:
+            card.canvas.reset_view()
 
     def redraw_one(self) -> bool:
         """Redraw the next plot that changed; of six a tick only one holds the window up."""
-        for _ in self.cards:
-            card = self.cards[self._next]
-            self._next = (self._next + 1) % len(self.cards)
+        for _ in self._cards:
+            card = self._cards[self._next]
+            self._next = (self._next + 1) % len(self._cards)
             if card.dirty and card.isVisible():
                 card.redraw()
                 return True
@@ -260,13 +273,12 @@ class TrainPage(QWidget):
         """Show what this run is about, as soon as there is some of it."""
         for figure, places in INSTEAD.items():
             for index, tag in places.items() if figure in tags else ():
-                if self.cards[index].quantity.tag == FIRST[index]:
-                    self.cards[index].show_quantity(tag)
+                if index < len(self._cards) and self._cards[index].quantity.tag == FIRST[index]:
+                    self._cards[index].show_quantity(tag)
 
     def _on_axis(self, axis: str) -> None:
         self.options.axis = axis  # type: ignore[assignment]
-        for card in self.cards:
-            card.canvas.reset_view()
+        self.reset_views()
         self.mark_all()
 
     def _on_smoothing(self, value: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ewm_studio.analysis.inspection import Inspection
 from ewm_studio.events import CheckpointSaved, Event, Images
 from ewm_studio.ui.page import Page, PageController
+from ewm_studio.ui.plots.making import PlotMaking
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.vision.inspector import VisionInspector
 from ewm_studio.ui.vision.page import VisionPage
@@ -19,6 +20,7 @@ class VisionController(PageController):
         self._services = services
         self.page = VisionPage(services.shown.plots)
         self.inspector = VisionInspector(self.page, services.background, self)
+        self._making = PlotMaking(services.background, self.page.make_plot, self._on_made, self)
         self.page.pretrain_asked.connect(lambda: services.start("pretrain"))
         self.page.pixels_asked.connect(self._observe_pictures)
         shown = services.shown
@@ -29,6 +31,17 @@ class VisionController(PageController):
         shown.model_chosen.connect(self._look_into)
         services.jobs.events.connect(self._on_events)
         services.fitting.inspected.connect(self._on_inspected)
+
+    def begin(self) -> None:
+        """Make the plots bit by bit: at once they would hold the window up."""
+        self._making.begin()
+
+    def end(self) -> None:
+        """Make no more plots."""
+        self._making.end()
+
+    def _on_made(self) -> None:
+        self.page.show_history(self._services.shown.history)
 
     def shown(self) -> None:
         """Look into the model that waits for it."""

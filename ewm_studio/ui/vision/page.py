@@ -26,6 +26,7 @@ STRIP = 8
 EMPTY, CONTENT, VECTOR = range(3)  # pages of the stack
 _ONE_PLOT, _TWO_PLOTS = 560, 980  # widths from which plots stand beside the bars
 _LATENTS = 640  # width from which the sliders stand beside the pictures
+_PLOTS = ("vision/total", "vision/held_out_mse")
 _TITLES = {"pretrain": "Held-out frames", "train": "Frames of the latest rollout"}
 
 
@@ -118,15 +119,22 @@ class VisionPage(QWidget):
 
     @property
     def plots(self) -> list[PlotCard]:
-        """Vision's losses, made when they are first needed."""
-        if not self._plots:
-            from ewm_studio.ui.plots.card import PlotCard
-
-            self._plots = [PlotCard(tag, self._options) for tag in ("vision/total", "vision/held_out_mse")]
-            for card in self._plots:
-                self._plot_row.addWidget(card, 2)
-            self._make_room()
+        """Vision's losses: those that are made."""
         return self._plots
+
+    def make_plot(self) -> bool:
+        """Make the next of the plots; whether one was missing."""
+        if len(self._plots) == len(_PLOTS):
+            return False
+        from ewm_studio.ui.plots.card import PlotCard
+
+        made = PlotCard(_PLOTS[len(self._plots)], self._options)
+        self._plots.append(made)
+        self._plot_row.addWidget(made, 2)
+        if self._pictures:
+            self._choose_plots()
+        self._make_room()
+        return True
 
     # What is shown
 

@@ -67,6 +67,8 @@ def open_on(qtbot, tmp_path, open_studio, trained):
         window.pages["runs"].widget.choose(trained[1][name][0])
         qtbot.mouseClick(window.pages["runs"].widget._buttons["show"], LEFT)
         window.show_page("vision")
+        while window.pages["vision"].widget.make_plot():
+            pass
         qtbot.waitUntil(lambda: inspector(studio).idle, timeout=WAIT)
         return studio, window.pages["vision"].widget
 

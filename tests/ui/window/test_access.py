@@ -51,7 +51,8 @@ def whole(open_studio):
     for section in studio.window.panel.sections.values():
         section.build()
     assert studio.window.pages["train"].widget.cards
-    assert studio.window.pages["vision"].widget.plots
+    while studio.window.pages["vision"].widget.make_plot():
+        pass
     return studio
 
 

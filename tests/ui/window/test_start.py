@@ -31,11 +31,56 @@ print(sorted(name for name in ("torch", "gymnasium", "h5py", "pyqtgraph") if nam
 studio.window.close()
 """
 
+TURN = """
+import sys, threading
+from ewm_studio.ui.window.app import make_app
+from ewm_studio.ui.window.studio import Studio
+from ewm_studio.workspace import Workspace
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread() is threading.main_thread():
+            asked.append(name)
+
+app = make_app()
+studio = Studio(Workspace(sys.argv[1]))
+studio.restore()
+studio.window.show()
+app.processEvents()
+asked = []
+sys.meta_path.insert(0, Watch())
+pages = studio.window.pages
+for _ in range(3):
+    for page in pages.values():
+        page.controller.redraw_one()
+studio.services.shown.grew.emit(("reward/episode", "vision/total"))
+studio.services.shown.read_again.emit()
+studio.services.shown.compared.emit()
+pages["train"].widget.axis.chosen.emit("seconds")
+pages["train"].widget.smoothing.setValue(3)
+studio.window.actions_by_name["reset_plots"].trigger()
+pages["drive"].controller.panel.live.switch.setChecked(True)
+for key in pages:
+    studio.window.show_page(key)
+    studio._on_tick()
+print(sorted({name for name in asked if name.partition(".")[0] in HEAVY or name.startswith("ewm_studio.ui.plots")}))
+studio.window.close()
+"""
+
 
 def test_the_window_shows_without_torch(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", BUILD, str(tmp_path / "ws")], capture_output=True, text=True, timeout=120, check=False
     )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_pages_that_are_not_built_yet_import_nothing_on_the_windows_thread(tmp_path):
+    """Another thread may be importing it: the window would stand still until that is done."""
+    heavy = ("torch", "gymnasium", "h5py", "pyqtgraph", "scipy", "pygame")
+    line = [sys.executable, "-c", TURN.replace("HEAVY", repr(heavy)), str(tmp_path / "ws")]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
 
