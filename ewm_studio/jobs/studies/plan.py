@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ewm_studio.jobs.studies.pool import slots_of
 from ewm_studio.settings import Experiment
+from ewm_studio.settings.cells import Cell
 from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.workspace import Workspace
 
 GUESSED_SPEED = 800.0  # frames a second of a run on one core, where no run says anything: a small world's
 GUESSED_PICTURES = 100.0  # the same of one that is seen in pictures
 BEGINNING_SECONDS = 12.0  # until a run's process learns, and until its models are there again to be judged
+REPORTED = 2  # cells of a search: the base, and what was found
 _LEAST_SECONDS = 5.0  # of a run from which a speed is taken
 _MOST_RUNS = 20  # that are asked
 
@@ -26,7 +29,7 @@ class StudyPlan:
     Attributes:
         axes: what varies, and over how many options: {"memory": 3}.
         cells: by name.
-        runs: all of them.
+        runs: all of them; of a search, at most.
         slots: how many at once.
         seconds: about how long all of it takes; None where nothing bounds it.
         measured: whether that goes by the speed of runs of this workspace; else it is a guess.
@@ -47,20 +50,27 @@ def plan_of(file: StudyFile, workspace: Workspace) -> StudyPlan:
         UserError: it cannot be run so; says what is wrong.
     """
     plans = file.check()
-    names: dict[str, dict[str, None]] = {}
-    for plan in plans:
-        for axis, option in plan.cell.options.items():
-            names.setdefault(axis, {})[option] = None
-    seeds, slots = len(file.study.seeds.reported), slots_of(file.study.place)
+    study = file.study
+    runs, slots = len(plans) * len(study.seeds.reported), slots_of(study.place)
+    if study.search.on:
+        runs = study.search.trials * len(study.seeds.tuning) + REPORTED * len(study.seeds.reported)
     speeds = {id: _measured(workspace, id) for id in {plan.experiment.env.id for plan in plans}}
     each = [_run_seconds(file, plan.experiment, speeds[plan.experiment.env.id]) for plan in plans]
     known = [seconds for seconds in each if seconds is not None]
-    at_once = min(slots, len(plans) * seeds)
-    rounds = math.ceil(len(plans) * seeds / at_once)
+    rounds = math.ceil(runs / min(slots, runs))
     seconds = float(np.mean(known)) * rounds if len(known) == len(each) else None
-    axes = {axis: len(options) for axis, options in names.items()}
     measured = all(speed is not None for speed in speeds.values())
-    return StudyPlan(axes, [plan.cell.name for plan in plans], len(plans) * seeds, slots, seconds, measured)
+    cells = [plan.cell for plan in plans]
+    return StudyPlan(axes_of_cells(cells), [cell.name for cell in cells], runs, slots, seconds, measured)
+
+
+def axes_of_cells(cells: Sequence[Cell]) -> dict[str, int]:
+    """What varies, and over how many options."""
+    axes: dict[str, set[str]] = {}
+    for cell in cells:
+        for axis, option in cell.options.items():
+            axes.setdefault(axis, set()).add(option)
+    return {axis: len(options) for axis, options in axes.items()}
 
 
 def _run_seconds(file: StudyFile, experiment: Experiment, measured: float | None) -> float | None:

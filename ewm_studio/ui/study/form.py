@@ -16,7 +16,7 @@ from ewm_studio.settings import Experiment
 from ewm_studio.settings.declare import Settings, setting
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.settings.fields import Field, fields_of
-from ewm_studio.settings.study import BudgetSettings, JudgeSettings, PlaceSettings, Study
+from ewm_studio.settings.study import BudgetSettings, JudgeSettings, PlaceSettings, SearchSettings, Study
 from ewm_studio.settings.study_draft import (
     Options,
     given_settings,
@@ -26,12 +26,13 @@ from ewm_studio.settings.study_draft import (
     with_choices,
 )
 from ewm_studio.ui.experiment.forms import ValueEdit, stepped_value
-from ewm_studio.ui.kit.widgets import Select, column, label, restyle, row, scrolled
+from ewm_studio.ui.kit.widgets import Select, Switch, column, label, restyle, row, scrolled
 from ewm_studio.ui.study.part_picker import PartPicker
 from ewm_studio.ui.study.varied_settings import VariedSettings
 
 FORM, FILE, PRESET = "form", "file", "preset"
 Base = tuple[str, str]  # one of these, and the preset's name
+_WIDE = 5  # fields in a line
 _NARROW = 760  # pixels, below which fields stand in two lines
 
 
@@ -114,6 +115,9 @@ class StudyForm(QWidget):
         self.pickers: dict[str, PartPicker] = {kind: PartPicker(kind) for kind in COMPONENTS}
         self.settings = VariedSettings()
         self.numbers = _numbers()
+        self.search = Switch()
+        self.search.setAccessibleName("Search")
+        self.search.setToolTip(fields_of("search", SearchSettings)[0].help)
         self._add_up()
         for edit in (self.name, self.question):
             edit.textChanged.connect(lambda _: self.changed.emit())
@@ -122,6 +126,7 @@ class StudyForm(QWidget):
             picker.changed.connect(self.changed)
         for number in self.numbers.values():
             number.changed.connect(self.changed)
+        self.search.toggled.connect(self._on_search)
         self.settings.changed.connect(self.changed)
         self.show_study(Study(), "study", "")
 
@@ -154,6 +159,8 @@ class StudyForm(QWidget):
         outer.addWidget(scrolled(inside, focus=False), 1)
         self.setLayout(outer)
         self._columns = 0
+        self._search_field = QWidget()
+        self._search_field.setLayout(column(label("Search by Optuna", "secondary"), self.search, spacing=4))
         self._lay_out()
 
     # What is shown
@@ -200,8 +207,13 @@ class StudyForm(QWidget):
             ("minutes", study.budget.minutes),
             ("episodes", study.judge.episodes),
             ("parallel", study.place.parallel),
+            ("threads", study.place.threads),
+            ("on", study.place.on),
+            ("trials", study.search.trials),
         ):
             self.numbers[key].show_value(value)
+        self.search.setChecked(study.search.on)
+        self.numbers["trials"].setEnabled(study.search.on)
         del blockers
         self.show_experiment(self._experiment)
         self.base_chosen.emit()
@@ -235,7 +247,8 @@ class StudyForm(QWidget):
             seeds={"reported": self._seeds(number["seeds"])},
             budget={"frames": number["frames"], "minutes": number["minutes"]},
             judge={"episodes": number["episodes"]},
-            place={"parallel": number["parallel"]},
+            place={"parallel": number["parallel"], "threads": number["threads"], "on": number["on"] or ""},
+            search={"on": self.search.isChecked(), "trials": number["trials"]},
         )
 
     def _seeds(self, count: int) -> list[int]:
@@ -247,6 +260,10 @@ class StudyForm(QWidget):
         self.base_chosen.emit()
         self.changed.emit()
 
+    def _on_search(self, on: bool) -> None:
+        self.numbers["trials"].setEnabled(on)
+        self.changed.emit()
+
     # Room
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -255,24 +272,35 @@ class StudyForm(QWidget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        columns = len(self.numbers) if self.width() >= _NARROW else 3
+        columns = _WIDE if self.width() >= _NARROW else 3
         if columns == self._columns:
             return
         self._columns = columns
-        for place, made in enumerate(self.numbers.values()):
+        fields: list[QWidget] = list(self.numbers.values())
+        fields.insert(-1, self._search_field)  # before its trials
+        for place, made in enumerate(fields):
             self._grid.addWidget(made, place // columns, place % columns)
-        for place in range(len(self.numbers) + 1):
+        for place in range(_WIDE + 1):
             self._grid.setColumnStretch(place, int(place == columns))
 
 
 def _numbers() -> dict[str, NumberField]:
-    declared: dict[str, Field] = {}
-    for section, group in (("budget", BudgetSettings), ("judge", JudgeSettings), ("place", PlaceSettings)):
-        declared.update({field.name: field for field in fields_of(section, group)})
+    groups: dict[str, type[Settings]] = {
+        "budget": BudgetSettings,
+        "judge": JudgeSettings,
+        "place": PlaceSettings,
+        "search": SearchSettings,
+    }
+    declared: dict[str, Field] = {
+        f"{section}.{field.name}": field for section, group in groups.items() for field in fields_of(section, group)
+    }
     return {
         "seeds": NumberField(fields_of("seeds", _SeedCount)[0], "Seeds"),
-        "frames": NumberField(declared["frames"], "Frames a run", "as base"),
-        "minutes": NumberField(declared["minutes"], "Minutes a run", "no limit"),
-        "episodes": NumberField(declared["episodes"], "Judged by"),
-        "parallel": NumberField(declared["parallel"], "Runs at once"),
+        "frames": NumberField(declared["budget.frames"], "Frames a run", "as base"),
+        "minutes": NumberField(declared["budget.minutes"], "Minutes a run", "no limit"),
+        "episodes": NumberField(declared["judge.episodes"], "Judged by"),
+        "parallel": NumberField(declared["place.parallel"], "Runs at once"),
+        "threads": NumberField(declared["place.threads"], "Threads a run"),
+        "on": NumberField(declared["place.on"], "Where", "this computer"),
+        "trials": NumberField(declared["search.trials"], "Trials"),
     }

@@ -100,8 +100,7 @@ class StudyPage(QWidget):
         """Say what the form comes to, or what is wrong with it."""
         if not self.making:
             return
-        seeds = len(file.study.seeds.reported) if file is not None else 0
-        self._runs.setText(runs_words(plan.axes, seeds) if plan is not None else "")
+        self._runs.setText(runs_words(file, plan.axes, plan.runs) if file is not None and plan is not None else "")
         self._time.setText(time_words(plan) if plan is not None else "")
         self._problem.setText(problem)
         self._problem.setVisible(bool(problem))
@@ -114,7 +113,7 @@ class StudyPage(QWidget):
         if self.making:
             self._turn(WATCH)
         self._name.setText(file.name)
-        self._runs.setText(runs_words(axes, len(file.study.seeds.reported)))
+        self._runs.setText(runs_words(file, axes, len(file.named_runs())) if axes else "")
         self._time.setText(standing_words)
 
     def show_state(self, running: bool, done: bool, figures: bool, stopping: bool = False) -> None:

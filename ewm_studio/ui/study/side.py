@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QProgressBar, QWidget
 
 from ewm_studio import formatting as format
-from ewm_studio.jobs.studies.plan import StudyPlan
+from ewm_studio.jobs.studies.plan import StudyPlan, axes_of_cells
+from ewm_studio.jobs.studies.pool import slots_of
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.ui.kit.widgets import Elided, column, hairline, label, row, scrolled
@@ -73,13 +75,13 @@ class StudySide(QFrame):
         self._show_what(file, plan.axes, plan.slots)
         self._list(plan.cells)
 
-    def show_standing(self, file: StudyFile, standing: dict[str, Any], slots: int) -> None:
+    def show_standing(self, file: StudyFile, standing: dict[str, Any]) -> None:
         """Say how a study stands."""
         self._title.setText("Study")
         total = len(standing["runs"])
         facts = [("Finished", f"{standing['finished']} of {total}")]
         if standing["running"]:
-            facts.append(("Running", f"{standing['running']}, on this computer"))
+            facts.append(("Running", f"{standing['running']}, on {_where(file)}"))
         if standing["failed"]:
             facts.append(("Failed", f"{standing['failed']}, kept in the count"))
         if standing["seconds_left"] is not None and standing["finished"] + standing["failed"] < total:
@@ -91,11 +93,7 @@ class StudySide(QFrame):
         going = standing["state"] == "is being run"
         self._note.setText("It goes on when this window is closed." if going else "")
         self._note.setVisible(going)
-        axes: dict[str, dict[str, None]] = {}
-        for cell in file.cells:
-            for axis, option in cell.options.items():
-                axes.setdefault(axis, {})[option] = None
-        self._show_what(file, {axis: len(options) for axis, options in axes.items()}, slots)
+        self._show_what(file, axes_of_cells(file.cells), slots_of(file.study.place))
         self._list([])
 
     def _show_what(self, file: StudyFile, axes: dict[str, int], slots: int) -> None:
@@ -107,13 +105,9 @@ class StudySide(QFrame):
         if study.budget.minutes:
             varies.append(("At most", f"{study.budget.minutes:g} min"))
         self._varies.show_rows(varies)
-        threads = study.place.threads
-        self._where.show_rows(
-            [
-                ("This computer", f"{slots} at once"),
-                ("Each run", f"{threads} thread{'s' if threads > 1 else ''}"),
-            ]
-        )
+        threads, here = study.place.threads, not study.place.on
+        first = ("This computer", f"{slots} at once") if here else ("A Ray cluster", study.place.on)
+        self._where.show_rows([first, ("Each run", f"{threads} thread{'s' if threads > 1 else ''}")])
 
     def _list(self, cells: Sequence[str]) -> None:
         shown = list(cells[:_MOST_CELLS])
@@ -151,6 +145,10 @@ class _Rows(QWidget):
                 value.setText(rows[place][1])
 
 
+def _where(file: StudyFile) -> str:
+    return "a cluster" if file.study.place.on else "this computer"
+
+
 def axis_title(axis: str) -> str:
     """What varies, as a heading: Vision, ppo.lr."""
     return axis.capitalize() if axis in (*COMPONENTS, "cell") else axis
@@ -160,15 +158,17 @@ def _of(axis: str, count: int) -> str:
     return ("part" if axis in COMPONENTS else "value") + ("s" if count != 1 else "")
 
 
-def runs_words(axes: dict[str, int], seeds: int) -> str:
+def runs_words(file: StudyFile, axes: dict[str, int], runs: int) -> str:
     """How many runs there are, as a product: 4 V × 5 M × 5 seeds = 100 runs."""
+    study, seeds = file.study, len(file.study.seeds.reported)
+    if study.search.on:
+        return f"{study.search.trials} trials × {len(study.seeds.tuning)} seeds, then 2 × {seeds}: at most {runs} runs"
     letters = {kind: kind[0].upper() for kind in COMPONENTS} | {"cell": "cells"}
     parts = [f"{count} {letters.get(axis, axis)}" for axis, count in axes.items()]
-    total = seeds
-    for count in axes.values():
-        total *= count
+    product = seeds * math.prod(axes.values())
+    left_out = f", {format.count(product - runs)} left out" if product > runs else ""
     seeds_words = f"{format.count(seeds)} seed{'s' if seeds != 1 else ''}"
-    return " × ".join([*parts, seeds_words]) + f" = {format.count(total)} run{'s' if total != 1 else ''}"
+    return " × ".join([*parts, seeds_words]) + f" = {format.count(runs)} run{'s' if runs != 1 else ''}{left_out}"
 
 
 def time_words(plan: StudyPlan) -> str:

@@ -11,8 +11,9 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from ewm_studio import formatting as format
 from ewm_studio.jobs.studies.beside import StudyBeside
 from ewm_studio.jobs.studies.figures import StudyFigures, study_figures
-from ewm_studio.jobs.studies.pool import slots_of
+from ewm_studio.jobs.studies.plan import axes_of_cells
 from ewm_studio.jobs.studies.standing import standing
+from ewm_studio.jobs.studies.tuned import searched
 from ewm_studio.settings.study_file import ENDING, StudyFile
 from ewm_studio.ui.page import Activity
 from ewm_studio.ui.services import Services
@@ -30,6 +31,7 @@ _KILLED = "The process of the study was ended from outside. Nothing finished is 
 class _Look:
     """What was seen of a study."""
 
+    file: StudyFile  # what is reported: where it searches, the base and what was found by now
     standing: dict[str, Any]
     done: int
     figures: StudyFigures | None  # None where they are as they were
@@ -72,7 +74,7 @@ class WatchingController(QObject):
         self._stop_wanted = False
         self._page.results.clear()
         self._page.say("")
-        self._page.show_study(file, _axes(file), "")
+        self._page.show_study(file, {}, "")
         self.look()
 
     def leave(self) -> None:
@@ -157,11 +159,11 @@ class WatchingController(QObject):
         self._known = seen.done
         page, results, found = self._page, self._page.results, seen.standing
         total = len(found["runs"])
-        page.show_study(file, _axes(file), _words(found, starting, self._stop_wanted))
-        results.show_runs(file, found)
+        page.show_study(seen.file, axes_of_cells(seen.file.cells), _words(found, starting, self._stop_wanted))
+        results.show_runs(seen.file, found)
         if seen.figures is not None:
-            results.show_figures(file, seen.figures)
-        page.side.show_standing(file, found, slots_of(file.study.place))
+            results.show_figures(seen.file, seen.figures)
+        page.side.show_standing(seen.file, found)
         running = going or starting
         done = seen.done == total
         page.show_state(running, done, seen.done > 0, self._stop_wanted)
@@ -209,17 +211,9 @@ def _look(file: StudyFile, workspace: Workspace, known: int) -> _Look:
     folder = StudyFolder(workspace.path, file.name)
     found = standing(file, folder)
     done = found["finished"] + found["failed"]
+    file = searched(file, folder)
     figures = study_figures(file, folder, workspace) if done and done != known else None
-    return _Look(found, done, figures, folder.stop_asked)
-
-
-def _axes(file: StudyFile) -> dict[str, int]:
-    """How many options there are on each axis."""
-    axes: dict[str, set[str]] = {}
-    for cell in file.cells:
-        for axis, option in cell.options.items():
-            axes.setdefault(axis, set()).add(option)
-    return {axis: len(options) for axis, options in axes.items()}
+    return _Look(file, found, done, figures, folder.stop_asked)
 
 
 def _words(found: dict[str, Any], starting: bool, stopping: bool) -> str:

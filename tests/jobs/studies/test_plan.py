@@ -38,6 +38,14 @@ def test_a_plan_counts_runs_and_says_whether_its_time_is_a_guess(tmp_path, file)
     assert measured.seconds == pytest.approx(8 * (5.0 + BEGINNING_SECONDS))
 
 
+def test_what_is_left_out_is_no_run_and_a_search_has_trials(tmp_path, file):
+    left_out = TWO_MEMORIES + '[[leave_out]]\nmemory = "none"\ncontroller = "deep"\n'
+    file.path.write_text(left_out)
+    assert plan_of(read_study(file.path), Workspace(tmp_path / "ws")).runs == 18
+    file.path.write_text(TWO_MEMORIES + "[search]\non = true\ntrials = 7\n")
+    assert plan_of(read_study(file.path), Workspace(tmp_path / "ws")).runs == 7 * 3 + 2 * 6
+
+
 def test_a_study_that_nothing_ends_has_no_time(tmp_path):
     path = tmp_path / "s.study.toml"
     path.write_text("experiment.train.total_steps = ''\nexperiment.train.epochs = 3\n")

@@ -5,14 +5,18 @@ import contextlib
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
+from ewm_studio.jobs.studies.tuned import TUNED
 from ewm_studio.settings.study_file import read_study
 from ewm_studio.ui.kit.theme import theme
+from ewm_studio.workspace.files import write_text
 from ewm_studio.workspace.studies import Pace, StudyFolder
 from tests.support.geometry import faults
 from tests.support.studies import TWO_MEMORIES, written_study
 from tests.ui.conftest import WAIT
 from tests.ui.study.steps import choose, controller, settled, tick, type_into
 
+ALL = {(f"{memory} + {controller}", seed) for memory in ("none", "LSTM") for controller in ("linear", "deep")
+       for seed in range(6)}  # fmt: skip
 LEFT = Qt.MouseButton.LeftButton
 SIZES = ((960, 500), (960, 600), (1280, 800), (1920, 1080))
 
@@ -51,6 +55,37 @@ def test_a_study_is_made_by_clicks_and_saved_as_it_is_shown(qtbot, making):
     choose(qtbot, page.open, page.open_menu, "memories")
     settled(qtbot, making)
     assert controller(making).making.draft().study == file.study
+
+
+def test_where_it_runs_and_whether_it_searches_are_in_the_form(qtbot, making):
+    page = controller(making).page
+    for name in ("NoMemory", "LSTMMemory"):
+        tick(qtbot, page.form.pickers["memory"], name)
+    assert not page.form.numbers["trials"].isEnabled()
+    qtbot.mouseClick(page.form.search, LEFT)
+    type_into(qtbot, page.form.numbers["trials"].edit, "4")
+    type_into(qtbot, page.form.numbers["threads"].edit, "2")
+    type_into(qtbot, page.form.numbers["on"].edit, "ray://127.0.0.1:10001")
+    settled(qtbot, making)
+    assert page._runs.text() == "4 trials × 3 seeds, then 2 × 5: at most 22 runs"
+    study = controller(making).making.draft().study
+    assert (study.search.on, study.search.trials) == (True, 4)
+    assert (study.place.threads, study.place.on) == (2, "ray://127.0.0.1:10001")
+    type_into(qtbot, page.form.numbers["on"].edit, "nowhere")
+    settled(qtbot, making)
+    assert "Where" in page._problem.text() or "place.on" in page._problem.text()
+    assert not page.start.isEnabled()
+
+
+def test_a_search_is_watched_as_the_two_cells_that_it_reports(qtbot, open_studio, tmp_path):
+    text = TWO_MEMORIES + "[search]\non = true\n"
+    workspace = tmp_path / "workspace"
+    folder = written_study(workspace, text, waiting=ALL)[1]
+    write_text(folder.path / TUNED, "[memory]\nname = 'LSTMMemory'\n")
+    studio = open_studio(begin=False)
+    qtbot.mouseClick(studio.window._rail_buttons["study"], LEFT)
+    qtbot.waitUntil(lambda: controller(studio).watching.idle and not studio.services.background.busy, timeout=WAIT)
+    assert controller(studio).page.results.grid.runs.cells == ["base", "tuned"]
 
 
 def test_what_is_wrong_is_said_and_nothing_can_be_started(qtbot, making):
