@@ -160,7 +160,9 @@ class StudyForm(QWidget):
         self.setLayout(outer)
         self._columns = 0
         self._search_field = QWidget()
-        self._search_field.setLayout(column(label("Search by Optuna", "secondary"), self.search, spacing=4))
+        search = column(label("Search by Optuna", "secondary"), self.search, spacing=8)
+        search.addStretch(1)
+        self._search_field.setLayout(search)
         self._lay_out()
 
     # What is shown
