@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ewm_studio.errors import UserError
 from ewm_studio.settings import EnvSettings, Experiment, explain, read_settings
 from ewm_studio.settings.experiment import COMPONENTS, present_path, values_of_run
-from ewm_studio.settings.layers import Values, over, with_model
+from ewm_studio.settings.layers import HOW_TRAINED, Values, over, with_model
 from ewm_studio.settings.paths import check_value
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def build_experiment(
     single = _with_arguments(single, with_model(base, model, from_file))
     values = with_model(base, model, from_file, single)
     values.pop("versions", None)
-    notes = _overruled(over(from_file, single), model)
+    notes = _overruled(over(from_file, single), single, model)
     return Launch(Experiment.from_dict(values, source), notes)
 
 
@@ -121,12 +121,16 @@ def _nested(flat: Mapping[str, Any]) -> Values:
     return nested
 
 
-def _overruled(chosen: Values, model: Values) -> list[str]:
-    """Says which chosen components have to give way to a loaded model's."""
+def _overruled(chosen: Values, single: Values, model: Values) -> list[str]:
+    """Says which chosen components, and which of their single settings, have to give way to a loaded model's."""
     notes = []
     for kind in [kind for kind in COMPONENTS if kind in model]:
         group, own = chosen.get(kind), model[kind]["name"]
         name = group.get("name") if isinstance(group, dict) else None
         if isinstance(name, str) and name not in ("auto", own):
             notes.append(f"{kind} {name} is not used: the loaded model brings its own, {own}")
+            continue
+        for setting, value in (single.get(kind) or {}).items():
+            if setting not in ("name", *HOW_TRAINED) and model[kind].get(setting, value) != value:
+                notes.append(f"{kind}.{setting} is not used: the loaded model brings its own, {model[kind][setting]}")
     return notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from ewm_studio.errors import UserError
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.assembly import choose_parts, from_description, patch
 from ewm_studio.models.randomness import drawing_from
-from ewm_studio.settings import EnvSettings, Experiment, StartSettings
-from ewm_studio.settings.layers import Values, with_model
+from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment, StartSettings
+from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
+from ewm_studio.settings.layers import HOW_TRAINED, Values, with_model
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.files import check_path
 from ewm_studio.workspace.models import load_model
@@ -35,7 +37,7 @@ def build_model(
     """
     start, dropout = experiment.start, experiment.world_model.dropout
     if start.load_path:
-        model = load_for(start.load_path, spaces, experiment.env, workspace, dropout)
+        model = load_for(start.load_path, spaces, experiment.env, workspace, dropout, going_on(experiment))
     else:
         parts = choose_parts(experiment, spaces.observation, spaces.action, made=resumed)
         with drawing_from(generator):
@@ -43,6 +45,15 @@ def build_model(
     patch_from(start, model, workspace, dropout)
     own: Values = {k: {"name": part.name, **part.settings.model_dump(mode="json")} for k, part in model.parts.items()}
     return model, Experiment.from_dict(with_model(experiment.model_dump(mode="json"), own))
+
+
+def going_on(experiment: Experiment) -> dict[ComponentKind, ComponentChoice]:
+    """What an experiment says of how components that were loaded go on being trained, by kind."""
+    chosen: dict[ComponentKind, ComponentChoice] = {kind: getattr(experiment, kind) for kind in COMPONENTS}
+    return {
+        kind: ComponentChoice(name=choice.name, **{n: v for n, v in choice.given.items() if n in HOW_TRAINED})
+        for kind, choice in chosen.items()
+    }
 
 
 def patch_from(start: StartSettings, model: AgentModel, workspace: Workspace, dropout: float | None = None) -> None:
@@ -60,15 +71,20 @@ def patch_from(start: StartSettings, model: AgentModel, workspace: Workspace, dr
 
 
 def load_for(
-    path: str, spaces: Spaces, env: EnvSettings, workspace: Workspace, dropout: float | None = None
+    path: str,
+    spaces: Spaces,
+    env: EnvSettings,
+    workspace: Workspace,
+    dropout: float | None = None,
+    how: Mapping[ComponentKind, ComponentChoice] | None = None,
 ) -> AgentModel:
-    """A saved model for an environment with these spaces.
+    """A saved model for an environment with these spaces; `how` its components go on being trained, see `going_on`.
 
     Raises:
         UserError: as `build_model`.
     """
     source = workspace.resolve_model(path)
-    model, made_for = from_description(*load_model(source), str(source), dropout)
+    model, made_for = from_description(*load_model(source), str(source), dropout, how)
     if model.observation_space != spaces.observation:
         raise UserError(
             f"{source}: made for {made_for.id}, observing {describe(model.observation_space)}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -45,7 +46,11 @@ def _with_dropout(part: Part, dropout: float | None) -> Part:
 
 
 def from_description(
-    tensors: dict[str, Tensor], metadata: dict[str, Any], source: str, dropout: float | None = None
+    tensors: dict[str, Tensor],
+    metadata: dict[str, Any],
+    source: str,
+    dropout: float | None = None,
+    how: Mapping[ComponentKind, ComponentChoice] | None = None,
 ) -> tuple[AgentModel, EnvSettings]:
     """The world model that a model file describes, with its weights, and the environment it was made for.
 
@@ -54,6 +59,7 @@ def from_description(
         metadata: the description.
         source: what to call the file in complaints.
         dropout: takes the place of the parts' own.
+        how: settings of how parts go on being trained, by kind, in place of a part's own where it has that name.
 
     Raises:
         UserError: the description or the weights do not make a model of this version.
@@ -64,6 +70,10 @@ def from_description(
         described = metadata["parts"]
         env = EnvSettings.of_file(metadata["env"])
         choices = {k: ComponentChoice(name=described[k]["name"], **described[k]["settings"]) for k in COMPONENTS}
+        for kind, choice in (how or {}).items():
+            own = choices[kind]
+            if choice.name in ("auto", own.name):
+                choices[kind] = ComponentChoice(name=own.name, **own.given | choice.given)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     except Exception as error:

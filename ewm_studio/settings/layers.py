@@ -6,6 +6,7 @@ from typing import Any
 
 from ewm_studio.settings.experiment import COMPONENTS
 
+HOW_TRAINED = ("frozen", "lr")  # settings of a component that say how it goes on, not what it is
 Values = dict[str, Any]  # section -> field -> value; a section of components may hold settings of the component's own
 
 
@@ -28,7 +29,8 @@ def over(lower: Values, upper: Values) -> Values:
 def with_model(chosen: Values, model: Values, *later: Values) -> Values:
     """Chosen settings with those that a model brings laid over them, and later choices over both.
 
-    A model's components are what it is made of: they hold whatever was chosen, before or after.
+    A model's components are what it is made of: they hold whatever was chosen, before or after. How they go on being
+    trained (`HOW_TRAINED`) is chosen for the same component.
 
     Args:
         chosen: what holds where the model says nothing.
@@ -38,4 +40,13 @@ def with_model(chosen: Values, model: Values, *later: Values) -> Values:
     merged = over(chosen, model)
     for values in later:
         merged = over(merged, values)
-    return merged | {kind: dict(model[kind]) for kind in COMPONENTS if kind in model}
+    return merged | {kind: _going_on(model[kind], kind, later) for kind in COMPONENTS if kind in model}
+
+
+def _going_on(own: Values, kind: str, later: tuple[Values, ...]) -> Values:
+    """A model's component, trained as was chosen for it."""
+    found = dict(own)
+    for group in (values.get(kind) for values in later):
+        if isinstance(group, dict) and str(group.get("name", own["name"])) in ("auto", str(own["name"])):
+            found.update({name: group[name] for name in HOW_TRAINED if name in group})
+    return found

@@ -54,3 +54,15 @@ def test_ppo_goes_on_from_an_agent_that_learned_in_dreams(workspace, tmp_path):
     begun, polished = load_model(dreamt)[0], load_model(last)[0]
     for part in ("vision.", "memory.", "controller."):
         assert any(not torch.equal(begun[name], polished[name]) for name in begun if name.startswith(part)), part
+
+
+def test_vision_and_memory_that_were_loaded_stay_as_they_are_where_that_is_chosen(workspace):
+    _, first = events_and_checkpoint(experiment(**PICTURES, train={"epochs": 1}), workspace)
+    kept = {kind: PICTURES[kind] | {"frozen": True} for kind in ("vision", "memory")}
+    asked = experiment(**PICTURES | kept, train={"epochs": 2}, start={"load_path": str(first)})
+    _, last = events_and_checkpoint(asked, workspace)
+    (begun, _), (polished, described) = load_model(first), load_model(last)
+    for part, stays in (("vision.", True), ("memory.", True), ("controller.", False)):
+        same = all(torch.equal(begun[name], polished[name]) for name in begun if name.startswith(part))
+        assert same == stays, part
+    assert described["parts"]["vision"]["settings"]["frozen"]

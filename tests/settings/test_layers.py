@@ -33,6 +33,14 @@ def test_a_model_lies_over_what_was_chosen_and_under_what_is_chosen_for_it():
     assert with_model(chosen, {}, {"env": {"id": "Pendulum-v1"}})["env"]["id"] == "Pendulum-v1"
 
 
+def test_how_a_models_component_goes_on_being_trained_is_chosen():
+    model = MODEL | {"vision": {"name": "ConvVAE", "latent_dim": 16, "lr": 1, "frozen": False}}
+    file = {"vision": {"lr": 2}, "controller": {"name": "DeepDiscreteController", "lr": 3}}
+    found = with_model({"vision": {"lr": 9}}, model, file, {"vision": {"frozen": True, "latent_dim": 4}})
+    assert found["vision"] == {"name": "ConvVAE", "latent_dim": 16, "lr": 2, "frozen": True}
+    assert found["controller"] == {"name": "LinearController"}  # what was chosen is of another one
+
+
 def test_what_is_not_the_models_is_declared_with_the_setting():
     brought = EnvSettings(batch_size=3, idle_limit=50, skip_penalty=1).of_model()
     fields = [field for field in all_fields().values() if field.section == "env"]

@@ -193,6 +193,17 @@ def test_a_loaded_model_overrules_chosen_components_and_says_so(seen, tmp_path, 
     assert "vision VQ_VAE is not used" in capsys.readouterr().err
 
 
+def test_a_loaded_model_says_which_single_settings_of_its_parts_are_not_taken(seen, tmp_path, capsys):
+    model = write_model(tmp_path / "m.safetensors", {"id": "CarRacing-v3"})
+    e = experiment_of(
+        seen, "train", "--load-path", model, "--set", "vision.latent_dim=4", "--set", "vision.frozen=true"
+    )
+    assert e.vision.given == {"latent_dim": 16, "frozen": True}
+    said = capsys.readouterr().err
+    assert "vision.latent_dim is not used: the loaded model brings its own, 16" in said
+    assert "frozen" not in said
+
+
 def test_of_two_flags_for_one_setting_the_last_wins(seen):
     assert experiment_of(seen, "train", "--seed", "1", "--set", "run.seed=2").run.seed == 2
     assert experiment_of(seen, "train", "--set", "run.seed=2", "--seed", "1").run.seed == 1
