@@ -114,6 +114,16 @@ class JudgeSettings(Settings):
     model: Literal["last", "best"] = setting(
         "last", "last: as learning ended; best: the checkpoint with the best score of the run's own training."
     )
+    moments: int = setting(
+        0,
+        "Even shares of the budget after each of which a run is judged on its way, as ways says first: curves are of "
+        "these then. A model is saved every run.save_freq epochs. 0: curves are of what the run itself logs.",
+        ge=0,
+        le=1000,
+    )
+    moment_episodes: int = setting(
+        5, "Of the episodes, the first so many are played at each moment.", unit="episodes", ge=1, le=MOST_EPISODES
+    )
     floor: float | None = setting(
         None,
         "The score of who can do nothing, such as random actions: 0 when scores are put on one scale, and what a "
@@ -131,6 +141,8 @@ class JudgeSettings(Settings):
             raise ValueError("judge.ways has one of them twice")
         if self.target is not None and self.target <= (self.floor or 0.0):
             raise ValueError("judge.target should be above judge.floor")
+        if self.moments and self.moment_episodes > self.episodes:
+            raise ValueError("judge.moment_episodes should be no more than judge.episodes")
         if self.seed <= JUDGED_ON_THE_WAY < self.seed + self.episodes:
             raise ValueError(
                 f"judge.seed: the episodes from {JUDGED_ON_THE_WAY} are those by which runs choose their own best "
@@ -235,6 +247,8 @@ class Study(Settings):
         if not all(self.leave_out):
             raise ValueError("leave_out has an empty combination, which would leave out all")
         judge, search = self.judge, self.search
+        if judge.moments and self.budget.frames is None:
+            raise ValueError("judge.moments are shares of budget.frames: give it")
         if search.on and abs(judge.seed - search.judge_seed) < judge.episodes:
             raise ValueError("search.judge_seed and judge.seed share episodes: what was tuned on cannot be the proof")
         if search.on and self.cells:

@@ -39,6 +39,7 @@ class RunRecord:
         failures: why it failed, each time.
         trained: steps, frames and seconds that learning took, what ended it, and the model that is judged.
         scores: by the way of playing, the episodes played: seed, reward and steps of each.
+        moments: how it was judged on its way: steps, frames, minutes and mean reward of each, in order.
         curve: how it learned, kept when the study is shared without its runs.
     """
 
@@ -51,6 +52,7 @@ class RunRecord:
     failures: list[str] = field(default_factory=list)
     trained: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, list[tuple[int, float, int]]] = field(default_factory=dict)
+    moments: list[tuple[int, float, float, float]] = field(default_factory=list)
     curve: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -211,4 +213,5 @@ def _record(values: Mapping[str, Any], key: str) -> RunRecord:
         way: [(int(seed), float(reward), int(steps)) for seed, reward, steps in rows]
         for way, rows in record.scores.items()
     }
+    record.moments = [(int(step), float(f), float(m), float(value)) for step, f, m, value in record.moments]
     return record

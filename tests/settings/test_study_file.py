@@ -112,6 +112,8 @@ def test_ready_made_studies_are_found_by_name_and_are_no_presets_of_experiments(
         ('judge.ways = ["greedie"]', "should be 'greedy' or 'sampled'"),
         ("judge.floor = 5\njudge.target = 5", "judge.target should be above judge.floor"),
         ("judge.seed = 769_999", "checkpoints; take others"),
+        ("judge.moments = 3", "judge.moments are shares of budget.frames"),
+        ("budget.frames = 9\njudge.moments = 3\njudge.moment_episodes = 30", "no more than judge.episodes"),
         ("place.parallel = 0", "place.parallel should be 'auto' or"),
         ("budget.frames = 0", "budget.frames should be greater than"),
         ("vary.memory = 3", "should be a list of values"),

@@ -13,6 +13,7 @@ from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import RunRecord
 
 TAGS = ("real/score", "reward/mean_100")  # what a run's curve is, the first that it has logged
+JUDGED = "judged"  # the curve of who was judged on the way
 MOST_POINTS = 200  # that are kept of one
 
 
@@ -40,7 +41,9 @@ class RunCurve:
 
 
 def curve_of(record: RunRecord, workspace: Workspace) -> RunCurve | None:
-    """The curve of a run that is done; None where nothing was logged, or nothing is left of it."""
+    """The curve of a run that is done, of its moments where it was judged on its way; None where nothing is left."""
+    if record.moments and record.scores:
+        return _judged(record)
     try:
         run = workspace.run(record.run)
     except UserError:  # deleted since, or it is another's: what was kept of it stands
@@ -54,6 +57,15 @@ def curve_of(record: RunRecord, workspace: Workspace) -> RunCurve | None:
             frames = before + points.step[known] * repeat
             return RunCurve(tag, frames, points.seconds[known] / 60, points.value[known])
     return None
+
+
+def _judged(record: RunRecord) -> RunCurve:
+    """Of its moments, and of the same episodes at the end."""
+    _, frames, minutes, value = zip(*record.moments, strict=True)
+    played, trained = next(iter(record.scores.values())), record.trained
+    last = np.mean([reward for _, reward, _ in played[: record.asked["judge.moment_episodes"]]])
+    columns = ((*frames, trained["frames"]), (*minutes, trained["seconds"] / 60), (*value, last))
+    return RunCurve(JUDGED, *(np.array(column, np.float64) for column in columns))
 
 
 def _kept(curve: dict[str, Any]) -> RunCurve | None:

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ewm_studio.errors import JobError, UserError
-from ewm_studio.events import Event, Finished, Progress, RunStarted, StudyRunMoved
+from ewm_studio.events import CheckpointSaved, Event, Finished, Progress, RunStarted, StudyRunMoved
 from ewm_studio.jobs.failure import failure_of
 from ewm_studio.jobs.runners.runner import PlaceLost, Runner
 from ewm_studio.jobs.spec import JobSpec
+from ewm_studio.jobs.studies.moments import Moments
 from ewm_studio.jobs.studies.pool import Pool
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.study import JudgeSettings
@@ -43,6 +46,7 @@ class StudyRun:
         self.plan, self.record, self.judge = plan, record, judge
         self._folder, self._workspace, self._pool = folder, workspace, pool
         self._lock = threading.Lock()
+        self._moments = Moments(folder, record.key, judge.moments, plan.experiment.train.total_steps)
         self._runner: Runner | None = None
         self._stopping = self._killed = False
         self._told = float("-inf")
@@ -114,6 +118,9 @@ class StudyRun:
                 self._began(event.run)
             elif isinstance(event, Progress) and event.stage == "train" and event.total:
                 self._tell_share(TRAINING_SHARE * min(1.0, event.done / event.total))
+            elif isinstance(event, CheckpointSaved):
+                checkpoints = self._workspace.run(self.record.run).folder / "checkpoints"
+                self._moments.see(checkpoints / Path(event.path).name, event.step)
             elif isinstance(event, Finished):
                 stopped_by = event.stopped_by
         if stopped_by == "stop":
@@ -161,40 +168,67 @@ class StudyRun:
     # Judging
 
     def _play(self) -> None:
+        run = self._workspace.run(self.record.run)
+        self._play_moments(run)
+        works = len(self.judge.ways)
         for number, way in enumerate(self.judge.ways):
-            if way in self.record.scores:
-                continue
-            result: dict[str, Any] = {}
-            for event in self._events(JobSpec("infer", str(self._workspace.path), self._played(way))):
-                if isinstance(event, Progress) and event.total:
-                    done = (number + event.done / event.total) / len(self.judge.ways)
-                    self._tell_share(TRAINING_SHARE + (1 - TRAINING_SHARE) * done)
-                elif isinstance(event, Finished):
-                    result = event.result
-            episodes = result.get("episodes", [])
-            if len(episodes) < self.judge.episodes:
-                raise _Stopped
-            self.record.scores[way] = [(e["seed"], e["reward"], e["steps"]) for e in episodes]
-            self._folder.write(self.record)
+            if way not in self.record.scores:
+                model = run.folder / self.record.trained["model"]
+                self.record.scores[way] = self._played(run, model, way, self.judge.episodes, number / works, 1 / works)
+                self._folder.write(self.record)
+        self._moments.forget()
         self._note("finished")
 
-    def _played(self, way: str) -> dict[str, Any]:
-        """The settings by which a way of playing is judged: the run's own environment, and the study's episodes."""
-        folder = self._workspace.run(self.record.run).folder
-        model: Path = folder / self.record.trained["model"]
+    def _play_moments(self, run: Run) -> None:
+        """Judge the models that were kept on the way."""
+        speed = run.metrics("speed/steps_per_second")
+        done = {step for step, *_ in self.record.moments}
+        for step, model in self._moments.kept().items():
+            if step in done:
+                continue
+            rows = self._played(run, model, self.judge.ways[0], self.judge.moment_episodes, 0.0, 0.0)
+            repeat = self.plan.experiment.env.action_repeat
+            frames = self.record.trained.get("frames_before", 0) + step * repeat
+            minutes = float(np.interp(step, speed.step, speed.seconds)) / 60 if len(speed.step) else 0.0
+            self.record.moments.append((step, frames, minutes, sum(reward for _, reward, _ in rows) / len(rows)))
+            self.record.moments.sort()
+            self._folder.write(self.record)
+
+    def _played(
+        self, run: Run, model: Path, way: str, episodes: int, begin: float, share: float
+    ) -> list[tuple[int, float, int]]:
+        """What a model plays, by the run's own environment and the study's episodes: seed, reward and steps of each.
+
+        Args:
+            run: the model's.
+            model: its file.
+            way: greedy or sampled.
+            episodes: how many.
+            begin, share: of all judging, where this begins and how much of it this is.
+        """
         values: dict[str, Any] = {
             "start.load_path": str(model),
             "start.patch_load_path": None,
             "start.patch": None,
-            "infer.episodes": self.judge.episodes,
+            "infer.episodes": episodes,
             "infer.greedy": way == "greedy",
             "infer.policy": "controller",
             "infer.keep_replays": False,
             "infer.video": None,
             "run.seed": self.judge.seed,
         }
-        experiment = Experiment.of_run(folder / "experiment.toml").with_values(*values.items())
-        return experiment.model_dump(mode="json")
+        experiment = Experiment.of_run(run.folder / "experiment.toml").with_values(*values.items())
+        result: dict[str, Any] = {}
+        for event in self._events(JobSpec("infer", str(self._workspace.path), experiment.model_dump(mode="json"))):
+            if isinstance(event, Progress) and event.total:
+                done = begin + share * event.done / event.total
+                self._tell_share(TRAINING_SHARE + (1 - TRAINING_SHARE) * done)
+            elif isinstance(event, Finished):
+                result = event.result
+        played = result.get("episodes", [])
+        if len(played) < episodes:
+            raise _Stopped
+        return [(e["seed"], e["reward"], e["steps"]) for e in played]
 
     # Running a job, and telling
 

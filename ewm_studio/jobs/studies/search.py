@@ -214,7 +214,7 @@ class Trial:
     def go(self) -> None:
         """Try it; asked to stop, what is there is kept and gone on with another time."""
         trial, cell = self._trials.begin(self._number)
-        judge = self._file.study.judge.model_copy(update={"seed": self._file.study.search.judge_seed})
+        judge = self._file.study.judge.model_copy(update={"seed": self._file.study.search.judge_seed, "moments": 0})
         scores: list[float] = []
         pruned = False
         for place, seed in enumerate(self._file.study.seeds.tuning):

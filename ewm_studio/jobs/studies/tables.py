@@ -13,6 +13,7 @@ from ewm_studio.jobs.studies.figures import CellFigures, StudyFigures
 from ewm_studio.settings.study_file import StudyFile
 
 CURVE_WORDS = {
+    "judged": "mean of unseen episodes, judged on the way",
     "reward/mean_100": "mean of the last 100 training episodes",
     "real/score": "mean of the judgements on the way, greedy and sampled",
 }

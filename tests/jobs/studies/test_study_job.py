@@ -14,10 +14,13 @@ import pytest
 
 from ewm_studio.errors import UserError
 from ewm_studio.events import Finished, JobControl, Message, StudyRunMoved
+from ewm_studio.jobs.infer_job import infer
 from ewm_studio.jobs.runners.process import ProcessRunner
+from ewm_studio.jobs.studies.curves import curve_of
 from ewm_studio.jobs.studies.outcome import write_outcome
 from ewm_studio.jobs.studies.standing import standing
 from ewm_studio.jobs.studies.study_job import run_study, stop_study
+from ewm_studio.settings import Experiment
 from ewm_studio.settings.study_file import read_study
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import load_model
@@ -111,6 +114,30 @@ def test_all_runs_are_judged_by_the_same_episodes_and_are_runs_like_any_other(tm
     page = Path(result["report"]).read_text()
     assert "last two" in page
     assert "http" not in page.replace("http-equiv", "")  # nothing to fetch
+
+
+def test_runs_may_be_judged_on_their_way_by_the_same_episodes(tmp_path, pool):
+    file = study(tmp_path, STUDY.replace("episodes = 3", "episodes = 3\nmoments = 2\nmoment_episodes = 2"))
+    workspace = Workspace(tmp_path / "ws")
+    _, result = go(file, workspace, pool)
+    assert result["finished"] == 4
+    folder = StudyFolder(workspace.path, "small")
+    for record in folder.records().values():
+        ((step, frames, minutes, score),) = record.moments
+        assert (step, frames) == (192, 192)  # a model is saved every 64 steps: the first at or after half of 320
+        assert 0 < minutes * 60 <= record.trained["seconds"]
+        curve = curve_of(record, workspace)
+        assert curve.frames.tolist() == [192, 320]
+        last = [reward for _, reward, _ in record.scores["greedy"][:2]]
+        assert curve.value.tolist() == [score, sum(last) / 2]
+    assert not list((folder.path / "moments").iterdir())
+    assert "judged on the way" in Path(result["report"]).read_text()
+    again = workspace.run(record.run).folder / "checkpoints" / "192.safetensors"  # is what was judged
+    played = Experiment.of_run(again.parents[1] / "experiment.toml").with_values(
+        ("start.load_path", str(again)), ("infer.episodes", 2), ("run.seed", 100_000), ("infer.keep_replays", False)
+    )
+    *_, end = infer(played, workspace)
+    assert sum(episode["reward"] for episode in end.result["episodes"]) / 2 == score
 
 
 def test_what_is_done_is_only_read_and_seeds_may_be_added(tmp_path, pool):
