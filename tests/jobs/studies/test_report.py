@@ -1,10 +1,13 @@
 """The report: figures of what is kept, a page that stands alone, and honesty where runs failed or are few."""
 
 import re
+import shutil
+import subprocess
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ewm_studio.errors import UserError
 from ewm_studio.jobs.studies.conditions import Conditions
@@ -18,6 +21,7 @@ from ewm_studio.settings.study_file import read_study
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import StudyFolder
 
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 TEXT = """
 title = "Is <b> better than a?"
 [vary.memory]
@@ -125,6 +129,22 @@ def test_the_page_stands_alone_and_whatever_is_in_names_is_only_text(made):
     for plot in plots:
         ElementTree.fromstring(plot)
         assert "nan" not in plot
+
+
+@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
+@pytest.mark.timeout(300)
+def test_a_browser_shows_the_page(made, tmp_path):
+    file, folder, workspace = made(failed={("a", 0)})
+    page, picture = tmp_path / "report.html", tmp_path / "report.png"
+    page.write_text(report_html(file, study_figures(file, folder, workspace), Conditions()))
+    words = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1000,1600"]
+    words += [f"--user-data-dir={tmp_path / 'browser'}", f"--screenshot={picture}", page.as_uri()]
+    subprocess.run(words, capture_output=True, timeout=280, check=True)
+    shown = np.asarray(Image.open(picture).convert("RGB")).astype(int)
+    assert shown.shape[:2] == (1600, 1000)
+    blue = (shown[..., 2] > 200) & (shown[..., 0] < 120)  # lines and points of the first cell
+    assert blue.sum() > 100
+    assert len(np.unique(shown.reshape(-1, shown.shape[-1]), axis=0)) > 50
 
 
 def test_two_axes_are_a_table_of_their_own(made):
