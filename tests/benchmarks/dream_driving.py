@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.arguments import model_file
+
 KEY_SECONDS = 0.12  # between two changes of the keys held
 LIMIT = 40.0  # ms, the latest that a decision may come
 KEYS = ("left", "right", "up")
@@ -93,7 +95,7 @@ def _until(session: Any, true: Any, seconds: float) -> None:
 def main() -> None:
     """Drive, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", type=model_file, required=True)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--turning", type=int, default=0, help="moments from which left and right are held")
     parser.add_argument("--seed", type=int, default=100_000)

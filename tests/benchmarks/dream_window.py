@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.benchmarks.arguments import model_file
+
 KEY_MILLISECONDS = 120  # between two changes of the keys held
 TICK_MILLISECONDS = 10  # of the timer by which the window's own lateness is told
 LATEST, LATE = 40.0, 20.0  # ms: no decision later than the first, the window's p99 below the second
@@ -124,7 +126,7 @@ def drive(model: Path, seconds: float, workspace: Path, seed: int) -> dict[str, 
 def main() -> None:
     """Drive, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", type=model_file, required=True)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=100_000)
     args = parser.parse_args()
@@ -133,7 +135,7 @@ def main() -> None:
 
         QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, aside)
         before = os.getloadavg()[0]
-        figures = drive(args.model.resolve(), args.seconds, Path(aside) / "workspace", args.seed)
+        figures = drive(args.model, args.seconds, Path(aside) / "workspace", args.seed)
     print(f"{args.seconds:.0f} s; load {before:.1f} before, {os.getloadavg()[0]:.1f} after\n")
     print(f"{'ms':<28}{'count':>8}{'median':>9}{'p99':>9}{'max':>9}")
     for name, values in figures.items():
