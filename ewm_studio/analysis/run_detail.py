@@ -18,7 +18,7 @@ from ewm_studio.workspace.replays import Evaluation
 
 SETTINGS = "experiment.toml"
 _LEFT_OUT = ("versions",)
-_NOT_GIVEN = "not given"
+NOT_GIVEN = "not given"  # its part has no such setting
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def differences(here: Experiment, there: Experiment) -> tuple[Difference, ...]:
     """The settings that two experiments do not share, by their paths."""
     mine, other = flat(here), flat(there)
     paths = dict.fromkeys([*mine, *other])
-    pairs = ((path, mine.get(path, _NOT_GIVEN), other.get(path, _NOT_GIVEN)) for path in paths)
+    pairs = [(path, mine.get(path, NOT_GIVEN), other.get(path, NOT_GIVEN)) for path in paths]
+    pairs.sort(key=lambda pair: NOT_GIVEN in pair[1:])  # what both have comes first, in the order it is declared
     return tuple(Difference(path, text_of(a), text_of(b)) for path, a, b in pairs if a != b)
 
 

@@ -177,7 +177,7 @@ class DreamPage(QWidget):
         self.view.driving, self.view.trust, self.view.chips, self.real.chips = False, math.nan, (), ()
         self.view.parted = False
         self.view.show_plan(None)
-        self.view.caption, self.real.caption = "where the dream would begin, as the model sees it", "the real frame"
+        self.view.caption, self.real.caption = "the start, as the model sees it", "the real frame"
         self.show_preview(words)
         self.strip.show_snapshot(None)
         self.branches.show_snapshot(None)

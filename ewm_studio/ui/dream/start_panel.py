@@ -161,6 +161,7 @@ class StartPanel(QWidget):
             side.addWidget(picture)
             side.addWidget(words)
             pictures.addLayout(side, 1)
+        self._seen_words = seen
         self.kind.set_value("track")
         self.kind.chosen.connect(self._on_kind)
         self.replay.group_chosen.connect(self.evaluation_chosen)
@@ -204,6 +205,7 @@ class StartPanel(QWidget):
         """Show what is really there and what vision sees of it."""
         self.real.show_array(real)
         self.seen.show_array(seen)
+        self._seen_words.setText("V hands numbers on" if seen is None and real is not None else "as V sees it")
         self.previewed = bool(words)
         self._words.setText(words or _ANY)
         self.say("")

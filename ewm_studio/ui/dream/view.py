@@ -147,6 +147,9 @@ def draw_card(painter: QPainter, widget: QWidget, image: QImage | None, border: 
         area = fitted(image.size(), within)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawImage(area, image)
+        painter.setPen(QPen(color("line"), 1))  # a white picture on a white card has an edge
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(area.adjusted(0.5, 0.5, -0.5, -0.5))
     painter.setFont(ui_font(12))
     painter.setPen(color(role))
     place = QRectF(_PAD, widget.height() - CAPTION - 2, widget.width() - 2 * _PAD, CAPTION - 4)

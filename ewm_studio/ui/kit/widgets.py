@@ -30,6 +30,7 @@ from PySide6.QtWidgets import (
     QSizePolicy,
     QStackedWidget,
     QStyle,
+    QStyleOptionButton,
     QStyleOptionComboBox,
     QStylePainter,
     QToolButton,
@@ -176,6 +177,7 @@ class Elided(PlainLabel):
     def __init__(self, text: str = "", role: str = "", mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight) -> None:
         super().__init__(text)
         self._mode = mode
+        self._own_tip = ""
         if role:
             self.setProperty("role", role)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -196,7 +198,8 @@ class Elided(PlainLabel):
         painter.drawText(self.rect(), int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), text)
         painter.end()
         tip = plain_tip(self.text())
-        if self.toolTip() != tip:
+        if self.toolTip() in ("", self._own_tip) and tip != self._own_tip:  # one that says more stays
+            self._own_tip = tip
             self.setToolTip(tip)
 
 
@@ -261,8 +264,13 @@ class TitleButton(QPushButton):
         self.setToolTip(tip)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the button, then the arrow."""
-        super().paintEvent(event)
+        """Draw the button, its text as far as there is room, then the arrow."""
+        option, styled = QStyleOptionButton(), QStylePainter(self)
+        self.initStyleOption(option)
+        room = self.style().subElementRect(QStyle.SubElement.SE_PushButtonContents, option, self).width()
+        option.text = self.fontMetrics().elidedText(option.text, Qt.TextElideMode.ElideRight, room)
+        styled.drawControl(QStyle.ControlElement.CE_PushButton, option)
+        styled.end()
         if self._quiet and not (self.underMouse() or self.hasFocus()):
             return
         painter = QPainter(self)

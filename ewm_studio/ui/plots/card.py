@@ -14,7 +14,7 @@ from ewm_studio import formatting as format
 from ewm_studio.analysis.figures import figure, taken_over
 from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory, trailing_mean
 from ewm_studio.ui.kit.theme import color, theme, ui_font
-from ewm_studio.ui.kit.widgets import TitleButton, label, row
+from ewm_studio.ui.kit.widgets import Elided, TitleButton, label, row
 from ewm_studio.ui.plots.canvas import Canvas
 from ewm_studio.ui.plots.overlay import FAINT, Overlay
 from ewm_studio.ui.plots.quantities import AXIS_UNITS, QUANTITIES, PlotOptions, quantity
@@ -51,7 +51,8 @@ class PlotCard(QFrame):
         self._dot = Dot()
         self.title = TitleButton("Show another quantity here", quiet=True)
         self._value = label("", "value")
-        self._unit = label("", "secondary")
+        self._unit = Elided("", "secondary")  # what gives way where there is no room
+        self._unit.grow_to_text()
         self.canvas = Canvas()
         self.canvas.hovered.connect(self._on_hover)
         self.canvas.view_reset.connect(self._on_view_reset)

@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QWidget
 
 from ewm_studio import formatting as format
-from ewm_studio.analysis.run_detail import Difference, Evaluated, RunDetail, Saved
+from ewm_studio.analysis.run_detail import NOT_GIVEN, Difference, Evaluated, RunDetail, Saved
 from ewm_studio.analysis.run_tags import tags_of, words_without
 from ewm_studio.ui.kit.tags import Tags
 from ewm_studio.ui.kit.widgets import Elided, Select, button, column, hairline, label, row, scrolled
@@ -128,8 +128,17 @@ def _fill(box: QWidget, nothing: Sequence[str], widgets: Sequence[QWidget]) -> N
         layout.addWidget(widget)
 
 
+def difference_words(different: Difference) -> str:
+    """A setting that is not alike: what it is here, and there."""
+    if different.there == NOT_GIVEN:
+        return different.here
+    if different.here == NOT_GIVEN:
+        return f"only there: {different.there}"
+    return f"{different.here}, not {different.there}"
+
+
 def _difference(different: Difference) -> QWidget:
-    box = column_of(f"{different.here}, not {different.there}", different.path)
+    box = column_of(difference_words(different), different.path)
     box.setAccessibleName(f"{different.path}: {different.here} here, {different.there} there")
     return box
 

@@ -23,6 +23,13 @@ class Sides(QStackedWidget):
         return QSize() if shown is None else shown.minimumSizeHint().expandedTo(shown.minimumSize())
 
 
+def _hand_on_focus(hidden: QWidget, shown: QWidget) -> None:
+    """The keyboard's focus goes on to what is shown instead; Qt would give it to the next button that there is."""
+    focused = hidden.window().focusWidget()  # which it is even while the window is not the active one
+    if focused is not None and (hidden is focused or hidden.isAncestorOf(focused)):
+        shown.setFocus(Qt.FocusReason.OtherFocusReason)
+
+
 class Columns(QSplitter):
     """A page between two columns. What a person opened last stays where not both fit."""
 
@@ -58,6 +65,9 @@ class Columns(QSplitter):
     def show_page(self, page: Page) -> None:
         """Turn to a page."""
         self._page, self._only_here, self._crowded = page, None, False
+        for leaving in (self._pages.currentWidget(), self._sides.currentWidget()):
+            if leaving is not None and leaving not in (page.widget, page.side):
+                _hand_on_focus(leaving, page.widget)
         self._pages.setCurrentWidget(page.widget)
         if page.side is not None:
             self._sides.setCurrentWidget(page.side)
@@ -102,9 +112,12 @@ class Columns(QSplitter):
 
     def _open(self, panel: bool, side: bool) -> None:
         changed = (panel, side) != (self.panel_open, self.side_open)
+        assert self._page is not None
+        for column, stays in ((self._panel, panel), (self._sides, side)):
+            if not stays:
+                _hand_on_focus(column, self._page.widget)
         self._panel.setVisible(panel)
         self._sides.setVisible(side)
-        assert self._page is not None
         wish = self._side_widths.get(self._page.key, 0)
         left = max(self._panel_width, self._panel.minimumWidth()) if panel else 0
         right = max(wish, self._sides.minimumSizeHint().width()) if side else 0

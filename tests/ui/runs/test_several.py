@@ -4,10 +4,11 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QLabel
 
-from ewm_studio.analysis.run_detail import differences
+from ewm_studio.analysis.run_detail import NOT_GIVEN, differences
 from ewm_studio.analysis.run_tags import retagged, tags_of, with_tags, words_without
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.dialogs import Question, TextQuestion
+from ewm_studio.ui.runs.detail import difference_words
 from tests.ui.conftest import WAIT
 
 LEFT, SHIFT, CTRL = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
@@ -148,3 +149,16 @@ def test_differences_are_of_settings_alone():
     here, there = Experiment().with_values(("ppo.gamma", 0.9)), Experiment()
     assert [d.path for d in differences(here, there)] == ["ppo.gamma"]
     assert differences(there, there) == ()
+
+
+def test_settings_that_only_one_has_come_last_and_are_not_said_to_be_otherwise():
+    run = Experiment.from_dict({"memory": {"name": "LSTMMemory", "hidden_dim": 7}, "ppo": {"gamma": 0.9}})
+    found = differences(run, Experiment())
+    assert [(d.path, d.here, d.there) for d in found] == [
+        ("memory.name", "LSTMMemory", "auto"),
+        ("ppo.gamma", "0.9", "0.99"),
+        ("memory.hidden_dim", "7", NOT_GIVEN),
+    ]
+    assert [difference_words(d) for d in found] == ["LSTMMemory, not auto", "0.9, not 0.99", "7"]
+    (*_, other) = differences(Experiment(), run)
+    assert difference_words(other) == "only there: 7"

@@ -151,3 +151,19 @@ def test_many_points_are_thinned_to_their_extremes():
     assert few_x[0] < 150
     assert few_x[-1] == x[-1]
     assert np.array_equal(thinned(x[:100], y[:100])[1], y[:100])
+
+
+def test_the_focus_of_what_is_hidden_goes_to_the_page_and_to_no_button(qtbot, open_studio):
+    window = open_studio(begin=False).window
+    window.activateWindow()
+    for inside in (window.panel.search, window.pages["train"].widget.empty.action):
+        window.show_page("train")
+        inside.setFocus()
+        assert window.focusWidget() is inside
+        window.show_page("runs")  # which stands without the panel
+        assert window.focusWidget() is window.pages["runs"].widget
+    window.show_page("train")
+    window.panel.search.setFocus()
+    window.actions_by_name["panel"].trigger()
+    assert not window.columns.panel_open
+    assert window.focusWidget() is window.pages["train"].widget
