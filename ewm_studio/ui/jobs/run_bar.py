@@ -11,6 +11,7 @@ from ewm_studio.events import Progress
 from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.ui.jobs.queue_menu import QueueMenu
 from ewm_studio.ui.jobs.runner import Queued
+from ewm_studio.ui.kit.focus import hand_on_focus
 from ewm_studio.ui.kit.widgets import Elided, button, column, label, restyle, row
 
 _STAGES = {
@@ -118,9 +119,9 @@ class RunBar(QFrame):
         for job, made in self._jobs.items():
             made.setEnabled(job not in self._impossible)
             restyle(made, role="primary" if job == "train" else "")
-        self.pause.hide()
-        self.stop.hide()
-        self.queue.hide()
+        for over in (self.pause, self.stop, self.queue):
+            hand_on_focus(over, self)
+            over.hide()
         self.progress.hide()
         restyle(self.progress, role="")
         self._stage.setText(line)
@@ -142,6 +143,7 @@ class RunBar(QFrame):
     def show_running(self, job: str) -> None:
         """A job runs: it can be paused and stopped."""
         for name, made in self._jobs.items():
+            hand_on_focus(made, self)
             made.setEnabled(False)
             restyle(made, role="active" if name == job else "")
         self.pause.setText("Pause")

@@ -178,6 +178,7 @@ class Elided(PlainLabel):
         super().__init__(text)
         self._mode = mode
         self._own_tip = ""
+        self.shorter = ""  # takes its place, where there is one and the whole has no room
         if role:
             self.setProperty("role", role)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -194,7 +195,9 @@ class Elided(PlainLabel):
         """Draw the text, shortened."""
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
-        text = self.fontMetrics().elidedText(self.text(), self._mode, self.width())
+        metrics = self.fontMetrics()
+        whole = not self.shorter or metrics.horizontalAdvance(self.text()) <= self.width()
+        text = metrics.elidedText(self.text() if whole else self.shorter, self._mode, self.width())
         painter.drawText(self.rect(), int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), text)
         painter.end()
         tip = plain_tip(self.text())

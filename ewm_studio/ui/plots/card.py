@@ -199,6 +199,7 @@ class PlotCard(QFrame):
             unit = taken_over(self.history, what.tag) or unit
         self._value.setText("" if value is None else format.significant(value))
         self._unit.setText("" if value is None else unit)
+        self._unit.shorter = self._unit.text().removesuffix(" episodes")
         self._unit.setVisible(bool(self._unit.text()))
         self._unit.setToolTip(what.beside_words if what.beside else "")
 

@@ -9,6 +9,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSplitter, QStackedWidget, QWidget
 
+from ewm_studio.ui.kit.focus import hand_on_focus
 from ewm_studio.ui.page import Page
 
 PANEL = 316  # its width to begin with, for which every page has room at 1280; a right column is as wide as it asks for
@@ -21,13 +22,6 @@ class Sides(QStackedWidget):
         """As the present one."""
         shown = self.currentWidget()
         return QSize() if shown is None else shown.minimumSizeHint().expandedTo(shown.minimumSize())
-
-
-def _hand_on_focus(hidden: QWidget, shown: QWidget) -> None:
-    """The keyboard's focus goes on to what is shown instead; Qt would give it to the next button that there is."""
-    focused = hidden.window().focusWidget()  # which it is even while the window is not the active one
-    if focused is not None and (hidden is focused or hidden.isAncestorOf(focused)):
-        shown.setFocus(Qt.FocusReason.OtherFocusReason)
 
 
 class Columns(QSplitter):
@@ -67,7 +61,7 @@ class Columns(QSplitter):
         self._page, self._only_here, self._crowded = page, None, False
         for leaving in (self._pages.currentWidget(), self._sides.currentWidget()):
             if leaving is not None and leaving not in (page.widget, page.side):
-                _hand_on_focus(leaving, page.widget)
+                hand_on_focus(leaving, page.widget)
         self._pages.setCurrentWidget(page.widget)
         if page.side is not None:
             self._sides.setCurrentWidget(page.side)
@@ -115,7 +109,7 @@ class Columns(QSplitter):
         assert self._page is not None
         for column, stays in ((self._panel, panel), (self._sides, side)):
             if not stays:
-                _hand_on_focus(column, self._page.widget)
+                hand_on_focus(column, self._page.widget)
         self._panel.setVisible(panel)
         self._sides.setVisible(side)
         wish = self._side_widths.get(self._page.key, 0)

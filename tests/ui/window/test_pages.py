@@ -167,3 +167,17 @@ def test_the_focus_of_what_is_hidden_goes_to_the_page_and_to_no_button(qtbot, op
     window.actions_by_name["panel"].trigger()
     assert not window.columns.panel_open
     assert window.focusWidget() is window.pages["train"].widget
+
+
+def test_a_job_that_begins_or_ends_leaves_no_ring_on_a_button_nobody_tabbed_to(open_studio):
+    window = open_studio(begin=False).window
+    bar = window.bar
+    bar.train.setFocus()
+    bar.show_running("train")
+    assert window.focusWidget() is bar
+    bar.stop.setFocus()
+    bar.show_idle("Finished")
+    assert window.focusWidget() is bar
+    window.panel.search.setFocus()
+    bar.show_running("train")
+    assert window.focusWidget() is window.panel.search  # whoever types goes on
