@@ -6,7 +6,6 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -22,9 +21,6 @@ from ewm_studio.workspace import Workspace, default_workspace
 from ewm_studio.workspace.database import Damaged
 
 log = logging.getLogger("ewm_studio.ui")
-# How long a thread keeps the interpreter's lock that another waits for. The window's lets go of it with nearly every
-# call to Qt, and with the usual 5 ms would wait as often for whatever is computed or imported beside it.
-SWITCH_SECONDS = 0.0005
 _LEVELS = {
     QtMsgType.QtDebugMsg: logging.DEBUG,
     QtMsgType.QtInfoMsg: logging.INFO,
@@ -83,17 +79,12 @@ def route_qt_messages() -> None:
     qInstallMessageHandler(handle)
 
 
-def main(workspace: str | Path | None = None, begun: Callable[[], None] = lambda: None) -> int:
+def main(workspace: str | Path | None = None) -> int:
     """Open the window on a workspace and stay until it is closed; returns the exit code.
-
-    Args:
-        workspace: its folder; the latest one by default.
-        begun: is called when the window is seen and can be used.
 
     Raises:
         UserError: the workspace cannot be used.
     """
-    sys.setswitchinterval(SWITCH_SECONDS)
     app = make_app(dressed=False)
     route_qt_messages()
     path = Path(workspace) if workspace else Path(store.text("workspace") or default_workspace())
@@ -116,7 +107,6 @@ def main(workspace: str | Path | None = None, begun: Callable[[], None] = lambda
     studio.window.show()
     studio.window.bar.train.setFocus()
     QTimer.singleShot(0, studio.begin)
-    QTimer.singleShot(0, begun)
     # From a terminal or the system: save and close without a question. The studio's timers let Python see the signal.
     for number in wanted():
         signal.signal(number, lambda *_: QTimer.singleShot(0, studio.leave))
