@@ -93,7 +93,7 @@ class RoundSettings(Settings):
         le=1000,
     )
     real_lr: float = setting(
-        2e-4, "Learning rate of these passes; it falls evenly to nothing unless lr_schedule is constant.", gt=0, le=1
+        2e-4, "Learning rate of these passes; it falls evenly to a tenth unless lr_schedule is constant.", gt=0, le=1
     )
     ensemble: int = setting(
         1,
@@ -168,7 +168,8 @@ class ImaginationSettings(Settings):
     lr_schedule: Literal["squared", "linear", "constant"] = setting(
         "constant",
         "linear: the rates of policy and value fall evenly to a tenth at the last step of the run. squared: the "
-        "policy's falls sooner, with the square of what is left of the run.",
+        "policy's falls sooner and to nothing, with the square of what is left of the run: what was acted for real has "
+        "the last word, where dream.real_epochs has any.",
         advanced=True,
     )
     entropy: float = setting(3e-3, "Weight of the entropy bonus at the start of the run.", ge=0, le=1000)

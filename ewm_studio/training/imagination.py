@@ -171,11 +171,11 @@ class ImaginedActorCritic:
 
     def _slow_to(self, left: float) -> None:
         """Set the learning rates for what is left of the run."""
-        actor, critic = {"constant": (1.0, 1.0), "linear": (left, left), "squared": (left**2, left)}[
+        fallen = LEAST_RATE + (1 - LEAST_RATE) * left
+        actor, critic = {"constant": (1.0, 1.0), "linear": (fallen, fallen), "squared": (left**2, fallen)}[
             self.settings.lr_schedule
         ]
-        self.actor.lr = self.settings.actor_lr * (LEAST_RATE + (1 - LEAST_RATE) * actor)
-        self.critic.lr = self.settings.critic_lr * (LEAST_RATE + (1 - LEAST_RATE) * critic)
+        self.actor.lr, self.critic.lr = self.settings.actor_lr * actor, self.settings.critic_lr * critic
 
     @torch.no_grad()
     def _see(self, starts: Belief) -> None:

@@ -167,16 +167,15 @@ def test_any_controller_learns(name, given):
 
 
 @pytest.mark.parametrize(
-    ("schedule", "actor", "critic"), [("constant", 1.0, 1.0), ("linear", 0.55, 0.55), ("squared", 0.325, 0.55)]
+    ("schedule", "halfway", "at_the_end"),
+    [("constant", (1.0, 1.0), (1.0, 1.0)), ("linear", (0.55, 0.55), (0.1, 0.1)), ("squared", (0.25, 0.55), (0.0, 0.1))],
 )
-def test_rates_fall_to_a_tenth_by_the_schedule(schedule, actor, critic):
+def test_rates_of_policy_and_value_fall_by_the_schedule(schedule, halfway, at_the_end):
     world, g = corridor(), make_generator(7)
-    learner = learner_in(world, lr_schedule=schedule, actor_lr=1e-3, critic_lr=2e-3)
-    learner.update(anywhere(world, 16, g), left=0.5)
-    assert (learner.actor.lr, learner.critic.lr) == pytest.approx((1e-3 * actor, 2e-3 * critic))
-    learner.update(anywhere(world, 16, g), left=0.0)
-    least = 1.0 if schedule == "constant" else 0.1
-    assert (learner.actor.lr, learner.critic.lr) == pytest.approx((1e-3 * least, 2e-3 * least))
+    learner = learner_in(world, lr_schedule=schedule, actor_lr=1.0, critic_lr=1.0)
+    for left, rates in ((0.5, halfway), (0.0, at_the_end)):
+        learner.update(anywhere(world, 16, g), left=left)
+        assert (learner.actor.lr, learner.critic.lr) == pytest.approx(rates)
 
 
 # ---------------------------------------------------------------- resumed, refused
