@@ -88,7 +88,13 @@ def constants():
 
 def test_every_flag_it_names_exists():
     others = {"--ui", "--cli", "--version", "--help"}
-    others |= {"--torch-backend", "--check", "--head", "--generate"}  # uv's, ruff's and Ray's
+    others |= {
+        "--torch-backend",
+        "--check",
+        "--head",
+        "--generate",
+        "--nproc-per-node",
+    }  # uv's, ruff's, Ray's, torchrun's
     named = set(re.findall(r"--[a-z][a-z-]*", re.sub(BENCHMARK, "", EVERYWHERE)))
     assert named <= set(known_options()) | others
 
