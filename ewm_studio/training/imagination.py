@@ -33,6 +33,11 @@ LEAST_RATE = 0.1  # of the learning rates, where they fall
 LONGEST = 1000.0  # decisions that a return is taken to sum up, where nothing is discounted
 
 
+def to_a_tenth(left: float) -> float:
+    """The share of a learning rate that falls evenly to `LEAST_RATE` of it, where `left` (1 to 0) is to come."""
+    return LEAST_RATE + (1 - LEAST_RATE) * left
+
+
 @dataclass(frozen=True)
 class Dream:
     """H decisions of B dreams.
@@ -171,7 +176,7 @@ class ImaginedActorCritic:
 
     def _slow_to(self, left: float) -> None:
         """Set the learning rates for what is left of the run."""
-        fallen = LEAST_RATE + (1 - LEAST_RATE) * left
+        fallen = to_a_tenth(left)
         actor, critic = {"constant": (1.0, 1.0), "linear": (fallen, fallen), "squared": (left**2, fallen)}[
             self.settings.lr_schedule
         ]

@@ -17,7 +17,7 @@ from ewm_studio.models.base import Controller
 from ewm_studio.settings import DreamSettings, PPOSettings
 from ewm_studio.training.adam import FusedAdam
 from ewm_studio.training.gae import compute_gae
-from ewm_studio.training.imagination import LEAST_RATE
+from ewm_studio.training.imagination import to_a_tenth
 from ewm_studio.training.ppo import PPOBatch, ppo_update
 
 COLUMNS = (
@@ -87,8 +87,7 @@ class RealPolicy:
             return {}
         columns = (*(column[name] for name in ("z", "h", "raw", "log_prob", "value")), advantage, returns)
         batch = PPOBatch(*(values.flatten(0, 1)[own] for values in columns))
-        falls = self.settings.lr_schedule != "constant"
-        rate = self.settings.real_lr * (LEAST_RATE + (1 - LEAST_RATE) * left if falls else 1.0)
+        rate = self.settings.real_lr * (1.0 if self.settings.lr_schedule == "constant" else to_a_tenth(left))
         self.controller.train()
         figures = ppo_update(
             self.controller, self.optimizer, batch, self.ppo.model_copy(update={"lr": rate}), self.generator
