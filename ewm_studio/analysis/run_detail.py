@@ -12,6 +12,7 @@ import numpy as np
 
 from ewm_studio.errors import UserError
 from ewm_studio.settings import Experiment
+from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.workspace import Run
 from ewm_studio.workspace.checkpoints import TRAINER, Checkpoints
 from ewm_studio.workspace.replays import Evaluation
@@ -19,6 +20,7 @@ from ewm_studio.workspace.replays import Evaluation
 SETTINGS = "experiment.toml"
 _LEFT_OUT = ("versions",)
 NOT_GIVEN = "not given"  # its part has no such setting
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,19 @@ class Difference:
     path: str
     here: str
     there: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The settings of a run beside those of another, or beside the defaults.
+
+    Attributes:
+        different: what is not the same.
+        rest: what is, and what `auto` found for this machine: by path, as text.
+    """
+
+    different: tuple[Difference, ...] = ()
+    rest: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ class Saved:
 class RunDetail:
     """All of it."""
 
-    changed: tuple[Difference, ...] = ()  # from the defaults, which stand there
+    settings: Compared = Compared()  # beside the defaults, which stand there
     evaluations: tuple[Evaluated, ...] = ()
     checkpoints: tuple[Saved, ...] = ()
     problem: str = ""  # why its settings cannot be read
@@ -62,13 +77,32 @@ class RunDetail:
 
 def run_detail(run: Run) -> RunDetail:
     """Read it from the run's folder."""
-    changed: tuple[Difference, ...] = ()
-    problem = ""
+    settings, problem = Compared(), ""
     try:
-        changed = differences(settings_of(run.folder), Experiment())
+        own = settings_of(run.folder)
+        settings = compared(own, defaults_of(own))
     except UserError as error:
         problem = str(error)
-    return RunDetail(changed, tuple(_evaluated(run.evaluations())), tuple(_saved(run.folder)), problem)
+    return RunDetail(settings, tuple(_evaluated(run.evaluations())), tuple(_saved(run.folder)), problem)
+
+
+def defaults_of(experiment: Experiment) -> Experiment:
+    """The defaults, with those of the parts that an experiment has: what nobody changed is the same in both."""
+    from ewm_studio.models.registry import component  # brings torch
+
+    values = Experiment().model_dump(mode="json")
+    for kind in COMPONENTS:
+        with contextlib.suppress(UserError):  # of a package that is no more installed: its settings are listed
+            values[kind] |= component(kind, getattr(experiment, kind).name).Settings().model_dump(mode="json")
+    return Experiment.from_dict(values)
+
+
+def compared(here: Experiment, there: Experiment) -> Compared:
+    """What tells an experiment from another, and what does not."""
+    found = differences(here, there)
+    different = tuple(one for one in found if one.there != AUTO or one.path.endswith(".name"))
+    told = {one.path for one in different}
+    return Compared(different, tuple((path, text_of(value)) for path, value in flat(here).items() if path not in told))
 
 
 def settings_of(folder: Path) -> Experiment:

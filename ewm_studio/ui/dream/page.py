@@ -26,14 +26,13 @@ from ewm_studio.ui.kit.widgets import (
     button,
     column,
     hairline,
-    label,
     row,
     scrolled,
     stacked,
 )
 
 EMPTY, CONTENT = range(2)
-SPEEDS = (("0.25", "¼"), ("0.5", "½"), ("1", "1"))
+SPEEDS = (("0.25", "¼×"), ("0.5", "½×"), ("1", "1×"))
 REWOUND = 10  # steps that Rewind goes back
 NO_MODEL = (
     "A memory that predicts, such as MDNRNN or RSSM, can be driven in: it draws what comes after every key. No model "
@@ -120,7 +119,7 @@ class DreamPage(QWidget):
             (self.back, self.back_asked),
         ):
             made.clicked.connect(asked)
-        self.speed = Segments(SPEEDS, "Pace of the dream")
+        self.speed = Segments(SPEEDS, "Pace of the dream", tight=True)
         self.speed.set_value("1")
         self.speed.setToolTip("Slow motion: a quarter or half of the true pace")
         self.speed.chosen.connect(lambda key: self.speed_chosen.emit(float(key)))
@@ -135,7 +134,7 @@ class DreamPage(QWidget):
         head.addSpacing(8)
         head.addWidget(self.strip.model, 1)
         head.addSpacing(8)
-        for last in (label("Pace", "secondary"), self.speed, self.keys, self.leave):
+        for last in (self.speed, self.keys, self.leave):
             head.addWidget(last)
         return head
 
@@ -177,7 +176,7 @@ class DreamPage(QWidget):
         self.view.driving, self.view.trust, self.view.chips, self.real.chips = False, math.nan, (), ()
         self.view.parted = False
         self.view.show_plan(None)
-        self.view.caption, self.real.caption = "the start, as the model sees it", "the real frame"
+        self.real.caption = "the real frame"
         self.show_preview(words)
         self.strip.show_snapshot(None)
         self.branches.show_snapshot(None)
@@ -195,9 +194,12 @@ class DreamPage(QWidget):
         if self.dreaming:
             return
         seen, real = self.start.seen.array, self.start.real.array
-        if seen is None:
+        shown = seen if seen is not None else real  # the numbers that vision hands on are those of the real frame
+        if shown is None:
             self.view.clear()
-        self.view.show_picture(seen)
+        self.view.show_picture(shown)
+        drawn = seen is not None or real is None
+        self.view.caption = "the start, as the model sees it" if drawn else "the start; V draws no picture"
         self.view.banner = words or ("Press Dream, then drive" if self.start.previewed else "")
         self.view.setAccessibleDescription(self.view.banner)
         nothing = "Nothing real is to be seen there." if self.start.previewed else "What is really there."

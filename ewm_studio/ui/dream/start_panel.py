@@ -150,18 +150,19 @@ class StartPanel(QWidget):
         self._pages.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.real, self.seen = Picture("The real frame"), Picture("The frame as vision sees it")
         self._words = Elided(_ANY, "secondary")
-        real, seen = label("the real frame", "secondary"), label("as V sees it", "secondary", "vision")
+        self._real_words = label("", "secondary")
         for made in (self.real, self.seen):
             made.setFixedHeight(124)
         self._note = label("", "secondary", wrap=True)
         self._note.hide()
         pictures = row(spacing=8)
-        for picture, words in ((self.real, real), (self.seen, seen)):
-            side = column(spacing=4)
-            side.addWidget(picture)
-            side.addWidget(words)
-            pictures.addLayout(side, 1)
-        self._seen_words = seen
+        seen = label("as V sees it", "secondary", "vision")
+        self._sides: list[tuple[Picture, QWidget]] = []
+        for picture, words in ((self.real, self._real_words), (self.seen, seen)):
+            side = QWidget()
+            side.setLayout(column(picture, words, spacing=4))
+            pictures.addWidget(side, 1)
+            self._sides.append((picture, side))
         self.kind.set_value("track")
         self.kind.chosen.connect(self._on_kind)
         self.replay.group_chosen.connect(self.evaluation_chosen)
@@ -205,7 +206,7 @@ class StartPanel(QWidget):
         """Show what is really there and what vision sees of it."""
         self.real.show_array(real)
         self.seen.show_array(seen)
-        self._seen_words.setText("V hands numbers on" if seen is None and real is not None else "as V sees it")
+        self._real_words.setText(f"the real frame{'' if seen is not None or real is None else '; V draws no picture'}")
         self.previewed = bool(words)
         self._words.setText(words or _ANY)
         self.say("")
@@ -214,6 +215,9 @@ class StartPanel(QWidget):
         """One line under the pictures: why nothing can be begun from there."""
         self._note.setText(words)
         self._note.setVisible(bool(words))
+        waiting = not (self.previewed or words)  # boxes are where pictures will be
+        for picture, side in self._sides:
+            side.setVisible(waiting or picture.array is not None)
 
     @property
     def said(self) -> str:

@@ -77,7 +77,10 @@ class DreamStrip(QFrame):
         self.model = Select()
         self.model.setAccessibleName("Model")
         self.model.setToolTip("The model that dreams; chosen during a dream, it takes over from here on")
+        self.model.elide = Qt.TextElideMode.ElideMiddle  # names differ at their ends
         self.model.setMinimumWidth(110)
+        self.model.view().setMinimumWidth(360)
+        self.model.currentIndexChanged.connect(lambda _: self._name_model())
         self.model.activated.connect(lambda _: self.model_chosen.emit(str(self.model.currentData() or "")))
         self.temperature = Slider(Qt.Orientation.Horizontal)
         self.temperature.setRange(0, TEMPERATURES)
@@ -128,6 +131,7 @@ class DreamStrip(QFrame):
                 words = f"{found.memory}, {found.name}" + (" (comes with the studio)" if found.shipped else "")
                 self.model.addItem(words, found.name)
             self.model.setCurrentIndex(max(self.model.findData(chosen), 0) if models else -1)
+        self._name_model()
 
     def show_snapshot(self, snapshot: DreamSnapshot | None) -> None:
         """Show how a dream stands; None where there is none."""
@@ -150,6 +154,12 @@ class DreamStrip(QFrame):
         if at >= 0 and at != self.model.currentIndex() and not self.model.view().isVisible():
             with QSignalBlocker(self.model):
                 self.model.setCurrentIndex(at)
+            self._name_model()
+
+    def _name_model(self) -> None:
+        """The closed box has room for the name alone."""
+        self.model.shown_text = str(self.model.currentData() or "")
+        self.model.update()
 
     @property
     def degrees(self) -> float:

@@ -45,6 +45,7 @@ class LogView(QFrame):
         self._view.setLineWrapMode(QPlainTextEdit.LineWrapMode.WidgetWidth)
         self._view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)  # every line wraps
         self._view.setAccessibleName("Log")
+        self._view.setPlaceholderText("What jobs say stands here, the newest line on top.")
         self._view.document().setDocumentMargin(0)
         self._view.setTabChangesFocus(True)
         self.search = QLineEdit()

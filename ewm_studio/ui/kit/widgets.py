@@ -212,6 +212,7 @@ class Select(QComboBox):
     def __init__(self) -> None:
         super().__init__()
         self.shown_text = ""  # stands in the closed box in place of the item's own text
+        self.elide = Qt.TextElideMode.ElideRight
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
 
@@ -228,7 +229,7 @@ class Select(QComboBox):
         picker = self.property("role") == "picker"
         area = self.rect().adjusted(2 if picker else 9, 0, -20 if picker else -24, 0)
         side = Qt.AlignmentFlag.AlignRight if picker else Qt.AlignmentFlag.AlignLeft
-        shortened = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, area.width())
+        shortened = self.fontMetrics().elidedText(text, self.elide, area.width())
         painter.drawText(area, int(side | Qt.AlignmentFlag.AlignVCenter), shortened)
         _draw_arrow(painter, self.width() - (10.0 if picker else 14.0), self.height() / 2, self.isEnabled())
         painter.end()

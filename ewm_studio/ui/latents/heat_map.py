@@ -15,7 +15,7 @@ from ewm_studio.ui.plots.lanes import curve
 
 ROWS = 64  # numbers of z that are shown at most; those that vary least are left out
 NAMES = 46  # pixels of the names of the rows
-SURPRISE = 64  # pixels of the curve
+SURPRISE, LEAST_SURPRISE = 64, 24  # pixels of the curve, and where there is little room or nothing to draw
 _GAP = 8
 _LINE = 14  # pixels that a name of a row needs
 _INSET = 6.0  # pixels above and below the curve
@@ -30,15 +30,17 @@ class LatentTime(Drawn):
 
     def __init__(self) -> None:
         super().__init__("z over time", "Click or drag to jump to a decision. Left and Right go one decision on")
-        self.setMinimumSize(200, 150)
+        self.setMinimumSize(200, 76)
         self.setCursor(Qt.CursorShape.CrossCursor)
         self.exploration: Exploration | None = None
         self.decision = 0
         self._hovered: int | None = None
+        self._surprised = False  # memory predicts, so that it can be surprised
 
     def show_exploration(self, exploration: Exploration | None) -> None:
         """Show the watched episode of these."""
         self.exploration, self._hovered = exploration, None
+        self._surprised = exploration is not None and bool(np.isfinite(exploration.trace.surprise).any())
         self.forget()
 
     def show_decision(self, decision: int) -> None:
@@ -65,10 +67,15 @@ class LatentTime(Drawn):
         return max(self.width() - NAMES, 1)
 
     def _map(self) -> QRectF:
-        return QRectF(NAMES, _TOP, self._width, max(self.height() - SURPRISE - _GAP - _TOP, 1))
+        return QRectF(NAMES, _TOP, self._width, max(self.height() - self._strip - _GAP - _TOP, 1))
 
     def _curve(self) -> QRectF:
-        return QRectF(NAMES, self.height() - SURPRISE, self._width, SURPRISE)
+        return QRectF(NAMES, self.height() - self._strip, self._width, self._strip)
+
+    @property
+    def _strip(self) -> int:
+        """Height of the curve."""
+        return min(SURPRISE, max(LEAST_SURPRISE, self.height() * 3 // 10)) if self._surprised else LEAST_SURPRISE
 
     # Drawing
 
@@ -109,7 +116,7 @@ class LatentTime(Drawn):
         painter.drawRoundedRect(area, 4, 4)
         painter.setFont(ui_font(12))
         painter.setPen(color("secondary"))
-        if not np.isfinite(surprise).any():
+        if not self._surprised:
             words = "This model's memory predicts nothing, so nothing can surprise it."
             painter.drawText(area, int(Qt.AlignmentFlag.AlignCenter), words)
             return
@@ -130,8 +137,9 @@ class LatentTime(Drawn):
         if self.exploration is None:
             return
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-        painter.fillRect(QRectF(round(self.x_of(self.decision)) - 1, 0, 3, self.height()), color("panel"))
-        painter.fillRect(QRectF(round(self.x_of(self.decision)), 0, 1, self.height()), color("text"))
+        bottom = self.height() if self._surprised else self._map().bottom()  # no line through words
+        painter.fillRect(QRectF(round(self.x_of(self.decision)) - 1, 0, 3, bottom), color("panel"))
+        painter.fillRect(QRectF(round(self.x_of(self.decision)), 0, 1, bottom), color("text"))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         if self._hovered is not None:
             at = QPointF(self.x_of(self._hovered), self.height() / 2)

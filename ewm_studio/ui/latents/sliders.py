@@ -206,7 +206,7 @@ class LatentPanel(QFrame):
         for made in (self.from_frame, self.random):
             made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(14, 12, 14, 12)
+        layout.setContentsMargins(12, 12, 12, 12)
         layout.setSpacing(8)
         self._sorted_by = label("", "secondary")
         layout.addLayout(row(label("Latents", "heading"), self._sorted_by, None, spacing=10))

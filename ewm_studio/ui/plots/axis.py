@@ -92,6 +92,6 @@ def _tick(value: float, spacing: float) -> str:
     if abs(value) < 0.001 and spacing < 0.001:
         return format.exponent(value)
     decimals = max(0, -math.floor(math.log10(spacing) + 1e-9))
-    if decimals and abs(spacing * 10**decimals - round(spacing * 10**decimals)) > 1e-6:
+    if abs(spacing * 10**decimals - round(spacing * 10**decimals)) > 1e-6:
         decimals += 1
     return f"{value:,.{decimals}f}"

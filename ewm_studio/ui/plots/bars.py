@@ -115,4 +115,5 @@ class BarCard(QFrame):
         """Name what is shown."""
         self.title.setText(title)
         self.words.setText(words)
+        self.words.shorter = words.split(" · ")[0]
         self.bars.setAccessibleName(f"{title}: {words}")

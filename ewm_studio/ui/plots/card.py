@@ -65,6 +65,8 @@ class PlotCard(QFrame):
         )
         self._line.hide()
         self.canvas.getPlotItem().addItem(self._line, ignoreBounds=True)
+        self._line.label.hide()
+        self.canvas.getPlotItem().getViewBox().sigYRangeChanged.connect(self._show_goal)
         self._menu = QMenu(self)
         self._menu.aboutToShow.connect(self._fill_menu)
         self.title.setMenu(self._menu)
@@ -123,6 +125,12 @@ class PlotCard(QFrame):
         if threshold is not None:
             self._line.setValue(threshold)
             self._line.label.setFormat(f"solved: {format.significant(threshold)}")
+            self._show_goal()
+
+    def _show_goal(self, *_: object) -> None:
+        """Words stand at the goal's line, and not where it lies out of view."""
+        low, high = self.canvas.getPlotItem().getViewBox().viewRange()[1]
+        self._line.label.setVisible(low <= self._line.value() <= high)
 
     def _visible(self, x: np.ndarray, y: np.ndarray, window: int) -> tuple[np.ndarray, ...]:
         """What is to be drawn of (N,) rows: positions and values, then positions and running mean, both thinned."""

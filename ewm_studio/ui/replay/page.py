@@ -201,13 +201,15 @@ class ReplayPage(QWidget):
         self.choice.activated.connect(lambda at: self.evaluation_chosen.emit(self._evaluations[at]))
         self.choice.view().setMinimumWidth(400)
         self._spread = label("", "value")
-        self._facts, self._laps, self._when, self._parts = (Elided("", "secondary") for _ in range(4))
+        self._facts, self._laps, self._when, self._parts, self._last_part = (Elided("", "secondary") for _ in range(5))
         self.table = EpisodeTable()
         self.table.picked.connect(self.episode_picked)
         layout = column(spacing=8, margins=(14, 12, 14, 12))
         layout.addWidget(label("Evaluation", "heading"))
         layout.addWidget(self.choice)
-        layout.addLayout(column(self._spread, self._facts, self._laps, self._when, self._parts, spacing=4))
+        layout.addLayout(
+            column(self._spread, self._facts, self._laps, self._when, self._parts, self._last_part, spacing=4)
+        )
         layout.addWidget(self.table, 1)
         side.setLayout(layout)
         return side
@@ -240,7 +242,11 @@ class ReplayPage(QWidget):
         done = laps.count(True)
         self._laps.setText(f"{LAP}{done / len(laps):.0%} of laps finished" if done else "no lap finished")
         self._when.setText(f"{evaluation.env_id}, played {format.date(evaluation.created)}")
-        self._parts.setText(evaluation.model.parts)
+        self._when.shorter = f"{evaluation.env_id}, {format.date(evaluation.created)}"
+        first, _, last = evaluation.model.parts.rpartition(" + ")  # three names have no room in one line
+        self._parts.setText(f"{first} +" if first else "")
+        self._parts.setVisible(bool(first))
+        self._last_part.setText(last)
         self.explorer.overlay.setEnabled(len(episodes) > 1)
         self.explorer.show_loading()  # what it shows is of the evaluation before
         self.table.show_episodes(episodes)

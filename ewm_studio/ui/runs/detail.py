@@ -9,10 +9,11 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QWidget
 
 from ewm_studio import formatting as format
-from ewm_studio.analysis.run_detail import NOT_GIVEN, Difference, Evaluated, RunDetail, Saved
+from ewm_studio.analysis.run_detail import NOT_GIVEN, Compared, Difference, Evaluated, RunDetail, Saved
 from ewm_studio.analysis.run_tags import tags_of, words_without
 from ewm_studio.ui.kit.tags import Tags
 from ewm_studio.ui.kit.widgets import Elided, Select, button, column, hairline, label, row, scrolled
+from ewm_studio.ui.runs.page import steps_of
 from ewm_studio.workspace import RunInfo
 
 DEFAULTS = "the defaults"
@@ -46,6 +47,12 @@ class RunPane(QFrame):
         self.rival.activated.connect(lambda _: self.rival_chosen.emit(str(self.rival.currentData() or "")))
         self.log = button("Show the log", "link", "The run's log, below its plots", self.log_asked.emit)
         self._settings, self._evaluations, self._checkpoints = (QWidget() for _ in range(3))
+        # What is told: told again, as it is every two seconds, it leaves the focus and an open list alone.
+        self._detail: RunDetail | None = None
+        self._settings_told: tuple[Compared, str] = (Compared(), "")
+        self._rivals: list[tuple[str, str]] = []
+        self.others = button("", "link", "Those that are alike, and what auto found", self._turn_rest)
+        self._rest, self._rest_shown = label("", "secondary", wrap=True), False
         links = row(self.edit_note, self.edit_tags, None, spacing=12)
         self._parts = QWidget()
         inside = column(self._state, self.tags, self.note, spacing=8)
@@ -56,6 +63,8 @@ class RunPane(QFrame):
             self._head_differs,
             self.rival,
             self._settings,
+            self.others,
+            self._rest,
             hairline(),
             label("Evaluations", "heading"),
             self._evaluations,
@@ -81,7 +90,8 @@ class RunPane(QFrame):
         if info is None:
             return
         self.title.setText((info.title or info.name) + (f" and {more} more" if more else ""))
-        words = [info.state, f"{info.env}, seed {info.seed}", f"{format.count(info.steps)} steps"]
+        steps = steps_of(info) if info.job == "pretrain" else f"{steps_of(info)} steps"
+        words = [info.state, f"{info.env}, seed {info.seed}", steps]
         if info.best_reward is not None:
             words.append(f"best reward {format.significant(info.best_reward)}")
         self._state.setText(" · ".join(words) + (f"\n{info.error}" if info.error else ""))
@@ -94,6 +104,9 @@ class RunPane(QFrame):
 
     def show_detail(self, detail: RunDetail | None) -> None:
         """Show what was read of it; None while it is read."""
+        if detail is not None and detail == self._detail:
+            return
+        self._detail = detail
         if detail is None:
             for box in (self._evaluations, self._checkpoints):
                 _fill(box, ["Reading…"], [])
@@ -103,15 +116,33 @@ class RunPane(QFrame):
 
     def show_rivals(self, runs: Sequence[tuple[str, str]], chosen: str) -> None:
         """Offer these runs, by name and title, to compare settings with."""
-        self.rival.clear()
-        self.rival.addItem(DEFAULTS, "")
-        for name, title in runs:
-            self.rival.addItem(title, name)
+        offered = [("", DEFAULTS), *runs]
+        if offered != self._rivals:
+            self._rivals = offered
+            self.rival.clear()
+            for name, title in offered:
+                self.rival.addItem(title, name)
         self.rival.setCurrentIndex(max(0, self.rival.findData(chosen)))
 
-    def show_differences(self, found: Sequence[Difference], problem: str = "") -> None:
-        """List settings that are not alike: here, and there."""
-        _fill(self._settings, [problem or "None"], [_difference(different) for different in found])
+    def show_settings(self, found: Compared, problem: str = "") -> None:
+        """List settings that are not alike, here and there; the rest is a click away."""
+        if (found, problem) == self._settings_told:
+            return
+        self._settings_told = found, problem
+        _fill(self._settings, [problem or "None"], [_difference(different) for different in found.different])
+        self._show_rest()
+
+    def _turn_rest(self) -> None:
+        self._rest_shown = not self._rest_shown
+        self._show_rest()
+
+    def _show_rest(self) -> None:
+        rest, shown = self._settings_told[0].rest, self._rest_shown
+        self.others.setVisible(bool(rest))
+        self.others.setText(f"{'Hide' if shown else 'Show'} the other {format.count(len(rest))}")
+        self.others.setAccessibleName(f"{self.others.text()} settings")
+        self._rest.setText("\n".join(f"{path}: {text}" for path, text in rest) if shown else "")
+        self._rest.setVisible(shown and bool(rest))
 
 
 def _fill(box: QWidget, nothing: Sequence[str], widgets: Sequence[QWidget]) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 
 from PySide6.QtCore import QObject, QTimer
 
-from ewm_studio.analysis.run_detail import Difference, RunDetail, differences, run_detail, settings_of
+from ewm_studio.analysis.run_detail import Compared, RunDetail, compared, run_detail, settings_of
 from ewm_studio.errors import UserError
 from ewm_studio.ui.runs.detail import RunPane
 from ewm_studio.ui.runs.page import RunsPage
@@ -15,7 +15,7 @@ from ewm_studio.workspace import RunInfo
 from ewm_studio.workspace.replays import Evaluation
 
 SETTLE_MILLISECONDS = 120  # walking the table by keys reads no run on the way
-Found = tuple[RunDetail, tuple[Difference, ...], str]
+Found = tuple[RunDetail, Compared, str]
 
 
 class DetailController(QObject):
@@ -56,7 +56,7 @@ class DetailController(QObject):
         if names != self._shown:
             self._shown = names
             self._pane.show_detail(None)
-            self._pane.show_differences((), "Reading…")
+            self._pane.show_settings(Compared(), "Reading…")
         if chosen:
             self._offer_rivals(chosen)
             self._later.start()
@@ -87,11 +87,11 @@ class DetailController(QObject):
         def work() -> Found:
             detail = run_detail(run)
             if rival is None:
-                return detail, detail.changed, detail.problem
+                return detail, detail.settings, detail.problem
             try:
-                return detail, differences(settings_of(run.folder), settings_of(rival)), ""
+                return detail, compared(settings_of(run.folder), settings_of(rival)), ""
             except UserError as error:
-                return detail, (), str(error)
+                return detail, Compared(), str(error)
 
         self._reading = True
         self._services.background(work, partial(self._on_read, self._turn), self._on_failed)
@@ -100,9 +100,9 @@ class DetailController(QObject):
         if turn != self._turn:
             return
         self._reading = False
-        detail, different, problem = found
+        detail, settings, problem = found
         self._pane.show_detail(detail)
-        self._pane.show_differences(different, problem)
+        self._pane.show_settings(settings, problem)
 
     def _on_failed(self, _: BaseException) -> None:
         """The run was deleted while it was read, say: the table will tell."""

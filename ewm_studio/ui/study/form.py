@@ -189,10 +189,11 @@ class StudyForm(QWidget):
         blockers = [QSignalBlocker(self), QSignalBlocker(self.base)]
         self.name.setText(name)
         self.question.setText(study.title)
+        self.question.setCursorPosition(0)  # where it is too long, it is read from its beginning
         self.base.clear()
         self.base.addItem("", (FORM, ""))
         if file:
-            self.base.addItem(f"as in {printable(file)}", (FILE, ""))
+            self.base.addItem(printable(file), (FILE, ""))
         for path in presets():
             self.base.addItem(f"preset {path.stem}", (PRESET, path.stem))
         self.base.setCurrentIndex(1 if file else 0)

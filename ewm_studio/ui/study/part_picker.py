@@ -79,6 +79,7 @@ class PartPicker(QFrame):
         self.setMinimumSize(_LEAST_WIDTH, LEAST_HEIGHT)
         self._base = ""
         self._words = Elided("", "secondary")
+        self._words.shorter = "as base"
         self._words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.list = QListWidget()
         self.list.setProperty("role", "ticks")

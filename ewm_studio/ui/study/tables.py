@@ -31,13 +31,31 @@ _WIDEST_NAME = 240
 _SHADE = Qt.ItemDataRole.UserRole
 
 
-class FittedTable(QTableView):
-    """As high as its rows, and as wide as there is room; what is wider scrolls sideways."""
+class HeadedModel(QAbstractTableModel):
+    """A table whose heads take two lines where that saves room."""
 
-    def __init__(self, name: str, model: QAbstractTableModel, least: int) -> None:
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken = False
+
+    def break_heads(self, broken: bool) -> None:
+        """Have heads on two lines, or on one."""
+        if broken != self.broken:
+            self.broken = broken
+            self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, max(0, self.columnCount() - 1))
+
+    def head(self, place: int) -> str:
+        """What a column is."""
+        raise NotImplementedError
+
+
+class FittedTable(QTableView):
+    """As high as its rows, and as wide as there is room: heads break before it scrolls sideways."""
+
+    def __init__(self, name: str, model: HeadedModel, least: int) -> None:
         super().__init__()
         self.setAccessibleName(name)
-        self._least = least
+        self._heads, self._least = model, least
         self.setModel(model)
         self.setShowGrid(False)
         self.setWordWrap(False)
@@ -61,23 +79,26 @@ class FittedTable(QTableView):
 
     def fit(self) -> None:
         """Give every column its share of the room."""
-        model = self.model()
-        columns, rows = model.columnCount(), model.rowCount()
-        needs = [self._needed(place) for place in range(columns)]
-        room = self.viewport().width() - sum(needs)
+        columns, rows = self._heads.columnCount(), self._heads.rowCount()
+        width, needs, broken = self.viewport().width(), [0], False
+        for least, broken in ((self._least, False), (0, False), (0, True)):
+            needs = [self._needed(place, least, broken) for place in range(columns)]
+            if sum(needs) <= width:
+                break
+        self._heads.break_heads(broken)
+        room = width - sum(needs)
         for place, need in enumerate(needs):
             self.setColumnWidth(place, need + max(0, room // max(columns, 1)))
-        wide = sum(needs) > self.viewport().width()
         high = sum(self.rowHeight(line) for line in range(rows))
-        bar = self.horizontalScrollBar().sizeHint().height() if wide else 0
+        bar = self.horizontalScrollBar().sizeHint().height() if room < 0 else 0
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + high + bar + 2)
 
-    def _needed(self, place: int) -> int:
-        model = self.model()
-        head = str(model.headerData(place, Qt.Orientation.Horizontal) or "")
+    def _needed(self, place: int, least: int, broken: bool) -> int:
+        model, head = self._heads, self._heads.head(place)
         texts = [str(model.index(line, place).data() or "") for line in range(model.rowCount())]
-        widest = _PADDING + max(_widest([head], ui_font(12)), _widest(texts, ui_font(13, 600)))
-        return min(widest, _WIDEST_NAME) if place == 0 else max(widest, self._least)
+        heads = [broken_head(head) if broken else head]
+        widest = _PADDING + max(_widest(heads, ui_font(12)), _widest(texts, ui_font(13, 600)))
+        return min(widest, _WIDEST_NAME) if place == 0 else max(widest, least)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Share the room anew."""
@@ -90,7 +111,16 @@ def _widest(texts: Sequence[str], font: QFont) -> int:
     return max((metrics.horizontalAdvance(part) for text in texts for part in text.split("\n")), default=0)
 
 
-class TextModel(QAbstractTableModel):
+def broken_head(text: str) -> str:
+    """A head on two lines that are about as long as each other, where it has several words."""
+    if "\n" in text or " " not in text:
+        return text
+    spaces = [place for place, letter in enumerate(text) if letter == " "]
+    at = min(spaces, key=lambda place: abs(2 * place - len(text)))
+    return f"{text[:at]}\n{text[at + 1 :]}"
+
+
+class TextModel(HeadedModel):
     """A table of texts."""
 
     def __init__(self) -> None:
@@ -118,11 +148,13 @@ class TextModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             middle = self.table.shades is not None and section > 0
             return int(Qt.AlignmentFlag.AlignCenter) if middle else _side(section)
-        return (
-            format.printable(self.table.heads[section]).replace(" + ", " +\n")
-            if role == Qt.ItemDataRole.DisplayRole
-            else None
-        )
+        if role != Qt.ItemDataRole.DisplayRole:
+            return None
+        return broken_head(self.head(section)) if self.broken else self.head(section)
+
+    def head(self, place: int) -> str:
+        """What a column is."""
+        return format.printable(self.table.heads[place]).replace(" + ", " +\n")
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """One text, or how strong it is."""
@@ -217,7 +249,7 @@ class Box:
     tip: str
 
 
-class RunModel(QAbstractTableModel):
+class RunModel(HeadedModel):
     """Cells as rows, seeds as columns."""
 
     def __init__(self) -> None:
@@ -252,8 +284,12 @@ class RunModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return int(Qt.AlignmentFlag.AlignCenter) if section else _side(0)
         if role == Qt.ItemDataRole.DisplayRole:
-            return f"seed {self.seeds[section - 1]}" if section else "cell"
+            return broken_head(self.head(section)) if self.broken else self.head(section)
         return None
+
+    def head(self, place: int) -> str:
+        """What a column is."""
+        return f"seed {self.seeds[place - 1]}" if place else "cell"
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """A name, or a run."""

@@ -259,6 +259,7 @@ class VisionPage(QWidget):
         if self._view is not None and self._view.kl is not None:
             parts.append(f"KL {format.significant(float(self._view.kl.sum()))} nats")
         self._words.setText(" · ".join(parts))
+        self._words.shorter = parts[0] if parts else ""
 
     def _words_of_bars(self) -> None:
         view = self._view

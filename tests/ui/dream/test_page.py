@@ -489,3 +489,37 @@ def test_keys_are_chosen_and_remembered(qtbot, dreaming):
     dreaming.studio.window.activateWindow()
     dreaming.until(page.view.hasFocus)
     assert "j" in chosen_keys("CartPole-v1")["left"]
+
+
+def test_the_closed_picker_has_room_for_the_models_name(qtbot, dreaming):
+    page, window = dreaming.page, dreaming.studio.window
+    model = page.strip.model
+    window.resize(1280, 800)
+    assert model.shown_text == model.currentData()
+    qtbot.waitUntil(lambda: model.fontMetrics().horizontalAdvance(model.shown_text) <= model.width() - 33, timeout=WAIT)
+    model.setFocus()
+    qtbot.keyClick(model, Key.Key_Down)
+    assert model.shown_text == model.currentData()
+
+
+def test_where_vision_draws_no_picture_no_box_stands_empty(qtbot, open_studio, dreams):
+    page = open_studio(dreams, begin=False).window.pages["dream"].widget
+    page.show_models_there(True)
+    start, real = page.start, np.full((20, 30, 3), 90, np.uint8)
+    boxes = [(start.real, True), (start.seen, True)]  # while nothing is known yet
+    assert [(box, box.isVisibleTo(start)) for box, _ in boxes] == boxes
+    start.show_preview(real, None, "track 3")
+    page.show_preview()
+    assert (start.real.isVisibleTo(start), start.seen.isVisibleTo(start)) == (True, False)
+    assert start._real_words.text() == "the real frame; V draws no picture"
+    assert page.view.image is not None  # that whose numbers it hands on
+    assert page.view.caption == "the start; V draws no picture"
+    start.show_preview(None, real, "random latents")
+    page.show_preview()
+    assert (start.real.isVisibleTo(start), start.seen.isVisibleTo(start)) == (False, True)
+    assert page.view.caption == "the start, as the model sees it"
+    start.say("nothing is there")
+    start.show_preview(None, None, "")
+    start.say("nothing is there")
+    assert not start.real.isVisibleTo(start)
+    assert not start.seen.isVisibleTo(start)

@@ -4,7 +4,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QLabel
 
-from ewm_studio.analysis.run_detail import NOT_GIVEN, differences
+from ewm_studio.analysis.run_detail import NOT_GIVEN, compared, defaults_of, differences
 from ewm_studio.analysis.run_tags import retagged, tags_of, with_tags, words_without
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.dialogs import Question, TextQuestion
@@ -127,6 +127,53 @@ def test_the_pane_says_what_differs(qtbot, with_runs):
     pane.rival.setFocus()
     qtbot.keyClick(pane.rival, Qt.Key.Key_End)
     qtbot.waitUntil(lambda: "0.03, not 0.01" in words_of(pane), timeout=WAIT)
+
+
+def test_the_pane_folds_the_settings_that_are_alike(qtbot, with_runs):
+    runs = with_runs.window.pages["runs"]
+    pane = runs.side
+    select(qtbot, runs.widget, 0)
+    qtbot.waitUntil(lambda: runs.controller.detail.idle and "0.03, not 0.001" in words_of(pane), timeout=WAIT)
+    assert "ppo.gamma" not in words_of(pane)
+    assert pane.others.text().startswith("Show the other ")
+    qtbot.mouseClick(pane.others, LEFT)
+    assert "ppo.gamma: 0.99" in words_of(pane)
+    assert "ppo.lr: " not in words_of(pane)  # it differs, and stands above
+    qtbot.keyClick(pane.others, Qt.Key.Key_Space)
+    assert "ppo.gamma" not in words_of(pane)
+
+
+def test_what_is_told_again_leaves_the_focus_where_it_is(qtbot, open_studio, dreams):
+    studio = open_studio(dreams, begin=False)
+    runs = studio.window.pages["runs"]
+    studio.window.activateWindow()
+    studio.window.show_page("runs")
+    runs.widget.choose(studio.services.workspace.evaluations()[0].run)
+    qtbot.waitUntil(lambda: runs.controller.detail.idle and "MB · best" in words_of(runs.side), timeout=WAIT)
+    watch = next(b for b in runs.side.findChildren(type(runs.side.log)) if b.accessibleName().startswith("Watch"))
+    watch.setFocus()
+    runs.controller.watch()  # as it does every two seconds
+    runs.controller.detail.refresh()
+    qtbot.waitUntil(lambda: runs.controller.detail.idle, timeout=WAIT)
+    assert watch.hasFocus()
+
+
+def test_only_what_differs_from_a_parts_own_defaults_is_told():
+    run = Experiment.from_dict(
+        {
+            "memory": {"name": "LSTMMemory", "hidden_dim": 7, "dropout": 0.0},
+            "vision": {"name": "of-a-package-that-is-gone", "width": 3},
+            "env": {"workers": 2},
+        }
+    )
+    found = compared(run, defaults_of(run))
+    told = [(d.path, d.here, d.there) for d in found.different]
+    assert ("memory.name", "LSTMMemory", "auto") in told
+    assert ("memory.hidden_dim", "7", "128") in told
+    assert ("vision.width", "3", NOT_GIVEN) in told
+    assert not {"memory.dropout", "env.workers"} & {path for path, *_ in told}
+    assert ("memory.dropout", "0") in found.rest
+    assert ("env.workers", "2") in found.rest  # auto found it
 
 
 def test_evaluations_and_checkpoints_are_listed_and_watched(qtbot, open_studio, dreams):

@@ -1,13 +1,16 @@
 """The Study page: a study is made by clicks, watched, and read; what is shown is what its folder says."""
 
 import contextlib
+import shutil
+from pathlib import Path
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QApplication
 
 from ewm_studio.jobs.studies.tuned import TUNED
 from ewm_studio.settings.study_file import read_study
-from ewm_studio.ui.kit.theme import theme
+from ewm_studio.ui.kit.theme import theme, ui_font
 from ewm_studio.workspace.files import write_text
 from ewm_studio.workspace.studies import Pace, StudyFolder
 from tests.support.geometry import faults
@@ -18,6 +21,7 @@ from tests.ui.study.steps import choose, controller, settled, tick, type_into
 ALL = {(f"{memory} + {controller}", seed) for memory in ("none", "LSTM") for controller in ("linear", "deep")
        for seed in range(6)}  # fmt: skip
 LEFT = Qt.MouseButton.LeftButton
+SHIPPED = Path(__file__).parents[3] / "workspaces" / "which-memory-drives"
 SIZES = ((960, 500), (960, 600), (1280, 800), (1920, 1080))
 
 
@@ -259,3 +263,34 @@ def test_every_part_of_the_page_has_a_name(qtbot, watching):
         assert button.accessibleName()
         assert button.toolTip()
     assert QApplication.activeModalWidget() is None
+
+
+def test_ten_seeds_and_every_score_have_room(qtbot, open_studio, tmp_path):
+    shutil.copytree(SHIPPED, tmp_path / "shipped")
+    studio = open_studio(tmp_path / "shipped", begin=False)
+    studio.window.show_page("study")
+    watching, results = controller(studio).watching, controller(studio).page.results
+    qtbot.waitUntil(lambda: watching.idle and results.scores.isVisible(), timeout=WAIT)
+    tables, metrics = (results.grid, results.scores, results.better), QFontMetrics(ui_font(12))
+    for width, panel in ((960, False), (1280, False), (1280, True)):
+        studio.window.resize(width, 800)
+        if panel:
+            qtbot.mouseClick(studio.window.fold_buttons["panel"], LEFT)
+            assert studio.window.panel.isVisible()
+        for table in tables:
+            heads = table.horizontalHeader()
+            qtbot.waitUntil(lambda t=table, h=heads: h.length() <= t.viewport().width(), timeout=WAIT)
+            for place in range(table.model().columnCount()):
+                words = str(table.model().headerData(place, Qt.Orientation.Horizontal)).split("\n")
+                assert heads.sectionSize(place) >= max(map(metrics.horizontalAdvance, words)) + 20, (width, words)
+    heads = results.scores.model()
+    texts = [heads.headerData(c, Qt.Orientation.Horizontal) for c in range(heads.columnCount())]
+    assert "optimality\ngap" in texts
+
+
+def test_a_long_question_is_read_from_its_beginning(qtbot, making):
+    page = controller(making).page
+    choose(qtbot, page.open, page.open_menu, "Ready-made: cartpole-memories")
+    settled(qtbot, making)
+    assert page.form.question.text()
+    assert page.form.question.cursorPosition() == 0

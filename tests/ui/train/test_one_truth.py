@@ -11,6 +11,7 @@ from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory
 from ewm_studio.cli import main
 from ewm_studio.events import EpisodeFinished, Finished, Metrics
 from ewm_studio.formatting import count, significant
+from ewm_studio.ui.plots.axis import QuietAxis
 from ewm_studio.ui.plots.card import PlotCard
 from ewm_studio.ui.plots.quantities import PlotOptions
 from ewm_studio.ui.runs.page import TITLES
@@ -93,6 +94,33 @@ def test_the_dashed_line_says_what_it_is(qtbot, studio):
     card.redraw()
     assert (card._line.isVisible(), card._line.value()) == (True, 475.0)
     assert card._line.label.format == "solved: 475"
+
+
+def test_the_words_of_the_goal_stand_only_where_its_line_is_seen(qtbot):
+    card = PlotCard(REWARD, PlotOptions(smoothing=0))
+    qtbot.addWidget(card)
+    card.resize(400, 200)
+    card.show()
+    card.threshold = 475.0
+    for rewards, seen in (([20.0, 100.0], False), ([20.0, 500.0], True)):
+        card.show_history(with_episodes(rewards))
+        card.redraw()
+        card.grab()  # the axis is fitted when it is drawn
+        assert card._line.label.isVisible() is seen, rewards
+
+
+@pytest.mark.parametrize(
+    ("values", "spacing", "texts"),
+    [
+        ([-5.0, -2.5, 0.0], 2.5, ["-5.0", "-2.5", "0"]),
+        ([15.0, 17.5, 20.0], 2.5, ["15.0", "17.5", "20.0"]),
+        ([0.0, 5.0, 10.0], 5.0, ["0", "5", "10"]),
+        ([0.25, 0.5], 0.25, ["0.25", "0.50"]),
+        ([0.0, 2500.0, 5000.0], 2500.0, ["0", "2.5 k", "5 k"]),
+    ],
+)
+def test_numbers_beside_an_axis_are_those_where_they_stand(qapp, values, spacing, texts):
+    assert QuietAxis("left", 3).tickStrings(values, 1.0, spacing) == texts
 
 
 @pytest.mark.parametrize("smoothing", [0, 100])

@@ -93,22 +93,27 @@ def test_the_log_folds_where_it_is_low_and_opens_by_its_key(qtbot, full):
     assert log.isVisible()
 
 
+def apart(page):
+    """Pixels between the middle of a replay's slider and its frame in the lanes."""
+    at = page.lanes.mapTo(page, QPoint(round(page.lanes.x_of(page.player.frame)), 0)).x()
+    slider, option = page.player.slider, QStyleOptionSlider()
+    slider.initStyleOption(option)
+    kind, part = QStyle.ComplexControl.CC_Slider, QStyle.SubControl.SC_SliderHandle
+    handle = slider.style().subControlRect(kind, option, part, slider)
+    return slider.mapTo(page, handle.center()).x() - at
+
+
 def test_slider_and_lanes_of_a_replay_have_one_time_axis(qtbot, full):
     settled(qtbot, full, "replay")
     page = full.window.pages["replay"].widget
     for width, height in ((960, 520), (1280, 800)):
         full.window.resize(width, height)
-        qtbot.wait(30)
         for frame in (0, page.lanes.frames // 2, page.lanes.frames):
             page.player.go(frame)
-            at = page.lanes.mapTo(page, QPoint(round(page.lanes.x_of(frame)), 0)).x()
-            slider = page.player.slider
-            option = QStyleOptionSlider()
-            slider.initStyleOption(option)
-            kind, part = QStyle.ComplexControl.CC_Slider, QStyle.SubControl.SC_SliderHandle
-            handle = slider.style().subControlRect(kind, option, part, slider)
-            middle = slider.mapTo(page, handle.center()).x()
-            assert abs(middle - at) <= 2, (frame, handle)
+            # A scroll bar that comes or goes beside the lanes is answered in a later turn of the event loop.
+            with contextlib.suppress(qtbot.TimeoutError):  # what is wrong still is named below
+                qtbot.waitUntil(lambda: abs(apart(page)) <= 2, timeout=WAIT)
+            assert abs(apart(page)) <= 2, (width, height, frame)
 
 
 SCALED = """

@@ -1,0 +1,137 @@
+"""Small things that are seen: whole texts, numbers under each other, buttons that stay, focus that has a shape."""
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QColor
+
+from ewm_studio.driving.snapshot import Snapshot
+from ewm_studio.settings.document import ExperimentDocument
+from ewm_studio.ui.drive.page import DrivePage
+from ewm_studio.ui.experiment.sections import Section
+from ewm_studio.ui.kit.log_view import LogView
+from ewm_studio.ui.kit.theme import color, theme
+from ewm_studio.ui.latents.explorer import LatentExplorer
+from ewm_studio.ui.runs.page import COLUMNS, TITLES, RunsPage
+from ewm_studio.workspace import Workspace
+from tests.ui.conftest import WAIT
+
+LEFT = Qt.MouseButton.LeftButton
+LONGEST_PARTS = ("DeepContinuousController", "DeepDiscreteController", "TemporalTransformer", "StochasticController")
+
+
+@pytest.fixture(params=["dark", "light"])
+def dressed(qapp, request):
+    """In both themes."""
+    before = theme().mode
+    theme().apply(request.param)
+    yield request.param
+    theme().apply(before)
+
+
+def test_the_rail_says_which_page_is_shown_whoever_turned_it(qtbot, open_studio):
+    window = open_studio(begin=False).window
+    buttons = window._rail_buttons
+    qtbot.mouseClick(buttons["drive"], LEFT)
+    window.setFocus()
+    clicked, left = buttons["drive"].grab().toImage(), buttons["runs"].grab().toImage()
+    window.show_page("runs")  # as a page does that leads to another
+    window.setFocus()
+    assert buttons["runs"].grab().toImage() != left
+    assert buttons["drive"].grab().toImage() != clicked
+    window.show_page("drive")
+    window.setFocus()
+    assert buttons["drive"].grab().toImage() == clicked
+    assert buttons["runs"].grab().toImage() == left
+
+
+def test_the_log_has_a_scroll_bar_only_where_lines_are_more_than_its_room(qtbot):
+    log = LogView()
+    qtbot.addWidget(log)
+    log.resize(500, 150)
+    log.show()
+    log.add("a line that is longer than the log is wide, and therefore goes on in a second one, which is seen whole")
+    view = log._view
+    assert not view.horizontalScrollBar().isVisible()
+    assert view.verticalScrollBar().maximum() == 0
+    for number in range(20):
+        log.add(f"line {number}")
+    assert not view.horizontalScrollBar().isVisible()
+    assert view.verticalScrollBar().maximum() > 0
+
+
+def test_every_state_of_a_run_is_whole_and_numbers_stand_under_each_other(qtbot, tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    states = ("finished", "stopped", "failed", "interrupted")
+    for state in states:
+        workspace.create_run("CartPole-v1", "train", "", {}, 1).finish(state, best_reward=-123456.7)
+    page = RunsPage()
+    qtbot.addWidget(page)
+    page.resize(1000, 400)
+    page.show()
+    page.show_runs(workspace.runs())
+    state = TITLES.index("State")
+    assert {page.table.index(line, state).data() for line in range(len(states))} == set(states)
+    assert page.view.sizeHintForColumn(state) <= page.view.columnWidth(state)
+    for place, column in enumerate(COLUMNS):
+        assert page.view.horizontalHeader().sectionSizeHint(place) <= column.width, column.title
+    sides = {
+        title: page.table.index(0, TITLES.index(title)).data(Qt.ItemDataRole.TextAlignmentRole)
+        for title in ("Best reward", "Steps", "Time", "Mean reward", "Seed")
+    }
+    assert set(sides.values()) == {int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)}
+    workspace.close()
+
+
+def test_the_longest_names_of_parts_are_whole_in_the_panel(qtbot, open_studio):
+    panel = open_studio(begin=False).window.panel
+    picker = panel.cards["controller"].picker
+    for name in LONGEST_PARTS:
+        assert picker.fontMetrics().horizontalAdvance(name) <= picker.width() - 22, name
+
+
+def test_buttons_stay_when_recording_begins_and_rests(qtbot):
+    page = DrivePage()
+    qtbot.addWidget(page)
+    page.resize(900, 500)
+    page.show()
+    page.show_starting("CartPole-v1")
+    places = set()
+    for state, recording in (("driving", ""), ("driving", "mine"), ("paused", "mine"), ("ended", "mine")):
+        page.show_snapshot(Snapshot(state, recording=recording))
+        page.layout().activate()
+        qtbot.wait(10)
+        buttons = (page.record, page.pause, page.restart, page.keep, page.discard)
+        places.add(tuple(button.mapTo(page, QPoint()).x() for button in buttons))
+    assert page.record.text() == "● Recording"
+    assert len(places) == 1
+
+
+def test_focus_on_a_heading_has_a_shape_and_not_a_color_alone(qtbot, dressed):
+    section = Section("PPO", [], ExperimentDocument())
+    qtbot.addWidget(section)
+    section.resize(300, 40)
+    section.show()
+    section.activateWindow()
+    middle = section.header.width() // 2
+    edges = []
+    for focused in (False, True):
+        (section.header if focused else section).setFocus(Qt.FocusReason.TabFocusReason)
+        if not focused:
+            section.header.clearFocus()
+        qtbot.waitUntil(lambda wanted=focused: section.header.hasFocus() == wanted, timeout=WAIT)
+        picture = section.header.grab().toImage()
+        edges.append([QColor(picture.pixel(middle, y)) for y in (0, picture.height() - 1)])
+    assert edges[0] != edges[1]
+    assert edges[1] == [color("accent")] * 2  # a ring
+
+
+def test_the_latents_of_the_evaluation_before_are_gone_while_others_are_laid_out(qtbot):
+    explorer = LatentExplorer()
+    qtbot.addWidget(explorer)
+    explorer.show()
+    assert explorer.empty_shown
+    explorer.show_loading()
+    assert not explorer.empty_shown
+    assert explorer.exploration is None
+    assert not explorer.plane.isVisible()
+    assert not explorer.panel.isVisible()
