@@ -295,6 +295,8 @@ class DreamPage(QWidget):
         direction = QBoxLayout.Direction.TopToBottom if tall else QBoxLayout.Direction.LeftToRight
         if self._below.direction() != direction:
             self._below.setDirection(direction)
+        for place, share in enumerate((2, 3, 3) if tall else (1, 1, 1)):  # five lanes need more height than branches
+            self._below.setStretch(place, share)
         low = self.height() < _LOW  # then pictures get all that is left
         self._body.setStretchFactor(self._below, 0 if low else 2)
         for card in (self.branches, self.timeline, self.futures):

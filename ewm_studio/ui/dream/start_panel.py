@@ -150,7 +150,7 @@ class StartPanel(QWidget):
         self._pages.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.real, self.seen = Picture("The real frame"), Picture("The frame as vision sees it")
         self._words = Elided(_ANY, "secondary")
-        self._real_words = label("", "secondary")
+        self._real_words = label("the real frame", "secondary")
         for made in (self.real, self.seen):
             made.setFixedHeight(124)
         self._note = label("", "secondary", wrap=True)

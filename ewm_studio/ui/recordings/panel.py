@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from PySide6.QtCore import QPoint, Signal
+from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
@@ -56,6 +56,7 @@ class RecordingsPanel(QFrame):
         self.live = LivePanel()
         self.choice = Select()
         self.choice.setProperty("role", "picker")
+        self.choice.elide = Qt.TextElideMode.ElideMiddle  # names differ at their ends
         self.choice.setAccessibleName("Recording")
         self.choice.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.choice.activated.connect(lambda _: self.recording_chosen.emit(self.chosen))
