@@ -93,6 +93,7 @@ class ComponentCard(QFrame):
         chosen = self.chosen
         self.picker.setItemText(0, f"auto ({chosen})" if name == AUTO and chosen != AUTO else "auto")
         self.picker.shown_text = chosen
+        self.picker.shorter = chosen.removesuffix(self.kind.capitalize())  # the title beside it says what it is
         self.picker.setAccessibleDescription(f"{chosen}, chosen automatically" if name == AUTO else chosen)
         info = self._known.get(chosen)
         reason = self._inspection.misfits.get(self.kind, {}).get(chosen)

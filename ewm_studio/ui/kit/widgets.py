@@ -212,6 +212,7 @@ class Select(QComboBox):
     def __init__(self) -> None:
         super().__init__()
         self.shown_text = ""  # stands in the closed box in place of the item's own text
+        self.shorter = ""  # stands there where that has no room
         self.elide = Qt.TextElideMode.ElideRight
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -228,6 +229,7 @@ class Select(QComboBox):
         painter.setPen(self.palette().color(group, QPalette.ColorRole.Text))
         picker = self.property("role") == "picker"
         area = self.rect().adjusted(2 if picker else 9, 0, -20 if picker else -24, 0)
+        text = self.shorter if self.shorter and self.fontMetrics().horizontalAdvance(text) > area.width() else text
         side = Qt.AlignmentFlag.AlignRight if picker else Qt.AlignmentFlag.AlignLeft
         shortened = self.fontMetrics().elidedText(text, self.elide, area.width())
         painter.drawText(area, int(side | Qt.AlignmentFlag.AlignVCenter), shortened)

