@@ -30,7 +30,7 @@ class LatentTime(Drawn):
 
     def __init__(self) -> None:
         super().__init__("z over time", "Click or drag to jump to a decision. Left and Right go one decision on")
-        self.setMinimumSize(200, 76)
+        self.setMinimumSize(200, 64)
         self.setCursor(Qt.CursorShape.CrossCursor)
         self.exploration: Exploration | None = None
         self.decision = 0

@@ -35,7 +35,7 @@ class LatentPlane(Drawn):
     def __init__(self) -> None:
         tip = "Click a point to jump there. Wheel zooms, drag moves, double click shows all. Shift and drag turns z"
         super().__init__("Latent plane", tip)
-        self.setMinimumSize(180, 110)
+        self.setMinimumSize(180, 90)
         self.exploration: Exploration | None = None
         self.pair = (0, 1)
         self.shade: Shade = "time"

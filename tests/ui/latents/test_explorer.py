@@ -1,6 +1,5 @@
 """The latent explorer on really played episodes, with real key and mouse events."""
 
-import contextlib
 import shutil
 
 import numpy as np
@@ -17,7 +16,6 @@ from ewm_studio.ui.kit.theme import theme
 from ewm_studio.ui.latents.explorer import LatentExplorer
 from ewm_studio.ui.latents.heat_map import heat_map
 from ewm_studio.workspace import Workspace
-from tests.support.geometry import faults
 from tests.support.jobs import experiment, finish
 from tests.ui.vision.test_page import drag
 from tests.workspace.test_replays import RACING
@@ -327,14 +325,3 @@ def test_a_hover_draws_nothing_anew(qtbot, open_on, monkeypatch):
         widget.grab()
         QApplication.sendEvent(widget, QEvent(QEvent.Type.Leave))
     assert drawn == []
-
-
-@pytest.mark.parametrize("kind", ["CarRacing", "NoMemory"])
-def test_nothing_is_cut_and_nothing_overlaps(qtbot, open_on, kind):
-    studio, _, explorer = open_on(kind)
-    for width, height in ((960, 500), (960, 600), (1280, 800)):
-        studio.window.resize(width, height)
-        with contextlib.suppress(qtbot.TimeoutError):  # what is wrong still is named below
-            qtbot.waitUntil(lambda: not faults(studio.window), timeout=WAIT)
-        assert faults(studio.window) == [], (width, height)
-        assert explorer.time._map().bottom() < explorer.time._curve().top()

@@ -10,9 +10,11 @@ from ewm_studio.ui.drive.page import DrivePage
 from ewm_studio.ui.experiment.sections import Section
 from ewm_studio.ui.kit.log_view import LogView
 from ewm_studio.ui.kit.theme import color, theme, ui_font
-from ewm_studio.ui.latents.explorer import LatentExplorer
+from ewm_studio.ui.latents.explorer import CONTENT, LatentExplorer
+from ewm_studio.ui.latents.sliders import LatentPanel
 from ewm_studio.ui.runs.page import COLUMNS, TITLES, RunsPage
 from ewm_studio.workspace import Workspace
+from tests.support.geometry import faults
 from tests.ui.conftest import WAIT
 
 LEFT = Qt.MouseButton.LeftButton
@@ -138,3 +140,29 @@ def test_the_latents_of_the_evaluation_before_are_gone_while_others_are_laid_out
     assert explorer.exploration is None
     assert not explorer.plane.isVisible()
     assert not explorer.panel.isVisible()
+
+
+@pytest.mark.parametrize("surprised", [False, True])
+def test_an_episode_in_latent_space_has_room_in_the_smallest_window(qtbot, surprised):
+    explorer = LatentExplorer()
+    qtbot.addWidget(explorer)
+    explorer._stack.setCurrentIndex(CONTENT)
+    explorer._surprise.setText("surprise 1.5: squared error of the predicted z over z's variance")
+    explorer._surprise.setVisible(surprised)
+    explorer._moments_side.setVisible(surprised)
+    explorer.show()
+    for height in (331, 431):
+        explorer.resize(608, height)  # as it is in windows of 960x500 and 960x600
+        qtbot.waitUntil(lambda: not faults(explorer), timeout=WAIT)
+        assert (explorer.width(), explorer.height()) == (608, height)
+        assert explorer.time._map().bottom() < explorer.time._curve().top()
+
+
+def test_the_buttons_over_the_sliders_of_latents_are_whole(qtbot):
+    panel = LatentPanel()
+    qtbot.addWidget(panel)
+    panel.resize(panel.width(), 500)
+    panel.show()
+    for button in (panel.from_frame, panel.random):
+        qtbot.waitUntil(lambda b=button: b.width() >= b.minimumSizeHint().width(), timeout=WAIT)
+    assert faults(panel) == []
