@@ -25,7 +25,7 @@ STOP_SECONDS = 600.0  # that `stop` waits at most
 def study_parser(action: str) -> Parser:
     """The parser of one of the actions."""
     parser = Parser(f"ewm-studio study {action}", ACTIONS[action])
-    parser.add_argument("file", metavar="FILE", help="NAME.study.toml, or the name of a ready-made study.")
+    parser.add_argument("file", metavar="FILE", help="NAME.study.toml, or a study's name.")
     if action == "run":
         parser.add_argument("--parallel", metavar="N", help="Runs side by side, in place of what the file says.")
         parser.add_argument(
@@ -69,7 +69,7 @@ def overview(words: list[str]) -> int:
         f"actions:\n{listed}\n\nexamples:\n{EXAMPLES}\n\n`ewm-studio study ACTION --help` tells more.",
     )
     parser.add_argument("action", choices=list(ACTIONS), nargs="?", metavar="ACTION", help=", ".join(ACTIONS))
-    parser.add_argument("file", nargs="?", metavar="FILE", help="NAME.study.toml, or a ready-made study's name.")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="NAME.study.toml, or a study's name.")
     if words and not words[0].startswith("-"):
         raise UserError(f"study: no action '{words[0]}'; {nearest(words[0], list(ACTIONS))}")
     parser.read(words)
@@ -88,12 +88,11 @@ def act(action: str, options: Any) -> int:
 def _run(options: Any) -> int:
     from ewm_studio.jobs.runners.thread import ThreadRunner
     from ewm_studio.jobs.studies.study_job import run_study
-    from ewm_studio.settings.study_file import read_study
     from ewm_studio.terminal.jobs import run_job
     from ewm_studio.terminal.parsers import open_workspace
     from ewm_studio.terminal.trust import settle_trust
 
-    file = read_study(options.file).placed(options.parallel, options.on)
+    file = _file(options).placed(options.parallel, options.on)
     for id in dict.fromkeys(plan.experiment.env.id for plan in file.plans()):
         settle_trust(id, meant=options.trust_env)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
@@ -129,11 +128,10 @@ def _report(options: Any) -> int:
     from pathlib import Path
 
     from ewm_studio.jobs.studies.outcome import write_outcome
-    from ewm_studio.settings.study_file import read_study
     from ewm_studio.terminal.lists import print_table
     from ewm_studio.terminal.parsers import open_workspace
 
-    file = read_study(options.file)
+    file = _file(options)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         if options.preset:
             from ewm_studio.jobs.studies.tuned import write_preset
@@ -168,10 +166,9 @@ def _share(options: Any) -> int:
     from pathlib import Path
 
     from ewm_studio.jobs.studies.sharing import share_study, write_into
-    from ewm_studio.settings.study_file import read_study
     from ewm_studio.terminal.parsers import open_workspace
 
-    file = read_study(options.file)
+    file = _file(options)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
         found = share_study(file, workspace, Path(options.out).expanduser())
         if options.into:
@@ -194,12 +191,29 @@ def _stop(options: Any) -> int:
 
 def _found(options: Any) -> tuple[Any, Any]:
     """The study and its folder."""
-    from ewm_studio.settings.study_file import read_study
     from ewm_studio.terminal.parsers import workspace_folder
     from ewm_studio.workspace.studies import StudyFolder
 
-    file = read_study(options.file)
+    file = _file(options)
     return file, StudyFolder(workspace_folder(options.workspace), file.name)
+
+
+def _file(options: Any) -> Any:
+    """The study that is meant: a file, a ready-made one, or one of the workspace, such as the window makes."""
+    from ewm_studio.jobs.studies.found import studies_of, study_of
+    from ewm_studio.settings.study_file import find_study, read_study
+    from ewm_studio.terminal.parsers import workspace_folder
+
+    try:
+        find_study(options.file)
+    except UserError:
+        folder = workspace_folder(options.workspace)
+        if options.file not in studies_of(folder):
+            raise
+        found = study_of(folder, options.file)
+        found.check()
+        return found
+    return read_study(options.file)
 
 
 def _print(result: dict[str, Any], as_json: bool) -> None:

@@ -39,6 +39,7 @@ class Services(QObject):
     run_asked = Signal(str)  # a run is to be seen among all, by its name
     evaluation_asked = Signal(object)  # an evaluation is to be watched, by its folder
     watch_asked = Signal(object, object, str)  # an Experiment, a model's file and its name: have it drive, at once
+    newest_asked = Signal()  # have the newest model of the run that is shown drive
     dream_from = Signal(object, str)  # dream on from a source, in the model of this name where it can dream
 
     def __init__(

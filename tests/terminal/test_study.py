@@ -47,6 +47,18 @@ def test_run_status_and_report_print_one_object_each(place, capsys):
     assert (code, "is not being run" in err) == (2, True)
 
 
+def test_a_study_of_the_workspace_is_found_by_its_name(place, capsys):
+    """Such as the window makes."""
+    workspace = place / "ws"
+    workspace.mkdir()
+    (workspace / "mine.study.toml").write_text(TEXT)
+    code, out, err = said(capsys, "status", "mine", "--workspace", workspace, "--json")
+    assert code == 0, err
+    assert (json.loads(out)["study"], json.loads(out)["state"]) == ("mine", "was never run")
+    code, _, err = said(capsys, "status", "another", "--workspace", workspace)
+    assert (code, "no such study" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

@@ -47,6 +47,7 @@ class DriveController(PageController):
         drive.ended.connect(self._on_ended)
         drive.failed.connect(services.notices.fail)
         services.watch_asked.connect(self._watch)
+        services.newest_asked.connect(services.notices.guarded(self.watch_live))
         services.jobs.events.connect(self._on_events)
         services.jobs.started.connect(lambda _: drive.show_idle())
         services.jobs.ended.connect(lambda *_: drive.show_idle())

@@ -102,6 +102,8 @@ class WatchController(QObject):
             self._page.show_watched(None)
         elif chosen.folder != shown:
             self._open(chosen)
+        elif self._page.watched is not None and not self._working:
+            self._play()
 
     def _on_not_listed(self, error: BaseException) -> None:
         self._listing = False
@@ -134,9 +136,14 @@ class WatchController(QObject):
 
     def _on_watched(self, watched: Watched) -> None:
         self._page.show_watched(watched)
+        self._play()
+
+    def _play(self) -> None:
+        """Play what is shown, where that was asked for; on a page that nobody sees it waits."""
         if self._plays and self._page.isVisible():
             self._plays = False
-            self._page.player.toggle()
+            if not self._page.player.playing:
+                self._page.player.toggle()
 
     def _fill_compare(self) -> None:
         menu, watched = self._page.compare_menu, self._page.watched

@@ -16,6 +16,7 @@ from ewm_studio.ui.kit.texts import plain_tip
 from ewm_studio.ui.kit.widgets import Elided, column, label, row
 
 TITLES = {"vision": "Vision", "memory": "Memory", "controller": "Controller"}
+LOADING = "Loading components…"
 LEAST_HEIGHT = 176
 _LEAST_WIDTH = 190
 _OPTION = Qt.ItemDataRole.UserRole
@@ -134,11 +135,11 @@ class PartPicker(QFrame):
         for control in (False, True):
             group = [choice for choice in choices if choice.control == control]
             if control and group:
-                heading = QListWidgetItem("To compare with")
-                heading.setFlags(Qt.ItemFlag.NoItemFlags)
-                self.list.addItem(heading)
+                self.list.addItem(_words("To compare with"))
             for choice in sorted(group, key=lambda choice: not choice.fits):
                 self.list.addItem(_item(choice, choice.name in ticked))
+        if not choices:  # there always are some, once they are known
+            self.list.addItem(_words(LOADING))
         self.list.setCurrentRow(min(max(line, 0), self.list.count() - 1))
         self.list.blockSignals(False)
         self._say()
@@ -161,6 +162,13 @@ def _item(choice: Choice, on: bool) -> QListWidgetItem:
     if not choice.fits:
         item.setFlags(Qt.ItemFlag.NoItemFlags)
     item.setCheckState(Qt.CheckState.Checked if on and choice.fits else Qt.CheckState.Unchecked)
+    return item
+
+
+def _words(text: str) -> QListWidgetItem:
+    """A line that is no choice."""
+    item = QListWidgetItem(text)
+    item.setFlags(Qt.ItemFlag.NoItemFlags)
     return item
 
 

@@ -12,7 +12,7 @@ from ewm_studio.analysis.figures import evaluation_result
 from ewm_studio.analysis.inspection import EnvironmentInfo
 from ewm_studio.analysis.settings_diff import differences
 from ewm_studio.errors import UserError
-from ewm_studio.events import EvaluationKept, Event, Finished, Images, RunStarted
+from ewm_studio.events import CheckpointSaved, EvaluationKept, Event, Finished, Images, RunStarted
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.jobs.event_words import evaluation_words
 from ewm_studio.ui.kit.files import ask_save
@@ -41,7 +41,8 @@ class TrainController(PageController):
         self.page, self.side = TrainPage(services.shown.plots), SidePanel()
         self._stale = True  # the figures are older than the curves
         self._drawn = 0.0  # when the figures were brought up to date
-        self._kept = False  # the episodes of the evaluation that goes on can be watched
+        self._kept = ""  # folder of the evaluation that goes on, where its episodes can be watched
+        self._result = ""  # folder of the one whose result is shown
         self._log, self._looking = LogFile(services.workspace.path), Looking(services)
         self._making = PlotMaking(services.background, self.page.make_one, self._on_made, self)
         self._connect_page()
@@ -54,7 +55,8 @@ class TrainController(PageController):
         page.export_asked.connect(self._export)
         page.empty.asked.connect(self.place_asked)
         self.side.look_asked.connect(lambda: self._looking.look(self.page))
-        self.side.watch_asked.connect(lambda: self._services.turn_to("replay"))
+        self.side.play_asked.connect(self._services.newest_asked)
+        self.side.watch_asked.connect(self._watch)
 
     def _connect_services(self) -> None:
         services, shown = self._services, self._services.shown
@@ -156,18 +158,30 @@ class TrainController(PageController):
     def _find_evaluation(self, run: Run | None) -> None:
         """What the newest evaluation of the run that is shown came to; it may be from before this start."""
         self.side.show_result("", "")
+        self.side.show_model(
+            run is not None and self._services.shown.history.job == "train" and run.newest_model() is not None
+        )
         if run is None:
             return
 
-        def read() -> dict[str, Any]:
+        def read() -> tuple[dict[str, Any], str]:
             newest = next(iter(run.evaluations()), None)
-            return evaluation_result(newest.episodes()) if newest is not None else {}
+            return (evaluation_result(newest.episodes()), str(newest.folder)) if newest is not None else ({}, "")
 
-        def show(result: dict[str, Any]) -> None:
-            if result and self._services.shown.run is run and not self._services.jobs.running:
-                self.side.show_result(*evaluation_words(result), watchable=True)
+        def show(found: tuple[dict[str, Any], str]) -> None:
+            if found[0] and self._services.shown.run is run and not self._services.jobs.running:
+                self._show_result(*found)
 
         self._services.background(read, show)
+
+    def _show_result(self, result: dict[str, Any], folder: str) -> None:
+        self._result = folder
+        self.side.show_result(*evaluation_words(result), watchable=bool(folder))
+
+    def _watch(self) -> None:
+        """Turn to the evaluation whose result is shown, whichever was watched before."""
+        self._services.turn_to("replay")
+        self._services.evaluation_asked.emit(self._result)
 
     def _on_grown(self, tags: tuple[str, ...]) -> None:
         self._stale = True
@@ -194,11 +208,13 @@ class TrainController(PageController):
             if isinstance(event, Images):
                 latest = event
             elif isinstance(event, RunStarted):
-                self._kept = False
+                self._kept = ""
             elif isinstance(event, EvaluationKept):
-                self._kept = True
+                self._kept = event.folder
+            elif isinstance(event, CheckpointSaved):
+                self.side.show_model(self._services.jobs.kind == "train")
             elif isinstance(event, Finished) and self._services.jobs.kind == "infer":
-                self.side.show_result(*evaluation_words(event.result), watchable=self._kept)
+                self._show_result(event.result, self._kept)
         if latest is not None:
             self._show_pictures(latest)
 

@@ -67,6 +67,7 @@ class SidePanel(QFrame):
     """Pictures where there are some, figures always."""
 
     watch_asked = Signal()
+    play_asked = Signal()
     look_asked = Signal()
 
     def __init__(self) -> None:
@@ -100,6 +101,9 @@ class SidePanel(QFrame):
         result.addLayout(row(self.watch, self.look, None, spacing=8))
         self._result_box.setLayout(result)
         self._result_box.hide()
+        self.play = button("See it play", "", "Its newest model plays on the Drive page; any key takes over (Ctrl+W)")
+        self.play.clicked.connect(self.play_asked)
+        self.play.hide()
         inside = QWidget()
         inside.setObjectName("scrolled")
         layout = QVBoxLayout(inside)
@@ -111,6 +115,7 @@ class SidePanel(QFrame):
         layout.addWidget(self._nothing)
         layout.addWidget(self._pictures)
         layout.addLayout(self._make_figures())
+        layout.addLayout(row(self.play, None))
         layout.addWidget(self._result_box)
         layout.addStretch(1)
         scroll = scrolled(inside)
@@ -160,6 +165,10 @@ class SidePanel(QFrame):
         self._difference.show_array(apart)
         self._pictures.setVisible(original is not None)
 
+    def show_model(self, there: bool) -> None:
+        """Offer to see the run play once it has a model that can."""
+        self.play.setVisible(there)
+
     def show_ended(self) -> None:
         """Nothing comes in any more."""
         self._live.setText("")
@@ -185,6 +194,7 @@ class SidePanel(QFrame):
         self._heading.setText("This run")
         self._live.setText("")
         self._pictures.hide()
+        self.show_model(False)
         self.show_result("", "")
 
 

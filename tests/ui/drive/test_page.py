@@ -284,6 +284,23 @@ def test_the_newest_model_of_a_run_is_watched_and_the_next_takes_over(qtbot, at_
     assert shown(studio).driver == "model"
 
 
+def test_see_it_play_has_the_model_of_the_run_that_is_shown_drive(qtbot, open_studio, tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    run = jobs.finish(train(jobs.experiment(env={"max_episode_steps": 40}), workspace))["run"]
+    without = workspace.create_run("CartPole-v1", "train", Experiment().to_toml())
+    without.finish("stopped")
+    workspace.close()
+    studio = open_studio(begin=False)
+    side = studio.window.pages["train"].side
+    studio.services.show_run(without.name)
+    assert not side.play.isVisible()
+    studio.services.show_run(run)
+    qtbot.mouseClick(side.play, LEFT)
+    assert studio.window.page == "drive"
+    qtbot.waitUntil(lambda: shown(studio).driver == "model" and shown(studio).steps > 2, timeout=WAIT)
+    assert (shown(studio).copilot, shown(studio).step_limit) == (run, 40)
+
+
 def test_models_that_come_with_the_studio_may_drive(qtbot, at_the_wheel):
     studio = at_the_wheel("CartPole-v1")
     page = studio.window.pages["drive"].widget

@@ -280,6 +280,24 @@ def test_evaluate_in_the_window_and_watch(qtbot, open_studio, played, tmp_path):
     page = studio.window.pages["replay"].widget
     assert page._evaluations[page.choice.currentIndex()].folder == studio.services.workspace.evaluations()[0].folder
     assert page.watched.replay.env.id == "CartPole-v1"
+    qtbot.waitUntil(lambda: page.player.playing or page.player.frame > 0, timeout=WAIT)  # by itself
+
+
+def test_watch_shows_the_evaluation_whose_result_it_stands_beside_and_plays_it(qtbot, opened, played):
+    """Not the one that was watched before, and as often as it is pressed."""
+    studio, page = opened
+    cartpole = played[1][2]
+    assert page.watched.replay.env.id != "CartPole-v1"
+    studio.services.show_run(cartpole)
+    side = studio.window.pages["train"].side
+    qtbot.waitUntil(side.watch.isVisible, timeout=WAIT)
+    for _ in range(2):
+        qtbot.mouseClick(side.watch, LEFT)
+        qtbot.waitUntil(lambda: page.watched is not None and page.watched.name == cartpole, timeout=WAIT)
+        qtbot.waitUntil(lambda: page.player.playing, timeout=WAIT)
+        qtbot.keyClick(page.player.slider, Qt.Key.Key_Space)
+        assert not page.player.playing
+        studio.window.show_page("train")
 
 
 def test_curves_keep_peaks_and_part_where_nothing_is():

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication
 from ewm_studio.jobs.studies.tuned import TUNED
 from ewm_studio.settings.study_file import read_study
 from ewm_studio.ui.kit.theme import theme, ui_font
+from ewm_studio.ui.study.part_picker import LOADING
 from ewm_studio.workspace.files import write_text
 from ewm_studio.workspace.studies import Pace, StudyFolder
 from tests.support.geometry import faults
@@ -59,6 +60,18 @@ def test_a_study_is_made_by_clicks_and_saved_as_it_is_shown(qtbot, making):
     choose(qtbot, page.open, page.open_menu, "memories")
     settled(qtbot, making)
     assert controller(making).making.draft().study == file.study
+
+
+def test_parts_that_are_not_known_yet_look_like_loading(qtbot, open_studio):
+    studio = open_studio(begin=False)
+    qtbot.mouseClick(studio.window._rail_buttons["study"], LEFT)
+    picker = controller(studio).page.form.pickers["memory"]
+    assert [picker.list.item(n).text() for n in range(picker.list.count())] == [LOADING]
+    tick(qtbot, picker, LOADING)
+    assert not picker.picked
+    studio.begin()
+    qtbot.waitUntil(lambda: picker.list.count() > 1, timeout=WAIT)
+    assert not picker.list.findItems(LOADING, Qt.MatchFlag.MatchExactly)
 
 
 def test_where_it_runs_and_whether_it_searches_are_in_the_form(qtbot, making):
