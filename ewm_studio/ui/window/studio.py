@@ -154,6 +154,7 @@ class Studio(QObject):
         self._silence()
         self.workspaces.remember()
         event.accept()
+        self.window.hide()  # at once: what is being imported in the background cannot be broken off, and is waited for
         self.end()
 
     def _ask_to_leave(self) -> None:

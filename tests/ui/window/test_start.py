@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from PySide6.QtCore import QRect
@@ -125,6 +126,24 @@ def test_size_theme_and_settings_come_back(qtbot, open_studio, tmp_path):
     assert store.text("workspace") == str((tmp_path / "ws").resolve())
     assert store.store().value("geometry") == QRect(10, 10, 1000, 700)
     assert str((tmp_path / "ws").resolve()) in store.texts("recent")
+
+
+def test_a_window_that_is_closed_while_it_loads_is_gone_before_what_loads_is_waited_for(qtbot, open_studio):
+    studio = open_studio(begin=False)
+    background, seen, go_on = studio.services.background, [], threading.Event()
+    background(lambda: go_on.wait(WAIT / 1000), lambda _: seen.append("delivered"))
+    wait = background.end
+
+    def end():
+        seen.append(studio.window.isVisible())
+        go_on.set()
+        wait()
+
+    background.end = end
+    assert studio.window.isVisible()
+    studio.window.close()
+    assert seen[0] is False
+    assert "delivered" not in seen
 
 
 def contrast(first, second):
