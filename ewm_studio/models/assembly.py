@@ -195,7 +195,7 @@ def patch(model: AgentModel, donor: AgentModel, letters: str, source: str) -> li
         if seam and size["first"] != size["second"]:
             raise UserError(
                 f"{source}: its {name} is {size['second']}, the model it would join has {size['first']}; "
-                f"patch {', '.join(joined)} together"
+                f"take {', '.join(joined[:-1])} and {joined[-1]} from the same model"
             )
     for kind in kinds:
         setattr(model, kind, donor.component(kind))

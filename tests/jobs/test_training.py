@@ -421,7 +421,7 @@ def test_patch_takes_the_named_parts(workspace):
     with pytest.raises(UserError, match="any of v, m, c"):
         finish(train(experiment(start={**start, "patch": ""}), workspace))
     wide = finish(train(experiment(memory={"name": "LSTMMemory", "hidden_dim": 16}), workspace))
-    with pytest.raises(UserError, match="hidden size"):
+    with pytest.raises(UserError, match=r"hidden size.*take memory and controller from the same model"):
         finish(train(experiment(start={**start, "patch_load_path": wide["run"]}), workspace))
 
 

@@ -280,7 +280,6 @@ def test_evaluate_in_the_window_and_watch(qtbot, open_studio, played, tmp_path):
     page = studio.window.pages["replay"].widget
     assert page._evaluations[page.choice.currentIndex()].folder == studio.services.workspace.evaluations()[0].folder
     assert page.watched.replay.env.id == "CartPole-v1"
-    qtbot.waitUntil(lambda: page.player.playing or page.player.frame > 0, timeout=WAIT)  # by itself
 
 
 def test_watch_shows_the_evaluation_whose_result_it_stands_beside_and_plays_it(qtbot, opened, played):
