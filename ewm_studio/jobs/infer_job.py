@@ -88,7 +88,7 @@ def infer(
         yield from _film(video, agent, first)
     stopped_by = "stop" if len(scores) < settings.episodes else "episodes"
     result: dict[str, Any] = {"episodes": [asdict(s) for s in scores], **spread([s.reward for s in scores])}
-    if len(scores) > WORST:
+    if len(scores) > WORST and len({s.reward for s in scores}) > 1:  # where all are alike, none is worse
         result["worst"] = {str(s.seed): s.reward for s in sorted(scores, key=lambda s: s.reward)[:WORST]}
     if laps and None not in laps:
         result["laps_finished"] = laps.count(True) / len(laps)

@@ -21,7 +21,8 @@ class Activity:
     figures: str  # "recorded 3,214 frames in 4 episodes · 18.9 MB"
     share: float | None  # done; None where no end is known
     recording: bool  # whether something is being written
-    status: str  # "step 20.0 ms, latest 1.1 ms late"
+    status: str  # "recording no-crash"
+    pace: str = ""  # "step 20.0 ms, latest 1.1 ms late": for those who look for what is slow
 
 
 class PageController(QObject):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ewm_studio.analysis.run_tags import with_tags
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import CheckpointSaved, Event, Finished, Progress, RunStarted, StudyRunMoved
 from ewm_studio.jobs.failure import failure_of
@@ -145,7 +147,10 @@ class StudyRun:
             return
         self.record.runs.append(run)
         self._note("running")
-        self._workspace.describe_run(run, title=f"{self._folder.name}: {self.record.name}, seed {self.plan.seed}")
+        # The study's name is a tag: before the title it would hide, in a narrow column, what the run is of.
+        tag = re.sub(r"[^\w.-]+", "-", self._folder.name)
+        title = f"{self.record.name}, seed {self.plan.seed}"
+        self._workspace.describe_run(run, title=title, note=with_tags("", [tag]))
 
     def _training(self, run: Run, stopped_by: str) -> dict[str, Any]:
         """What learning took, and the model that is judged."""

@@ -264,5 +264,5 @@ def activity_of(snapshot: DreamSnapshot) -> Activity:
         ]
     )
     share = min(1.0, snapshot.steps / trusted) if trusted else None
-    status = f"dream {snapshot.period * 1000:.0f} ms a decision, latest {snapshot.late * 1000:.1f} ms late"
-    return Activity(line, figures, share, False, status)
+    pace = f"dream {snapshot.period * 1000:.0f} ms a decision, latest {snapshot.late * 1000:.1f} ms late"
+    return Activity(line, figures, share, False, "", pace)

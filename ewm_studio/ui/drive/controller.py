@@ -75,9 +75,9 @@ class DriveController(PageController):
         self.live.begin_driving()
 
     def _on_told(self, words: DriveWords) -> None:
-        recording = f"recording {words.recording}, " if words.recording else ""
-        status = recording + words.pace
-        self.activity.emit(Activity(words.line, words.figures, words.share, bool(words.recording), status))
+        status = f"recording {words.recording}" if words.recording else ""
+        told = Activity(words.line, words.figures, words.share, bool(words.recording), status, words.pace)
+        self.activity.emit(told)
 
     def watch_live(self) -> None:
         """Have the newest model of the run in training drive, and each after it as soon as it is saved.

@@ -27,7 +27,7 @@ from ewm_studio.ui.jobs.run_bar import RunBar
 from ewm_studio.ui.kit import icons
 from ewm_studio.ui.kit.theme import theme
 from ewm_studio.ui.kit.widgets import Elided, IconButton, column, label, row
-from ewm_studio.ui.page import Page
+from ewm_studio.ui.page import Activity, Page
 from ewm_studio.ui.window.columns import Columns, Sides
 from ewm_studio.ui.window.typing_shortcuts import TypingShortcuts
 
@@ -107,7 +107,8 @@ class MainWindow(QMainWindow):
         self.actions_by_name["panel"].triggered.connect(self.columns.toggle_panel)
         self.actions_by_name["side"].triggered.connect(self.columns.toggle_side)
         self.actions_by_name["find"].triggered.connect(self._find)
-        self.actions_by_name["late"].toggled.connect(self.late_label.setVisible)
+        for of_developers in (self.pace_label, self.late_label):
+            self.actions_by_name["late"].toggled.connect(of_developers.setVisible)
         self.columns.folded.connect(self._show_folded)
         self._typing = TypingShortcuts(self)
         self._told = QTimer(self)  # as long as what was told is seen
@@ -257,9 +258,10 @@ class MainWindow(QMainWindow):
         self.workspace_label, self.run_label = Elided(), Elided()
         for shortened in (self.workspace_label, self.run_label):
             shortened.grow_to_text()
-        self.late_label = label("")
+        self.pace_label, self.late_label = label(""), label("")
         self.late_label.setToolTip("The longest this window has kept anyone waiting lately")
-        self.late_label.hide()
+        for of_developers in (self.pace_label, self.late_label):
+            of_developers.hide()
         self.activity_label = label("")
         self.said_label = label("")
         layout = row(spacing=20, margins=(14, 0, 14, 0))
@@ -268,9 +270,15 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.said_label)
         layout.addStretch(1)
         layout.addWidget(self.activity_label)
+        layout.addWidget(self.pace_label)
         layout.addWidget(self.late_label)
         status.setLayout(layout)
         return status
+
+    def show_activity(self, activity: Activity | None) -> None:
+        """Say in the status line what goes on upon a page."""
+        self.activity_label.setText(activity.status if activity is not None else "")
+        self.pace_label.setText(activity.pace if activity is not None else "")
 
     def _find(self) -> None:
         self.columns.open_panel()

@@ -90,7 +90,7 @@ class RunBarController(QObject):
         self._bar.show_idle("" if failure else self._outcome)
 
     def _on_activity(self, activity: Activity | None) -> None:
-        self._window.activity_label.setText(activity.status if activity is not None else "")
+        self._window.show_activity(activity)
         if self._services.jobs.running:
             return
         if activity is None:

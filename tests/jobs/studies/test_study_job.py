@@ -102,7 +102,8 @@ def test_all_runs_are_judged_by_the_same_episodes_and_are_runs_like_any_other(tm
         assert (record.trained["frames"], record.trained["stopped_by"]) == (320, "total_steps")
         assert record.trained["seconds"] > 0
         info = workspace.info(record.run)
-        assert info.title == f"small: {record.name}, seed {record.seed}"
+        assert info.title == f"{record.name}, seed {record.seed}"
+        assert info.note == "#small"
         assert info.seed == record.seed
     with open(result["results"]) as file:
         rows = list(csv.DictReader(file))
@@ -276,6 +277,6 @@ def test_a_record_that_is_damaged_is_named(tmp_path, pool):
 
 def test_a_budget_of_minutes_ends_every_run_by_the_clock(tmp_path, pool):
     workspace = Workspace(tmp_path / "ws")
-    go(study(tmp_path, STUDY.replace("frames = 320", "minutes = 0.001")), workspace, pool)
+    go(study(tmp_path, STUDY.replace("frames = 320", "minutes = 0.03")), workspace, pool)
     assert {record.trained["stopped_by"] for record in kept(workspace).values()} == {"minutes"}
     assert all(record.trained["steps"] > 0 for record in kept(workspace).values())

@@ -81,7 +81,8 @@ def test_the_car_is_driven_by_keys_and_recorded_as_driven(qtbot, at_the_wheel):
     qtbot.waitUntil(lambda: page.gauges.values["Steer"] == 0, timeout=WAIT)
     assert not studio.window.bar.progress.isHidden()
     assert "Episode 1" in studio.window.bar._stage.text()
-    assert "step 20.0 ms" in studio.window.activity_label.text()
+    assert studio.window.activity_label.text() == f"recording {drive(studio).folder.name}"
+    assert "step 20.0 ms" in studio.window.pace_label.text()  # shown where it is asked for
     with qtbot.waitSignal(page.episode_kept, timeout=WAIT) as kept:
         qtbot.mouseClick(page.keep, LEFT)
     assert kept.args == [

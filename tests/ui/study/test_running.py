@@ -76,8 +76,8 @@ def test_a_newcomer_makes_a_study_of_two_by_two_by_three_and_reads_its_report(qt
     folder = StudyFolder(making.services.workspace.path, name)
     assert opened == [str(folder.path.resolve() / "report.html")]
     assert "4 cells × 3 seeds = 12 runs" in (folder.path / "report.html").read_text()
-    titles = {info.title for info in making.services.workspace.runs()}
-    assert f"{name}: History + LinearController, seed 2" in titles
+    notes = {info.title: info.note for info in making.services.workspace.runs()}
+    assert notes["History + LinearController, seed 2"] == f"#{name}"
 
 
 @pytest.mark.timeout(600)

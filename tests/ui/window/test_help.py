@@ -103,8 +103,10 @@ def test_keys_of_the_window_work_while_something_is_typed(qtbot, open_studio, mo
 def test_how_late_the_window_is_is_said_only_where_it_is_asked_for(qtbot, open_studio, tmp_path):
     first = open_studio(tmp_path / "ws", begin=False)
     assert not first.window.late_label.isVisible()
+    assert not first.window.pace_label.isVisible()
     choose(qtbot, first.window, "View", "late")
     assert first.window.late_label.isVisible()
+    assert first.window.pace_label.isVisible()
     first.window.close()
     second = open_studio(tmp_path / "ws", begin=False)
     assert second.window.late_label.isVisible()
