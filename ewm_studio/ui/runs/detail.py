@@ -52,6 +52,7 @@ class RunPane(QFrame):
         self._settings_told: tuple[Compared, str] = (Compared(), "")
         self._rivals: list[tuple[str, str]] = []
         self.others = button("", "link", "Those that are alike, and what auto found", self._turn_rest)
+        self.others.setAccessibleName("Show the other settings")
         self._rest, self._rest_shown = label("", "secondary", wrap=True), False
         links = row(self.edit_note, self.edit_tags, None, spacing=12)
         self._parts = QWidget()
