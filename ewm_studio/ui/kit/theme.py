@@ -2,7 +2,7 @@
 
 The style sheet names colors by their places in the palette and never changes: to set another would dress every widget
 anew at once, for seconds on a busy machine. Another theme is another palette; what is seen takes it up at once, the
-rest a few milliseconds at a time.
+rest a few milliseconds at a time, or when it is about to be seen.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from string import Template
 from typing import Literal, get_args
 
 import shiboken6
-from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -134,21 +134,26 @@ class Theme(QObject):
             self._undressed = list(app.allWidgets())
             self._dress([widget for widget in self._undressed if widget.isVisible()])
             self._undressed = [widget for widget in self._undressed if not widget.isVisible()]
+            for widget in self._undressed:
+                if widget.isHidden():  # and not only inside of something that is
+                    widget.installEventFilter(self)
             if not self._dressing:
                 self._dressing = True
                 QTimer.singleShot(0, self._dress_some)
         self.changed.emit()
 
-    def dress(self, root: QWidget) -> None:
-        """Have what is in a widget, which is about to be seen, wear the present theme."""
-        if self._undressed:
-            inside = {root, *root.findChildren(QWidget)}
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Dress what comes to be seen before it is painted."""
+        if event.type() == QEvent.Type.Show and self._undressed and isinstance(watched, QWidget):
+            inside = {watched, *watched.findChildren(QWidget)}
             self._dress([widget for widget in self._undressed if widget in inside])
             self._undressed = [widget for widget in self._undressed if widget not in inside]
+        return False
 
     def _dress(self, widgets: Sequence[QWidget]) -> None:
         for widget in widgets:
             if shiboken6.isValid(widget):
+                widget.removeEventFilter(self)
                 style = widget.style()
                 style.unpolish(widget)
                 style.polish(widget)

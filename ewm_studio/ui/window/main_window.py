@@ -125,8 +125,6 @@ class MainWindow(QMainWindow):
         page = self.pages.get(key)
         if page is None:
             return
-        for shown in filter(None, (page.widget, page.side)):
-            theme().dress(shown)
         self._rail_buttons[key].setChecked(True)
         self.columns.show_page(page)
         self._show_folded()

@@ -217,3 +217,19 @@ def test_another_theme_dresses_what_is_seen_at_once_and_the_rest_in_pieces(qtbot
         assert window.side.currentWidget().grab().toImage().pixelColor(4, 4).name() == look.panel  # beside it too
         qtbot.waitUntil(lambda: theme().settled, timeout=WAIT)
         assert plate() == look.background
+
+
+def test_a_column_that_was_folded_wears_the_present_theme_when_it_is_seen(qtbot, open_studio):
+    studio = open_studio(begin=False)
+    window = studio.window
+    card = window.panel.environment
+    for mode, look in (("light", LIGHT), ("dark", DARK)):
+        window.show_page("study")
+        assert not card.isVisible()
+        theme().apply(mode)
+        window.show_page("train")
+        assert card.isVisible()
+        assert card.grab().toImage().pixelColor(card.width() // 2, 6).name() == look.card
+        button = window.fold_buttons["side"]
+        assert button.grab().toImage().pixelColor(button.width() // 2, 2).name() in (look.input, look.hover)
+        qtbot.waitUntil(lambda: theme().settled, timeout=WAIT)
