@@ -48,6 +48,20 @@ class HeadedModel(QAbstractTableModel):
         """What a column is."""
         raise NotImplementedError
 
+    def in_the_middle(self, place: int) -> bool:
+        """Whether a head stands in the middle of its column, and not at the side of its texts."""
+        raise NotImplementedError
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """What the columns are."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return int(Qt.AlignmentFlag.AlignCenter) if self.in_the_middle(section) else _side(section)
+        if role != Qt.ItemDataRole.DisplayRole:
+            return None
+        return broken_head(self.head(section)) if self.broken else self.head(section)
+
 
 class FittedTable(QTableView):
     """As high as its rows, and as wide as there is room: heads break before it scrolls sideways."""
@@ -141,20 +155,13 @@ class TextModel(HeadedModel):
         """Number of columns."""
         return 0 if parent.isValid() else len(self.table.heads)
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """What the columns are."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            middle = self.table.shades is not None and section > 0
-            return int(Qt.AlignmentFlag.AlignCenter) if middle else _side(section)
-        if role != Qt.ItemDataRole.DisplayRole:
-            return None
-        return broken_head(self.head(section)) if self.broken else self.head(section)
-
     def head(self, place: int) -> str:
         """What a column is."""
         return format.printable(self.table.heads[place]).replace(" + ", " +\n")
+
+    def in_the_middle(self, place: int) -> bool:
+        """Over cells that are shaded."""
+        return self.table.shades is not None and place > 0
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """One text, or how strong it is."""
@@ -277,19 +284,13 @@ class RunModel(HeadedModel):
         """A name, and the seeds."""
         return 0 if parent.isValid() else 1 + len(self.seeds)
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """The seeds."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return int(Qt.AlignmentFlag.AlignCenter) if section else _side(0)
-        if role == Qt.ItemDataRole.DisplayRole:
-            return broken_head(self.head(section)) if self.broken else self.head(section)
-        return None
-
     def head(self, place: int) -> str:
         """What a column is."""
         return f"seed {self.seeds[place - 1]}" if place else "cell"
+
+    def in_the_middle(self, place: int) -> bool:
+        """Over the runs."""
+        return place > 0
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """A name, or a run."""
