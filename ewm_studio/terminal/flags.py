@@ -195,8 +195,9 @@ def add_flags(parser: argparse.ArgumentParser, command: str) -> None:
     groups: dict[str, argparse._ArgumentGroup] = {}
     for field in flags_of(command):
         section = "components" if field.section in COMPONENTS else field.section.replace("_", " ")
-        group = groups.setdefault(section, parser.add_argument_group(section))
-        group.add_argument(
+        if section not in groups:
+            groups[section] = parser.add_argument_group(section)
+        groups[section].add_argument(
             *options_of(field),
             action=_Value,
             field=field,

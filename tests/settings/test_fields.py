@@ -3,6 +3,8 @@
 import io
 import json
 import math
+from functools import cache
+from itertools import product
 
 import pytest
 from pydantic import BaseModel
@@ -117,9 +119,15 @@ def by_flag(field, value):
     command = next((c for c in EVERY if field in flags_of(c)), None)
     if command is None or field.kind == "switch":
         return by_form(field, value)
+    return parser_of(command).read([f"--{field.flag}={typed(value)}"], command).overrides[field.path]
+
+
+@cache
+def parser_of(command):
+    """Reading leaves no trace in a parser: one for all settings."""
     parser = Parser("ewm-studio", "")
     add_flags(parser, command)
-    return parser.read([f"--{field.flag}={typed(value)}"], command).overrides[field.path]
+    return parser
 
 
 def by_file(field, value):
@@ -140,22 +148,20 @@ def by_document(field, value):
 WAYS = [by_form, by_set, by_flag, by_file, by_document]
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("field", DECLARED)
-def test_every_way_takes_the_same_values(field: Field, way):
+def test_every_way_takes_the_same_values(field: Field):
     values = allowed(field)
     if field.path == "warm_up.random_frames":
         values = [0]  # more of them need a buffer as large
-    for value in values:
-        assert way(field, value) == value
+    for way, value in product(WAYS, values):
+        assert way(field, value) == value, way.__name__
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("field", DECLARED)
-def test_every_way_refuses_the_same_values(field: Field, way):
-    for value in refused(field):
+def test_every_way_refuses_the_same_values(field: Field):
+    for way, value in product(WAYS, refused(field)):
         with pytest.raises(UserError):
-            way(field, value)
+            pytest.fail(f"{way.__name__} took {value!r} for {way(field, value)!r}")
 
 
 @pytest.mark.parametrize("fields", [pytest.param(fields, id=name) for name, fields in OWN.items()])
@@ -173,6 +179,11 @@ def test_a_components_own_settings_keep_to_their_ranges(fields):
 SEVERAL_AGREE = {("JEPASettings", "features"), ("JEPASettings", "heads"), ("JEPASettings", "predictor_features")}
 
 
+@cache
+def help_of(command):
+    return " ".join(parser_of(command).format_help().split())
+
+
 @pytest.mark.parametrize("section", [name for name in SECTIONS if name not in COMPONENTS])
 def test_the_menu_and_help_show_unit_and_range(section):
     out = io.StringIO()
@@ -183,9 +194,7 @@ def test_the_menu_and_help_show_unit_and_range(section):
         assert field.bounds in rows[field.name]
         assert field.unit in rows[field.name]
         for command in field.commands if field.flag else ():
-            parser = Parser("ewm-studio", "")
-            add_flags(parser, command)
-            text = " ".join(parser.format_help().split())
+            text = help_of(command)
             assert field.kind == "switch" or field.metavar in text
             assert field.bounds in text
 

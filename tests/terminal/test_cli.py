@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import cache
 from typing import Any
 
 import pytest
@@ -22,7 +23,15 @@ from ewm_studio.processes.endings import ENDINGS
 from ewm_studio.settings import EVERY, Experiment
 from ewm_studio.settings.fields import Field
 from ewm_studio.settings.paths import COMPONENTS, SECTIONS, read_value
-from ewm_studio.terminal.flags import declared_flags, flags_of, known_options, options_of
+from ewm_studio.terminal.flags import (
+    Parser,
+    add_common,
+    add_flags,
+    declared_flags,
+    flags_of,
+    known_options,
+    options_of,
+)
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import save_model
 
@@ -96,16 +105,21 @@ def other_value(flag: Field) -> tuple[str, Any]:
     return "77", 77
 
 
+@cache
+def parser_of(command):
+    """Reading leaves no trace in a parser: one for all flags."""
+    parser = Parser("ewm-studio", "")
+    add_common(parser, command)
+    add_flags(parser, command)
+    return parser
+
+
 EVERY_FLAG = [pytest.param(c, f, id=f"{c}-{f.flag}") for c in EVERY for f in flags_of(c)]
 
 
 @pytest.mark.parametrize(("command", "flag"), EVERY_FLAG)
 def test_flag_changes_its_setting_and_no_other(command, flag, home):
-    from ewm_studio.terminal.flags import Parser, add_common, add_flags
-
-    parser = Parser("ewm-studio", "")
-    add_common(parser, command)
-    add_flags(parser, command)
+    parser = parser_of(command)
     if flag.kind == "switch":
         for option, value in zip(options_of(flag), (True, False), strict=True):
             overrides = parser.read([option], command).overrides
