@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import weakref
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -12,11 +13,14 @@ import shiboken6
 from PySide6.QtCore import QEvent, QSettings, QThread, QTimer, QtMsgType
 from PySide6.QtWidgets import QApplication
 
+from ewm_studio.ui.kit.theme import theme
 from ewm_studio.ui.window.app import make_app
 from ewm_studio.ui.window.studio import Studio
 from ewm_studio.workspace import Workspace
 
 ALLOWED = "This plugin does not support"  # what the offscreen platform says about every popup
+MOVING = (QThread, QTimer)
+_LIVING = weakref.WeakSet()  # threads and timers that some test made and that are still there
 WAIT = 120_000  # milliseconds; generous, because nothing here is timed
 
 PICTURES = {
@@ -67,6 +71,8 @@ def clean(qapp, qtlog, own_settings):
     """Fail on a Qt warning, a widget left on the screen's level, a running thread or timer."""
     make_app()
     before = set(map(id, QApplication.topLevelWidgets()))
+    gc.collect()
+    gc.freeze()  # afterwards only what the test made is looked at: all that is imported takes half a second
     yield
     for _ in range(3):
         qapp.processEvents()
@@ -76,7 +82,8 @@ def clean(qapp, qtlog, own_settings):
     assert [w for w in warned if not w.startswith(ALLOWED)] == []
     left = [w for w in QApplication.topLevelWidgets() if id(w) not in before and not _is_qts_own(w)]
     assert [type(w).__name__ for w in left] == [], "widgets left behind"
-    alive = [o for o in gc.get_objects() if isinstance(o, QThread | QTimer) and shiboken6.isValid(o)]
+    _LIVING.update(found for found in gc.get_objects() if isinstance(found, MOVING))
+    alive = [found for found in _LIVING if shiboken6.isValid(found)]
     assert [t for t in alive if isinstance(t, QThread) and t.isRunning()] == []
     assert [t for t in alive if isinstance(t, QTimer) and t.isActive()] == []
 
@@ -91,7 +98,11 @@ def open_studio(qtbot, tmp_path, processes):
     made = []
 
     def make(workspace=None, begin=True, processes=processes, **more):
+        if not made:
+            QApplication.instance().setStyleSheet("")  # made undressed, as for a person: in half the time
         studio = Studio(Workspace(workspace or tmp_path / "workspace"), processes, **more)
+        if not made:
+            theme().apply(theme().mode)
         made.append(studio)
         studio.restore()
         studio.window.resize(1280, 800)
