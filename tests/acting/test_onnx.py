@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -20,17 +21,21 @@ from ewm_studio.models.randomness import make_generator
 from ewm_studio.workspace import Workspace
 from tests.support.jobs import experiment
 
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnxscript")
+pytestmark = pytest.mark.skipif(
+    not all(map(find_spec, ("onnxruntime", "onnxscript"))),  # importing them takes seconds, in every worker
+    reason="the exporting packages are not installed",
+)
 
 SMALL_PICTURES = {"id": "CartPole-v1", "pixels": True, "image_size": 32}
+# Each exports for seconds; LSTMMemory is that of the other tests.
 AGENTS = {
-    "History": {"memory": {"name": "History", "steps": 3}},
-    "TemporalTransformer": {"memory": {"name": "TemporalTransformer", "hidden_dim": 16, "window": 5}},
+    "History, JEPA": {"env": SMALL_PICTURES, "vision": {"name": "JEPA"}, "memory": {"name": "History", "steps": 3}},
+    "TemporalTransformer, continuous": {
+        "env": {"id": "Pendulum-v1"},
+        "memory": {"name": "TemporalTransformer", "hidden_dim": 16, "window": 5},
+    },
     "RSSM": {"memory": {"name": "RSSM", "hidden_dim": 16}, "controller": {"name": "BinnedController"}},
     "MDNRNN on codes": {"env": SMALL_PICTURES, "vision": {"name": "VQ_VAE"}, "memory": {"name": "MDNRNN"}},
-    "JEPA": {"env": SMALL_PICTURES, "vision": {"name": "JEPA"}, "memory": {"name": "LSTMMemory"}},
-    "continuous": {"env": {"id": "Pendulum-v1"}, "memory": {"name": "LSTMMemory"}},
 }
 
 
