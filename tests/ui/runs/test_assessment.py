@@ -1,12 +1,18 @@
 """A run's dreams on the Runs page: what an assessment found, asked for by clicks, made by a real process."""
 
+import shutil
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QLabel
 
+from ewm_studio.jobs import pretrain
 from ewm_studio.jobs.kept_assessment import kept_assessment
+from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.dialogs import FailureDialog
 from ewm_studio.ui.kit.images import Picture
+from ewm_studio.workspace import Workspace
+from tests.support.jobs import finish
 
 WAIT = 180_000
 LEFT = Qt.MouseButton.LeftButton
@@ -16,24 +22,40 @@ def shown_texts(view):
     return [found.text() for found in view.findChildren(QLabel) if found.isVisible()]
 
 
+PICTURES = {"id": "CartPole-v1", "pixels": True, "image_size": 32, "batch_size": 4, "workers": 0}
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A workspace with one real, short run whose memory dreams of pictures, made once."""
+    workspace = Workspace(tmp_path_factory.mktemp("pretrained") / "workspace")
+    asked = Experiment.from_dict(
+        {
+            "env": PICTURES,
+            "vision": {"name": "ConvVAE"},
+            "memory": {"name": "MDNRNN", "hidden_dim": 16},
+            "data": {"frames": 400},
+            "pretrain": {"epochs": 1},
+        }
+    )
+    finish(pretrain(asked, workspace))
+    workspace.close()
+    return workspace.path
+
+
+@pytest.fixture
+def studio(open_studio, pretrained, tmp_path):
+    """A studio on a copy of it."""
+    return open_studio(shutil.copytree(pretrained, tmp_path / "workspace"))
+
+
 @pytest.fixture
 def page(qtbot, studio):
-    """The Runs page, with one real, short run whose memory dreams of pictures."""
-    for path, value in (
-        ("env.pixels", True),
-        ("env.image_size", 32),
-        ("vision.name", "ConvVAE"),
-        ("memory.name", "MDNRNN"),
-        ("memory.hidden_dim", 16),
-        ("data.frames", 400),
-        ("pretrain.epochs", 1),
-    ):
-        studio.services.document.set(path, value)
-    qtbot.waitUntil(lambda: not studio.services.busy, timeout=WAIT)
-    studio.services.start("pretrain")
-    qtbot.waitUntil(lambda: not studio.jobs.running and len(studio.services.workspace.runs()) == 1, timeout=WAIT)
+    """The Runs page, with the run chosen."""
     studio.window.show_page("runs")
-    return studio.window.pages["runs"].widget
+    page = studio.window.pages["runs"].widget
+    qtbot.waitUntil(lambda: page.chosen is not None, timeout=WAIT)
+    return page
 
 
 def test_a_run_is_assessed_by_clicks_and_read(qtbot, studio, page):
