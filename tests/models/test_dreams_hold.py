@@ -72,7 +72,9 @@ def open_loop_error(memory, data, context=8):
     return float(torch.stack(wrong).mean()) - 2 * NOISE**2  # which nobody can foretell
 
 
-@MEMORIES
+@pytest.mark.parametrize(
+    "name", ["LSTMMemory", *(pytest.param(m, marks=pytest.mark.slow) for m in SMALL if m != "LSTMMemory")]
+)
 def test_a_memory_that_is_fed_its_own_predictions_dreams_better(name):
     data, kept_aside = turning(32, 48, 0), turning(32, 48, 5)
     plain = open_loop_error(fit(make(name, **PLAIN), data, 120), kept_aside)
@@ -126,6 +128,7 @@ def spread_apart(memory, data, context=8):
     return float((torch.stack(dreamt).log() - awake.log()).abs().mean())
 
 
+@pytest.mark.slow
 def test_draws_do_not_grow_wider_in_dreams(monkeypatch):
     """The error on fed-back steps is the mean's: without more, the Gaussians around it may lie anywhere."""
     data, kept_aside = turning(24, 32, 0), turning(24, 32, 5)
@@ -197,7 +200,7 @@ def test_two_hot_learns_a_number_of_two_outcomes():
     torch.manual_seed(0)
     head = TwoHot(1, 16)
     numbers = torch.tensor([-0.3, 3.2] * 200)
-    features, optimizer = torch.ones(400, 1), torch.optim.Adam(head.parameters(), 1e-2)
+    features, optimizer = torch.ones(400, 1), FusedAdam(head, 1e-2)
     for _ in range(300):
         optimizer.zero_grad()
         head.error(head(features), numbers).mean().backward()

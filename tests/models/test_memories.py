@@ -31,6 +31,7 @@ from ewm_studio.models.residuals import (
 )
 from ewm_studio.models.running_scale import RunningScale
 from ewm_studio.settings import ComponentChoice
+from ewm_studio.training.adam import FusedAdam
 
 Z, A = 3, 2
 STILL = {"dropout": 0.0, "feedback_draws": 0.0, "reward_dropout": 0.0}  # nothing is drawn where they learn
@@ -562,7 +563,7 @@ def oscillators(steps: int, batch: int, seed: int) -> tuple[SequenceBatch, Tenso
 
 
 def fit(memory: MemoryModel, b: SequenceBatch, updates: int, lr: float = 4e-3) -> list[float]:
-    optimizer = torch.optim.Adam(memory.parameters(), lr=lr)
+    optimizer = FusedAdam(memory, lr)
     g = torch.Generator().manual_seed(0)
     curve = []
     memory.train()
@@ -638,6 +639,7 @@ def test_the_scale_of_latents_and_rewards_does_not_matter(name):
     assert curves[2] == pytest.approx(curves[0], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_wide_latent_does_not_drown_reward_and_end():
     """With 512 latents of pure noise the reward, which the action decides, is still learned."""
     g = torch.Generator().manual_seed(0)

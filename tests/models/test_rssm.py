@@ -136,6 +136,7 @@ def test_the_balance_moves_what_is_foretold_and_what_is_held_apart():
         assert not torch.allclose(gradients[1.0][other], gradients[0.0][other], atol=1e-7, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_draws_hit_both_futures_and_never_their_mean():
     memory = fit(make(2, 1, feedback_steps=4, free_nats=0.0, outliers=0.0, input_noise=0.0))
     generator = torch.Generator().manual_seed(2)

@@ -15,6 +15,7 @@ from ewm_studio.models.vision.conv_vae import ConvVAE, divergence
 from ewm_studio.models.vision.identity import Identity
 from ewm_studio.models.vision.jepa import JEPA, decorrelation, draw_masks
 from ewm_studio.models.vision.vq_vae import VQ_VAE
+from ewm_studio.training.adam import FusedAdam
 
 PICTURES = ["ConvVAE", "VQ_VAE", "JEPA"]
 STEPS = {"ConvVAE": 250, "VQ_VAE": 200, "JEPA": 120}  # of a short training on squares
@@ -52,11 +53,11 @@ def squares(count: int, seed: int, side: int = 32, edge: int = 8) -> tuple[Tenso
 
 def train(model: VisionModel, pictures: Tensor, steps: int, lr: float = 2e-3, batch: int = 32) -> list[float]:
     """The plain loop a trainer runs; the total loss of each step."""
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr)
+    optimizer = FusedAdam(model, lr)
     history = []
     for _ in range(steps):
         losses = model.loss(pictures[torch.randint(len(pictures), (batch,))])
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         losses["total"].backward()
         optimizer.step()
         model.after_update()

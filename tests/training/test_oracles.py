@@ -114,6 +114,7 @@ def dreamt_error(memory, episode, context):
     return torch.stack(wrong)
 
 
+@pytest.mark.slow
 def test_one_episode_learned_by_heart_is_dreamt_to_its_end():
     episode = one_episode()
     cls = registry.component("memory", "MDNRNN")
