@@ -401,7 +401,7 @@ def first_of_each_kind():
         seen.append(kind)
 
 
-@pytest.mark.parametrize(("name", "space", "given"), first_of_each_kind())
+@pytest.mark.parametrize(("name", "space", "given"), list(first_of_each_kind()))
 def test_policy_gradient_learns_to_earn_more(name, space, given):
     """REINFORCE from the first weights must come nearer to a rewarded action, whatever the head."""
     controller = make(name, space, awake=False, **given)
