@@ -188,7 +188,10 @@ class Experience:
         """
         kept = [episode.cut(steps, len(episode)) for episode in self.episodes if len(episode) > steps]
         if not kept:
-            raise UserError(f"no episode is longer than the {steps} steps left out at its start; lower skip_start")
+            raise UserError(
+                f"no episode is longer than the {steps} steps that are left out at the start of each: take longer "
+                "ones, or lower data.skip_start"
+            )
         return Experience(self.store, kept)
 
     def split(self, held_out: float, rng: np.random.Generator) -> tuple[Experience, Experience]:

@@ -58,8 +58,12 @@ def death_of(code: int | None, last_words: str) -> Failure:
     """The end of a job's process that said nothing: by its exit code (negative: the signal), and its stack if known."""
     if code is not None and code < 0:
         how = f"was ended by signal {-code}"
-        hint = " Most often that means that the machine ran out of memory: lower the number of environments or the "
-        how += f".{hint}batch sizes." if code == -9 else "."
+        if code == -9:  # nobody says who sent it
+            how += (
+                ", by the system or by someone. Where nobody did, the machine most likely ran out of memory: lower the "
+                "number of environments or the batch sizes"
+            )
+        how += "."
     else:
         how = f"ended by itself (exit code {code})."
     return Failure("The job's process is gone", f"The process of the job {how}\n\n{_STANDS}", last_words or how)

@@ -55,6 +55,8 @@ class DriveController(PageController):
 
     def shown(self) -> None:
         """Show what could be driven, and what was recorded."""
+        if self.drive.driving:
+            self.room_wanted.emit(True)  # it is the room of the page alone, and was given back with it
         self.drive.show_idle()
         self.recordings.refresh()
 

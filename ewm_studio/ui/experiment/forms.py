@@ -93,7 +93,7 @@ class SettingRow(QWidget):
         super().__init__()
         self.field = field
         self._document = document
-        self._name = label(field.label, "settingName")
+        self._name = label(field.label, "settingName", wrap=True)  # a long one would push the field out of the panel
         self._name.setToolTip(_tip(field))
         self._error = label("", "error", wrap=True)
         self._error.hide()

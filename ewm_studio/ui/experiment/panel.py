@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QVBoxLayout, QWidget
 
@@ -15,7 +15,7 @@ from ewm_studio.ui.experiment.component_card import ComponentCard
 from ewm_studio.ui.experiment.environment_picker import EnvironmentCard
 from ewm_studio.ui.experiment.sections import Section
 from ewm_studio.ui.kit.theme import color
-from ewm_studio.ui.kit.widgets import Elided, IconButton, label, row, scrolled
+from ewm_studio.ui.kit.widgets import Elided, IconButton, column, label, row, scrolled
 from ewm_studio.ui.kit.wording import without_flags
 
 GROUPS = {
@@ -195,11 +195,12 @@ class StartNote(QFrame):
         super().__init__()
         self.setProperty("role", "card")
         self._document = document
-        self._words = Elided("", "secondary")
+        # One line each, cut in the middle: runs differ at the ends of their names.
+        self.lines = [Elided("", "secondary", Qt.TextElideMode.ElideMiddle) for _ in range(2)]
         self.clear = IconButton("close", "Start afresh instead", "secondary", 14)
         self.clear.clicked.connect(self._forget)
         line = row(spacing=4, margins=(10, 4, 6, 4))
-        line.addWidget(self._words, 1)
+        line.addLayout(column(*self.lines, spacing=2), 1)
         line.addWidget(self.clear)
         self.setLayout(line)
         self.hide()
@@ -207,18 +208,19 @@ class StartNote(QFrame):
     @property
     def text(self) -> str:
         """What it says."""
-        return self._words.text()
+        return "; ".join(line.text() for line in self.lines if line.text())
 
     def refresh(self) -> None:
         """Show the document's start."""
         start = self._document.experiment.start
         parts = [kind for kind in COMPONENTS if kind[0] in (start.patch or "")]
-        said = [f"Starts from {start.load_path}"] if start.load_path else []
-        if start.patch_load_path and parts:
-            said.append(f"{', '.join(parts)} from {start.patch_load_path}")
-        text = "; ".join(said)
-        self._words.setText(text[:1].upper() + text[1:])
-        self.setVisible(bool(text))
+        model = f"Starts from {start.load_path}" if start.load_path else ""
+        patched = ", ".join(parts).capitalize() if start.patch_load_path else ""
+        patch = f"{patched} from {start.patch_load_path}" if patched else ""
+        for line, text in zip(self.lines, (model, patch), strict=True):
+            line.setText(text)
+            line.setVisible(bool(text))
+        self.setVisible(bool(self.text))
 
     def _forget(self) -> None:
         here = self._document.experiment

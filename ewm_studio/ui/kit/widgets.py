@@ -7,17 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import (
-    QColor,
-    QCursor,
-    QFontMetrics,
-    QPainter,
-    QPaintEvent,
-    QPalette,
-    QPen,
-    QShowEvent,
-    QWheelEvent,
-)
+from PySide6.QtGui import QColor, QCursor, QFontMetrics, QPainter, QPaintEvent, QPalette, QPen, QShowEvent, QWheelEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
@@ -191,14 +181,18 @@ class Elided(PlainLabel):
         """Little: it can always be cut."""
         return QSize(min(LEAST_ELIDED, super().sizeHint().width()), super().sizeHint().height())
 
+    @property
+    def seen(self) -> str:
+        """The text as far as there is room for it."""
+        metrics = self.fontMetrics()
+        whole = not self.shorter or metrics.horizontalAdvance(self.text()) <= self.width()
+        return metrics.elidedText(self.text() if whole else self.shorter, self._mode, self.width())
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the text, shortened."""
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
-        metrics = self.fontMetrics()
-        whole = not self.shorter or metrics.horizontalAdvance(self.text()) <= self.width()
-        text = metrics.elidedText(self.text() if whole else self.shorter, self._mode, self.width())
-        painter.drawText(self.rect(), int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), text)
+        painter.drawText(self.rect(), int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), self.seen)
         painter.end()
         tip = plain_tip(self.text())
         if self.toolTip() in ("", self._own_tip) and tip != self._own_tip:  # one that says more stays

@@ -17,7 +17,7 @@ from ewm_studio.ui.kit.theme import color, theme, ui_font
 NAMES = 96  # pixels of the column of names
 VALUES = 76  # pixels of the column of values
 GAP = 4
-LEAST = 20  # height of a lane
+LEAST = 16  # height of a lane: of its words
 MOST = 64
 _INSET = 3.0  # above and below a curve
 

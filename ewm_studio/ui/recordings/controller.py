@@ -135,6 +135,7 @@ class RecordingsController(QObject):
         doing: str,
     ) -> None:
         """Do something that can be undone: what was done, and what was to be done, in words."""
+        self._panel.show_note("Working …")
 
         def show(found: Binned | Sequence[Binned | None]) -> None:
             binned = [found] if isinstance(found, Binned) else found
@@ -142,7 +143,11 @@ class RecordingsController(QObject):
             self._panel.show_note(done if isinstance(done, str) else done(binned), undo=bool(self._last))
             self.refresh()
 
-        self._background(work, show, lambda error: self._services.notices.fail(error, doing))
+        def fail(error: BaseException) -> None:
+            self._panel.show_note("")
+            self._services.notices.fail(error, doing)
+
+        self._background(work, show, fail)
 
     def _undo(self) -> None:
         last, self._last, library = self._last, [], self._library

@@ -51,6 +51,7 @@ EMPTY, CONTENT = range(2)
 PICTURES, WORDS = range(2)
 _PLATE = 48  # pixels of a plate beyond its picture
 _GAP = 10
+_LOW = 560  # pixels of a page in which the lanes need as much room as the pictures
 _PARTS = 1000  # of the bar of progress
 EXPORTS = {
     "mp4": ("Export MP4", "Save the whole replay as a film, at the speed it was played"),
@@ -114,7 +115,7 @@ class ReplayPage(QWidget):
         head = row(self.views, spacing=12)
         head.addWidget(self.status, 1)
         player = QWidget()
-        watching = column(spacing=_GAP)
+        watching = self._watching = column(spacing=_GAP)
         watching.addWidget(self._make_pictures(), 3)
         watching.addWidget(self._make_time(), 2)
         watching.addLayout(self._make_buttons())
@@ -366,6 +367,7 @@ class ReplayPage(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Make room anew."""
         super().resizeEvent(event)
+        self._watching.setStretch(0, 2 if self.height() < _LOW else 3)  # against 2 of the lanes
         self._make_room()
 
     def showEvent(self, event: QShowEvent) -> None:

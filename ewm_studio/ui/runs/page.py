@@ -44,7 +44,7 @@ _STATES = {
     "failed": "bad",
     "interrupted": "controller",
 }
-# what -> (text, tip, keys while the table has the focus)
+# what -> (text, tip, keys while the table is seen)
 ACTIONS = {
     "show": ("Show plots", "Show this run's history on the Plots page", ""),
     "compare": ("Compare", "Lay this run over the one on the plots, or take it away again", "C"),
@@ -119,11 +119,11 @@ TIME_TIP = "Spent on the run, all its parts together where it was resumed"
 # What decides stands first: a small window shows it without scrolling.
 COLUMNS = (
     Column("Run", 206, lambda run: run.title or run.name),
-    Column("State", 102, lambda run: run.state),
-    Column("Environment", 124, lambda run: run.env),
-    Column("Best reward", 96, lambda run: _reward(run.best_reward), lambda run: run.best_reward, True, BEST_TIP),
+    Column("State", 92, lambda run: run.state),
+    Column("Environment", 116, lambda run: run.env),
+    Column("Best reward", 92, lambda run: _reward(run.best_reward), lambda run: run.best_reward, True, BEST_TIP),
     Column("Steps", 104, lambda run: steps_of(run), lambda run: run.steps, True, STEPS_TIP),
-    Column("Time", 100, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run), True, TIME_TIP),
+    Column("Time", 88, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run), True, TIME_TIP),
     Column("Started", 140, lambda run: format.date(run.started or run.created), lambda run: run.started or run.created),
     Column("Parts", 320, lambda run: parts_of(run)),
     Column("Mean reward", 100, lambda run: _reward(run.mean_reward), lambda run: run.mean_reward, True, MEAN_TIP),
@@ -378,7 +378,8 @@ class RunsPage(QWidget):
         action.setToolTip(tip)
         if keys:
             action.setShortcut(QKeySequence(keys))
-            action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        # While the table is seen: whoever came by the rail sees a run chosen, and the rail has the focus.
+        action.setShortcutContext(Qt.ShortcutContext.WindowShortcut)
         action.triggered.connect(lambda: self.ask(what))
         self.view.addAction(action)
         return action

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QUrl
-from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtCore import QMargins, QPoint, QRect, QSize, Qt, QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QShowEvent
 from PySide6.QtWidgets import QAbstractButton, QDialog, QGridLayout, QLineEdit, QTextBrowser, QWidget
 
 from ewm_studio.resources import resource
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.kit.spotlight import Spotlight
-from ewm_studio.ui.kit.widgets import Elided, button, column, label, row
+from ewm_studio.ui.kit.widgets import Elided, EmptyState, button, column, label, row
 from ewm_studio.workspace import Workspace
 
+_EDGES = QMargins(8, 8, 8, 34)  # of the window, that the tour leaves free: its status line can be read
 _ENTRY = re.compile(r"\*\*(.+?)\*\*: (.+)")
 
 
@@ -123,12 +124,38 @@ class TourDialog(_Help):
         self._turn_to(present.page)
         self.adjustSize()
         self.spotlight.point_at(find_widget(self._window, present.points_at))
+        self._stand_aside()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Stand aside before anything is seen."""
+        super().showEvent(event)
+        self._stand_aside()
+
+    def _stand_aside(self) -> None:
+        """Cover nothing of what is spoken of: neither what is framed, nor what the page says."""
+        says = (part for state in self._window.findChildren(EmptyState) for part in state.findChildren(QWidget))
+        seen = (QRect(part.mapTo(self._window, QPoint()), part.size()) for part in says if part.isVisible())
+        spoken_of = [self.spotlight.frame(), *seen]
+        place = aside(self.size(), self._window.rect().marginsRemoved(_EDGES), spoken_of)
+        self.move(self._window.mapToGlobal(place))
 
     def done(self, result: int) -> None:
         """The tour is over: nothing is pointed at any more."""
         self.spotlight.point_at(None)
         self.spotlight.deleteLater()
         super().done(result)
+
+
+def aside(size: QSize, room: QRect, spoken_of: Sequence[QRect]) -> QPoint:
+    """The corner of the room in which a box covers least of what is spoken of: the lower right one where all do."""
+    right, lower = max(room.left(), room.right() + 1 - size.width()), max(room.top(), room.bottom() + 1 - size.height())
+    corners = [QPoint(x, y) for y in (lower, room.top()) for x in (right, room.left())]
+
+    def covered(corner: QPoint) -> int:
+        common = [QRect(corner, size).intersected(each) for each in spoken_of]
+        return sum(each.width() * each.height() for each in common if not each.isEmpty())
+
+    return min(corners, key=covered)
 
 
 def find_widget(window: QWidget, name: str) -> QWidget | None:

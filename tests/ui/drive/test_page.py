@@ -319,8 +319,11 @@ def test_a_drive_survives_another_page_and_ends_with_the_window(qtbot, at_the_wh
     studio.window.show_page("train")
     session = drive(studio).session
     qtbot.waitUntil(lambda: session.snapshot.state in ("paused", "ended"), timeout=WAIT)
+    assert studio.window.panel.isVisible()
     studio.window.show_page("drive")
     assert page.view.hasFocus()
+    assert not studio.window.panel.isVisible()  # what was driven is listed where it would be
+    assert studio.window.pages["drive"].controller.panel.isVisible()
     studio.window.close()
     assert session.snapshot.state == "over"
     assert recorded(studio).step_count >= 3

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from ewm_studio.settings.paths import COMPONENTS, SECTIONS, all_fields
 from ewm_studio.ui.experiment.forms import ValueEdit
 from ewm_studio.ui.kit.widgets import Select, Switch
+from tests.ui.conftest import WAIT
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -91,6 +92,16 @@ def test_every_component_shows_all_its_settings(studio, panel, qtbot):
             shown = panel.cards[kind].rows
             fields = {row.field.name for row in shown.rows} if shown else set()
             assert fields == set(cls.Settings.model_fields), name
+
+
+def test_no_setting_is_wider_than_the_panel(qtbot, panel):
+    area = panel.scroll_area
+    panel.search.setText("e")  # which shows those behind Advanced, too
+    rows = [row for row in rows_of(panel).values() if row.isVisible()]
+    assert {"ppo.normalize_advantage", "dream.first_memory_updates"} <= {row.field.path for row in rows}
+    room = panel.minimumWidth() - area.verticalScrollBar().sizeHint().width()
+    assert max((row.minimumSizeHint().width(), row.field.path) for row in rows)[0] <= room - 18
+    qtbot.waitUntil(lambda: area.widget().width() == area.viewport().width(), timeout=WAIT)
 
 
 @pytest.mark.parametrize(

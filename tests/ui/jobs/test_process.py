@@ -94,7 +94,9 @@ def test_a_killed_process_gives_a_dialog_and_the_window_trains_again(qtbot, trai
     studio = training
     os.kill(studio.jobs.pid, signal.SIGKILL)
     qtbot.waitUntil(lambda: failure_dialog() is not None, timeout=WAIT)
-    assert "signal 9" in failure_dialog()._failure.what
+    said = failure_dialog()._failure.what
+    assert "signal 9, by the system or by someone" in said
+    assert "Where nobody did, the machine most likely ran out of memory" in said
     assert not studio.jobs.running
     failure_dialog().accept()
     assert studio.services.workspace.runs()[0].state == "interrupted"

@@ -189,6 +189,30 @@ def test_deleting_asks_and_moves_to_the_bin(qtbot, with_runs):
     assert page.view.model().rowCount() == 2
 
 
+def test_keys_mean_the_chosen_run_as_soon_as_the_page_is_turned_to(qtbot, with_runs):
+    window = with_runs.window
+    window.activateWindow()
+    window.show_page("train")
+    page = window.pages["train"].widget
+    page.setFocus()
+    qtbot.keyClick(window, Qt.Key.Key_7, Qt.KeyboardModifier.ControlModifier)
+    assert window.page == "runs"
+    qtbot.keyClick(window.focusWidget(), Qt.Key.Key_Delete)
+    qtbot.mouseClick(dialog(Question).no, LEFT)
+
+
+def test_headings_are_read_to_the_edge_of_a_small_window(with_runs):
+    page = with_runs.window.pages["runs"].widget
+    with_runs.window.resize(1280, 800)
+    with_runs.window.show_page("runs")
+    QApplication.processEvents()
+    header = page.view.horizontalHeader()
+    for index, title in enumerate(TITLES):
+        begins = header.sectionViewportPosition(index)
+        if begins < page.view.viewport().width():
+            assert header.fontMetrics().horizontalAdvance(title) + 8 <= page.view.viewport().width() - begins, title
+
+
 def test_what_needs_a_model_waits_for_one(with_runs):
     page = with_runs.window.pages["runs"].widget
     page.choose(with_runs.services.workspace.runs()[0].name)
@@ -219,6 +243,14 @@ def test_loading_a_model_takes_its_parts_and_leaves_the_rest(qtbot, trained):
     note = studio.window.panel.start_note
     assert not note.isHidden()
     assert run.name in note.text
+    studio.services.document.set("start.patch_load_path", "2026-11-28-an-environment-of-a-long-name-v3-12")
+    studio.services.document.set("start.patch", "vm")
+    model, patch = note.lines
+    qtbot.waitUntil(patch.isVisible, timeout=WAIT)
+    assert model.seen.endswith(run.name[-5:])
+    assert patch.seen.startswith("Vision, memory")
+    assert "…" in patch.seen  # it has not all of the room,
+    assert patch.seen.endswith("v3-12")  # and runs differ at their ends
     qtbot.mouseClick(note.clear, LEFT)
     assert studio.services.document.experiment.start.load_path is None
     assert note.isHidden()

@@ -4,15 +4,15 @@ import html
 import re
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, QRect, QSize, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.kit.files import ask_open
 from ewm_studio.ui.kit.spotlight import Spotlight
-from ewm_studio.ui.kit.widgets import Select
-from ewm_studio.ui.window.help import FilesDialog, GlossaryDialog, TourDialog, glossary, tour
+from ewm_studio.ui.kit.widgets import EmptyState, Select
+from ewm_studio.ui.window.help import FilesDialog, GlossaryDialog, TourDialog, aside, glossary, tour
 from ewm_studio.ui.window.main_window import MENUS
 from tests.ui.conftest import WAIT
 
@@ -72,6 +72,31 @@ def test_the_tour_turns_to_each_page_and_ends(qtbot, open_studio):
     assert seen == list(window.pages)
     assert not any(w.isVisible() for w in window.findChildren(Spotlight))
     assert not any(isinstance(w, TourDialog) and w.isVisible() for w in QApplication.topLevelWidgets())
+
+
+@pytest.mark.parametrize("size", [(960, 600), (1280, 800)])
+def test_the_tour_covers_nothing_of_what_it_speaks_of(qtbot, open_studio, size):
+    window = open_studio(begin=False).window
+    window.resize(*size)
+    choose(qtbot, window, "Help", "tour")
+    shown = dialog(TourDialog)
+    for stop in tour():
+        box = shown.geometry()
+        assert window.geometry().contains(box), stop.title
+        states = [state for state in window.findChildren(EmptyState) if state.isVisible()]
+        for part in [shown.spotlight.target, *(w for state in states for w in state.findChildren(QWidget))]:
+            if part.isVisible() and stop.page in ("train", "vision", "drive"):
+                assert not box.intersects(QRect(part.mapToGlobal(QPoint()), part.size())), (stop.title, part)
+        qtbot.mouseClick(shown.next, LEFT)
+
+
+def test_where_no_corner_is_free_the_least_is_covered():
+    room, size = QRect(0, 0, 100, 100), QSize(40, 40)
+    assert aside(size, room, []) == QPoint(60, 60)
+    assert aside(size, room, [QRect(50, 50, 50, 50)]) == QPoint(0, 60)
+    assert aside(size, room, [QRect(0, 50, 100, 50), QRect(90, 0, 10, 50)]) == QPoint(0, 0)
+    assert aside(size, room, [room, QRect(0, 0, 100, 40), QRect(0, 60, 20, 40)]) == QPoint(60, 60)
+    assert aside(QSize(200, 40), room, []) == QPoint(0, 60)  # too wide: its beginning is seen
 
 
 def test_files_are_named_and_their_paths_copied(qtbot, open_studio, tmp_path):
