@@ -135,8 +135,7 @@ class TourDialog(_Help):
         """Cover nothing of what is spoken of: neither what is framed, nor what the page says."""
         says = (part for state in self._window.findChildren(EmptyState) for part in state.findChildren(QWidget))
         seen = (QRect(part.mapTo(self._window, QPoint()), part.size()) for part in says if part.isVisible())
-        spoken_of = [self.spotlight.frame(), *seen]
-        place = aside(self.size(), self._window.rect().marginsRemoved(_EDGES), spoken_of)
+        place = aside(self.size(), self._window.rect().marginsRemoved(_EDGES), self.spotlight.frame(), list(seen))
         self.move(self._window.mapToGlobal(place))
 
     def done(self, result: int) -> None:
@@ -146,14 +145,14 @@ class TourDialog(_Help):
         super().done(result)
 
 
-def aside(size: QSize, room: QRect, spoken_of: Sequence[QRect]) -> QPoint:
-    """The corner of the room in which a box covers least of what is spoken of: the lower right one where all do."""
+def aside(size: QSize, room: QRect, framed: QRect, said: Sequence[QRect]) -> QPoint:
+    """The corner of the room in which a box covers least of what is framed, then of what is said."""
     right, lower = max(room.left(), room.right() + 1 - size.width()), max(room.top(), room.bottom() + 1 - size.height())
     corners = [QPoint(x, y) for y in (lower, room.top()) for x in (right, room.left())]
 
-    def covered(corner: QPoint) -> int:
-        common = [QRect(corner, size).intersected(each) for each in spoken_of]
-        return sum(each.width() * each.height() for each in common if not each.isEmpty())
+    def covered(corner: QPoint) -> tuple[int, int]:
+        of_frame, *of_said = (QRect(corner, size).intersected(each) for each in (framed, *said))
+        return of_frame.width() * of_frame.height(), sum(each.width() * each.height() for each in of_said)
 
     return min(corners, key=covered)
 
