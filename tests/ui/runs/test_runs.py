@@ -246,6 +246,7 @@ def test_loading_a_model_takes_its_parts_and_leaves_the_rest(qtbot, trained):
     studio.services.document.set("start.patch_load_path", "2026-11-28-an-environment-of-a-long-name-v3-12")
     studio.services.document.set("start.patch", "vm")
     model, patch = note.lines
+    studio.window.show_page("train")  # which the panel stands beside
     qtbot.waitUntil(patch.isVisible, timeout=WAIT)
     assert model.seen.endswith(run.name[-5:])
     assert patch.seen.startswith("Vision, memory")
