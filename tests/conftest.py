@@ -30,6 +30,11 @@ def pytest_collection():
         gc.enable()
 
 
+def pytest_sessionfinish():
+    """At the end all of it goes as always: bindings complain of what is never taken down."""
+    gc.unfreeze()
+
+
 @pytest.fixture
 def nothing_trusted(monkeypatch, tmp_path):
     """No module was ever agreed to, and what is agreed to in this test is forgotten."""
