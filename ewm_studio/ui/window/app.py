@@ -15,7 +15,6 @@ from PySide6.QtWidgets import QApplication
 from ewm_studio.processes.endings import wanted
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.kit.theme import MODES, theme
-from ewm_studio.ui.window.libraries import load_ahead
 from ewm_studio.ui.window.rebuilding import ask_to_rebuild, readable
 from ewm_studio.ui.window.studio import Studio
 from ewm_studio.workspace import Workspace, default_workspace
@@ -86,7 +85,6 @@ def main(workspace: str | Path | None = None) -> int:
     Raises:
         UserError: the workspace cannot be used.
     """
-    load_ahead()
     app = make_app(dressed=False)
     route_qt_messages()
     path = Path(workspace) if workspace else Path(store.text("workspace") or default_workspace())
