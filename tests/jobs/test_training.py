@@ -78,7 +78,7 @@ def combinations():
         yield pytest.param(task, *parts, marks=[pytest.mark.slow] if again else [])
 
 
-@pytest.mark.parametrize(("task", "vision", "memory", "controller"), combinations())
+@pytest.mark.parametrize(("task", "vision", "memory", "controller"), list(combinations()))
 def test_every_combination_trains_or_is_refused(workspace, task, vision, memory, controller):
     fits = fit_together(task, vision, controller)
     tried = experiment(
