@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QMenu, QWidget
 
-from ewm_studio.ui.kit.widgets import Place
+from ewm_studio.ui.kit.empty_state import Place
 
 PlaceGroup = tuple[str, Sequence[Place]]  # a heading, and the ways out of an empty page that stand under it
 

@@ -19,17 +19,8 @@ from ewm_studio.ui.dream.strip import DreamStrip
 from ewm_studio.ui.dream.timeline import Timeline
 from ewm_studio.ui.dream.trust_panel import TrustPanel
 from ewm_studio.ui.dream.view import DreamView, RealView, chips_of
-from ewm_studio.ui.kit.widgets import (
-    EmptyState,
-    IconButton,
-    Segments,
-    button,
-    column,
-    hairline,
-    row,
-    scrolled,
-    stacked,
-)
+from ewm_studio.ui.kit.empty_state import EmptyState
+from ewm_studio.ui.kit.widgets import IconButton, Segments, button, column, hairline, row, scrolled, stacked
 
 EMPTY, CONTENT = range(2)
 SPEEDS = (("0.25", "¼×"), ("0.5", "½×"), ("1", "1×"))

@@ -13,11 +13,11 @@ from ewm_studio import formatting as format
 from ewm_studio.driving.snapshot import Snapshot
 from ewm_studio.ui.drive.gauges import Gauges
 from ewm_studio.ui.drive.view import DriveView
+from ewm_studio.ui.kit.empty_state import EmptyState
 from ewm_studio.ui.kit.key_caps import KeyCaps
 from ewm_studio.ui.kit.wheel import Notice
 from ewm_studio.ui.kit.widgets import (
     Elided,
-    EmptyState,
     IconButton,
     Segments,
     Select,

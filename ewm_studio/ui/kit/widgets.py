@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import NamedTuple
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QCursor, QFontMetrics, QPainter, QPaintEvent, QPalette, QPen, QShowEvent, QWheelEvent
+from PySide6.QtGui import QColor, QCursor, QFontMetrics, QPainter, QPaintEvent, QPalette, QPen, QWheelEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
@@ -32,9 +30,7 @@ from ewm_studio.ui.kit import icons
 from ewm_studio.ui.kit.texts import PlainLabel, plain_tip
 from ewm_studio.ui.kit.theme import color, theme, ui_font
 
-EMPTY_WIDTH = 380
 LEAST_ELIDED = 24
-PLACES_A_LINE = 2  # as many as fit where the window is at its smallest
 _BUTTON_PADDING = 30  # pixels beside the text of a button
 _SEGMENT_PADDING = 28  # pixels beside the text of a choice
 
@@ -357,87 +353,3 @@ class Segments(QWidget):
     def enable(self, key: str, can: bool) -> None:
         """Let a choice be made, or not."""
         self._buttons[key].setEnabled(can)
-
-
-class Place(NamedTuple):
-    """Where an empty page may lead: text of its button, its key, its name for those who cannot see, and its tip."""
-
-    text: str
-    key: str
-    name: str
-    tip: str
-
-
-class EmptyState(QWidget):
-    """What a page says while it has nothing to show, with the button that changes it, and other places to go."""
-
-    asked = Signal(str)  # the key of a place
-
-    def __init__(self, icon: str, title: str, text: str, action: str) -> None:
-        super().__init__()
-        self._icon = icon
-        self._picture = label()
-        self._picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        heading = self._heading = label(title, "empty")
-        heading.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        words = label(text, "secondary", wrap=True)
-        words.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        words.setFixedWidth(EMPTY_WIDTH)
-        self._words = words
-        self.action = button(action, "primary")
-        layout = column(None, self._picture, heading, words, spacing=12)
-        layout.setAlignment(words, Qt.AlignmentFlag.AlignHCenter)
-        layout.addWidget(self.action, 0, Qt.AlignmentFlag.AlignHCenter)
-        self._places = column(spacing=6, margins=(0, 12, 0, 0))
-        layout.addLayout(self._places)
-        layout.addStretch(1)
-        self.setLayout(layout)
-        self._dress()
-        theme().changed.connect(self._dress)
-
-    def set_title(self, text: str) -> None:
-        """Say something else on top."""
-        self._heading.setText(text)
-
-    def set_words(self, text: str) -> None:
-        """Say something else."""
-        if text != self._words.text():
-            self._words.setText(text)
-            self._fit_words()
-
-    def show_places(self, groups: Sequence[tuple[str, Sequence[Place]]]) -> None:
-        """Offer places under a title each; a title without places is left out."""
-        while (item := self._places.takeAt(0)) is not None:
-            widget = item.widget()
-            if widget is not None:
-                widget.hide()
-                widget.deleteLater()
-        offered = [(title, places) for title, places in groups if places]
-        for number, (title, places) in enumerate(offered):
-            self._add_line([label(title, "secondary")], space_above=10 if number else 0)
-            pills = [self._pill(place) for place in places]
-            for first in range(0, len(pills), PLACES_A_LINE):
-                self._add_line(pills[first : first + PLACES_A_LINE])
-
-    def _pill(self, place: Place) -> QWidget:
-        made = button(place.text, "pill", place.tip, partial(self.asked.emit, place.key))
-        made.setAccessibleName(place.name)
-        return made
-
-    def _add_line(self, widgets: Sequence[QWidget], space_above: int = 0) -> None:
-        """One more centered line."""
-        line, inside = QWidget(), row(None, *widgets, spacing=6, margins=(0, space_above, 0, 0))
-        inside.addStretch(1)
-        line.setLayout(inside)
-        self._places.addWidget(line)
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Give the wrapped lines their height, which a centered label is not given by itself."""
-        super().showEvent(event)
-        self._fit_words()
-
-    def _fit_words(self) -> None:
-        self._words.setFixedHeight(self._words.heightForWidth(EMPTY_WIDTH) + 2)
-
-    def _dress(self) -> None:
-        self._picture.setPixmap(icons.pixmap(self._icon, color("secondary").name(), 40))

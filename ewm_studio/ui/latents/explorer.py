@@ -16,10 +16,11 @@ from PySide6.QtWidgets import (
 
 from ewm_studio import formatting as format
 from ewm_studio.analysis.latent_space import Exploration
+from ewm_studio.ui.kit.empty_state import EmptyState
 from ewm_studio.ui.kit.images import Picture
 from ewm_studio.ui.kit.ramps import ramp
 from ewm_studio.ui.kit.theme import theme
-from ewm_studio.ui.kit.widgets import Elided, EmptyState, Segments, button, column, label, row, stacked
+from ewm_studio.ui.kit.widgets import Elided, Segments, button, column, label, row, stacked
 from ewm_studio.ui.latents.heat_map import LatentTime
 from ewm_studio.ui.latents.plane import TOKENS, LatentPlane, Shade
 from ewm_studio.ui.latents.sliders import LatentPanel

@@ -22,20 +22,9 @@ from PySide6.QtWidgets import (
 
 from ewm_studio import formatting as format
 from ewm_studio.analysis.replay_loader import Watched, lanes_beside, name_of
+from ewm_studio.ui.kit.empty_state import EmptyState
 from ewm_studio.ui.kit.images import Picture
-from ewm_studio.ui.kit.widgets import (
-    Elided,
-    EmptyState,
-    Segments,
-    Select,
-    button,
-    column,
-    label,
-    restyle,
-    row,
-    scrolled,
-    stacked,
-)
+from ewm_studio.ui.kit.widgets import Elided, Segments, Select, button, column, label, restyle, row, scrolled, stacked
 from ewm_studio.ui.latents.explorer import LatentExplorer
 from ewm_studio.ui.plots.lanes import VALUES, Lanes
 from ewm_studio.ui.replay.episode_table import LAP, EpisodeTable

@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
 from ewm_studio.formatting import printable
 from ewm_studio.jobs.assessment_text import Table, assessment_tables
+from ewm_studio.ui.kit.empty_state import EmptyState
 from ewm_studio.ui.kit.images import Picture
-from ewm_studio.ui.kit.widgets import Elided, EmptyState, button, column, label, row, scrolled, stacked
+from ewm_studio.ui.kit.widgets import Elided, button, column, label, row, scrolled, stacked
 
 EMPTY, FOUND = range(2)
 WORDS = (

@@ -30,10 +30,11 @@ from PySide6.QtWidgets import (
 
 from ewm_studio import formatting as format
 from ewm_studio.settings.experiment import COMPONENTS
+from ewm_studio.ui.kit.empty_state import EmptyState
 from ewm_studio.ui.kit.header import SortedHeader
 from ewm_studio.ui.kit.texts import plain_tip
 from ewm_studio.ui.kit.theme import color
-from ewm_studio.ui.kit.widgets import EmptyState, button, label, row, stacked
+from ewm_studio.ui.kit.widgets import button, label, row, stacked
 from ewm_studio.ui.runs.assessment_view import AssessmentView
 from ewm_studio.workspace import RunInfo
 

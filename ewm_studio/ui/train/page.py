@@ -10,8 +10,9 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QMenu, QSlider, QSplitter, QVBoxLayout, QWidget
 
 from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory
+from ewm_studio.ui.kit.empty_state import EmptyState
 from ewm_studio.ui.kit.log_view import LogView
-from ewm_studio.ui.kit.widgets import Elided, EmptyState, Segments, button, label, row, scrolled, stacked
+from ewm_studio.ui.kit.widgets import Elided, Segments, button, label, row, scrolled, stacked
 from ewm_studio.ui.plots.quantities import PlotOptions
 from ewm_studio.ui.train.legend import Legend
 

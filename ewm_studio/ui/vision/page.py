@@ -12,8 +12,9 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QStacked
 from ewm_studio import formatting as format
 from ewm_studio.analysis.history import RunHistory
 from ewm_studio.analysis.vision_view import IN_USE, VisionView, in_use
+from ewm_studio.ui.kit.empty_state import EmptyState
 from ewm_studio.ui.kit.images import Picture, difference
-from ewm_studio.ui.kit.widgets import Elided, EmptyState, column, label, row
+from ewm_studio.ui.kit.widgets import Elided, column, label, row
 from ewm_studio.ui.latents.sliders import LatentPanel
 from ewm_studio.ui.plots.bars import BarCard
 from ewm_studio.ui.plots.quantities import PlotOptions

@@ -14,8 +14,9 @@ from PySide6.QtWidgets import QAbstractButton, QDialog, QGridLayout, QLineEdit, 
 
 from ewm_studio.resources import resource
 from ewm_studio.ui.kit import store
+from ewm_studio.ui.kit.empty_state import EmptyState
 from ewm_studio.ui.kit.spotlight import Spotlight
-from ewm_studio.ui.kit.widgets import Elided, EmptyState, button, column, label, row
+from ewm_studio.ui.kit.widgets import Elided, button, column, label, row
 from ewm_studio.workspace import Workspace
 
 _EDGES = QMargins(8, 8, 8, 34)  # of the window, that the tour leaves free: its status line can be read
@@ -133,9 +134,9 @@ class TourDialog(_Help):
 
     def _stand_aside(self) -> None:
         """Cover nothing of what is spoken of: neither what is framed, nor what the page says."""
-        says = (part for state in self._window.findChildren(EmptyState) for part in state.findChildren(QWidget))
-        seen = (QRect(part.mapTo(self._window, QPoint()), part.size()) for part in says if part.isVisible())
-        place = aside(self.size(), self._window.rect().marginsRemoved(_EDGES), self.spotlight.frame(), list(seen))
+        says = (part for state in self._window.findChildren(EmptyState) for part in state.said)
+        seen = [QRect(part.mapTo(self._window, QPoint()), part.size()) for part in says]
+        place = aside(self.size(), self._window.rect().marginsRemoved(_EDGES), self.spotlight.frame(), seen)
         self.move(self._window.mapToGlobal(place))
 
     def done(self, result: int) -> None:

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QMenu
 
 from ewm_studio import formatting as format
 from ewm_studio.settings import Experiment
-from ewm_studio.ui.kit.widgets import Place
+from ewm_studio.ui.kit.empty_state import Place
 from ewm_studio.ui.page import PlaceGroup
 from ewm_studio.ui.services import Services
 from ewm_studio.workspace.pretrained import PretrainedModel, pretrained_models

@@ -11,9 +11,9 @@ from ewm_studio.errors import UserError
 from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit import store
+from ewm_studio.ui.kit.empty_state import Place
 from ewm_studio.ui.kit.files import ask_folder
 from ewm_studio.ui.kit.machine import short_path
-from ewm_studio.ui.kit.widgets import Place
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.window import remembered
 from ewm_studio.ui.window.main_window import MainWindow

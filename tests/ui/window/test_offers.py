@@ -10,7 +10,7 @@ from ewm_studio.jobs.launch import build_experiment
 from ewm_studio.resources import presets
 from ewm_studio.settings import Experiment
 from ewm_studio.terminal.parsers import job_parser
-from ewm_studio.ui.kit.widgets import EmptyState
+from ewm_studio.ui.kit.empty_state import EmptyState
 from ewm_studio.ui.window.workspaces import ready_made
 from ewm_studio.workspace import Workspace
 
