@@ -31,6 +31,7 @@ from ewm_studio.models.pictures import reconstructions
 from ewm_studio.settings import Experiment
 from ewm_studio.training.dreaming import Dreaming
 from ewm_studio.training.optimize import Averages
+from ewm_studio.training.ppo import PPO
 from ewm_studio.training.precision import computing
 from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.replay_trainer import ReplayTrainer
@@ -40,6 +41,7 @@ PIECE = 32  # steps acted between two looks at whether to stop
 PICTURES = 8
 REPLAY = "replay"  # the folder of a run that holds its experience
 SHARES = {"act": 0.25, "vision": 0.05, "memory": 0.25, "dream": 0.45}  # of a round's time, about
+REAL_COST = 0.1  # of a decision that is learned for real alone, in those of rounds with dreams, about
 SECONDS_BACK = 120.0  # of the past that the time left is told by: within a round the pace is uneven
 
 Work = Generator[Event, None, None]
@@ -49,7 +51,8 @@ class DreamJob(LearningJob):
     """State of a run in dreams; all of it is saved, so that a resumed run is the same run.
 
     A round is an epoch; the first acts at random. It goes from stage to stage, each so many pieces of work; `done`
-    says how many of them the present round has behind it.
+    says how many of them the present round has behind it. The last `dream.real_share` of the run are rounds of PPO on
+    what is acted for real (`for_real`), without vision, memory and dreams.
     """
 
     def __init__(
@@ -73,7 +76,9 @@ class DreamJob(LearningJob):
         self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator, others)
         shaped = experiment.env.skip_penalty > 0
         self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator, others, shaped)
+        self.real_learner = PPO(model.controller, experiment.ppo, envs.num_envs, generator)
         self.comparison = Comparison(model.controller, self.settings.rollback, self.settings.gamma)
+        self.for_real = False
         self.judged_steps = 0
         self.done = dict.fromkeys(SHARES, 0)
         self.cpu_before = 0.0  # spent by earlier parts of a resumed run
@@ -123,7 +128,7 @@ class DreamJob(LearningJob):
                 if not isinstance(event, str):
                     yield event
                 elif self.epochs:
-                    yield meter.at(self._progress())
+                    yield meter.at(self._progress(), self._ahead())
                 else:
                     of_stage = meters.setdefault(
                         event, Meter(event, self._counts()[event], "minibatches", self.done[event])
@@ -136,6 +141,12 @@ class DreamJob(LearningJob):
 
     def _round(self, run: Run, replay: SequenceReplay, control: JobControl) -> Generator[Event | str, None, None]:
         """The stages of a round, and the name of the stage with each piece of work. Ends early when asked to stop."""
+        self._choose_kind(replay)
+        if self.for_real:
+            for _ in self._pieces("act", 1, control):
+                yield from self._learn_for_real(run)
+                yield "act"
+            return
         if self.epochs == 0:
             yield from self._collect(replay, control)
         else:
@@ -150,7 +161,7 @@ class DreamJob(LearningJob):
             return
         if not self.done["memory"] and not self.done["dream"]:
             replay.encode(self.model.vision.encode, updates > 0, self.model.device)
-        left = self._share_left()
+        left = self._dreams_left()
         for _ in self._pieces("memory", self._memory_updates(), control):
             with self._computing():
                 self._log.add(self.trainer.memory_update(replay, left))
@@ -217,16 +228,43 @@ class DreamJob(LearningJob):
         replay.add(Rows(*(column.cpu().numpy() for column in columns)))
         self.comparison.acted(buffer.reward, final)
         last = PIECE * (self.done["act"] + 1) >= self._round_rows()
-        self._log.add(self.dreaming.acted(rollout, last, self._share_left()))
-        for after, episode in rollout.episodes:
-            yield self._note_episode(run, self.env_steps + after, episode)
-        self.env_steps += buffer.reward.numel()
+        self._log.add(self.dreaming.acted(rollout, last, self._dreams_left()))
+        yield from self._note_rollout(run, rollout)
 
     def _relive(self, replay: SequenceReplay) -> None:
         """Lead memory, as it is now, through the last round, so that the next one starts from its present states."""
         last = slice(-self._round_rows(), None)
         z, action = replay.z[last], replay.column("action")[last].to(self.model.device)
         self.collector.relive(z, action, replay.column("is_first")[last].to(self.model.device))
+
+    # Learning for real alone
+
+    def _choose_kind(self, replay: SequenceReplay) -> None:
+        """At the start of a round: whether it is one of those that are learned for real alone."""
+        share = self.settings.real_share
+        if self.for_real or not share or not self.epochs or any(self.done.values()) or self._share_left() > share:
+            return
+        self.for_real = True
+        if self.epochs > 1:  # memory has learned since the last one
+            self._relive(replay)
+        self._act_undisturbed()
+
+    def _act_undisturbed(self) -> None:
+        self.collector.bursts, self.collector.keep_obs = None, False
+
+    def _learn_for_real(self, run: Run) -> Work:
+        """One update of PPO on a rollout."""
+        self.real_learner.steps = self._rollout_steps()
+        left = min(1.0, self._share_left() / self.settings.real_share) if self.settings.real_share else 0.0
+        self._log.add(self.real_learner.update(self.collector, left))
+        rollout = self.real_learner.rollout
+        assert rollout is not None
+        yield from self._note_rollout(run, rollout)
+
+    def _dreams_left(self) -> float:
+        """How much of the run's part with dreams is to come, 1 to 0."""
+        share = self.settings.real_share
+        return max(0.0, self._share_left() - share) / (1.0 - share)
 
     # What a round is made of
 
@@ -265,13 +303,21 @@ class DreamJob(LearningJob):
 
     def _progress(self) -> int:
         """Decisions so far, those of a round counted as its work gets done."""
-        if self.epochs == 0:
-            return 0
+        if self.epochs == 0 or self.for_real:
+            return self.env_steps if self.epochs else 0
         counts = self._counts()
         done = sum(SHARES[stage] * self.done[stage] / count for stage, count in counts.items() if count)
         whole = sum(SHARES[stage] for stage, count in counts.items() if count)
         before = self.settings.random_steps + (self.epochs - 1) * self.settings.round_steps
         return round(before + self.settings.round_steps * done / whole)
+
+    def _ahead(self) -> float | None:
+        """Decisions to come, those that are learned for real alone for what they cost; None where no number is set."""
+        total = self.experiment.train.total_steps
+        if total is None or self.for_real:
+            return None
+        real = self.settings.real_share * total
+        return max(0.0, total - real - self._progress()) + REAL_COST * real
 
     def _reason_to_stop(self, control: JobControl) -> str:
         """A round is finished first, unless it is to stop at once."""
@@ -285,7 +331,8 @@ class DreamJob(LearningJob):
 
         Asked to stop while it is judged, the round stays at its end, and is judged when the run is resumed.
         """
-        yield from self.comparison.end_round(self.epochs, self._vision_work()[0] > 0)
+        if not self.for_real:
+            yield from self.comparison.end_round(self.epochs, self._vision_work()[0] > 0)
         done, self.done = self.done, dict.fromkeys(SHARES, 0)
         self.epochs += 1
         judged: dict[str, float] = {}
@@ -294,10 +341,10 @@ class DreamJob(LearningJob):
             if not judged:
                 self.epochs, self.done = self.epochs - 1, done
                 return
-        values = self._log.take() | self.comparison.figures | judged
+        values = self._log.take() | ({} if self.for_real else self.comparison.figures) | judged
         values = self._told(values) | {"speed/cpu_seconds": self.cpu_seconds}
         yield sink.metrics(self.env_steps, self.epochs, self.seconds, values)
-        if len(self.spaces.observation.shape) == 3:
+        if len(self.spaces.observation.shape) == 3 and not self.for_real:
             yield sink.images(self.env_steps, reconstructions(self.model.vision, replay.newest(PICTURES)))
         yield self._save(run, replay, judged.get("real/score"))
 
@@ -347,6 +394,8 @@ class DreamJob(LearningJob):
             **self.comparison.state(),
             "trainer": self.trainer.state(),
             "dreaming": self.dreaming.state(),
+            "for_real": self.for_real,
+            "real_learner": self.real_learner.state() if self.for_real else None,
             "collector": self.collector.state(),
             "random": self.randomness.state(),
             "computed_on": computed_on(self.model.device),
@@ -373,6 +422,10 @@ class DreamJob(LearningJob):
         self.comparison.restore(state)
         self.trainer.restore(state["trainer"])
         self.dreaming.restore(state["dreaming"])
+        self.for_real = state.get("for_real", False)
+        if self.for_real:
+            self.real_learner.restore(state["real_learner"])
+            self._act_undisturbed()
         self.collector.restore(state["collector"])
         self.randomness.restore(state["random"])
         self.computed_on = state["computed_on"]

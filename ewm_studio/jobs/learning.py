@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from ewm_studio.acting.collector import Rollout
 from ewm_studio.envs.probe import Spaces
 from ewm_studio.envs.simulator import Episode, Simulator
-from ewm_studio.events import MEAN_OF, EpisodeFinished, JobControl
+from ewm_studio.events import MEAN_OF, EpisodeFinished, Event, JobControl
 from ewm_studio.jobs.setup import model_metadata
 from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.settings import Experiment
@@ -117,6 +119,19 @@ class LearningJob:
         if settings.epochs is not None:
             ends.append(self.epochs / settings.epochs)
         return 1.0 - min(max(ends), 1.0)
+
+    def _rollout_steps(self) -> int:
+        """Steps of the next rollout; the last one is cut so that the total is met as nearly as it can be."""
+        steps, limit = self.experiment.ppo.rollout_steps, self.experiment.train.total_steps
+        if limit is None:
+            return steps
+        return max(1, min(steps, -(-(limit - self.env_steps) // self.num_envs)))
+
+    def _note_rollout(self, run: Run, rollout: Rollout) -> Generator[Event, None, None]:
+        """Count what was acted, and the episodes that ended in it."""
+        for after, episode in rollout.episodes:
+            yield self._note_episode(run, self.env_steps + after, episode)
+        self.env_steps += rollout.buffer.reward.numel()
 
     def _note_episode(self, run: Run, step: int, episode: Episode) -> EpisodeFinished:
         """Count an episode that ended at `step`."""

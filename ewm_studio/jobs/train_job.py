@@ -181,7 +181,7 @@ class TrainingJob(LearningJob):
         meter = Meter("train", self.experiment.train.total_steps, "steps", self.env_steps)
         while not (stop := self._reason_to_stop(control)):
             rollout, values = self._update()
-            yield from self._note_episodes(run, rollout)
+            yield from self._note_rollout(run, rollout)
             log.add(values)
             self.epochs += 1
             self._note_score(self.mean_reward)
@@ -196,18 +196,6 @@ class TrainingJob(LearningJob):
         self.stopped_by = stop
         if log.count:  # epochs since the last row
             yield sink.metrics(self.env_steps, self.epochs, self.seconds, self._told(log.take()))
-
-    def _rollout_steps(self) -> int:
-        """Steps of the next rollout; the last one is cut so that the total is met as nearly as it can be."""
-        steps, limit = self.experiment.ppo.rollout_steps, self.experiment.train.total_steps
-        if limit is None:
-            return steps
-        return max(1, min(steps, -(-(limit - self.env_steps) // self.num_envs)))
-
-    def _note_episodes(self, run: Run, rollout: Rollout) -> Generator[Event, None, None]:
-        for after, episode in rollout.episodes:
-            yield self._note_episode(run, self.env_steps + after, episode)
-        self.env_steps += rollout.buffer.reward.numel()
 
     def _update(self) -> tuple[Rollout, dict[str, float]]:
         """One update of the controller, then the world model on the same experience."""

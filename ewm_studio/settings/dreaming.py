@@ -95,6 +95,14 @@ class RoundSettings(Settings):
     real_lr: float = setting(
         2e-4, "Learning rate of these passes; it falls evenly to a tenth unless lr_schedule is constant.", gt=0, le=1
     )
+    real_share: float = setting(
+        0.0,
+        "Last share of the run that is learned for real alone: PPO on rollouts of the environment, by the settings of "
+        "ppo, with vision and memory as they are by then. It costs a tenth of the time and sees what no dream shows. "
+        "0: dreams to the end.",
+        ge=0,
+        lt=1,
+    )
     ensemble: int = setting(
         1,
         "Memories that learn side by side, each from its own first weights on its own draws; every dream is of one of "
@@ -167,8 +175,8 @@ class ImaginationSettings(Settings):
     critic_lr: float = setting(1.2e-3, "Learning rate of the value.", gt=0, le=1)
     lr_schedule: Literal["squared", "linear", "constant"] = setting(
         "constant",
-        "linear: the rates of policy and value fall evenly to a tenth at the last step of the run. squared: the "
-        "policy's falls sooner and to nothing, with the square of what is left of the run: what was acted for real has "
+        "linear: the rates of policy and value fall evenly to a tenth at the last dream of the run. squared: the "
+        "policy's falls sooner and to nothing, with the square of what is left of dreams: what was acted for real has "
         "the last word, where dream.real_epochs has any.",
         advanced=True,
     )

@@ -1,5 +1,7 @@
 """Training in dreams: it runs on what there is, is the same run however often it is stopped, and learns."""
 
+import contextlib
+
 import pytest
 import torch
 
@@ -77,10 +79,11 @@ DOUBTED = {"ensemble": 2, "pessimism": 1.0}
         (PICTURES, {"learner": "ppo", "precision": "bfloat16"}),
         ({}, {"bursts": 0.2}),
         ({}, {"bursts": 0.2, "real_epochs": 2}),
+        ({"ppo": {"rollout_steps": 40}}, {"bursts": 0.2, "real_share": 0.6}),
     ],
     ids=[
         *("vectors", "vectors, ppo", "pictures", "pictures, ppo"),
-        *("doubted", "doubted, ppo", "bfloat16", "bursts", "real policy"),
+        *("doubted", "doubted, ppo", "bfloat16", "bursts", "real policy", "for real at last"),
     ],
 )
 def test_a_run_stopped_anywhere_and_resumed_is_the_unbroken_run(tmp_path, sections, dreams):
@@ -119,6 +122,32 @@ def test_a_run_stopped_anywhere_and_resumed_is_the_unbroken_run(tmp_path, sectio
     assert same(weights_of(workspace, run), weights_of(whole, unbroken["run"]))
     whole.close()
     workspace.close()
+
+
+def test_the_last_share_is_learned_for_real_by_the_controller_alone(tmp_path):
+    """From the round on at which no more than `real_share` is left; by then nobody touches vision and memory."""
+    settings = small(
+        train={"epochs": None, "total_steps": 420},
+        dream=SMALL["dream"] | {"real_share": 0.5, "random_steps": 100},
+        ppo={"rollout_steps": 45, "entropy_coef": 0.01, "entropy_schedule": "linear"},
+    )
+    with contextlib.closing(Workspace(tmp_path)) as workspace:
+        rounds, models = {}, {}
+        for event in train(settings, workspace):
+            if isinstance(event, Metrics):
+                rounds[event.step] = event.values
+            elif isinstance(event, CheckpointSaved):
+                models[event.step] = load_model(event.path)[0]
+            elif isinstance(event, Progress) and event.stage == "train":
+                assert event.done <= 420
+        assert list(rounds) == [100, 180, 260, 350, 420]  # 260: less than half is left; 420: the last one is cut
+        dreamt = {step: "dream/reward" in values for step, values in rounds.items()}
+        assert dreamt == {100: True, 180: True, 260: True, 350: False, 420: False}
+        entropy = [values["ppo/entropy_coef"] for step, values in rounds.items() if step > 260]
+        assert entropy == pytest.approx([0.01 * 160 / 210, 0.01 * 70 / 210])
+        before, after = models[260], models[420]
+        changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+        assert changed == {"controller"}
 
 
 def test_what_was_not_saved_is_done_again(tmp_path):
