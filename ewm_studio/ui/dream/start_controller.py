@@ -18,6 +18,7 @@ from ewm_studio.jobs.kept_assessment import kept_assessment
 from ewm_studio.ui.dream.page import DreamPage
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.services import Services
+from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.replays import Evaluation, ReplayInfo
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class StartController(QObject):
         self._agent: tuple[Path, Agent] | None = None  # the last that was loaded
         self._turn = 0  # counts previews that were asked for; of several only the latest counts
         self._previewing = self._listing = False
+        self._followed: str | None = None  # what the experiment started from when it was last looked
         self._wanted: Source | None = None  # to be chosen once its list is there
         self._evaluations: list[Evaluation] = []
         self._soon = QTimer(self)
@@ -90,12 +92,26 @@ class StartController(QObject):
             self.refresh()
             return
         self.models, self._evaluations = models, evaluations
-        wanted = self.model.name if self.model is not None else store.text(_MODEL)
+        wanted = self._loaded(workspace) or (self.model.name if self.model is not None else store.text(_MODEL))
         self._take_model(next((model for model in models if model.name == wanted), next(iter(models), None)))
         self._show_evaluations(evaluations)
         self._show_recordings(recordings)
         self.page.show_models_there(bool(models))
         self._soon.start()
+
+    def _loaded(self, workspace: Workspace) -> str:
+        """The name of the model that the experiment starts from since the last look, where one can dream in it."""
+        name = self._services.experiment.start.load_path
+        if name == self._followed or self.page.dreaming:
+            return ""
+        self._followed = name
+        if not name:
+            return ""
+        try:
+            path = workspace.resolve_model(name)
+        except UserError:  # said where it is chosen
+            return ""
+        return next((model.name for model in self.models if model.path == path or model.folder in path.parents), "")
 
     def _on_not_listed(self, error: BaseException) -> None:
         self._listing = False

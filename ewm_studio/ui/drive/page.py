@@ -226,7 +226,7 @@ class DrivePage(QWidget):
     def show_starting(self, env: str) -> None:
         """The environment is being made."""
         self._turn(DRIVING)
-        self.view.show_snapshot(Snapshot("starting"), Notice(f"Making {env}"))
+        self.view.show_snapshot(Snapshot("starting"), Notice(f"Making {env}", _first_time(env)))
         self.say("")
         self.view.setFocus()
 
@@ -289,6 +289,11 @@ class DrivePage(QWidget):
     def _on_model(self) -> None:
         self.model_chosen.emit(str(self.model.currentData()))
         self.view.setFocus()
+
+
+def _first_time(env: str) -> str:
+    """What takes long the first time that an environment is made on a computer."""
+    return "The first time, its drawing is compiled: up to a minute" if "CarRacing" in env else ""
 
 
 def notice_of(snapshot: Snapshot) -> Notice | None:

@@ -21,6 +21,7 @@ class RunBarController(QObject):
         self._window, self._bar, self._services = window, window.bar, services
         self._epoch = 0
         self._outcome = ""  # what the last job came to
+        self._activity: Activity | None = None  # what goes on upon a page
         self._connect_bar()
         self._connect_actions()
         services.fitting.inspected.connect(self._on_inspected)
@@ -88,12 +89,18 @@ class RunBarController(QObject):
     def _on_ended(self, _: str, failure: Failure | None) -> None:
         self._window.panel.show_running(False)
         self._bar.show_idle("" if failure else self._outcome)
+        self._show_activity()
 
     def _on_activity(self, activity: Activity | None) -> None:
         self._window.show_activity(activity)
+        self._activity = activity
         if self._services.jobs.running:
             return
         if activity is None:
             self._bar.show_idle()
-        else:
+        self._show_activity()
+
+    def _show_activity(self) -> None:
+        """No job runs: show what goes on upon a page, if anything does."""
+        if (activity := self._activity) is not None:
             self._bar.show_activity(activity.line, activity.figures, activity.share, activity.recording)

@@ -115,6 +115,29 @@ def test_from_the_first_start_to_driving_a_shipped_models_dream_in_two_clicks_an
     made.until(lambda: made.standing.steps > 3)
 
 
+def test_the_page_begins_with_the_model_that_the_experiment_starts_from(qtbot, open_studio, dreams):
+    made = Dreaming(qtbot, open_studio(dreams, begin=False))
+    document, starts = made.studio.services.document, made.controller.starts
+    run = starts.page.strip
+    document.set("start.load_path", "carracing-dream")
+    made.open()
+    made.until(lambda: starts.idle)
+    assert starts.model.name == run.model.currentData() == "carracing-dream"
+    other = next(model.name for model in starts.models if not model.shipped)
+    starts.choose_model(other)  # what was chosen here stays ...
+    for path, name in (
+        (None, other),
+        ("carracing-dream", "carracing-dream"),
+        (other, other),
+    ):  # ... until another loads
+        made.studio.window.show_page("train")
+        document.set("start.load_path", path)
+        made.studio.window.show_page("dream")
+        starts.refresh()
+        made.until(lambda: starts.idle)
+        assert starts.model.name == name
+
+
 def test_the_page_says_how_to_get_a_model_where_none_can_dream(qtbot, open_studio, monkeypatch):
     monkeypatch.setattr("ewm_studio.dreams.dream_models.pretrained_models", list)
     made = Dreaming(qtbot, open_studio(begin=False))

@@ -142,6 +142,22 @@ def test_a_page_says_what_goes_on_and_takes_the_panels_room(qtbot, open_studio):
     assert window.bar._stage.text() == window.activity_label.text() == ""
 
 
+def test_what_goes_on_on_a_page_is_shown_again_once_a_job_has_ended(qtbot, open_studio):
+    """Also where it rests and says nothing new; Pause and Stop of the job are gone."""
+    studio = open_studio(begin=False, pages=(*PAGES, count))
+    window, controller = studio.window, studio.window.pages["count"].controller
+    studio.services.document.set("train.total_steps", 256)
+    controller.activity.emit(Activity("Counting", "3 of 6", 0.5, False, "one at a time"))
+    qtbot.mouseClick(window.bar.train, LEFT)
+    qtbot.waitUntil(lambda: studio.jobs.running, timeout=WAIT)
+    assert window.bar._stage.text() != "Counting"
+    qtbot.waitUntil(lambda: not studio.jobs.running and window.bar._stage.text() == "Counting", timeout=WAIT)
+    assert not window.bar.progress.isHidden()
+    assert window.bar.stop.isHidden()
+    controller.activity.emit(None)
+    assert window.bar._stage.text() == ""
+
+
 def test_a_way_out_of_an_empty_page_is_answered_wherever_it_is_asked(qtbot, open_studio, tmp_path):
     studio = open_studio(begin=False, pages=(*PAGES, count))
     Workspace(tmp_path / "ready").make()

@@ -111,6 +111,15 @@ def test_buttons_stay_when_recording_begins_and_rests(qtbot):
     assert len(places) == 1
 
 
+@pytest.mark.parametrize(("env", "said"), [("CartPole-v1", False), ("CarRacing-v3", True)])
+def test_what_takes_long_the_first_time_is_said(qtbot, env, said):
+    page = DrivePage()
+    qtbot.addWidget(page)
+    page.show_starting(env)
+    assert page.view.notice.title == f"Making {env}"
+    assert ("first time" in page.view.notice.words) is said
+
+
 def test_focus_on_a_heading_has_a_shape_and_not_a_color_alone(qtbot, dressed):
     section = Section("PPO", [], ExperimentDocument())
     qtbot.addWidget(section)
