@@ -44,6 +44,7 @@ def scores_table(file: StudyFile, figures: StudyFigures) -> Table:
     if judge.target is not None:
         heads.append("optimality gap")
     heads += ["frames", "minutes"]
+    longest = max((cell.minutes for cell in figures.cells if cell.minutes), default=0.0)
     rows = []
     for cell in figures.cells:
         row = [cell.name, f"{cell.done} of {cell.asked}" + (f"\n{cell.failed} failed" if cell.failed else "")]
@@ -51,9 +52,14 @@ def scores_table(file: StudyFile, figures: StudyFigures) -> Table:
         row += [significant(cell.iqm.value) if cell.iqm else "–", _interval(cell.iqm)]
         if judge.target is not None:
             row.append(significant(cell.gap.value) if cell.gap else "–")
-        row += [count(cell.frames) if cell.frames else "–", significant(cell.minutes) if cell.minutes else "–"]
+        row += [count(cell.frames) if cell.frames else "–", _minutes(cell.minutes, longest)]
         rows.append(row)
     return Table(heads, rows)
+
+
+def _minutes(value: float | None, longest: float) -> str:
+    """With as many decimals as the longest time of a column has use for."""
+    return f"{value:.{2 if longest < 10 else 1}f}" if value else "–"
 
 
 def _interval(found: Estimate | None) -> str:

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,7 +17,7 @@ from ewm_studio.jobs.studies.one_run import new_record
 from ewm_studio.jobs.studies.outcome import write_outcome
 from ewm_studio.jobs.studies.report import report_html
 from ewm_studio.jobs.studies.results import asked_records, rows_of
-from ewm_studio.jobs.studies.tables import matrix
+from ewm_studio.jobs.studies.tables import matrix, scores_table
 from ewm_studio.settings.study_file import read_study
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import StudyFolder
@@ -145,6 +146,16 @@ def test_a_browser_shows_the_page(made, tmp_path):
     blue = (shown[..., 2] > 200) & (shown[..., 0] < 120)  # lines and points of the first cell
     assert blue.sum() > 100
     assert len(np.unique(shown.reshape(-1, shown.shape[-1]), axis=0)) > 50
+
+
+@pytest.mark.parametrize(("minutes", "texts"), [((0.473, 2.9), ["0.47", "2.90"]), ((0.473, 12.34), ["0.5", "12.3"])])
+def test_minutes_have_as_many_decimals_as_those_above_and_below(made, minutes, texts):
+    file, figures = _six(made)
+    cells = [replace(cell, minutes=value) for cell, value in zip(figures.cells, minutes, strict=True)]
+    table = scores_table(file, replace(figures, cells=cells))
+    assert table.heads[-1] == "minutes"
+    assert [row[-1] for row in table.rows] == texts
+    assert scores_table(file, replace(figures, cells=[replace(c, minutes=None) for c in cells])).rows[0][-1] == "–"
 
 
 def test_two_axes_are_a_table_of_their_own(made):
