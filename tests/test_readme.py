@@ -90,6 +90,9 @@ def test_every_flag_it_names_exists():
     others = {"--ui", "--cli", "--version", "--help"}
     others |= {
         "--torch-backend",
+        "--group",
+        "--extra",
+        "--no-sync",
         "--check",
         "--head",
         "--generate",
