@@ -42,6 +42,7 @@ class StartController(QObject):
         self._turn = 0  # counts previews that were asked for; of several only the latest counts
         self._previewing = self._listing = False
         self._followed: str | None = None  # what the experiment started from when it was last looked
+        self._asked = ""  # the model that is to dream from a source chosen elsewhere
         self._wanted: Source | None = None  # to be chosen once its list is there
         self._evaluations: list[Evaluation] = []
         self._soon = QTimer(self)
@@ -92,8 +93,11 @@ class StartController(QObject):
             self.refresh()
             return
         self.models, self._evaluations = models, evaluations
-        wanted = self._loaded(workspace) or (self.model.name if self.model is not None else store.text(_MODEL))
-        self._take_model(next((model for model in models if model.name == wanted), next(iter(models), None)))
+        by_name = {model.name: model for model in reversed(models)}
+        shown = self.model.name if self.model is not None else ""
+        wanted = (self._asked, self._loaded(workspace), shown, store.text(_MODEL))
+        self._asked = ""
+        self._take_model(next((by_name[name] for name in wanted if name in by_name), next(iter(models), None)))
         self._show_evaluations(evaluations)
         self._show_recordings(recordings)
         self.page.show_models_there(bool(models))
@@ -151,6 +155,7 @@ class StartController(QObject):
         """Choose a source from elsewhere, and the model of that name where it can dream."""
         if model:
             self.choose_model(model)
+            self._asked = model  # also where it is not listed yet
         self._wanted = source
         self.page.start.choose("replay" if isinstance(source, FromReplay) else "recording")
         self._show_evaluations(self._evaluations)

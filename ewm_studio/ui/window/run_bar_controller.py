@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import QObject
 
 from ewm_studio.analysis.inspection import Inspection
@@ -21,7 +23,7 @@ class RunBarController(QObject):
         self._window, self._bar, self._services = window, window.bar, services
         self._epoch = 0
         self._outcome = ""  # what the last job came to
-        self._activity: Activity | None = None  # what goes on upon a page
+        self._activities: dict[str, Activity] = {}  # what goes on upon pages, by their keys, the latest last
         self._connect_bar()
         self._connect_actions()
         services.fitting.inspected.connect(self._on_inspected)
@@ -32,8 +34,8 @@ class RunBarController(QObject):
         jobs.stopping.connect(self._bar.show_stopping)
         jobs.ended.connect(self._on_ended)
         jobs.queue_changed.connect(lambda: self._bar.show_waiting(jobs.waiting))
-        for page in window.pages.values():
-            self._join(page.controller)
+        for key, page in window.pages.items():
+            self._join(key, page.controller)
 
     def _connect_bar(self) -> None:
         bar, jobs = self._bar, self._services.jobs
@@ -52,8 +54,8 @@ class RunBarController(QObject):
         window.actions_by_name["stop"].triggered.connect(jobs.stop)
         window.space_pressed.connect(jobs.toggle_pause)
 
-    def _join(self, controller: PageController) -> None:
-        controller.activity.connect(self._on_activity)
+    def _join(self, key: str, controller: PageController) -> None:
+        controller.activity.connect(partial(self._on_activity, key))
         controller.room_wanted.connect(self._window.columns.make_room)
 
     def _on_inspected(self, inspection: Inspection) -> None:
@@ -91,16 +93,25 @@ class RunBarController(QObject):
         self._bar.show_idle("" if failure else self._outcome)
         self._show_activity()
 
-    def _on_activity(self, activity: Activity | None) -> None:
-        self._window.show_activity(activity)
-        self._activity = activity
+    def _on_activity(self, key: str, activity: Activity | None) -> None:
+        """Something goes on upon a page, or is over there, whatever goes on upon others."""
+        self._activities.pop(key, None)
+        if activity is not None:
+            self._activities[key] = activity
+        self._window.show_activity(self._shown)
         if self._services.jobs.running:
             return
-        if activity is None:
+        if self._shown is None:
             self._bar.show_idle()
         self._show_activity()
 
+    @property
+    def _shown(self) -> Activity | None:
+        """What records, else what was told last."""
+        latest = reversed(self._activities.values())
+        return next((one for one in latest if one.recording), next(reversed(self._activities.values()), None))
+
     def _show_activity(self) -> None:
         """No job runs: show what goes on upon a page, if anything does."""
-        if (activity := self._activity) is not None:
+        if (activity := self._shown) is not None:
             self._bar.show_activity(activity.line, activity.figures, activity.share, activity.recording)

@@ -447,6 +447,7 @@ def test_the_whole_tree_is_saved(qtbot, dreaming, tmp_path, monkeypatch):
 def test_a_replays_frame_is_dreamt_on_from(qtbot, open_studio, dreams):
     made = Dreaming(qtbot, open_studio(dreams, begin=False))
     window = made.studio.window
+    made.studio.services.document.set("start.load_path", "carracing-dream")  # whatever else is loaded
     window.show_page("replay")
     replay = window.pages["replay"].widget
     made.until(lambda: replay.watched is not None)
@@ -455,6 +456,7 @@ def test_a_replays_frame_is_dreamt_on_from(qtbot, open_studio, dreams):
     assert window.page == "dream"
     made.until(lambda: made.page.start.source is not None and made.page.start.source.frame == 5)
     made.until(lambda: "frame 5" in made.page.start._words.text())
+    assert not made.controller.starts.model.shipped  # the model that played dreams
     made.begin()
     assert "frame 5" in made.standing.words
     made.click(made.page.strip.driver._buttons["recorded"])

@@ -158,6 +158,22 @@ def test_what_goes_on_on_a_page_is_shown_again_once_a_job_has_ended(qtbot, open_
     assert window.bar._stage.text() == ""
 
 
+def test_what_ends_on_one_page_takes_nothing_from_another(qtbot, open_studio):
+    window = open_studio(begin=False, pages=(*PAGES, count)).window
+    count_, study = (window.pages[key].controller.activity for key in ("count", "study"))
+    study.emit(Activity("Studying", "", 0.5, False, "a study"))
+    count_.emit(Activity("Counting", "", None, True, "recording"))
+    study.emit(Activity("Studying on", "", 0.6, False, "a study"))
+    assert (window.bar._stage.text(), window.activity_label.text()) == ("Counting", "recording")
+    study.emit(None)
+    assert (window.bar._stage.text(), window.activity_label.text()) == ("Counting", "recording")
+    study.emit(Activity("Studying", "", 0.7, False, "a study"))
+    count_.emit(None)
+    assert (window.bar._stage.text(), window.activity_label.text()) == ("Studying", "a study")
+    study.emit(None)
+    assert window.bar._stage.text() == window.activity_label.text() == ""
+
+
 def test_a_way_out_of_an_empty_page_is_answered_wherever_it_is_asked(qtbot, open_studio, tmp_path):
     studio = open_studio(begin=False, pages=(*PAGES, count))
     Workspace(tmp_path / "ready").make()
