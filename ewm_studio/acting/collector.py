@@ -74,15 +74,19 @@ class LocalCollector:
             bursts: what is done now and then in place of what the policy draws; its log-probabilities are of that.
         """
         self.simulator, self.model, self.keep_obs, self.generator = simulator, model, keep_obs, generator
-        self.bursts = bursts
-        if bursts is not None:
-            bursts.begin(simulator.num_envs)
+        self.disturb(bursts)
         self.policy = ControllerPolicy(model.controller)
         self.device = model.device  # asking the model walks all its parameters: once, not every step
         self._obs: Tensor | None = None  # (B, ...) the present observations; None before the first, and in a dream
         self._belief: Belief | None = None
         self._is_first = torch.empty(0)
         self._none = torch.zeros(simulator.num_envs, dtype=torch.bool, device=self.device)
+
+    def disturb(self, bursts: Bursts | None) -> None:
+        """Do these now and then from here on; None: only what the policy draws."""
+        self.bursts = bursts
+        if bursts is not None:
+            bursts.begin(self.num_envs)
 
     @property
     def num_envs(self) -> int:

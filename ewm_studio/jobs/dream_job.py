@@ -23,6 +23,7 @@ from ewm_studio.jobs.judgement import judgement
 from ewm_studio.jobs.learning import LearningJob
 from ewm_studio.jobs.lifecycle import restore_latest
 from ewm_studio.jobs.meter import Meter
+from ewm_studio.jobs.real_rounds import RealRounds
 from ewm_studio.jobs.resuming import computed_on
 from ewm_studio.jobs.run_log import RunLog
 from ewm_studio.models.agent_model import AgentModel
@@ -31,7 +32,6 @@ from ewm_studio.models.pictures import reconstructions
 from ewm_studio.settings import Experiment
 from ewm_studio.training.dreaming import Dreaming
 from ewm_studio.training.optimize import Averages
-from ewm_studio.training.ppo import PPO
 from ewm_studio.training.precision import computing
 from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.replay_trainer import ReplayTrainer
@@ -41,7 +41,6 @@ PIECE = 32  # steps acted between two looks at whether to stop
 PICTURES = 8
 REPLAY = "replay"  # the folder of a run that holds its experience
 SHARES = {"act": 0.25, "vision": 0.05, "memory": 0.25, "dream": 0.45}  # of a round's time, about
-REAL_COST = 0.1  # of a decision that is learned for real alone, in those of rounds with dreams, about
 SECONDS_BACK = 120.0  # of the past that the time left is told by: within a round the pace is uneven
 
 Work = Generator[Event, None, None]
@@ -51,8 +50,7 @@ class DreamJob(LearningJob):
     """State of a run in dreams; all of it is saved, so that a resumed run is the same run.
 
     A round is an epoch; the first acts at random. It goes from stage to stage, each so many pieces of work; `done`
-    says how many of them the present round has behind it. The last `dream.real_share` of the run are rounds of PPO on
-    what is acted for real (`for_real`), without vision, memory and dreams.
+    says how many of them the present round has behind it. The last `dream.real_share` of the run are `real` rounds.
     """
 
     def __init__(
@@ -76,9 +74,8 @@ class DreamJob(LearningJob):
         self.trainer = ReplayTrainer(model, experiment.world_model, self.settings, generator, others)
         shaped = experiment.env.skip_penalty > 0
         self.dreaming = Dreaming(model, self.settings, experiment.ppo, self._settling(), generator, others, shaped)
-        self.real_learner = PPO(model.controller, experiment.ppo, envs.num_envs, generator)
+        self.real = RealRounds(model, experiment, envs.num_envs, generator)
         self.comparison = Comparison(model.controller, self.settings.rollback, self.settings.gamma)
-        self.for_real = False
         self.judged_steps = 0
         self.done = dict.fromkeys(SHARES, 0)
         self.cpu_before = 0.0  # spent by earlier parts of a resumed run
@@ -128,7 +125,8 @@ class DreamJob(LearningJob):
                 if not isinstance(event, str):
                     yield event
                 elif self.epochs:
-                    yield meter.at(self._progress(), self._ahead())
+                    progress = self._progress()
+                    yield meter.at(progress, self.real.ahead(meter.total, progress))
                 else:
                     of_stage = meters.setdefault(
                         event, Meter(event, self._counts()[event], "minibatches", self.done[event])
@@ -142,7 +140,7 @@ class DreamJob(LearningJob):
     def _round(self, run: Run, replay: SequenceReplay, control: JobControl) -> Generator[Event | str, None, None]:
         """The stages of a round, and the name of the stage with each piece of work. Ends early when asked to stop."""
         self._choose_kind(replay)
-        if self.for_real:
+        if self.real.on:
             for _ in self._pieces("act", 1, control):
                 yield from self._learn_for_real(run)
                 yield "act"
@@ -161,7 +159,7 @@ class DreamJob(LearningJob):
             return
         if not self.done["memory"] and not self.done["dream"]:
             replay.encode(self.model.vision.encode, updates > 0, self.model.device)
-        left = self._dreams_left()
+        left = self.real.dreams_left(self._share_left())
         for _ in self._pieces("memory", self._memory_updates(), control):
             with self._computing():
                 self._log.add(self.trainer.memory_update(replay, left))
@@ -185,11 +183,13 @@ class DreamJob(LearningJob):
     # Acting
 
     def _new_collector(self) -> LocalCollector:
+        return LocalCollector(self.envs, self.model, True, self.randomness.torch, self._bursts())
+
+    def _bursts(self) -> Bursts | None:
         settings, space = self.settings, self.envs.action_space
-        bursts = (
-            Bursts(space, self.randomness.numpy, settings.bursts, 0.0, settings.gentle) if settings.bursts else None
-        )
-        return LocalCollector(self.envs, self.model, keep_obs=True, generator=self.randomness.torch, bursts=bursts)
+        if not settings.bursts:
+            return None
+        return Bursts(space, self.randomness.numpy, settings.bursts, 0.0, settings.gentle)
 
     def _collect(self, replay: SequenceReplay, control: JobControl) -> Work:
         """Act at random, in one go: whoever stops it begins it anew."""
@@ -217,8 +217,8 @@ class DreamJob(LearningJob):
         """A piece of the round, acted by the controller."""
         if not self.done["act"]:
             self.comparison.rollback.begin()
-            if self.epochs > 1:  # vision and memory have learned since the last one
-                self._relive(replay)
+            self._relive(replay)
+            self.real.acted = False
         rows = min(PIECE, self._round_rows() - PIECE * self.done["act"])
         rollout = self.collector.collect(rows)
         buffer = rollout.buffer
@@ -228,11 +228,13 @@ class DreamJob(LearningJob):
         replay.add(Rows(*(column.cpu().numpy() for column in columns)))
         self.comparison.acted(buffer.reward, final)
         last = PIECE * (self.done["act"] + 1) >= self._round_rows()
-        self._log.add(self.dreaming.acted(rollout, last, self._dreams_left()))
+        self._log.add(self.dreaming.acted(rollout, last, self.real.dreams_left(self._share_left())))
         yield from self._note_rollout(run, rollout)
 
     def _relive(self, replay: SequenceReplay) -> None:
         """Lead memory, as it is now, through the last round, so that the next one starts from its present states."""
+        if self.epochs < 2 or self.real.acted:  # nothing has learned since what was acted last
+            return
         last = slice(-self._round_rows(), None)
         z, action = replay.z[last], replay.column("action")[last].to(self.model.device)
         self.collector.relive(z, action, replay.column("is_first")[last].to(self.model.device))
@@ -240,31 +242,29 @@ class DreamJob(LearningJob):
     # Learning for real alone
 
     def _choose_kind(self, replay: SequenceReplay) -> None:
-        """At the start of a round: whether it is one of those that are learned for real alone."""
-        share = self.settings.real_share
-        if self.for_real or not share or not self.epochs or any(self.done.values()) or self._share_left() > share:
+        """At the start of a round: whether it is one of those that are learned for real alone.
+
+        A run that is gone on with to a later end, or with another share, may go back to dreams.
+        """
+        if any(self.done.values()):
             return
-        self.for_real = True
-        if self.epochs > 1:  # memory has learned since the last one
+        before, share = self.real.on, self.real.share
+        self.real.on = bool(share and self.epochs) and self._share_left() <= share
+        if self.real.on and not before:
             self._relive(replay)
-        self._act_undisturbed()
+            self._act_undisturbed()
+        elif before and not self.real.on:
+            self.collector.disturb(self._bursts())
+            self.collector.keep_obs = True
 
     def _act_undisturbed(self) -> None:
-        self.collector.bursts, self.collector.keep_obs = None, False
+        self.collector.disturb(None)
+        self.collector.keep_obs = False
 
     def _learn_for_real(self, run: Run) -> Work:
-        """One update of PPO on a rollout."""
-        self.real_learner.steps = self._rollout_steps()
-        left = min(1.0, self._share_left() / self.settings.real_share) if self.settings.real_share else 0.0
-        self._log.add(self.real_learner.update(self.collector, left))
-        rollout = self.real_learner.rollout
-        assert rollout is not None
+        rollout, figures = self.real.update(self.collector, self._rollout_steps(), self._share_left())
+        self._log.add(figures)
         yield from self._note_rollout(run, rollout)
-
-    def _dreams_left(self) -> float:
-        """How much of the run's part with dreams is to come, 1 to 0."""
-        share = self.settings.real_share
-        return max(0.0, self._share_left() - share) / (1.0 - share)
 
     # What a round is made of
 
@@ -303,21 +303,13 @@ class DreamJob(LearningJob):
 
     def _progress(self) -> int:
         """Decisions so far, those of a round counted as its work gets done."""
-        if self.epochs == 0 or self.for_real:
+        if self.epochs == 0 or self.real.on:
             return self.env_steps if self.epochs else 0
         counts = self._counts()
         done = sum(SHARES[stage] * self.done[stage] / count for stage, count in counts.items() if count)
         whole = sum(SHARES[stage] for stage, count in counts.items() if count)
         before = self.settings.random_steps + (self.epochs - 1) * self.settings.round_steps
         return round(before + self.settings.round_steps * done / whole)
-
-    def _ahead(self) -> float | None:
-        """Decisions to come, those that are learned for real alone for what they cost; None where no number is set."""
-        total = self.experiment.train.total_steps
-        if total is None or self.for_real:
-            return None
-        real = self.settings.real_share * total
-        return max(0.0, total - real - self._progress()) + REAL_COST * real
 
     def _reason_to_stop(self, control: JobControl) -> str:
         """A round is finished first, unless it is to stop at once."""
@@ -331,7 +323,7 @@ class DreamJob(LearningJob):
 
         Asked to stop while it is judged, the round stays at its end, and is judged when the run is resumed.
         """
-        if not self.for_real:
+        if not self.real.on:
             yield from self.comparison.end_round(self.epochs, self._vision_work()[0] > 0)
         done, self.done = self.done, dict.fromkeys(SHARES, 0)
         self.epochs += 1
@@ -341,10 +333,10 @@ class DreamJob(LearningJob):
             if not judged:
                 self.epochs, self.done = self.epochs - 1, done
                 return
-        values = self._log.take() | ({} if self.for_real else self.comparison.figures) | judged
+        values = self._log.take() | ({} if self.real.on else self.comparison.figures) | judged
         values = self._told(values) | {"speed/cpu_seconds": self.cpu_seconds}
         yield sink.metrics(self.env_steps, self.epochs, self.seconds, values)
-        if len(self.spaces.observation.shape) == 3 and not self.for_real:
+        if len(self.spaces.observation.shape) == 3 and not self.real.on:
             yield sink.images(self.env_steps, reconstructions(self.model.vision, replay.newest(PICTURES)))
         yield self._save(run, replay, judged.get("real/score"))
 
@@ -394,8 +386,7 @@ class DreamJob(LearningJob):
             **self.comparison.state(),
             "trainer": self.trainer.state(),
             "dreaming": self.dreaming.state(),
-            "for_real": self.for_real,
-            "real_learner": self.real_learner.state() if self.for_real else None,
+            "real": self.real.state(),
             "collector": self.collector.state(),
             "random": self.randomness.state(),
             "computed_on": computed_on(self.model.device),
@@ -422,9 +413,9 @@ class DreamJob(LearningJob):
         self.comparison.restore(state)
         self.trainer.restore(state["trainer"])
         self.dreaming.restore(state["dreaming"])
-        self.for_real = state.get("for_real", False)
-        if self.for_real:
-            self.real_learner.restore(state["real_learner"])
+        if "real" in state:
+            self.real.restore(state["real"])
+        if self.real.on:
             self._act_undisturbed()
         self.collector.restore(state["collector"])
         self.randomness.restore(state["random"])

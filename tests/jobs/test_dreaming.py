@@ -150,6 +150,25 @@ def test_the_last_share_is_learned_for_real_by_the_controller_alone(tmp_path):
         assert changed == {"controller"}
 
 
+def test_a_later_end_goes_back_to_dreams_until_its_own_last_share(tmp_path):
+    short = {"train": {"epochs": None, "total_steps": 260}, "ppo": {"rollout_steps": 40}}
+    dream = SMALL["dream"] | {"real_share": 0.5, "random_steps": 100, "bursts": 0.2}
+    with contextlib.closing(Workspace(tmp_path)) as workspace:
+        run = finish(train(small(dream=dream, **short), workspace))["run"]
+        kinds = []
+        longer = small(dream=dream, **{**short, "train": {"epochs": None, "total_steps": 700}})
+        for event in train(longer, workspace, resume=run):
+            if isinstance(event, Metrics):
+                kinds.append((event.step, "dream/reward" in event.values))
+        assert kinds == [(340, True), (420, True), (500, False), (580, False), (660, False), (700, False)]
+
+
+def test_a_last_share_of_a_run_without_an_end_is_refused(tmp_path):
+    settings = small(train={"epochs": None, "patience": 2}, dream=SMALL["dream"] | {"real_share": 0.5})
+    with pytest.raises(UserError, match=r"dream.real_share: .* give train.total_steps"):
+        list(train(settings, Workspace(tmp_path)))
+
+
 def test_what_was_not_saved_is_done_again(tmp_path):
     """As after a kill: the round since the last checkpoint is lost, and nothing else."""
     settings = small()
