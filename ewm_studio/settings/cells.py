@@ -115,12 +115,17 @@ def _grid(study: Study, source: str) -> list[Cell]:
         options, values = dict(zip(axes, choice, strict=True)), Values()
         if any(options.items() >= rule for rule in left_out):
             continue
-        for axis, option in options.items():
-            values = over(values, axes[axis][option])
+        chosen = [axes[axis][option] for axis, option in options.items()]
+        for given in sorted(chosen, key=_names_nothing):  # another part, or environment, drops what the one before had
+            values = over(values, given)
         cells.append(Cell(options, values))
     if not cells:
         raise UserError(f"{source}: leave_out leaves nothing of vary to compare")
     return cells
+
+
+def _names_nothing(values: Values) -> bool:
+    return "id" not in values.get("env", {}) and not any("name" in values.get(kind, {}) for kind in COMPONENTS)
 
 
 def _left_out(number: int, given: Mapping[str, str], axes: Mapping[str, Mapping[str, Values]], source: str) -> Any:

@@ -19,6 +19,7 @@ from ewm_studio.settings.paths import all_fields, field_at, read_value
 from ewm_studio.settings.study import Study
 
 Options = dict[str, Values]  # by name, with the settings that make them so
+_PARTS = tuple(f"{kind}.name" for kind in COMPONENTS)
 _OWN = ("run.seed", "run.threads", "start.save_path", "env.workers")  # a study sets these itself
 
 
@@ -79,13 +80,13 @@ def varied_settings(study: Study) -> dict[str, list[Any]]:
             found[name] = given
         elif isinstance(given, Mapping) and given and all(isinstance(values, list) for values in given.values()):
             found.update({f"{name}.{field}": values for field, values in given.items()})
-    return {path: values for path, values in found.items() if path.partition(".")[0] not in COMPONENTS}
+    return {path: values for path, values in found.items() if path not in _PARTS}
 
 
 def kept_axes(study: Study) -> dict[str, Any]:
     """Axes that are neither parts nor values of a setting: options by names that only the file gives."""
-    known = {path.partition(".")[0] for path in varied_settings(study)} | set(varied_settings(study)) | set(COMPONENTS)
-    return {name: given for name, given in study.vary.items() if name.partition(".")[0] not in known}
+    kept = {name: given for name, given in study.vary.items() if name not in COMPONENTS and isinstance(given, Mapping)}
+    return {name: given for name, given in kept.items() if not any(isinstance(v, list) for v in given.values())}
 
 
 def with_choices(

@@ -5,6 +5,8 @@ import pytest
 from ewm_studio.errors import UserError
 from ewm_studio.resources import study_presets
 from ewm_studio.settings import Experiment
+from ewm_studio.settings.cells import cells_of
+from ewm_studio.settings.layers import over
 from ewm_studio.settings.study import Study, seeds_of, seeds_text
 from ewm_studio.settings.study_draft import (
     given_settings,
@@ -79,6 +81,28 @@ def test_axes_that_only_a_file_can_give_stay():
     assert set(again.vary) == {"speed", "memory"}
     listed = Study(cells=[{"name": "a", "memory.name": "NoMemory"}, {"name": "b", "memory.name": "LSTMMemory"}])
     assert with_choices(listed, {"memory": {"none": NONE, "LSTM": LSTM}}, {"ppo.lr": [1, 2]}) == listed
+
+
+@pytest.mark.parametrize(
+    ("vary", "cells"),
+    [
+        ({"memory.hidden_dim": [64, 128], "ppo.lr": [1e-3, 1e-4]}, 4),
+        ({"memory": {"name": ["NoMemory", "LSTMMemory"], "lr": [1e-3, 1e-4]}}, 4),
+        ({"vision": {"latent_dim": [16, 32]}, "controller": {"l": {"controller": {"name": "LinearController"}}}}, 2),
+        ({"ppo.lr": [1e-3, 1e-4], "ppo": {"short": {"ppo": {"epochs": 2}}, "long": {"ppo": {"epochs": 9}}}}, 4),
+        ({"env": {"easy": {"env": {"idle_limit": 5}}}, "env.action_repeat": [1, 2], "memory": {"none": NONE}}, 2),
+    ],
+)
+def test_whatever_a_file_varies_is_in_what_the_form_saves(vary, cells):
+    study = Study(vary=vary)
+    again = with_choices(study, picked_parts(study, "x"), varied_settings(study))
+    found = [over(again.experiment, cell.values) for cell in cells_of(again, "x")]  # an option alone holds for all
+    assert len(found) == cells
+    assert sorted(map(_sorted, found)) == sorted(_sorted(cell.values) for cell in cells_of(study, "x"))
+
+
+def _sorted(values):
+    return str(sorted((section, sorted(group.items())) for section, group in values.items()))
 
 
 @pytest.mark.parametrize(
