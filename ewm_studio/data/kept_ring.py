@@ -1,7 +1,7 @@
 """Rings of what an agent saw, which have files of their own in a run: they are too large for every checkpoint.
 
-The file is named by how much was ever added. A run that repeats itself writes the same file under the same name, so
-that a kill between this file and its checkpoint does no harm.
+The file is named by how much was ever added. A file of that name may be left from an attempt that was killed before its
+checkpoint, and what took that attempt's place may have learned otherwise: it is written anew.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class KeptRing(ABC):
 
     def __init__(self, capacity: int) -> None:
         self.capacity, self.added = capacity, 0
+        self._lies: Path | None = None  # the file that holds what this ring held when it was written or read
 
     def __len__(self) -> int:
         return min(self.added, self.capacity)
@@ -41,14 +42,16 @@ class KeptRing(ABC):
         """
 
     def save(self, folder: Path) -> None:
-        """Write all of it into `folder`, unless it lies there.
+        """Write all of it into `folder`, unless this very ring lies there.
 
         Raises:
             UserError or JobError: the file cannot be written.
         """
         folder.mkdir(exist_ok=True)
-        if not self._path(folder).exists():
-            save_tree(self._path(folder), self._content())
+        path = self._path(folder)
+        if path != self._lies or not path.exists():
+            save_tree(path, self._content())
+            self._lies = path
 
     def prune(self, folder: Path) -> None:
         """Remove what earlier calls of `save` left in `folder`."""
@@ -63,7 +66,9 @@ class KeptRing(ABC):
             UserError: the file is missing, damaged, or of something else.
         """
         self.added = added
-        self._take_up(load_tree(self._path(folder)), self._path(folder))
+        path = self._path(folder)
+        self._take_up(load_tree(path), path)
+        self._lies = path
 
     def _path(self, folder: Path) -> Path:
         return folder / f"{self.added}{self.SUFFIX}"

@@ -79,3 +79,32 @@ def test_saved_frames_come_back_and_older_files_go(tmp_path):
         ring(4).load(folder, 8)
     with pytest.raises(UserError, match=r"9\.frames"):
         ring().load(folder, 9)
+
+
+def test_a_file_of_an_abandoned_attempt_is_not_taken_for_this_one(tmp_path):
+    """Killed before its checkpoint; what was resumed instead saw other frames, but as many."""
+    begun, abandoned, resumed = ring(), ring(), ring()
+    begun.add(numbered(0, 3))
+    begun.save(tmp_path)
+    for each, first in ((abandoned, 3), (resumed, 100)):
+        each.load(tmp_path, 3)
+        each.add(numbered(first, first + 4))
+        each.save(tmp_path)
+    again = ring()
+    again.load(tmp_path, 7)
+    assert torch.equal(again.newest(5), resumed.newest(5))
+
+
+def test_what_was_written_or_read_is_not_written_again_unless_it_is_gone(tmp_path):
+    path, again = tmp_path / "3.frames", ring()
+    frames = ring()
+    frames.add(numbered(0, 3))
+    frames.save(tmp_path)
+    again.load(tmp_path, 3)
+    for each in (frames, again):
+        written = path.stat().st_ino
+        each.save(tmp_path)
+        assert path.stat().st_ino == written
+        path.rename(tmp_path / "aside")
+        each.save(tmp_path)
+        assert path.stat().st_ino != written
