@@ -14,6 +14,8 @@ from ewm_studio.processes.living import is_owned, owner, owner_died
 
 _SUFFIX = ".tmp"
 LEFTOVER_SECONDS = 3600.0  # a temporary file this old belongs to a write that was killed
+READING_SECONDS = 2.0  # that Windows lets a file be read and not replaced, at most
+_WINDOWS = os.name == "nt"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
 
 
@@ -32,7 +34,7 @@ def write_aside(path: Path, write: Callable[[Path], None]) -> None:
         try:
             write(temporary)
             _sync(temporary)
-            os.replace(temporary, path)
+            _replace(temporary, path)
             _sync_folder(path.parent)
         except OSError as error:
             raise write_error(path, error) from error
@@ -100,6 +102,19 @@ def _write_bytes(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
+def _replace(temporary: Path, path: Path) -> None:
+    """Put a file in another's place. Windows refuses that while somebody reads the other, which takes a moment."""
+    until = time.monotonic() + READING_SECONDS
+    while True:
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError:
+            if not _WINDOWS or time.monotonic() >= until:
+                raise
+            time.sleep(READING_SECONDS / 100)
+
+
 def _sync(path: Path) -> None:
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
@@ -107,7 +122,7 @@ def _sync(path: Path) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Make a rename last through a power cut; folders cannot be synced on Windows, nor on some file systems."""
-    if os.name == "nt":
+    if _WINDOWS:
         return
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

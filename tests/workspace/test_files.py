@@ -94,6 +94,41 @@ def test_no_permission_is_a_user_error(tmp_path: Path, monkeypatch: pytest.Monke
     assert os.listdir(tmp_path) == []
 
 
+def read_by_somebody(monkeypatch: pytest.MonkeyPatch, windows: bool, times: int) -> list[object]:
+    """A file that cannot be replaced so many times; gives every attempt."""
+    tried: list[object] = []
+    replace = os.replace
+
+    def refuse(source: Path, target: Path) -> None:
+        tried.append(target)
+        if len(tried) <= times:
+            raise PermissionError(errno.EACCES, "Access is denied")
+        replace(source, target)
+
+    monkeypatch.setattr("ewm_studio.workspace.files._WINDOWS", windows)
+    monkeypatch.setattr(os, "replace", refuse)
+    return tried
+
+
+def test_windows_replaces_a_file_once_nobody_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_text("old")
+    tried = read_by_somebody(monkeypatch, windows=True, times=2)
+    write_text(tmp_path / "a", "new")
+    assert ((tmp_path / "a").read_text(), len(tried)) == ("new", 3)
+
+
+@pytest.mark.parametrize(("windows", "patience"), [(True, 0.0), (False, 1000.0)])
+def test_a_file_that_is_never_free_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, windows: bool, patience: float
+) -> None:
+    monkeypatch.setattr("ewm_studio.workspace.files.READING_SECONDS", patience)
+    tried = read_by_somebody(monkeypatch, windows, times=1000)
+    with pytest.raises(UserError, match="Access is denied"):
+        write_text(tmp_path / "a", "new")
+    assert len(tried) == 1
+    assert os.listdir(tmp_path) == []
+
+
 def test_leftovers_of_killed_writes_go_and_running_ones_stay(tmp_path: Path) -> None:
     old, new, other = tmp_path / ".a.1-00.tmp", tmp_path / ".a.2-00.tmp", tmp_path / ".b.1-00.tmp"
     for path in (old, new, other):
