@@ -1,4 +1,7 @@
-"""The two ways a job can be refused or fail, each carrying one clear line for the person in front of it."""
+"""The two ways a job can be refused or fail, each carrying one clear line for the person in front of it.
+
+What besides is a `Misfortune` says nothing against what was run.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,18 @@ class Untrusted(UserError):
 
 class JobError(Exception):
     """The job started and could not go on (NaN loss, dead environment, full disk). Exit code 1."""
+
+
+class Misfortune(Exception):
+    """No fault of what was run: whatever else is run there meets it too, and what was saved stands."""
+
+
+class CannotWrite(UserError, Misfortune):
+    """A place that cannot be written."""
+
+
+class NoRoom(JobError, Misfortune):
+    """The disk is full or broken, or memory is short."""
 
 
 def nearest(wrong: str, known: list[str], count: int = 3) -> str:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ewm_studio.errors import JobError, UserError
+from ewm_studio.errors import JobError, Misfortune, UserError
+from ewm_studio.workspace.files import is_full
 
 _STANDS = "The last saved checkpoint stands; the run can be resumed from it."
+_SCARCE = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}  # processes, memory, files
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job ended early, for a dialog."""
+    """Why a job ended early, for a dialog.
+
+    Attributes:
+        title, what, details: what is shown.
+        misfortune: whether it was no fault of the job, as `is_misfortune` has it.
+    """
 
     title: str
     what: str
     details: str
+    misfortune: bool = False
 
 
 class JobFailed(Exception):
@@ -36,6 +45,19 @@ def failure_of(error: BaseException, doing: str = "") -> Failure:
     """
     if isinstance(error, JobFailed):
         return error.failure
+    return replace(_told(error, doing), misfortune=is_misfortune(error))
+
+
+def is_misfortune(error: BaseException) -> bool:
+    """Whether something failed for want of disk, memory, processes or a place to compute: no fault of what was run."""
+    if isinstance(error, JobFailed):
+        return error.failure.misfortune
+    if isinstance(error, OSError):
+        return is_full(error) or error.errno in _SCARCE
+    return isinstance(error, Misfortune | MemoryError)
+
+
+def _told(error: BaseException, doing: str) -> Failure:
     details = "".join(traceback.format_exception(error))
     if doing:
         title, ours = f"Could not {doing}", isinstance(error, UserError | JobError)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ParamSpec
 
 from ewm_studio.envs.trust import import_named
-from ewm_studio.errors import JobError
+from ewm_studio.errors import NoRoom
 from ewm_studio.events import Event
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace.files import is_full, write_error
@@ -32,10 +32,10 @@ def explained(error: BaseException) -> BaseException:
     import torch  # only now: environments are driven without it
 
     if isinstance(error, torch.OutOfMemoryError):
-        return JobError(_NO_GPU_MEMORY)
+        return NoRoom(_NO_GPU_MEMORY)
     # PyTorch's allocator on the CPU has no exception of its own.
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)):
-        return JobError(_NO_MEMORY)
+        return NoRoom(_NO_MEMORY)
     if isinstance(error, OSError) and is_full(error):
         return write_error(Path(error.filename or "the workspace"), error)
     return error

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ewm_studio.errors import JobError, UserError
+from ewm_studio.errors import JobError, Misfortune, NoRoom, UserError
 from ewm_studio.workspace.files import write_error
 from ewm_studio.workspace.lock import locked
 from ewm_studio.workspace.migrations import bring_up_to_date, is_up_to_date
@@ -40,7 +40,7 @@ _METRIC_COLUMNS = "step, epoch, seconds, value"
 _EPISODE_COLUMNS = "step, length, seconds, reward"
 
 
-class Damaged(UserError):
+class Damaged(UserError, Misfortune):
     """The database is no longer one; the run folders still hold what it knew. `reason` is SQLite's."""
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -51,7 +51,7 @@ class Damaged(UserError):
         self.reason = reason
 
 
-class Busy(JobError):
+class Busy(JobError, Misfortune):
     """Another process has held the database for longer than one waits."""
 
 
@@ -289,7 +289,7 @@ class Database:
         except sqlite3.OperationalError as error:
             code = _code(error)
             if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-                raise JobError(f"{self.path}: cannot be written ({error}); free some space, then resume") from error
+                raise NoRoom(f"{self.path}: cannot be written ({error}); free some space, then resume") from error
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise Busy(self._busy(patience)) from error
             if code in _DAMAGE or "no such table" in str(error) or "no such column" in str(error):

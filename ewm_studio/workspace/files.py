@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ewm_studio.errors import JobError, UserError
+from ewm_studio.errors import CannotWrite, NoRoom, UserError
 from ewm_studio.processes.living import is_owned, owner, owner_died
 
 _SUFFIX = ".tmp"
@@ -90,12 +90,12 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-def write_error(path: Path, error: OSError) -> UserError | JobError:
+def write_error(path: Path, error: OSError) -> CannotWrite | NoRoom:
     """What to raise for a write that failed: the job's misfortune, or a place that cannot be written."""
     reason = error.strerror or str(error)
     if is_full(error):
-        return JobError(f"{path}: cannot be written ({reason}); free some space, then resume")
-    return UserError(f"{path}: cannot be written ({reason}); choose a folder that exists and that you may write to")
+        return NoRoom(f"{path}: cannot be written ({reason}); free some space, then resume")
+    return CannotWrite(f"{path}: cannot be written ({reason}); choose a folder that exists and that you may write to")
 
 
 def _write_bytes(path: Path, data: bytes) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Literal, Protocol
 
-from ewm_studio.errors import JobError
+from ewm_studio.errors import JobError, Misfortune
 from ewm_studio.events import Event
 
 Command = Literal["pause", "resume", "stop"]
 Events = list[tuple[str, Event]]  # each with the id of its job
 
 
-class PlaceLost(JobError):
+class PlaceLost(JobError, Misfortune):
     """Where jobs are computed is out of reach: no fault of any job."""
 
 

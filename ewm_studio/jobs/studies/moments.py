@@ -6,6 +6,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from ewm_studio.workspace.files import write_error
 from ewm_studio.workspace.studies import StudyFolder
 
 MOMENTS = "moments"  # in the study's folder
@@ -19,16 +20,23 @@ class Moments:
         self._count, self._total = count, total_steps
 
     def see(self, model: Path, step: int) -> None:
-        """Keep a model that was just saved, where it is the first past a share; one that is gone already is let go."""
+        """Keep a model that was just saved, where it is the first past a share; one that is gone already is let go.
+
+        Raises:
+            UserError or JobError: there is no room for it.
+        """
         if not self._total or not 0 < (share := step * self._count // self._total) < self._count:
             return
         if any(known * self._count // self._total == share for known in self.kept()):
             return
-        self._place.mkdir(parents=True, exist_ok=True)
         target = self._place / f"{step}.safetensors"
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(model, target.with_suffix(".part"))
-            target.with_suffix(".part").replace(target)
+        try:
+            self._place.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(model, target.with_suffix(".part"))
+                target.with_suffix(".part").replace(target)
+        except OSError as error:
+            raise write_error(target, error) from error
 
     def kept(self) -> dict[int, Path]:
         """The models that are there, by their steps."""

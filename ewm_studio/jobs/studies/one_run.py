@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ import numpy as np
 from ewm_studio.analysis.run_tags import with_tags
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import CheckpointSaved, Event, Finished, Progress, RunStarted, StudyRunMoved
-from ewm_studio.jobs.failure import failure_of
+from ewm_studio.jobs.failure import failure_of, is_misfortune
 from ewm_studio.jobs.runners.runner import PlaceLost, Runner
 from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.jobs.studies.moments import Moments
 from ewm_studio.jobs.studies.pool import Pool
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.study import JudgeSettings
-from ewm_studio.settings.study_file import RunPlan
+from ewm_studio.settings.study_file import RunPlan, StudyFile
 from ewm_studio.workspace import Run, Workspace
 from ewm_studio.workspace.studies import RunRecord, StudyFolder
 
@@ -69,24 +70,30 @@ class StudyRun:
         """Train and judge what is missing.
 
         Raises:
-            UserError or JobError: the study's own files cannot be written, or whatever computes the runs is out of
-                reach.
+            UserError or JobError: the study's own files cannot be written, whatever computes the runs is out of reach,
+                or the machine has no room or process for one. The run is then left as it was saved.
         """
         while not (self.record.done or self._stopping):
             self._note("running")
             try:
+                self._forget_gone()
                 self._train()
                 if not self._stopping:
                     self._play()
             except _Stopped:
                 break
             except PlaceLost:
-                self._note("stopped")
+                self._leave()
                 raise
-            except Exception as error:  # of whatever kind: it is the run's, and the study goes on
+            except Exception as error:  # of whatever kind: where it is the run's, the study goes on
                 if self._killed:
                     return
-                self._failed(" ".join(failure_of(error).what.split()))
+                clear = _explained(error)
+                # Here, where nothing is computed, the system's errors are of files and processes.
+                if isinstance(clear, OSError) or is_misfortune(clear):
+                    self._leave()
+                    raise self._unlucky(clear) from error
+                self._failed(" ".join(failure_of(clear).what.split()))
         if not self.record.done:
             self._note("stopped")
 
@@ -104,12 +111,31 @@ class StudyRun:
             if self._runner is not None:
                 self._runner.kill()
 
+    def _leave(self) -> None:
+        """Note that it is to be gone on with, if there is room even for that."""
+        with contextlib.suppress(UserError, JobError):
+            self._note("stopped")
+
+    def _unlucky(self, error: BaseException) -> JobError:
+        """Why the study stops."""
+        what = " ".join(failure_of(error, "run the job").what.split()).rstrip(".")
+        return JobError(
+            f"{self.record.name}, seed {self.plan.seed}: {what}. The study stops, and no run counts as failed for this: "
+            "mend it, then go on with the study"
+        )
+
     def _failed(self, reason: str) -> None:
         self.record.failures.append(reason)
         last = len(self.record.failures) >= TRIES
         self._note("failed" if last else "running", reason)
 
     # Training
+
+    def _forget_gone(self) -> None:
+        """Begin anew where its run was deleted, or was never here: a study handed on comes without its runs."""
+        run = self.record.run
+        if run and not (self._workspace.runs_folder / run / "experiment.toml").is_file():
+            begin_anew(self.record, self._folder)
 
     def _train(self) -> None:
         if self.record.trained:
@@ -272,6 +298,12 @@ class StudyRun:
         )
 
 
+def _explained(error: BaseException) -> BaseException:
+    from ewm_studio.jobs.failures import explained  # only now: who looks at a study imports this file too
+
+    return explained(error)
+
+
 class _Stopped(Exception):
     """It was asked to stop, and has saved."""
 
@@ -285,6 +317,12 @@ def score_of(record: RunRecord, judge: JudgeSettings) -> float | None:
 def new_record(plan: RunPlan, judge: JudgeSettings) -> RunRecord:
     """What is known of a run before it begins."""
     return RunRecord(plan.key, dict(plan.cell.options), plan.seed, asked_for(plan, judge))
+
+
+def begin_anew(record: RunRecord, folder: StudyFolder) -> None:
+    """Forget all that a run came to; its former runs stay in the workspace."""
+    record.runs, record.trained, record.scores, record.moments = [], {}, {}, []
+    Moments(folder, record.key, 0, None).forget()
 
 
 # What changes nothing but the speed, and what is a matter of the figures drawn from the scores.
@@ -310,7 +348,26 @@ def check_same(record: RunRecord, plan: RunPlan, judge: JudgeSettings, source: P
     Raises:
         UserError: names the first that differs.
     """
-    before, now = record.asked, asked_for(plan, judge)
+    _check_asked(record, asked_for(plan, judge), source)
+
+
+def check_reported(file: StudyFile, records: Sequence[RunRecord]) -> None:
+    """Refuse to report runs under other settings than they were begun with.
+
+    Args:
+        file: the study.
+        records: of all its runs, in its order.
+
+    Raises:
+        UserError: names the first setting that differs.
+    """
+    asked = {plan.cell.name: asked_for(plan, file.study.judge) for plan in file.check()}  # alike but for the seed
+    for record, (_, cell, seed) in zip(records, file.named_runs(), strict=True):
+        _check_asked(record, {**asked[cell.name], "run.seed": seed}, file.path)
+
+
+def _check_asked(record: RunRecord, now: Mapping[str, Any], source: Path) -> None:
+    before = record.asked
     for path in sorted(before.keys() & now.keys()):
         if before[path] != now[path]:
             raise UserError(

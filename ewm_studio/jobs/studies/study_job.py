@@ -11,7 +11,7 @@ from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.studies.checks import check_cells
 from ewm_studio.jobs.studies.conditions import keep_conditions
 from ewm_studio.jobs.studies.crew import LOOK_SECONDS, Crew
-from ewm_studio.jobs.studies.one_run import StudyRun, check_same, new_record
+from ewm_studio.jobs.studies.one_run import StudyRun, begin_anew, check_same, new_record
 from ewm_studio.jobs.studies.outcome import write_outcome
 from ewm_studio.jobs.studies.pool import Pool, pool_of
 from ewm_studio.jobs.studies.search import search
@@ -108,6 +108,7 @@ def _records(file: StudyFile, folder: StudyFolder, retry_failed: bool) -> dict[s
             check_same(record, plan, judge, file.path)
             if retry_failed and record.state == "failed":
                 record.state, record.failures = "waiting", []
+                begin_anew(record, folder)
         records[plan.key] = record or new_record(plan, judge)
     return records
 
