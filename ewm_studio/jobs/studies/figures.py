@@ -22,6 +22,7 @@ from ewm_studio.analysis.intervals import (
     profile_band,
 )
 from ewm_studio.jobs.studies.curves import curve_of
+from ewm_studio.jobs.studies.one_run import check_reported
 from ewm_studio.jobs.studies.results import asked_records
 from ewm_studio.settings.study import JudgeSettings
 from ewm_studio.settings.study_file import StudyFile
@@ -101,9 +102,10 @@ def study_figures(file: StudyFile, folder: StudyFolder, workspace: Workspace) ->
     """All figures of what is there by now.
 
     Raises:
-        UserError: a record is damaged.
+        UserError: a record is damaged, or its run was begun with other settings than the file has now.
     """
     judge, records = file.study.judge, asked_records(file, folder)
+    check_reported(file, records)
     failure = _failure(records, judge)
     names: set[str] = set()
     cells = []

@@ -24,13 +24,13 @@ def write_outcome(file: StudyFile, workspace: Workspace, path: Path | None = Non
         path: of the report; in the study's folder by default.
 
     Raises:
-        UserError: it was never run, or something it keeps is damaged. JobError: the disk is full.
+        UserError: it was never run, something it keeps is damaged, or its file has other settings now. JobError: the disk is full.
     """
     folder = StudyFolder(workspace.path, file.name)
     file = searched(file, folder)
     conditions = kept_conditions(folder)
+    figures = study_figures(file, folder, workspace)  # first, since it sees whether the file is still theirs
     results = write_results(file, folder)
-    figures = study_figures(file, folder, workspace)
     report = write_report(file, figures, conditions, path or folder.path / REPORT)
     return {
         "study": file.name,

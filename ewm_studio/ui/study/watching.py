@@ -9,6 +9,7 @@ from typing import Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from ewm_studio import formatting as format
+from ewm_studio.errors import UserError
 from ewm_studio.jobs.studies.beside import StudyBeside
 from ewm_studio.jobs.studies.figures import StudyFigures, study_figures
 from ewm_studio.jobs.studies.plan import axes_of_cells
@@ -36,6 +37,7 @@ class _Look:
     done: int
     figures: StudyFigures | None  # None where they are as they were
     stopping: bool
+    complaint: str  # why there are no figures
 
 
 class WatchingController(QObject):
@@ -163,6 +165,8 @@ class WatchingController(QObject):
         results.show_runs(seen.file, found)
         if seen.figures is not None:
             results.show_figures(seen.file, seen.figures)
+        if seen.complaint:
+            page.say(seen.complaint)
         page.side.show_standing(seen.file, found)
         running = going or starting
         done = seen.done == total
@@ -212,8 +216,13 @@ def _look(file: StudyFile, workspace: Workspace, known: int) -> _Look:
     found = standing(file, folder)
     done = found["finished"] + found["failed"]
     file = searched(file, folder)
-    figures = study_figures(file, folder, workspace) if done and done != known else None
-    return _Look(file, found, done, figures, folder.stop_asked)
+    figures, complaint = None, ""
+    if done and done != known:
+        try:
+            figures = study_figures(file, folder, workspace)
+        except UserError as error:  # how the runs stand can be watched all the same
+            complaint = str(error)
+    return _Look(file, found, done, figures, folder.stop_asked, complaint)
 
 
 def _words(found: dict[str, Any], starting: bool, stopping: bool) -> str:

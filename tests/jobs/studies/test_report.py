@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ewm_studio.errors import UserError
-from ewm_studio.jobs.studies.conditions import Conditions
+from ewm_studio.jobs.studies.conditions import Conditions, keep_conditions
 from ewm_studio.jobs.studies.figures import study_figures
 from ewm_studio.jobs.studies.one_run import new_record
 from ewm_studio.jobs.studies.outcome import write_outcome
@@ -20,7 +20,7 @@ from ewm_studio.jobs.studies.results import asked_records, rows_of
 from ewm_studio.jobs.studies.tables import matrix, scores_table
 from ewm_studio.settings.study_file import read_study
 from ewm_studio.workspace import Workspace
-from ewm_studio.workspace.studies import StudyFolder
+from ewm_studio.workspace.studies import RESULTS, StudyFolder
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 TEXT = """
@@ -183,6 +183,34 @@ def test_a_study_without_any_result_has_a_report_too(made):
     page = report_html(file, study_figures(file, folder, workspace), Conditions())
     assert "0 of 6" in page
     assert "<svg" not in page
+
+
+@pytest.mark.parametrize(
+    ("there", "now", "line"),
+    [
+        ("episodes = 4", "episodes = 5", r"judge\.episodes is 5, but run a-seed-0 .* was begun with 4"),
+        ("[judge]", '[judge]\nways = ["sampled"]', r"judge\.ways is \['sampled'\]"),
+        ("[vary.memory]", "[experiment.ppo]\nlr = 0.5\n[vary.memory]", r"ppo\.lr is 0\.5"),
+        ('"LSTMMemory"', '"NoMemory"', r"memory\.name is NoMemory, but run b-seed-0 .* was begun with LSTMMemory"),
+    ],
+)
+def test_runs_are_not_reported_under_settings_that_they_did_not_have(made, there, now, line):
+    file, folder, workspace = made(text=TEXT.replace("<b>", "b"))
+    keep_conditions(folder, TEXT)
+    write_outcome(file, workspace)
+    (folder.path / RESULTS).unlink()
+    file.path.write_text(file.path.read_text().replace(there, now))
+    with pytest.raises(UserError, match=line):
+        write_outcome(read_study(file.path), workspace)
+    assert not (folder.path / RESULTS).exists()
+
+
+def test_what_is_only_drawn_from_the_scores_may_change_and_cells_and_seeds_be_added(made):
+    file, folder, workspace = made(text=TEXT.replace('"<b>" =', "b ="))
+    file.path.write_text(
+        file.path.read_text().replace("target = 100", "target = 200").replace("0-5", "0-6").replace("b =", "c =")
+    )
+    assert [cell.done for cell in study_figures(read_study(file.path), folder, workspace).cells] == [6, 0]
 
 
 def test_raw_numbers_have_a_row_for_every_episode_and_for_every_run_without(made):

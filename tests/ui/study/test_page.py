@@ -233,6 +233,22 @@ def test_another_study_begins_with_what_this_one_says(qtbot, watching):
     assert draft.study == read_study(watching.services.workspace.path / "s.study.toml").study
 
 
+def test_a_study_whose_file_was_edited_since_says_so_and_is_watched_on(qtbot, watching):
+    folder, page = StudyFolder(watching.services.workspace.path, "s"), controller(watching).page
+    path = watching.services.workspace.path / "s.study.toml"
+    path.write_text(path.read_text().replace("episodes = 4", "episodes = 5"))
+    with folder.held():  # as if somebody ran it
+        choose(qtbot, page.open, page.open_menu, "s")
+        qtbot.waitUntil(lambda: page._problem.isVisible(), timeout=WAIT)
+        assert "judge.episodes is 5, but run" in page._problem.text()
+        assert controller(watching).watching.running
+        record = folder.read("lstm-deep-seed-4")
+        record.state = "failed"
+        folder.write(record)
+        qtbot.waitUntil(lambda: "23 of 24" in page._time.text(), timeout=WAIT)
+    assert page._problem.isVisible()
+
+
 def test_nothing_is_cut_or_overlaps_while_a_study_is_shown(qtbot, watching):
     folder = StudyFolder(watching.services.workspace.path, "s")
     folder.keep_pace(Pace({"lstm-deep-seed-4": 0.4}, 100.0, 1.0))
