@@ -120,8 +120,8 @@ class StudyRun:
         """Why the study stops."""
         what = " ".join(failure_of(error, "run the job").what.split()).rstrip(".")
         return JobError(
-            f"{self.record.name}, seed {self.plan.seed}: {what}. The study stops, and no run counts as failed for this: "
-            "mend it, then go on with the study"
+            f"{self.record.name}, seed {self.plan.seed}: {what}. The study stops, and no run counts as failed for "
+            "this: mend it, then go on with the study"
         )
 
     def _failed(self, reason: str) -> None:

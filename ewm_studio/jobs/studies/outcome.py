@@ -24,7 +24,8 @@ def write_outcome(file: StudyFile, workspace: Workspace, path: Path | None = Non
         path: of the report; in the study's folder by default.
 
     Raises:
-        UserError: it was never run, something it keeps is damaged, or its file has other settings now. JobError: the disk is full.
+        UserError: it was never run, something it keeps is damaged, or its file has other settings now. JobError: the
+            disk is full.
     """
     folder = StudyFolder(workspace.path, file.name)
     file = searched(file, folder)

@@ -179,7 +179,7 @@ def test_a_disk_that_fills_while_a_model_is_kept_is_said_and_is_no_failure(place
 
 
 def test_a_disk_without_room_even_for_the_record_is_said(place, monkeypatch):
-    file, folder, workspace = place
+    _, folder, workspace = place
     run = run_of(place, Played(workspace, [MISFORTUNES["full disk, in the job"]]))
     write = folder.write
 
@@ -194,7 +194,7 @@ def test_a_disk_without_room_even_for_the_record_is_said(place, monkeypatch):
 
 
 def test_the_whole_study_stops_and_goes_on(place):
-    file, folder, workspace = place
+    file, _, workspace = place
     pool = Played(workspace, [MISFORTUNES["full disk, in the job"]])
     with pytest.raises(JobError, match="free some space, then resume"):
         list(run_study(file, workspace, pool=pool))
@@ -206,7 +206,7 @@ def test_the_whole_study_stops_and_goes_on(place):
 @pytest.mark.parametrize("trained", [False, True])
 def test_a_run_that_is_gone_is_begun_anew(place, trained):
     """Deleted on the Runs page, or never there: a study that was handed on."""
-    file, folder, workspace = place
+    _, folder, workspace = place
     pool = Played(workspace, [MISFORTUNES["full disk, in the job"]])
     with pytest.raises(JobError):
         run_of(place, pool).go()
@@ -224,13 +224,13 @@ def test_a_run_that_is_gone_is_begun_anew(place, trained):
     record = folder.read("none-seed-0")
     assert (record.state, record.failures, pool.asked) == ("finished", [], ["", ""])
     assert record.run != first
-    assert record.scores == dict.fromkeys(("greedy", "sampled"), [(100_000, 7.0, 9), (100_001, 7.0, 9)])
+    assert record.scores == {way: [(100_000, 7.0, 9), (100_001, 7.0, 9)] for way in ("greedy", "sampled")}
     assert [(step, value) for step, _, _, value in record.moments] == [(SAVED, 7.0)]
     assert not kept.exists()
 
 
 def test_a_run_whose_name_begins_like_another_is_not_taken_for_it(place):
-    file, folder, workspace = place
+    file, _, workspace = place
     for _ in range(12):
         run = workspace.create_run("CartPole-v1", "train", file.plans()[0].experiment.to_toml())
         run.finish("finished")
