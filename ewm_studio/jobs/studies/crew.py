@@ -50,12 +50,17 @@ class Crew:
         self._shares = {run.key: float(run.done) for run in self._runs}
         self._began, self._before = time.monotonic(), sum(self._shares.values())
         self._stopping = False
+        self._fatal: BaseException | None = None  # the first that ended a thread
         self._noted = float("-inf")
         count = min(slots, len(self._waiting))
         self._threads = [threading.Thread(target=self._serve, name=f"study-{n}", daemon=True) for n in range(count)]
 
     def work(self, folder: StudyFolder, control: JobControl) -> Generator[Event, None, None]:
-        """All runs to their ends, or until asked to stop."""
+        """All runs to their ends, or until asked to stop. Closing the generator ends them at once.
+
+        Raises:
+            UserError or JobError: one run met what stops all of them; the others have saved before.
+        """
         for run in self._waiting:
             run.say = self._events.put
         for thread in self._threads:
@@ -67,6 +72,8 @@ class Crew:
                 if not self._stopping and (control.stop_requested or folder.stop_asked):
                     self._stop()
                     yield Message("stopping: every run saves first")
+            if self._fatal is not None:
+                raise self._fatal
         finally:
             self._end()
 
@@ -77,7 +84,10 @@ class Crew:
         except queue.Empty:
             return
         if isinstance(event, BaseException):
-            raise event
+            if self._fatal is None:
+                self._fatal = event
+                yield Message("a run cannot go on; stopping: every other run saves first", "warning")
+            return
         yield event
         if isinstance(event, StudyRunMoved):
             self._shares[event.key] = event.share
@@ -114,8 +124,8 @@ class Crew:
                     return
                 run.go()
         except BaseException as error:
-            self._stop()
             self._events.put(error)
+            self._stop()
 
     def _stop(self) -> None:
         self._stopping = True
