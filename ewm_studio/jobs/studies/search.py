@@ -160,13 +160,14 @@ class Trials:
         return number < len(known) and known[number].state.is_finished()
 
     def begin(self, number: int) -> tuple[Any, Cell]:
-        """A trial and its settings; one that was broken off is gone on with."""
+        """A trial and its settings; one that was broken off is gone on with.
+
+        Threads come here in any order: the trials before this one are then begun as well, and wait for theirs.
+        """
         with self._lock:
-            known = self._study.get_trials(deepcopy=False)
-            if number < len(known):
-                trial = self._optuna.trial.Trial(self._study, known[number]._trial_id)
-            else:
-                trial = self._study.ask()
+            while len(known := self._study.get_trials(deepcopy=False)) <= number:
+                self._study.ask()
+            trial = self._optuna.trial.Trial(self._study, known[number]._trial_id)
             return trial, self.space.propose(trial)
 
     def end(self, trial: Any, scores: list[float], pruned: bool) -> None:

@@ -8,7 +8,7 @@ import pytest
 from ewm_studio.errors import UserError
 from ewm_studio.events import Finished, JobControl, Message, StudyRunMoved
 from ewm_studio.jobs.studies.outcome import write_outcome
-from ewm_studio.jobs.studies.search import TRIALS, Trials
+from ewm_studio.jobs.studies.search import TRIALS, Space, Trials
 from ewm_studio.jobs.studies.standing import standing
 from ewm_studio.jobs.studies.study_job import run_study
 from ewm_studio.jobs.studies.tuned import write_preset
@@ -43,6 +43,13 @@ def study(folder, text=SEARCH):
     path = folder / "tuned.study.toml"
     path.write_text(text)
     return read_study(path)
+
+
+def trials_of(file, place):
+    """What was tried by now of a study, whose folder is made."""
+    folder = StudyFolder(place, file.name)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    return Trials(file, folder, Space(file))
 
 
 def test_what_is_tuned_on_is_never_reported(tmp_path, processes):
@@ -86,11 +93,7 @@ def test_what_is_tuned_on_is_never_reported(tmp_path, processes):
 
 def test_a_trial_that_is_worse_in_every_episode_ends_early(tmp_path):
     file = study(tmp_path, SEARCH.replace("episodes = 2", "episodes = 20"))
-    folder = StudyFolder(tmp_path, "tuned")
-    folder.path.mkdir(parents=True)
-    from ewm_studio.jobs.studies.search import Space
-
-    trials = Trials(file, folder, Space(file))
+    trials, folder = trials_of(file, tmp_path), StudyFolder(tmp_path, "tuned")
     good, _ = trials.begin(0)
     for step in range(40):
         good.report(100.0 + step, step)
@@ -110,6 +113,18 @@ def test_a_trial_that_is_worse_in_every_episode_ends_early(tmp_path):
     assert (folder.path / TRIALS).is_file()
     assert isinstance(json.loads((folder.path / TRIALS).read_text().splitlines()[0]), dict)
     assert optuna.__version__
+
+
+def test_trials_may_begin_in_any_order_and_each_is_one_of_its_own(tmp_path):
+    trials = trials_of(study(tmp_path), tmp_path)
+    second, _ = trials.begin(1)
+    first, _ = trials.begin(0)
+    again, _ = trials.begin(1)  # as it is when it was broken off
+    assert [trial.number for trial in (first, second, again)] == [0, 1, 1]
+    assert again.params == second.params != first.params
+    trials.end(second, [1.0], False)
+    trials.end(first, [2.0], False)
+    assert [trials.done(number) for number in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize(
