@@ -208,6 +208,7 @@ class Trial:
         self._workspace, self._pool, self._number = workspace, pool, number
         self.key = f"trial-{number:03d}"
         self.done = trials.done(number)
+        self._lock = threading.Lock()
         self._run: StudyRun | None = None
         self._stopping = False
         self.say: Say = lambda event: None
@@ -219,16 +220,18 @@ class Trial:
         scores: list[float] = []
         pruned = False
         for place, seed in enumerate(self._file.study.seeds.tuning):
-            if self._stopping:
-                return
             plan = RunPlan(f"{self.key}-seed-{seed}", cell, seed, self._file.experiment(cell, seed))
             record = self._folder.read(plan.key)
             if record is not None:
                 check_same(record, plan, judge, self._file.path)
             record = record or new_record(plan, judge)
-            self._run = StudyRun(plan, record, judge, self._folder, self._workspace, self._pool)
-            self._run.say = self.say
-            self._run.go()
+            run = StudyRun(plan, record, judge, self._folder, self._workspace, self._pool)
+            run.say = self.say
+            with self._lock:  # a word to stop comes before, or finds the run
+                if self._stopping:
+                    return
+                self._run = run
+            run.go()
             score = score_of(record, judge)
             if record.state == "failed":
                 scores = []  # settings that do not hold are not what is looked for
@@ -246,12 +249,14 @@ class Trial:
 
     def stop(self) -> None:
         """Have its run save and stop; returns at once."""
-        self._stopping = True
-        if self._run is not None:
-            self._run.stop()
+        with self._lock:
+            self._stopping = True
+            if self._run is not None:
+                self._run.stop()
 
     def kill(self) -> None:
         """End its run at once."""
-        self._stopping = True
-        if self._run is not None:
-            self._run.kill()
+        with self._lock:
+            self._stopping = True
+            if self._run is not None:
+                self._run.kill()
