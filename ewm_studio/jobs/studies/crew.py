@@ -48,7 +48,7 @@ class Crew:
         self._waiting = deque(run for run in self._runs if not run.done)
         self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
         self._shares = {run.key: float(run.done) for run in self._runs}
-        self._began, self._before = time.monotonic(), sum(self._shares.values())
+        self._began, self._before = time.monotonic(), self._share()
         self._stopping = False
         self._fatal: BaseException | None = None  # the first that ended a thread
         self._noted = float("-inf")
@@ -100,12 +100,16 @@ class Crew:
 
     def _progress(self) -> Progress:
         done = sum(run.done for run in self._runs)
-        seconds, gained = time.monotonic() - self._began, sum(self._shares.values()) - self._before
+        seconds, gained = time.monotonic() - self._began, self._share() - self._before
         return Progress("study", done, len(self._runs), "runs", gained / max(seconds, 1e-9), self._left())
+
+    def _share(self) -> float:
+        """Of all runs; what is done counts whole, as a trial that ended early."""
+        return sum(1.0 if run.done else self._shares[run.key] for run in self._runs)
 
     def _left(self) -> float | None:
         """Seconds until all are done, if it goes on as it went since it was begun or gone on with."""
-        share = sum(self._shares.values())
+        share = self._share()
         seconds, gained = time.monotonic() - self._began, share - self._before
         return (len(self._runs) - share) * seconds / gained if gained > 0 else None
 

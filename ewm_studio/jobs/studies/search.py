@@ -10,12 +10,14 @@ import importlib.util
 import threading
 import warnings
 from collections.abc import Generator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import tomli_w
 
 from ewm_studio.errors import UserError
-from ewm_studio.events import Event, JobControl, Message
+from ewm_studio.events import Event, JobControl, Message, StudyRunMoved
 from ewm_studio.jobs.studies.checks import check_cells
 from ewm_studio.jobs.studies.crew import Crew
 from ewm_studio.jobs.studies.one_run import Say, StudyRun, check_same, new_record, score_of
@@ -226,7 +228,7 @@ class Trial:
                 check_same(record, plan, judge, self._file.path)
             record = record or new_record(plan, judge)
             run = StudyRun(plan, record, judge, self._folder, self._workspace, self._pool)
-            run.say = self.say
+            run.say = partial(self._told, place)
             with self._lock:  # a word to stop comes before, or finds the run
                 if self._stopping:
                     return
@@ -246,6 +248,13 @@ class Trial:
                 break
         self._trials.end(trial, scores, pruned)
         self.done = True
+
+    def _told(self, place: int, event: Event) -> None:
+        """Pass on what a run says: how far that is, is a part of how far this is."""
+        if isinstance(event, StudyRunMoved):
+            share = (place + event.share) / len(self._file.study.seeds.tuning)
+            event = replace(event, key=self.key, share=share)
+        self.say(event)
 
     def stop(self) -> None:
         """Have its run save and stop; returns at once."""

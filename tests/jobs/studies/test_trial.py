@@ -2,7 +2,9 @@
 
 import pytest
 
-from ewm_studio.jobs.studies import search
+from ewm_studio.events import JobControl, Progress, StudyRunMoved
+from ewm_studio.jobs.studies import crew, search
+from ewm_studio.jobs.studies.crew import Crew
 from ewm_studio.jobs.studies.search import Trial
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import StudyFolder
@@ -19,9 +21,15 @@ class Played:
         self.say = lambda event: None
 
     def go(self):
+        self._tell("running", 0.5)
         self.gone.append(self.record.key)
         self.record.scores[self.judge.ways[0]] = [(n, 1.0, 1) for n in range(self.judge.episodes)]
         self.record.state = "finished"
+        self._tell("finished", 1.0)
+
+    def _tell(self, state, share):
+        record = self.record
+        self.say(StudyRunMoved(record.key, record.name, record.seed, state, share, "a-run", 1.0))
 
     def stop(self):
         """It is over."""
@@ -55,3 +63,36 @@ def test_a_word_to_stop_between_two_runs_is_heard(tmp_path, monkeypatch, gone, a
     trial.go()
     assert gone == ["trial-000-seed-100"]
     assert not trial.done
+
+
+def test_how_far_a_search_is_counts_trials_by_the_seeds_they_were_tried_on(tmp_path, monkeypatch, gone):
+    folder, kept = StudyFolder(tmp_path, "tuned"), []
+    monkeypatch.setattr(StudyFolder, "keep_pace", lambda self, pace: kept.append(pace))
+    monkeypatch.setattr(crew, "PACE_SECONDS", 0.0)
+    work = trials(tmp_path, 2)
+    events = list(Crew(work, 1).work(folder, JobControl()))
+    moved = [(event.key, event.share) for event in events if isinstance(event, StudyRunMoved)]
+    assert moved == [(trial.key, share) for trial in work for share in (0.25, 0.5, 0.75, 1.0)]
+    told = [event for event in events if isinstance(event, Progress)]
+    assert (told[-1].total, told[-1].seconds_left) == (2, 0.0)
+    assert all(event.seconds_left >= 0 for event in told)
+    assert {name for pace in kept for name in pace.shares} == {"trial-000", "trial-001"}
+    assert all(pace.left is None or pace.left >= 0 for pace in kept)
+    assert len(gone) == 4
+
+
+def test_of_a_trial_that_ended_early_nothing_is_left(tmp_path, monkeypatch, gone):
+    monkeypatch.setattr(Played, "go", failed_at_first)
+    events = list(Crew(trials(tmp_path, 2), 1).work(StudyFolder(tmp_path, "tuned"), JobControl()))
+    told = [event for event in events if isinstance(event, Progress)]
+    assert gone == ["trial-001-seed-100", "trial-001-seed-101"]
+    assert told[-1].seconds_left == 0.0
+
+
+def failed_at_first(run, go=Played.go):
+    """The settings of the first trial do not hold."""
+    if not run.record.key.startswith("trial-000"):
+        go(run)
+        return
+    run.record.state = "failed"
+    run.say(StudyRunMoved(run.record.key, run.record.name, run.record.seed, "failed", 1.0, "a-run", None, "it broke"))
