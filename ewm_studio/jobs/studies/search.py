@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import tomli_w
@@ -19,6 +20,7 @@ import tomli_w
 from ewm_studio.errors import UserError
 from ewm_studio.events import Event, JobControl, Message, StudyRunMoved
 from ewm_studio.jobs.studies.checks import check_cells
+from ewm_studio.jobs.studies.conditions import keep_conditions
 from ewm_studio.jobs.studies.crew import Crew
 from ewm_studio.jobs.studies.one_run import Say, StudyRun, check_same, new_record, score_of
 from ewm_studio.jobs.studies.pool import Pool
@@ -28,7 +30,7 @@ from ewm_studio.settings.layers import Values, over
 from ewm_studio.settings.study_file import RunPlan, StudyFile
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.files import write_text
-from ewm_studio.workspace.studies import StudyFolder
+from ewm_studio.workspace.studies import RunRecord, StudyFolder
 
 TRIALS = "trials.log"  # in the study's folder
 
@@ -42,12 +44,16 @@ def search(
         Whether all trials are over, and something was found.
 
     Raises:
-        UserError: Optuna is not installed, there is nothing to search, or a trial's settings fit nothing.
+        UserError: Optuna is not installed, there is nothing to search, a trial's settings fit nothing, or trials were
+            begun with others.
     """
     space = Space(file)
     trials = Trials(file, folder, space)
     check_cells(file, [RunPlan("", cell, 0, file.experiment(cell, 0)) for cell in space.corners()])
     work = [Trial(trials, file, folder, workspace, pool, number) for number in range(file.study.search.trials)]
+    for trial in work:
+        trial.check()
+    keep_conditions(folder, file.path.read_text("utf-8"), pool.machines)
     left = sum(not trial.done for trial in work)
     seeds = len(file.study.seeds.tuning)
     if left:
@@ -155,6 +161,35 @@ class Trials:
             load_if_exists=True,
         )
         self._lock = threading.Lock()
+        self._check_space(file.path)
+
+    def _check_space(self, source: Path) -> None:
+        """Refuse to go on with trials that chose from something else.
+
+        Raises:
+            UserError: names the first that differs.
+        """
+        asked = self._optuna.create_study(sampler=self._optuna.samplers.RandomSampler()).ask()  # kept nowhere
+        self.space.propose(asked)
+        now = asked.distributions
+        self._names = now.keys()
+        for trial in self._study.get_trials(deepcopy=False):
+            before = trial.distributions
+            for name in dict.fromkeys([*now, *before]):
+                to_come = name not in before and not trial.state.is_finished()  # it was broken off while it chose
+                if now.get(name) != before.get(name) and not to_come:
+                    raise UserError(
+                        f"{source}: {name} is searched for in {_options_of(now.get(name)):.60}, but the trials of this "
+                        f"study were begun with {_options_of(before.get(name)):.60}: set it back, or give the file "
+                        "another name to begin a new study"
+                    )
+
+    def cell(self, number: int) -> Cell | None:
+        """The settings of a trial that has chosen all of them; else None."""
+        known = self._study.get_trials(deepcopy=False)
+        if number >= len(known) or known[number].params.keys() != self._names:
+            return None
+        return self.space.propose(self._optuna.trial.FixedTrial(known[number].params))
 
     def done(self, number: int) -> bool:
         """Whether a trial is over."""
@@ -200,6 +235,15 @@ class Trials:
         return ", ".join(f"{count} {said}" for said, count in found.items() if count)
 
 
+def _options_of(distribution: Any) -> str:
+    """What Optuna chooses from, in words."""
+    if distribution is None:
+        return "nothing"
+    if hasattr(distribution, "choices"):
+        return ", ".join(distribution.choices)
+    return f"{distribution.low} to {distribution.high}" + (" (log)" if distribution.log else "")
+
+
 class Trial:
     """One proposal on all tuning seeds, one after the other; it ends early where it is plainly worse than the best."""
 
@@ -208,6 +252,7 @@ class Trial:
     ) -> None:
         self._trials, self._file, self._folder = trials, file, folder
         self._workspace, self._pool, self._number = workspace, pool, number
+        self._judge = file.study.judge.model_copy(update={"seed": file.study.search.judge_seed, "moments": 0})
         self.key = f"trial-{number:03d}"
         self.done = trials.done(number)
         self._lock = threading.Lock()
@@ -218,15 +263,11 @@ class Trial:
     def go(self) -> None:
         """Try it; asked to stop, what is there is kept and gone on with another time."""
         trial, cell = self._trials.begin(self._number)
-        judge = self._file.study.judge.model_copy(update={"seed": self._file.study.search.judge_seed, "moments": 0})
+        judge = self._judge
         scores: list[float] = []
         pruned = False
         for place, seed in enumerate(self._file.study.seeds.tuning):
-            plan = RunPlan(f"{self.key}-seed-{seed}", cell, seed, self._file.experiment(cell, seed))
-            record = self._folder.read(plan.key)
-            if record is not None:
-                check_same(record, plan, judge, self._file.path)
-            record = record or new_record(plan, judge)
+            plan, record = self._asked(cell, seed)
             run = StudyRun(plan, record, judge, self._folder, self._workspace, self._pool)
             run.say = partial(self._told, place)
             with self._lock:  # a word to stop comes before, or finds the run
@@ -248,6 +289,29 @@ class Trial:
                 break
         self._trials.end(trial, scores, pruned)
         self.done = True
+
+    def check(self) -> None:
+        """See whether its runs were begun with the settings that the file has now.
+
+        Raises:
+            UserError: one was not.
+        """
+        cell = self._trials.cell(self._number)
+        if cell is not None:
+            for seed in self._file.study.seeds.tuning:
+                self._asked(cell, seed)
+
+    def _asked(self, cell: Cell, seed: int) -> tuple[RunPlan, RunRecord]:
+        """One of its runs, and what is known of it.
+
+        Raises:
+            UserError: it was begun with other settings.
+        """
+        plan = RunPlan(f"{self.key}-seed-{seed}", cell, seed, self._file.experiment(cell, seed))
+        record = self._folder.read(plan.key)
+        if record is not None:
+            check_same(record, plan, self._judge, self._file.path)
+        return plan, record or new_record(plan, self._judge)
 
     def _told(self, place: int, event: Event) -> None:
         """Pass on what a run says: how far that is, is a part of how far this is."""

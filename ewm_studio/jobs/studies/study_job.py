@@ -50,7 +50,6 @@ def run_study(
     with folder.held():
         if file.study.search.on:
             pool = pool or pool_of(file.study.place)
-            keep_conditions(folder, file.path.read_text("utf-8"), pool.machines)
             found = False
             try:
                 found = yield from search(file, workspace, folder, pool, control)

@@ -45,9 +45,8 @@ def study(folder, text=SEARCH):
     return read_study(path)
 
 
-def trials_of(file, place):
+def trials_of(file, folder):
     """What was tried by now of a study, whose folder is made."""
-    folder = StudyFolder(place, file.name)
     folder.path.mkdir(parents=True, exist_ok=True)
     return Trials(file, folder, Space(file))
 
@@ -93,7 +92,8 @@ def test_what_is_tuned_on_is_never_reported(tmp_path, processes):
 
 def test_a_trial_that_is_worse_in_every_episode_ends_early(tmp_path):
     file = study(tmp_path, SEARCH.replace("episodes = 2", "episodes = 20"))
-    trials, folder = trials_of(file, tmp_path), StudyFolder(tmp_path, "tuned")
+    folder = StudyFolder(tmp_path, "tuned")
+    trials = trials_of(file, folder)
     good, _ = trials.begin(0)
     for step in range(40):
         good.report(100.0 + step, step)
@@ -116,7 +116,7 @@ def test_a_trial_that_is_worse_in_every_episode_ends_early(tmp_path):
 
 
 def test_trials_may_begin_in_any_order_and_each_is_one_of_its_own(tmp_path):
-    trials = trials_of(study(tmp_path), tmp_path)
+    trials = trials_of(study(tmp_path), StudyFolder(tmp_path, "tuned"))
     second, _ = trials.begin(1)
     first, _ = trials.begin(0)
     again, _ = trials.begin(1)  # as it is when it was broken off

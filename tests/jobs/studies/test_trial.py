@@ -1,14 +1,15 @@
-"""A trial of a search by runs of no weight: asked to stop, and how far it is."""
+"""The trials of a search by runs of no weight: asked to stop, how far they are, and gone on with."""
 
 import pytest
 
-from ewm_studio.events import JobControl, Progress, StudyRunMoved
+from ewm_studio.errors import UserError
+from ewm_studio.events import JobControl, Message, Progress, StudyRunMoved
 from ewm_studio.jobs.studies import crew, search
 from ewm_studio.jobs.studies.crew import Crew
-from ewm_studio.jobs.studies.search import Trial
+from ewm_studio.jobs.studies.search import Space, Trial
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import StudyFolder
-from tests.jobs.studies.test_search import study, trials_of
+from tests.jobs.studies.test_search import SEARCH, study, trials_of
 
 
 class Played:
@@ -16,15 +17,17 @@ class Played:
 
     gone = []  # the keys of those that went
 
-    def __init__(self, plan, record, judge, *_):
-        self.plan, self.record, self.judge = plan, record, judge
+    def __init__(self, plan, record, judge, folder, *_):
+        self.plan, self.record, self.judge, self.folder = plan, record, judge, folder
         self.say = lambda event: None
 
     def go(self):
         self._tell("running", 0.5)
         self.gone.append(self.record.key)
-        self.record.scores[self.judge.ways[0]] = [(n, 1.0, 1) for n in range(self.judge.episodes)]
+        score = float(self.record.key[6:9])  # the later trial is the better one
+        self.record.scores[self.judge.ways[0]] = [(n, score, 1) for n in range(self.judge.episodes)]
         self.record.state = "finished"
+        self.folder.write(self.record)
         self._tell("finished", 1.0)
 
     def _tell(self, state, share):
@@ -44,10 +47,17 @@ def gone(monkeypatch):
     return Played.gone
 
 
+class Nowhere:
+    """A pool that computes nothing."""
+
+    machines, slots = "", 1
+
+
 def trials(place, count=1):
     """So many trials of a search, on two tuning seeds each."""
     file, folder = study(place), StudyFolder(place, "tuned")
-    known = trials_of(file, place)
+    (folder.path / "runs").mkdir(parents=True)
+    known = trials_of(file, folder)
     return [Trial(known, file, folder, Workspace(place), None, number) for number in range(count)]
 
 
@@ -96,3 +106,48 @@ def failed_at_first(run, go=Played.go):
         return
     run.record.state = "failed"
     run.say(StudyRunMoved(run.record.key, run.record.name, run.record.seed, "failed", 1.0, "a-run", None, "it broke"))
+
+
+def searching(place, text=SEARCH):
+    """What a search says; and whether it has found something, in the end."""
+    folder = StudyFolder(place, "tuned")
+    (folder.path / "runs").mkdir(parents=True, exist_ok=True)
+    found = []
+
+    def whole():
+        found.append((yield from search.search(study(place, text), Workspace(place), folder, Nowhere(), JobControl())))
+
+    events = list(whole())
+    return [event for event in events if isinstance(event, Message) and event.text.startswith("search")], found[0]
+
+
+OTHER = {
+    "an option more": ("[0.9, 0.99]", "[0.9, 0.99, 0.999]", "ppo.gamma is searched for in 0.9, 0.99, 0.999, but"),
+    "a setting less": ("ppo.gamma = [0.9, 0.99]", "", "ppo.gamma is searched for in nothing, but"),
+    "a setting more": ("ppo.gamma", 'memory.name = ["NoMemory"]\nppo.gamma', "memory is searched for in NoMemory, but"),
+    "another range": ("high = 1e-2", "high = 2e-2", "begun with 0.0001 to 0.01 (log): set it back, or give the file"),
+    "another scale": (", log = true", "", "ppo.lr is searched for in 0.0001 to 0.01, but"),
+    "another budget": ("frames = 192", "frames = 256", "train.total_steps is 256, but run trial-000-seed-100"),
+}
+
+
+@pytest.mark.parametrize("change", OTHER.values(), ids=OTHER)
+def test_trials_that_were_begun_with_others_are_refused_before_anything_begins(tmp_path, gone, change):
+    searching(tmp_path)
+    before, after, line = change
+    kept = (tmp_path / "studies" / "tuned" / "study.toml").read_text()
+    gone.clear()
+    with pytest.raises(UserError) as refused:
+        searching(tmp_path, SEARCH.replace(before, after).replace("trials = 4", "trials = 6"))
+    assert line in str(refused.value)
+    assert "set it back, or give the file another name" in str(refused.value)
+    assert not gone
+    assert (tmp_path / "studies" / "tuned" / "study.toml").read_text() == kept
+
+
+def test_a_trial_that_was_broken_off_while_it_chose_is_gone_on_with(tmp_path, gone):
+    known = trials_of(study(tmp_path), StudyFolder(tmp_path, "tuned"))
+    known.space = Space(study(tmp_path, SEARCH.replace('ranges."ppo.lr"', '# "')))
+    known.begin(0)  # of its settings one is not chosen yet
+    searching(tmp_path)
+    assert len(gone) == 4 * 2
