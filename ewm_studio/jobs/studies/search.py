@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+import tomllib
 import warnings
 from collections.abc import Generator
 from dataclasses import replace
@@ -24,8 +25,9 @@ from ewm_studio.jobs.studies.conditions import keep_conditions
 from ewm_studio.jobs.studies.crew import Crew
 from ewm_studio.jobs.studies.one_run import Say, StudyRun, check_same, new_record, score_of
 from ewm_studio.jobs.studies.pool import Pool
-from ewm_studio.jobs.studies.tuned import TUNED
+from ewm_studio.jobs.studies.tuned import TUNED, found_values, is_reported, reported_records
 from ewm_studio.settings.cells import Cell, axes_of, settings_of
+from ewm_studio.settings.experiment import none_to_empty
 from ewm_studio.settings.layers import Values, over
 from ewm_studio.settings.study_file import RunPlan, StudyFile
 from ewm_studio.workspace import Workspace
@@ -44,8 +46,8 @@ def search(
         Whether all trials are over, and something was found.
 
     Raises:
-        UserError: Optuna is not installed, there is nothing to search, a trial's settings fit nothing, or trials were
-            begun with others.
+        UserError: Optuna is not installed, there is nothing to search, a trial's settings fit nothing, trials were
+            begun with others, or more of them are asked for after what was found is reported.
     """
     space = Space(file)
     trials = Trials(file, folder, space)
@@ -53,8 +55,14 @@ def search(
     work = [Trial(trials, file, folder, workspace, pool, number) for number in range(file.study.search.trials)]
     for trial in work:
         trial.check()
-    keep_conditions(folder, file.path.read_text("utf-8"), pool.machines)
     left = sum(not trial.done for trial in work)
+    again = f"delete {folder.path / TUNED} and {reported_records(folder)}"
+    if left and is_reported(folder):
+        raise UserError(
+            f"{file.path}: search.trials asks for {left} more, but what was found before is reported: set it back, or "
+            f"{again} to take up more trials"
+        )
+    keep_conditions(folder, file.path.read_text("utf-8"), pool.machines)
     seeds = len(file.study.seeds.tuning)
     if left:
         yield Message(f"search: {left} of {len(work)} trials to go, each on {seeds} tuning seeds")
@@ -64,10 +72,17 @@ def search(
     best = trials.best()
     if best is None:
         raise UserError(f"{file.path}: no trial came to its end; see their runs")
-    if not (folder.path / TUNED).is_file():
-        write_text(folder.path / TUNED, tomli_w.dumps(best.values))
-        told = ", ".join(f"{name} {value}" for name, value in best.options.items())
-        yield Message(f"search: {trials.counts()}; best is {told}")
+    text, kept = tomli_w.dumps(none_to_empty(best.values)), found_values(folder)
+    if kept == tomllib.loads(text):
+        return True
+    told = f"search: {trials.counts()}; best is " + ", ".join(f"{name} {value}" for name, value in best.options.items())
+    if kept is not None and is_reported(folder):
+        yield Message(
+            f"{told}, but what was found before is reported, and stays; {again} to report this one", "warning"
+        )
+    else:
+        write_text(folder.path / TUNED, text)
+        yield Message(told)
     return True
 
 
@@ -154,12 +169,14 @@ class Trials:
             wilcoxon = optuna.pruners.WilcoxonPruner(p_threshold=search.prune or 0.1)
         self._study = optuna.create_study(
             storage=storage,
-            sampler=optuna.samplers.TPESampler(seed=search.seed, constant_liar=True),
             pruner=wilcoxon if search.prune else optuna.pruners.NopPruner(),
             study_name=file.name,
             direction="maximize",
             load_if_exists=True,
         )
+        known = len(self._study.get_trials(deepcopy=False))
+        seed = (search.seed + known) % 2**32  # gone on with, it would else propose what it did at first once more
+        self._study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         self._lock = threading.Lock()
         self._check_space(file.path)
 

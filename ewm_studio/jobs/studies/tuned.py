@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ewm_studio.errors import UserError
+from ewm_studio.settings.layers import Values
 from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.files import write_text
-from ewm_studio.workspace.studies import StudyFolder
+from ewm_studio.workspace.studies import RECORDS, StudyFolder
 
 TUNED = "tuned.toml"  # in the study's folder
 BASE, BEST = "base", "tuned"  # the two cells that are reported
@@ -26,13 +27,37 @@ def searched(file: StudyFile, folder: StudyFolder) -> StudyFile:
     if not file.study.search.on:
         return file
     cells: list[dict[str, Any]] = [{"name": BASE}]
-    if (folder.path / TUNED).is_file():
-        try:
-            cells.append({"name": BEST, **tomllib.loads((folder.path / TUNED).read_text("utf-8"))})
-        except (OSError, ValueError) as error:
-            raise UserError(f"{folder.path / TUNED}: not what a search found ({error}); delete it to go on") from None
+    values = found_values(folder)
+    if values is not None:
+        cells.append({"name": BEST, **values})
     search = file.study.search.model_copy(update={"on": False})
     return replace(file, study=file.study.model_copy(update={"vary": {}, "cells": cells, "search": search}))
+
+
+def found_values(folder: StudyFolder) -> Values | None:
+    """The settings that a search has found by now, as they are kept; None before there are any.
+
+    Raises:
+        UserError: they are damaged.
+    """
+    path = folder.path / TUNED
+    if not path.is_file():
+        return None
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not what a search found ({error}); delete it to go on") from None
+
+
+def reported_records(folder: StudyFolder) -> Path:
+    """Where the records are of the runs that report what was found."""
+    return folder.path / RECORDS / f"{BEST}-seed-*.json"
+
+
+def is_reported(folder: StudyFolder) -> bool:
+    """Whether such a run was begun."""
+    place = reported_records(folder)
+    return any(place.parent.glob(place.name))
 
 
 def write_preset(file: StudyFile, workspace: Workspace, path: Path) -> None:

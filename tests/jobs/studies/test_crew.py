@@ -57,13 +57,11 @@ def folder(tmp_path):
 def test_a_run_that_stops_all_lets_every_other_save_first(folder):
     saving = Saving("saving")
     events = Crew([saving, Broken(saving, JobError("the disk is full"))], 2).work(folder, JobControl())
-    said = []
+    assert next(events) == Message("a run cannot go on; stopping: every other run saves first", "warning")
+    saving.may_end.set()
     with pytest.raises(JobError, match="the disk is full"):
-        for event in events:
-            said.append(event)
-            saving.may_end.set()  # the word that all are to save comes while it still does
+        list(events)
     assert (saving.saved, saving.killed) == (True, False)
-    assert said == [Message("a run cannot go on; stopping: every other run saves first", "warning")]
 
 
 def test_while_the_others_save_they_can_still_be_ended_at_once(folder):

@@ -127,6 +127,14 @@ def test_trials_may_begin_in_any_order_and_each_is_one_of_its_own(tmp_path):
     assert [trials.done(number) for number in range(3)] == [True, True, False]
 
 
+def test_a_search_that_is_gone_on_with_proposes_nothing_twice(tmp_path):
+    proposed = []
+    for numbers in ((0, 1), (2, 3)):
+        trials = trials_of(study(tmp_path), StudyFolder(tmp_path, "tuned"))
+        proposed += [trials.begin(number)[0].params["ppo.lr"] for number in numbers]
+    assert len(set(proposed)) == 4
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [

@@ -1,5 +1,7 @@
 """The trials of a search by runs of no weight: asked to stop, how far they are, and gone on with."""
 
+from typing import ClassVar
+
 import pytest
 
 from ewm_studio.errors import UserError
@@ -7,6 +9,7 @@ from ewm_studio.events import JobControl, Message, Progress, StudyRunMoved
 from ewm_studio.jobs.studies import crew, search
 from ewm_studio.jobs.studies.crew import Crew
 from ewm_studio.jobs.studies.search import Space, Trial
+from ewm_studio.jobs.studies.tuned import found_values, searched
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import StudyFolder
 from tests.jobs.studies.test_search import SEARCH, study, trials_of
@@ -15,7 +18,7 @@ from tests.jobs.studies.test_search import SEARCH, study, trials_of
 class Played:
     """A run that is over as soon as it goes."""
 
-    gone = []  # the keys of those that went
+    gone: ClassVar = []  # the keys of those that went
 
     def __init__(self, plan, record, judge, folder, *_):
         self.plan, self.record, self.judge, self.folder = plan, record, judge, folder
@@ -151,3 +154,68 @@ def test_a_trial_that_was_broken_off_while_it_chose_is_gone_on_with(tmp_path, go
     known.begin(0)  # of its settings one is not chosen yet
     searching(tmp_path)
     assert len(gone) == 4 * 2
+
+
+MORE = SEARCH.replace("trials = 4", "trials = 6")
+
+
+def found_in(place):
+    """What is kept as found, and of which trial it is."""
+    folder = StudyFolder(place, "tuned")
+    kept = found_values(folder)
+    asked = {key: record.asked for key, record in folder.records().items() if key.startswith("trial-")}
+    return {key[:9] for key, one in asked.items() if one["ppo.lr"] == kept["ppo"]["lr"]}
+
+
+def report(place):
+    """Have a run of what was found begin."""
+    (place / "studies" / "tuned" / "runs" / "tuned-seed-0.json").write_text("{}")
+
+
+def test_before_what_was_found_is_reported_more_trials_may_find_better(tmp_path, gone):
+    searching(tmp_path)
+    assert found_in(tmp_path) == {"trial-003"}
+    said, _ = searching(tmp_path)
+    assert said == []  # nothing is new
+    said, found = searching(tmp_path, MORE)
+    assert found
+    assert said[-1].text.startswith("search: 6 complete; best is ppo.gamma ")
+    assert found_in(tmp_path) == {"trial-005"}
+
+
+def test_after_what_was_found_is_reported_more_trials_are_refused_before_any(tmp_path, gone):
+    searching(tmp_path)
+    report(tmp_path)
+    gone.clear()
+    with pytest.raises(UserError, match=r"search\.trials asks for 2 more, .* set it back, or delete .*tuned\.toml and"):
+        searching(tmp_path, MORE)
+    assert not gone
+    assert searching(tmp_path) == ([], True)  # set back
+    (tmp_path / "studies" / "tuned" / "tuned.toml").unlink()
+    (tmp_path / "studies" / "tuned" / "runs" / "tuned-seed-0.json").unlink()
+    searching(tmp_path, MORE)
+    assert found_in(tmp_path) == {"trial-005"}
+
+
+def test_what_is_reported_stays_and_where_a_trial_was_better_that_is_said(tmp_path, gone):
+    searching(tmp_path)
+    kept = tmp_path / "studies" / "tuned" / "tuned.toml"
+    before = kept.read_text()
+    searching(tmp_path, MORE)
+    kept.write_text(before)  # as it was left by more trials that were tried and not looked at
+    report(tmp_path)
+    said, found = searching(tmp_path, MORE)
+    assert found
+    assert [(message.level, "what was found before is reported, and stays" in message.text) for message in said] == [
+        ("warning", True)
+    ]
+    assert kept.read_text() == before
+
+
+def test_a_setting_that_is_empty_may_be_found(tmp_path, gone):
+    text = SEARCH.replace("[0.9, 0.99]", "[0.9]\nppo.clip_range_vf = ['']")
+    searching(tmp_path, text)
+    folder = StudyFolder(tmp_path, "tuned")
+    assert found_values(folder)["ppo"]["clip_range_vf"] == ""
+    assert searched(study(tmp_path, text), folder).cells[1].values["ppo"]["clip_range_vf"] is None
+    assert searching(tmp_path, text) == ([], True)
