@@ -11,6 +11,7 @@ from typing import Protocol
 
 from ewm_studio.events import Event, JobControl, Message, Progress, StudyRunMoved
 from ewm_studio.jobs.studies.one_run import Say
+from ewm_studio.jobs.studies.time_left import TimeLeft
 from ewm_studio.workspace.studies import Pace, StudyFolder
 
 LOOK_SECONDS = 0.2  # how soon a request to stop is noticed
@@ -25,6 +26,14 @@ class Work(Protocol):
     @property
     def key(self) -> str:
         """Its name in the study."""
+
+    @property
+    def cell(self) -> str:
+        """What it shares with those that take about as long."""
+
+    @property
+    def took(self) -> float | None:
+        """Seconds that all of it took, where it is done and that is known."""
 
     @property
     def done(self) -> bool:
@@ -48,7 +57,11 @@ class Crew:
         self._waiting = deque(run for run in self._runs if not run.done)
         self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
         self._shares = {run.key: float(run.done) for run in self._runs}
-        self._began, self._before = time.monotonic(), self._share()
+        self._began, self._slots = time.monotonic(), max(1, slots)
+        self._time_left, self._cells = TimeLeft(), {run.key: run.cell for run in self._runs}
+        for run in self._runs:
+            if run.took is not None:
+                self._time_left.known(run.cell, run.took)
         self._stopping = False
         self._fatal: BaseException | None = None  # the first that ended a thread
         self._noted = float("-inf")
@@ -91,6 +104,7 @@ class Crew:
         yield event
         if isinstance(event, StudyRunMoved):
             self._shares[event.key] = event.share
+            self._time_left.moved(event.key, self._cells[event.key], event.share, time.monotonic())
             if event.reason:
                 again = "it is counted as failed" if event.state == "failed" else "it is tried once more"
                 yield Message(f"{event.cell}, seed {event.seed}: {event.reason}; {again}", "warning")
@@ -100,18 +114,13 @@ class Crew:
 
     def _progress(self) -> Progress:
         done = sum(run.done for run in self._runs)
-        seconds, gained = time.monotonic() - self._began, self._share() - self._before
-        return Progress("study", done, len(self._runs), "runs", gained / max(seconds, 1e-9), self._left())
-
-    def _share(self) -> float:
-        """Of all runs; what is done counts whole, as a trial that ended early."""
-        return sum(1.0 if run.done else self._shares[run.key] for run in self._runs)
+        speed = self._time_left.gained / max(time.monotonic() - self._began, 1e-9)
+        return Progress("study", done, len(self._runs), "runs", speed, self._left())
 
     def _left(self) -> float | None:
-        """Seconds until all are done, if it goes on as it went since it was begun or gone on with."""
-        share = self._share()
-        seconds, gained = time.monotonic() - self._began, share - self._before
-        return (len(self._runs) - share) * seconds / gained if gained > 0 else None
+        """Seconds until all are done, as it looks; what is done counts whole, as a trial that ended early."""
+        ahead = [(run.key, run.cell, self._shares[run.key]) for run in self._runs if not run.done]
+        return self._time_left.left(ahead, self._slots)
 
     def _note_pace(self, folder: StudyFolder) -> None:
         if time.monotonic() - self._noted >= PACE_SECONDS:

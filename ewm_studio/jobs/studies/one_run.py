@@ -53,13 +53,24 @@ class StudyRun:
         self._runner: Runner | None = None
         self._stopping = self._killed = False
         self._told = float("-inf")
-        self._share = 0.0
+        self._share = self._behind()
         self.say: Say = lambda event: None
 
     @property
     def key(self) -> str:
         """Its name in the study."""
         return self.record.key
+
+    @property
+    def cell(self) -> str:
+        """The name of its cell."""
+        return self.record.name
+
+    @property
+    def took(self) -> float | None:
+        """Seconds that all of it took, about; None where it is not finished."""
+        seconds = self.record.trained.get("seconds") if self.record.state == "finished" else None
+        return seconds / TRAINING_SHARE if seconds else None
 
     @property
     def done(self) -> bool:
@@ -74,9 +85,10 @@ class StudyRun:
                 or the machine has no room or process for one. The run is then left as it was saved.
         """
         while not (self.record.done or self._stopping):
-            self._note("running")
             try:
                 self._forget_gone()
+                self._share = self._behind()
+                self._note("running")
                 self._train()
                 if not self._stopping:
                     self._play()
@@ -131,11 +143,24 @@ class StudyRun:
 
     # Training
 
+    def _behind(self) -> float:
+        """How far it was brought before."""
+        if self._is_gone():
+            return 0.0
+        if self.record.trained:
+            return TRAINING_SHARE
+        total, run = self.plan.experiment.train.total_steps, self.record.run
+        found = self._workspace.run(run).latest_checkpoint() if total and run else None
+        return TRAINING_SHARE * min(1.0, int(found.stem) / total) if total and found else 0.0
+
     def _forget_gone(self) -> None:
         """Begin anew where its run was deleted, or was never here: a study handed on comes without its runs."""
-        run = self.record.run
-        if run and not (self._workspace.runs_folder / run / "experiment.toml").is_file():
+        if self._is_gone():
             begin_anew(self.record, self._folder)
+
+    def _is_gone(self) -> bool:
+        run = self.record.run
+        return bool(run) and not (self._workspace.runs_folder / run / "experiment.toml").is_file()
 
     def _train(self) -> None:
         if self.record.trained:

@@ -271,6 +271,7 @@ class Trial:
         self._workspace, self._pool, self._number = workspace, pool, number
         self._judge = file.study.judge.model_copy(update={"seed": file.study.search.judge_seed, "moments": 0})
         self.key = f"trial-{number:03d}"
+        self.cell, self.took = "", None  # of settings that nobody tried before
         self.done = trials.done(number)
         self._lock = threading.Lock()
         self._run: StudyRun | None = None

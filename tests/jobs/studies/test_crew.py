@@ -17,6 +17,7 @@ class Saving:
 
     def __init__(self, key):
         self.key, self.done, self.say = key, False, lambda event: None
+        self.cell, self.took = "a cell", None
         self.began, self.asked, self.may_end = threading.Event(), threading.Event(), threading.Event()
         self.saved = self.killed = False
 

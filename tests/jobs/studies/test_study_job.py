@@ -177,7 +177,15 @@ def test_stopped_and_gone_on_with_it_comes_to_the_same_weights(tmp_path, pool):
             control.stop()
     assert event.stopped_by == "stop"
     assert event.result["left"] > 0
-    go(study(tmp_path, text), parts, pool)
+    begun = [record for record in kept(parts).values() if record.run and not record.trained]
+    behind = {record.key: int(parts.run(record.run).latest_checkpoint().stem) for record in begun}
+    events, _ = go(study(tmp_path, text), parts, pool)
+    first = {}
+    for moved in events:
+        if isinstance(moved, StudyRunMoved):
+            first.setdefault(moved.key, moved.share)
+    assert behind
+    assert [first[key] for key in behind] == [pytest.approx(0.9 * steps / 3_200) for steps in behind.values()]
     one, two = kept(whole), kept(parts)
     assert [record.scores for record in two.values()] == [record.scores for record in one.values()]
     assert all(weights(whole, one[key]) == weights(parts, two[key]) for key in one)
