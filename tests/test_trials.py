@@ -158,6 +158,7 @@ def test_every_variant_of_the_ablation_is_an_agent_that_dreams_and_twins_share_t
     from ewm_studio.envs.probe import spaces_of
     from ewm_studio.models.agent_model import AgentModel
     from ewm_studio.models.assembly import choose_parts
+    from ewm_studio.training.dreaming import Dreaming
     from tests.benchmarks.dream_ablation import VARIANTS, WHOLE, trials
 
     args = Namespace(set=[], frames=60_000, tracks=20, workers="0", seeds=[0, 1])
@@ -168,7 +169,8 @@ def test_every_variant_of_the_ablation_is_an_agent_that_dreams_and_twins_share_t
     for name in VARIANTS:
         experiment = asked[name, 0].experiment
         parts = choose_parts(experiment, spaces.observation, spaces.action)
-        AgentModel(parts, spaces.observation, spaces.action).require_imagination()
+        model = AgentModel(parts, spaces.observation, spaces.action)
+        Dreaming(model, experiment.dream, experiment.ppo)  # refuses what does not go together
         assert experiment.train.total_steps == 20_000
 
 

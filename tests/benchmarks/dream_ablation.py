@@ -3,11 +3,12 @@
     uv run python -m tests.benchmarks.dream_ablation --jobs 2
     uv run python -m tests.benchmarks.dream_ablation --only "horizon 5" --only RSSM --seeds 0
 
-Every variant is trained for 60,000 real frames with seeds 0, 1, 2; its best checkpoint by its own judgements for real
-then drives 20 unseen tracks, greedily and sampled. Variants are settings, in the table VARIANTS; those that come to the
-same settings share their runs. A run takes 10 to 20 minutes of one core (TemporalTransformer and RSSM about twice as
-long), so all of them with three seeds take some 8 to 12 hours of one core: variant by variant, the recipe itself first.
-Ctrl-C stops it and prints the table of what is done; the same command goes on where it was, also after a kill.
+Every variant is trained for 60,000 real frames with seeds 0, 1, 2, in dreams to the end unless it says otherwise; its
+best checkpoint by its own judgements for real then drives 20 unseen tracks, greedily and sampled. Variants are
+settings, in the table VARIANTS; those that come to the same settings share their runs. A run takes 10 to 20 minutes of
+one core (TemporalTransformer and RSSM about twice as long), so all of them with three seeds take some 8 to 12 hours of
+one core: variant by variant, the recipe itself first. Ctrl-C stops it and prints the table of what is done; the same
+command goes on where it was, also after a kill.
 
 Writes dream_ablation.md and .json.
 """
@@ -46,6 +47,9 @@ KINDS = "greedy", "sampled", "training"  # of a run's mean rewards
 WHOLE = "the recipe"
 VARIANTS: dict[str, list[str]] = {
     WHOLE: [],
+    "the last 46% for real": ["dream.real_share=0.46"],
+    "what was acted has no say": ["dream.real_epochs=0"],
+    "who has lost the road is cut off": ["env.idle_terminates=false"],
     "no fed-back loss": ["memory.feedback_steps=0"],
     "no dropout, in training and in dreams": ["memory.dropout=0"],
     "acting not disturbed": ["dream.bursts=0"],
@@ -60,6 +64,7 @@ VARIANTS: dict[str, list[str]] = {
     "actor-critic": ["dream.learner=actor_critic"],
     "PPO": [
         "dream.learner=ppo",
+        "dream.real_epochs=0",
         "dream.updates=40",
         "ppo.epochs=4",
         "ppo.batch_size=512",
@@ -77,7 +82,7 @@ VARIANTS: dict[str, list[str]] = {
 def trials(names: list[str], args: argparse.Namespace) -> dict[tuple[str, int], Trial]:
     """The trial of each variant and seed, variant by variant; variants of the same settings have the same one."""
     preset = changed(Experiment.from_toml(resource("presets", "carracing-dream.toml")), args.set)
-    whole = changed(preset, [f"train.total_steps={args.frames // preset.env.action_repeat}"])
+    whole = changed(preset, [f"train.total_steps={args.frames // preset.env.action_repeat}", "dream.real_share=0"])
     experiments = {name: changed(whole, VARIANTS[name]) for name in VARIANTS}
     named = {name: next(n for n, e in experiments.items() if e == experiments[name]) for name in names}
     return {
