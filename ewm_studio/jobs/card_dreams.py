@@ -23,12 +23,12 @@ def judgements(run: Run, repeat: int) -> list[dict[str, Any]]:
     Returns:
         For each `env_steps` (decisions acted), `frames`, `judging_frames` (what was played to judge so far), `seconds`
         of the clock, `cpu_seconds`, the scores `greedy` and `sampled`, and what a decision was worth, `dreamt` and
-        `real`. None where it is not known.
+        `real`. None where it is not known, or nothing was dreamt since the judgement before.
     """
     scores = {name: run.metrics(tag) for name, tag in SCORES.items()}
     judged, cpu = run.metrics("real/steps"), run.metrics("speed/cpu_seconds")
     worths = {name: run.metrics(tag) for name, tag in WORTHS.items()}
-    rows = []
+    rows, before = [], -1
     for at, step in enumerate(scores["greedy"].step):
         played = _latest(judged, int(step))
         rows.append(
@@ -39,16 +39,19 @@ def judgements(run: Run, repeat: int) -> list[dict[str, Any]]:
                 "seconds": round(float(scores["greedy"].seconds[at]), 1),
                 "cpu_seconds": _latest(cpu, int(step)),
                 **{name: round(float(points.value[at]), 1) for name, points in scores.items()},
-                **{name: _latest(points, int(step)) for name, points in worths.items()},
+                **{name: _latest(points, int(step), before) for name, points in worths.items()},
             }
         )
+        before = int(step)
     return rows
 
 
-def _latest(points: Points, step: int) -> float | None:
-    """The last value until a step."""
+def _latest(points: Points, step: int, after: int = -1) -> float | None:
+    """The last value until a step, if it is of a step `after` another."""
     found = int(np.searchsorted(points.step, step, side="right"))
-    return round(float(points.value[found - 1]), 3) if found else None
+    if not found or points.step[found - 1] <= after:
+        return None
+    return round(float(points.value[found - 1]), 3)
 
 
 def dreams_markdown(rows: list[dict[str, Any]]) -> list[str]:

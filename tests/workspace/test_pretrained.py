@@ -15,6 +15,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.events import EpisodeFinished, Finished, JobControl, Message
 from ewm_studio.jobs import infer, train
 from ewm_studio.jobs.card import write_card
+from ewm_studio.jobs.card_dreams import judgements
 from ewm_studio.jobs.kept_assessment import keep_assessment, kept_assessment
 from ewm_studio.settings import Experiment
 from ewm_studio.workspace import Workspace
@@ -154,6 +155,16 @@ def test_a_card_says_how_a_model_was_learned_in_dreams(tmp_path):
     assert "## Learned in dreams" in text
     assert f"| {judged[-1]['frames']:,} | {judged[-1]['judging_frames']:,} |" in text
     made.close()
+
+
+def test_a_judgement_after_rounds_without_dreams_tells_no_worth_of_them(tmp_path):
+    made = Workspace(tmp_path / "ws")
+    half = dreamer(160, 720).with_values(("dream.real_share", 0.5), ("ppo.rollout_steps", 40))
+    finish(train(half, made))
+    rows = judgements(made.run(names(made)[0]), 1)
+    made.close()
+    assert {row["dreamt"] is None for row in rows if row["env_steps"] <= 360} == {False}
+    assert rows[-1]["dreamt"] is None is rows[-1]["real"]
 
 
 def test_a_card_says_when_training_passed_a_mark(card, workspace):
