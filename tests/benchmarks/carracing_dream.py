@@ -91,7 +91,7 @@ def seed_figures(workspace: Workspace, one: Trial, found: Found) -> dict[str, An
         },
         "scores": [
             {
-                "model": "best checkpoint" if play.model == BEST else f"at {int(play.model) * repeat:,} frames",
+                "model": "best checkpoint" if play.model == BEST else _at(int(play.model) * repeat),
                 "frames": steps[play.model] * repeat,
                 "minutes": float(np.interp(steps[play.model], rounds.step, rounds.seconds)) / 60,
                 "how": play.how,
@@ -101,6 +101,11 @@ def seed_figures(workspace: Workspace, one: Trial, found: Found) -> dict[str, An
         ],
         "curve": [[p.steps * repeat, p.minutes, p.cpu_seconds, p.value] for p in curves["training mean"]],
     }
+
+
+def _at(frames: int) -> str:
+    """A mark, which decisions meet but nearly."""
+    return f"at {round(frames, -3):,} frames"
 
 
 def _row(point: Point | None, repeat: int) -> dict[str, float] | None:
