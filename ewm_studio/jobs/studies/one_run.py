@@ -144,13 +144,15 @@ class StudyRun:
     # Training
 
     def _behind(self) -> float:
-        """How far it was brought before."""
+        """How far it was brought before; 0 where that cannot be read, which the run itself will say."""
         if self._is_gone():
             return 0.0
         if self.record.trained:
             return TRAINING_SHARE
         total, run = self.plan.experiment.train.total_steps, self.record.run
-        found = self._workspace.run(run).latest_checkpoint() if total and run else None
+        found = None
+        with contextlib.suppress(UserError, JobError, OSError):
+            found = self._workspace.run(run).latest_checkpoint() if run else None
         return TRAINING_SHARE * min(1.0, int(found.stem) / total) if total and found else 0.0
 
     def _forget_gone(self) -> None:
