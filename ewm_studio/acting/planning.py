@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from ewm_studio.acting.policy import Policy
 from ewm_studio.acting.proposals import proposal_for
 from ewm_studio.errors import UserError
+from ewm_studio.models.agent_model import AgentModel
 from ewm_studio.models.belief import Belief
 from ewm_studio.models.randomness import integers
 from ewm_studio.models.world_model import WorldModel
@@ -64,16 +65,16 @@ class PlanningPolicy(Policy):
         Args:
             world: its memory predicts.
             settings: how many plans, how far.
-            value: of what comes after a plan; None for nothing.
+            value: of what comes after a plan; None for the controller's, where `settings.value` has it, or nothing.
             greedy: the best plan is followed, or one that is drawn from the elites.
             budget: seconds of a decision after which no further round begins; None for as many rounds as are set.
 
         Raises:
-            UserError: this memory predicts nothing, or no plan would be better than another.
+            UserError: this memory predicts nothing, no plan would be better than another, or there is no value.
         """
         world.require_imagination()
-        self.world, self.settings, self.value, self.greedy = world, settings or PlannerSettings(), value, greedy
-        self.budget = budget
+        self.world, self.settings, self.greedy, self.budget = world, settings or PlannerSettings(), greedy, budget
+        self.value = _value_of(world) if value is None and self.settings.value else value
         elites, candidates = self.settings.elites, self.settings.candidates
         if elites >= candidates:
             raise UserError(f"planner.elites {elites}: give fewer than planner.candidates, {candidates}")
@@ -142,3 +143,14 @@ class PlanningPolicy(Policy):
             score = score + weight * going_on * self.value(now.z, now.h)
         latents, reward, end = (torch.stack(values, 1).unflatten(0, (episodes, count)) for values in (z, rewards, ends))
         return Plan(raw, latents, reward, end, score.view(episodes, count))
+
+
+def _value_of(world: WorldModel) -> Value:
+    """What the controller expects.
+
+    Raises:
+        UserError: this world has none.
+    """
+    if not isinstance(world, AgentModel):
+        raise UserError("planner.value: a world whose parts were swapped has no controller to ask; leave it out")
+    return world.controller.value

@@ -11,12 +11,15 @@ import gymnasium as gym
 import torch
 from torch import Generator, Tensor
 
-from ewm_studio.models.bins import PEDALS_OPPOSED, is_pedals
+from ewm_studio.models.bins import PEDALS_OPPOSED, is_pedals, neutral_values
 from ewm_studio.models.distributions import MultiCategorical
-from ewm_studio.models.heads import BinaryHead, BoxMap, CategoricalHead, discrete_head
+from ewm_studio.models.heads import BinaryHead, BoxMap, CategoricalHead, MultiCategoricalBox, discrete_head
 
 CORRELATION = 0.5  # of two successive steps' noise: plans that tremble lead nowhere (Pinneri et al. 2020, iCEM)
 LEAST_SPREAD = 0.05  # of a later round, so that it still looks around
+BINS = 7  # of each axis of a bounded space, as `BinnedController` has by default: memory has seen such drivers
+PEDALS = [-0.6, 0.0, 0.5]  # brake and gas: no more gas than lets a car stop within what a plan foresees
+HELD = 0.7  # odds that a decision of a plan repeats the one before, where actions are cut into bins
 SHARE = 0.9  # of the best plans in what the next round is drawn from
 
 
@@ -59,14 +62,21 @@ def proposal_for(space: gym.Space, steps: int, spread: float) -> Proposal:
         UserError: there is nothing for it.
     """
     if isinstance(space, gym.spaces.Box):
-        return BoxProposal(BoxMap(space, PEDALS_OPPOSED if is_pedals(space) else None), steps, spread)
+        opposed = PEDALS_OPPOSED if is_pedals(space) else None
+        box = BoxMap(space, opposed)
+        if not box.bounded:
+            return BoxProposal(box, steps, spread)
+        values = neutral_values(space, BINS, opposed)
+        if opposed is not None:
+            values[opposed[0]] = PEDALS
+        return BinProposal(MultiCategoricalBox(box, values=values), steps, spread)
     head = discrete_head(space)
     assert isinstance(head, CategoricalHead | BinaryHead)
     return ChoiceProposal(head, steps, spread)
 
 
 class BoxProposal(Proposal):
-    """A Gaussian about a mean plan, in -1 to 1 from bound to bound; its noise is alike from step to step."""
+    """A space without bounds: a Gaussian about a mean plan; its noise is alike from step to step."""
 
     def __init__(self, box: BoxMap, steps: int, spread: float) -> None:
         self.box, self.steps, self.spread = box, steps, spread
@@ -81,11 +91,11 @@ class BoxProposal(Proposal):
 
     def restart(self, chosen: Tensor) -> None:
         """Back to doing nothing."""
-        self.mean[chosen] = self.neutral
+        self.mean = torch.where(chosen[:, None, None], self.neutral, self.mean)
 
     def widen(self) -> None:
         """The first round's spread."""
-        self.std.fill_(self.spread)
+        self.std = torch.full_like(self.std, self.spread)
 
     def draw(self, count: int, generator: Generator | None) -> Tensor:
         """Plans (P, N, S, axes), the mean first."""
@@ -94,8 +104,7 @@ class BoxProposal(Proposal):
         for t in range(1, self.steps):
             noise[:, :, t] = CORRELATION * noise[:, :, t - 1] + (1 - CORRELATION**2) ** 0.5 * noise[:, :, t]
         noise[:, 0] = 0.0
-        plans = self.mean[:, None] + self.std[:, None] * noise
-        return plans.clamp(-1, 1) if self.box.bounded else plans
+        return self.mean[:, None] + self.std[:, None] * noise
 
     def narrow(self, best: Tensor) -> None:
         """Mean and deviation of the best plans."""
@@ -129,7 +138,7 @@ class ChoiceProposal(Proposal):
 
     def restart(self, chosen: Tensor) -> None:
         """All choices are as likely again."""
-        self.table[chosen] = self.evenly
+        self.table = torch.where(chosen[:, None, None, None], self.evenly, self.table)
 
     def widen(self) -> None:
         """A share of all choices is even."""
@@ -155,3 +164,32 @@ class ChoiceProposal(Proposal):
     def to_env(self, raw: Tensor) -> Tensor:
         """Indices (B, K) -> actions (B, *shape)."""
         return self.head.to_env(raw)
+
+
+class BinProposal(ChoiceProposal):
+    """A bounded space in bins, as controllers act in it: one choice a step and axis, most of them held for some steps.
+
+    Plans of any values in any order are such as no memory has seen, and the best of them are its errors.
+    """
+
+    def __init__(self, bins: MultiCategoricalBox, steps: int, spread: float) -> None:
+        super().__init__(bins.choice, steps, spread)
+        self.bins = bins
+
+    def begin(self, episodes: int, device: torch.device) -> None:
+        """All bins are as likely."""
+        self.bins.to(device)
+        super().begin(episodes, device)
+
+    def draw(self, count: int, generator: Generator | None) -> Tensor:
+        """Plans (P, N, S, K), the likeliest first; of the others each step repeats the one before by chance."""
+        plans = super().draw(count, generator)
+        held = torch.empty(plans.shape[:3], device=plans.device).uniform_(generator=generator) < HELD
+        held[:, 0] = False
+        for t in range(1, self.steps):
+            plans[:, :, t] = torch.where(held[:, :, t, None], plans[:, :, t - 1], plans[:, :, t])
+        return plans
+
+    def to_env(self, raw: Tensor) -> Tensor:
+        """Indices (B, K) -> actions (B, *shape)."""
+        return self.bins.to_env(raw)

@@ -28,10 +28,13 @@ class PlannerSettings(Settings):
     )
     spread: float = setting(
         0.5,
-        "Continuous actions: deviation of the first round's plans, in halves of the range. Of choices: the share of "
-        "them that is drawn evenly.",
+        "Of choices, and of bounded actions, which are cut into bins: the share of the first round that is drawn "
+        "evenly. Of actions without bounds: the deviation of the first round's plans.",
         gt=0,
         le=1,
         advanced=True,
         commands=("infer",),
+    )
+    value: bool = setting(
+        False, "What comes after a plan is left to the controller's value; else to nothing.", commands=("infer",)
     )

@@ -15,6 +15,7 @@ from ewm_studio.models.randomness import make_generator
 from ewm_studio.settings.planning import PlannerSettings
 from tests.support.cartpole import CartPoles
 from tests.support.cartpole_world import cartpole_world
+from tests.support.dreamers import dreamer
 from tests.support.known_worlds import FIELDS, believed, best_in_corridor, corridor, line
 
 SPACES = [
@@ -63,14 +64,14 @@ def test_a_point_is_led_to_where_it_pays():
 
 def test_drawn_plans_are_good_ones_and_not_always_the_best():
     world = line()
-    start = believed(world, torch.full((40, 1), 1.5))
+    start = believed(world, torch.full((40, 1), 0.7))
     best, drawn = (PlanningPolicy(world, PlannerSettings(horizon=3, rounds=1), greedy=g) for g in (True, False))
     for policy in (best, drawn):
         policy.begin(40)
         policy.act(start, make_generator(3))  # both try the same plans
     assert (drawn.plan.score <= best.plan.score).all()
     assert (drawn.plan.score < best.plan.score).float().mean() > 0.5
-    assert torch.equal(drawn.proposal.mean[:, 0], drawn.plan.raw[:, 1])  # what is followed is gone on with
+    assert torch.equal(drawn.proposal.table[:, 0].argmax(-1), drawn.plan.raw[:, 1])  # what is followed is gone on with
     again = PlanningPolicy(world, PlannerSettings(horizon=3, rounds=1), greedy=False)
     again.begin(40)
     again.act(start, make_generator(3))
@@ -114,6 +115,56 @@ def test_the_same_draws_give_the_same_plans():
         plans.append(policy.plan)
     assert torch.equal(plans[0].raw, plans[1].raw)
     assert torch.equal(plans[0].score, plans[1].score)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+@torch.inference_mode()
+def test_an_episode_that_ends_is_planned_anew_and_the_others_go_on(space):
+    proposal = proposal_for(space, 3, 0.5)
+    proposal.begin(2, torch.device("cpu"))
+    (fresh,) = kept(proposal)
+    proposal.narrow(proposal.draw(16, make_generator(0))[:, 3:5])
+    (known,) = kept(proposal)
+    with torch.inference_mode(False):  # whoever plays asks for it from outside
+        proposal.restart(torch.tensor([True, False]))
+    (now,) = kept(proposal)
+    assert torch.equal(now[0], fresh[0])
+    assert torch.equal(now[1], known[1])
+    assert not torch.equal(now[1], fresh[1])
+
+
+def kept(proposal):
+    return [value.clone() for name in ("table", "mean") if (value := getattr(proposal, name, None)) is not None]
+
+
+def test_bounded_actions_are_held_for_some_steps_and_a_car_is_driven_with_care():
+    (car,) = [space for space in SPACES if space.shape == (3,) and isinstance(space, gym.spaces.Box)]
+    proposal = proposal_for(car, 200, 1.0)
+    proposal.begin(1, torch.device("cpu"))
+    plans = proposal.draw(20, make_generator(0))[0, 1:]
+    same = (plans[:, 1:] == plans[:, :-1]).all(-1).float().mean()
+    assert same == pytest.approx(0.7 + 0.3 / 21, abs=0.02)  # held, or drawn once more
+    actions = proposal.to_env(plans.flatten(0, 1))
+    assert sorted(set(actions[:, 1].tolist())) == [0.0, 0.5]
+    assert (actions[:, 1] * actions[:, 2]).max() == 0  # gas or brake
+
+
+@torch.no_grad()
+def test_what_comes_after_a_plan_is_left_to_the_controller_where_it_is_asked_for():
+    model = dreamer().model
+    policy = PlanningPolicy(model, PlannerSettings(horizon=2, rounds=1, value=True))
+    policy.begin(1)
+    z = torch.zeros(1, model.vision.latent_dim)
+    belief = believed(model, z)
+    policy.act(belief, make_generator(0))
+    now, left, score = belief, 1.0, 0.0
+    for step in range(2):
+        now, reward, end = model.imagine(now, policy.planned(step), 0.0)
+        score, left = score + 0.985**step * left * float(reward), left * float(1 - end)
+    whole = score + 0.985**2 * left * float(model.controller.value(now.z, now.h))
+    assert float(policy.plan.score) == pytest.approx(whole, rel=1e-5)
+    with pytest.raises(UserError, match=r"planner\.value: a world whose parts were swapped"):
+        PlanningPolicy(line(), PlannerSettings(value=True))
 
 
 @pytest.mark.parametrize("space", SPACES, ids=str)
