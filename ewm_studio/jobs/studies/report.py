@@ -76,7 +76,9 @@ def _section(title: str, inside: Sequence[str]) -> list[str]:
 def _lead(file: StudyFile, figures: StudyFigures) -> str:
     cells, seeds = len(file.cells), len(file.study.seeds.reported)
     done, failed = sum(c.done for c in figures.cells), sum(c.failed for c in figures.cells)
+    played = dict.fromkeys(plan.experiment.env.id for plan in file.plans(file.study.seeds.reported[:1]))
     words = [
+        ", ".join(played),
         f"{cells} cells × {seeds} seeds = {cells * seeds} runs",
         f"{done} done" + (f", {failed} of them failed" if failed else ", none failed"),
         f"the same {file.study.judge.episodes} unseen episodes for all",

@@ -27,7 +27,7 @@ th:first-child { text-align: left; }
 thead th { color: var(--faint); font-weight: 500; font-size: 13px; white-space: normal; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 tbody tr:last-child > * { border-bottom: 0; }
-.matrix { margin-top: 18px; }
+.matrix { margin-top: 18px; table-layout: fixed; }
 .matrix td, .matrix tr:first-child th { text-align: center; }
 td small { display: block; color: var(--faint); }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 20px; }

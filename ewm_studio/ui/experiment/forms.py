@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QRect, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QFontMetrics, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QFocusEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from ewm_studio.errors import UserError
@@ -30,6 +30,7 @@ class ValueEdit(QLineEdit):
         super().__init__()
         self._unit = field.unit.replace(" per ", " / ")
         self._numeric = field.kind in ("integer", "number")
+        self._clicked_into = False  # by the click that is not over yet
         self.setAlignment(Qt.AlignmentFlag.AlignRight if self._numeric else Qt.AlignmentFlag.AlignLeft)
         self.setFixedWidth(FIELD_WIDTH)
         if field.optional:
@@ -73,10 +74,18 @@ class ValueEdit(QLineEdit):
         super().keyPressEvent(event)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """Coming by keyboard marks everything, ready to be typed over."""
+        """Coming by keyboard marks everything, ready to be typed over; so does the first click into a number."""
         super().focusInEvent(event)
         if event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason):
             self.selectAll()
+        self._clicked_into = self._numeric and event.reason() == Qt.FocusReason.MouseFocusReason
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """The end of a click: the next one places the cursor."""
+        super().mouseReleaseEvent(event)
+        if self._clicked_into and not self.hasSelectedText():
+            self.selectAll()
+        self._clicked_into = False
 
 
 def take_what_is_typed() -> None:

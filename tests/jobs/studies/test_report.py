@@ -125,6 +125,7 @@ def test_the_page_stands_alone_and_whatever_is_in_names_is_only_text(made):
     assert not re.search(r'(src|href)="', page)
     assert "1 failed" in page
     assert "5 of 6" in page
+    assert "<span>CartPole-v1</span>" in page  # what was played, though the file leaves it at the default
     plots = re.findall(r"<svg.*?</svg>", page, re.S)
     assert len(plots) == 4
     for plot in plots:

@@ -196,6 +196,21 @@ def test_switches_choices_and_arrow_keys(qtbot, bare):
     assert "greater than or equal to 0" in rows["run.seed"].message
 
 
+def test_the_first_click_into_a_number_marks_it_to_be_typed_over_and_the_next_places_the_cursor(qtbot, bare):
+    rows = rows_of(bare.window.panel)
+    bare.window.activateWindow()
+    seed = rows["run.seed"].editor
+    bare.services.document.set("run.seed", 57)
+    qtbot.mouseClick(seed, Qt.MouseButton.LeftButton)
+    assert seed.selectedText() == "57"
+    qtbot.keyClicks(seed, "3")
+    assert seed.text() == "3"
+    qtbot.mouseClick(seed, Qt.MouseButton.LeftButton)
+    assert not seed.hasSelectedText()
+    qtbot.keyClick(seed, Qt.Key.Key_Return)
+    assert bare.services.document.experiment.run.seed == 3
+
+
 def test_search_finds_by_name_flag_and_help(qtbot, bare):
     panel = bare.window.panel
     panel.search.setFocus()
