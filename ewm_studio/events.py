@@ -92,6 +92,7 @@ class StudyRunMoved:
     run: str = ""  # the workspace's run, once there is one
     score: float | None = None  # mean of the episodes it is judged by, once it is
     reason: str = ""  # why it failed
+    doing: str = ""  # in a few letters what it is at, where its share does not say it: "V 40%", "plays 45%"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,16 @@ def duration(seconds: float | None) -> str:
     return f"{whole} s"
 
 
+def about(seconds: float | None) -> str:
+    """A time that is only guessed, without the digits that a guess does not know: 25 s, 3 min 20 s, 23 min, 4 h."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    for least, step in ((86_400, 3600), (10 * 3600, 1800), (3600, 300), (600, 60), (60, 10), (10, 5)):
+        if seconds >= least:
+            return duration(max(least, step * round(seconds / step)))
+    return duration(seconds)
+
+
 def rate(value: float) -> str:
     """A speed: 412, 1,204 or 0.8; without its unit."""
     return count(value) if value >= 10 else f"{value:.1f}"

@@ -12,7 +12,7 @@ from ewm_studio.analysis.curve import round_ticks
 from ewm_studio.analysis.intervals import Array
 
 COLORS = "#3b82f6", "#f59e0b", "#14b8a6", "#a78bfa", "#ec4899", "#84cc16", "#94a3b8", "#06b6d4", "#ef4444", "#ca8a04"
-WIDTH, HEIGHT = 620, 320
+WIDE, HALF, HEIGHT = 860, 500, 300  # across a page, and of two side by side
 _WIDEST_NAME, _MOST_LETTERS = 280, 40  # of a row of intervals
 LEFT, TOP, RIGHT, BOTTOM = 58, 16, 36, 44
 
@@ -48,13 +48,15 @@ class Bar:
 class _Plane:
     """Where values lie in the picture."""
 
-    def __init__(self, x: tuple[float, float], y: tuple[float, float], left: int = LEFT, height: int = HEIGHT) -> None:
+    def __init__(
+        self, x: tuple[float, float], y: tuple[float, float], width: int, left: int = LEFT, height: int = HEIGHT
+    ) -> None:
         self.x_ticks, self.y_ticks = round_ticks(*x), round_ticks(*y)
-        self.left, self.height = left, height
+        self.width, self.left, self.height = width, left, height
 
     def across(self, value: float) -> float:
         low, high = self.x_ticks[0], self.x_ticks[-1]
-        return self.left + (value - low) / (high - low) * (WIDTH - self.left - RIGHT)
+        return self.left + (value - low) / (high - low) * (self.width - self.left - RIGHT)
 
     def down(self, value: float) -> float:
         low, high = self.y_ticks[0], self.y_ticks[-1]
@@ -72,27 +74,28 @@ class _Plane:
             at = self.across(tick)
             parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{bottom}"/>')
             parts.append(f'<text class="tick" x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{tick:,.10g}</text>')
-        return [*parts, _title(title, self.height)]
+        x, y = self.width - RIGHT, self.height - 6
+        return [*parts, f'<text class="tick" x="{x}" y="{y}" text-anchor="end">{escape(title)}</text>']
 
     def grid_y(self) -> list[str]:
         """Level lines with their values."""
         parts = []
         for tick in self.y_ticks:
             at = self.down(tick)
-            parts.append(f'<line class="grid" x1="{self.left}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
+            parts.append(f'<line class="grid" x1="{self.left}" x2="{self.width - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
             parts.append(
                 f'<text class="tick" x="{self.left - 8}" y="{at + 4:.1f}" text-anchor="end">{tick:,.10g}</text>'
             )
         return parts
 
 
-def lines_plot(series: Sequence[Series], x_title: str, label: str) -> str:
+def lines_plot(series: Sequence[Series], x_title: str, label: str, width: int = WIDE) -> str:
     """Lines over one another, each with its band."""
     series = [one for one in series if len(one.x)]
     xs = np.concatenate([one.x for one in series])
     every = [a for s in series for a in (s.y, s.low, s.high, *(y for _, y in s.thin)) if a is not None]
     ys = np.concatenate(every)
-    plane = _Plane((float(xs.min()), float(xs.max())), (float(ys.min()), float(ys.max())))
+    plane = _Plane((float(xs.min()), float(xs.max())), (float(ys.min()), float(ys.max())), width)
     parts = [*plane.grid_y(), *plane.grid_x(x_title)]
     for one in series:
         color = color_of(one.place)
@@ -107,7 +110,7 @@ def lines_plot(series: Sequence[Series], x_title: str, label: str) -> str:
         line = plane.path(one.x, one.y)
         dashes = ' stroke-dasharray="7 3"' if is_dashed(one.place) else ""
         parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"{dashes}/>')
-    return _svg(parts, HEIGHT, label)
+    return _svg(parts, plane, label)
 
 
 def intervals_plot(bars: Sequence[Bar], x_title: str, label: str, limits: Sequence[float] = ()) -> str:
@@ -115,7 +118,7 @@ def intervals_plot(bars: Sequence[Bar], x_title: str, label: str, limits: Sequen
     height = TOP + BOTTOM + 30 * len(bars)
     values = [*limits, *(v for b in bars for v in (*b.points, b.middle, b.low, b.high) if v is not None)]
     left = 24 + min(_WIDEST_NAME, 7 * max(len(bar.name) for bar in bars))
-    plane = _Plane((min(values), max(values)), (0, 1), left, height)
+    plane = _Plane((min(values), max(values)), (0, 1), WIDE, left, height)
     parts = plane.grid_x(x_title)
     for number, bar in enumerate(bars):
         color, middle = color_of(bar.place), TOP + 30 * number + 15
@@ -135,7 +138,7 @@ def intervals_plot(bars: Sequence[Bar], x_title: str, label: str, limits: Sequen
                 f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{middle - 9}" y2="{middle + 9}" stroke="{color}" '
                 'stroke-width="3"/>'
             )
-    return _svg(parts, height, label)
+    return _svg(parts, plane, label)
 
 
 def key(series: Sequence[Series]) -> str:
@@ -164,10 +167,6 @@ def _short(name: str) -> str:
     return name if len(name) <= _MOST_LETTERS else f"{name[:half]}…{name[-half:]}"
 
 
-def _title(text: str, height: int) -> str:
-    return f'<text class="tick" x="{WIDTH - RIGHT}" y="{height - 6}" text-anchor="end">{escape(text)}</text>'
-
-
-def _svg(parts: Sequence[str], height: int, label: str) -> str:
-    inside = "\n".join(parts)
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">\n{inside}\n</svg>'
+def _svg(parts: Sequence[str], plane: _Plane, label: str) -> str:
+    inside, size = "\n".join(parts), f"{plane.width} {plane.height}"
+    return f'<svg viewBox="0 0 {size}" role="img" aria-label="{escape(label)}">\n{inside}\n</svg>'

@@ -154,13 +154,19 @@ def make_view() -> View:
 def describe(event: ev.Progress, mean_reward: float | None) -> str:
     """A stage's state in words: "12800/100000 steps, 4210 steps/s, 0:21 left, mean reward 45.2"."""
     done = f"{event.done}" if event.total is None else f"{event.done}/{event.total}"
-    speed = f"{event.per_second:.0f}" if event.per_second >= 10 else f"{event.per_second:.2f}"
-    words = [f"{done} {event.unit}", f"{speed} {event.unit}/s"]
+    words = [f"{done} {event.unit}", _speed(event.per_second, event.unit)]
     if event.seconds_left is not None:
         words.append(f"{clock(event.seconds_left)} left")
     if mean_reward is not None:
         words.append(f"mean reward {mean_reward:.4g}")
     return ", ".join(words)
+
+
+def _speed(per_second: float, unit: str) -> str:
+    """A speed by the second, or by the hour where a second shows none of it."""
+    if 0 < per_second < 0.1:
+        return f"{3600 * per_second:.3g} {unit}/h"
+    return f"{per_second:.0f} {unit}/s" if per_second >= 10 else f"{per_second:.2f} {unit}/s"
 
 
 def clock(seconds: float) -> str:

@@ -17,11 +17,17 @@ class Notices(QObject):
     said = Signal(str, str, bool)  # a line; info, warning or error; whether it is good news
     failed = Signal(Failure)
     untrusted = Signal(Untrusted)  # a file names a module: it is for the person to say whether it is imported
+    told = Signal(str)  # to be seen for a while, whatever page is shown
     agreed = Signal(str)  # to the module of this environment's id
 
     def say(self, text: str, level: str = "info", good: bool = False) -> None:
         """One line for the log."""
         self.said.emit(without_flags(text) if level != "info" else text, level, good)
+
+    def tell(self, text: str, level: str = "info") -> None:
+        """Say what nothing else shows, as that something asked for is done: in the log, and for a while anywhere."""
+        self.say(text, level, good=level == "info")
+        self.told.emit(text)
 
     def fail(self, error: BaseException | Failure, doing: str = "") -> None:
         """Something went wrong: a line for the log, and a dialog; a module that nobody agreed to is a question.

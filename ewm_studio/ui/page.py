@@ -77,6 +77,6 @@ class Page:
     widget: QWidget
     controller: PageController
     side: QWidget | None = None  # stands right of the page
-    beside_panel: bool = True  # whether the experiment panel is open beside it by itself
+    beside_panel: bool = True  # whether the experiment panel is open beside it by itself, and training leads
     actions: tuple[PageAction, ...] = ()
     shortcuts: tuple[tuple[str, str], ...] = ()  # keys that mean something on it, and what

@@ -79,11 +79,13 @@ class Pace:
         shares: of each run's work, 0 to 1, by key.
         left: seconds until all are done, as it looks; None before anything can be said.
         at: when this was so, in seconds since 1970.
+        doing: what each is at, in a few letters, where its share does not say it.
     """
 
     shares: dict[str, float] = field(default_factory=dict)
     left: float | None = None
     at: float = 0.0
+    doing: dict[str, str] = field(default_factory=dict)
 
 
 class StudyFolder:
@@ -186,8 +188,8 @@ class StudyFolder:
         try:
             values = json.loads((self.path / PACE).read_text("utf-8"))
             shares = {str(key): min(1.0, max(0.0, float(share))) for key, share in values["shares"].items()}
-            left = values["left"]
-            return Pace(shares, None if left is None else max(0.0, float(left)), float(values["at"]))
+            left, doing = values["left"], {str(key): str(what) for key, what in values.get("doing", {}).items()}
+            return Pace(shares, None if left is None else max(0.0, float(left)), float(values["at"]), doing)
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return Pace()
 

@@ -78,6 +78,8 @@ def test_clock(seconds, text):
 
 
 def test_slow_speeds_keep_their_digits():
+    assert "3.6 runs/h" in describe(Progress("study", 1, 36, "runs", 0.001, 9.0), None)
+    assert "0.00 runs/s" in describe(Progress("study", 0, 36, "runs", 0.0, None), None)
     assert "0.25 epochs/s" in describe(Progress("vision", 1, None, "epochs", 0.25, None), None)
 
 

@@ -57,6 +57,7 @@ class Crew:
         self._waiting = deque(run for run in self._runs if not run.done)
         self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
         self._shares = {run.key: float(run.done) for run in self._runs}
+        self._doing: dict[str, str] = {}
         self._began, self._slots = time.monotonic(), max(1, slots)
         self._time_left, self._cells = TimeLeft(), {run.key: run.cell for run in self._runs}
         for run in self._runs:
@@ -103,7 +104,7 @@ class Crew:
             return
         yield event
         if isinstance(event, StudyRunMoved):
-            self._shares[event.key] = event.share
+            self._shares[event.key], self._doing[event.key] = event.share, event.doing
             self._time_left.moved(event.key, self._cells[event.key], event.share, time.monotonic())
             if event.reason:
                 again = "it is counted as failed" if event.state == "failed" else "it is tried once more"
@@ -114,7 +115,7 @@ class Crew:
 
     def _progress(self) -> Progress:
         done = sum(run.done for run in self._runs)
-        speed = self._time_left.gained / max(time.monotonic() - self._began, 1e-9)
+        speed = max(0.0, self._time_left.gained) / max(time.monotonic() - self._began, 1e-9)
         return Progress("study", done, len(self._runs), "runs", speed, self._left())
 
     def _left(self) -> float | None:
@@ -125,7 +126,7 @@ class Crew:
     def _note_pace(self, folder: StudyFolder) -> None:
         if time.monotonic() - self._noted >= PACE_SECONDS:
             self._noted = time.monotonic()
-            folder.keep_pace(Pace(dict(self._shares), self._left(), time.time()))
+            folder.keep_pace(Pace(dict(self._shares), self._left(), time.time(), dict(self._doing)))
 
     def _serve(self) -> None:
         """The life of a thread."""

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ewm_studio.analysis.run_tags import with_tags
+from ewm_studio.analysis.run_tags import tags_of, with_tags, words_without
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import CheckpointSaved, Event, Finished, Progress, RunStarted, StudyRunMoved
+from ewm_studio.formatting import significant
 from ewm_studio.jobs.failure import failure_of, is_misfortune
 from ewm_studio.jobs.runners.runner import PlaceLost, Runner
 from ewm_studio.jobs.spec import JobSpec
@@ -30,6 +31,7 @@ TRIES = 2  # a run that dies is tried once more, and then counted as failed
 TOLD_SECONDS = 1.0  # between two words on how far a run is
 SAVING_SECONDS = 30.0  # that a process whose study was killed may still be saving
 TRAINING_SHARE = 0.9  # of a run's work; the rest is judging
+_STAGES = {"collect": "frames", "encode": "frames", "vision": "V", "memory": "M", "together": "V, M", "clone": "C"}
 
 Say = Callable[[Event], None]
 
@@ -53,7 +55,8 @@ class StudyRun:
         self._runner: Runner | None = None
         self._stopping = self._killed = False
         self._told = float("-inf")
-        self._share = self._behind()
+        self._share, self._doing = self._behind(), ""
+        self._to_play = self._played_before = 0  # episodes of all judging
         self.say: Say = lambda event: None
 
     @property
@@ -87,7 +90,7 @@ class StudyRun:
         while not (self.record.done or self._stopping):
             try:
                 self._forget_gone()
-                self._share = self._behind()
+                self._share, self._doing = self._behind(), ""
                 self._note("running")
                 self._train()
                 if not self._stopping:
@@ -172,7 +175,9 @@ class StudyRun:
             if isinstance(event, RunStarted):
                 self._began(event.run)
             elif isinstance(event, Progress) and event.stage == "train" and event.total:
-                self._tell_share(TRAINING_SHARE * min(1.0, event.done / event.total))
+                self._tell(TRAINING_SHARE * min(1.0, event.done / event.total))
+            elif isinstance(event, Progress) and event.total and event.stage in _STAGES and not self._share:
+                self._tell(0.0, f"{_STAGES[event.stage]} {min(1.0, event.done / event.total):.0%}")
             elif isinstance(event, CheckpointSaved):
                 checkpoints = self._workspace.run(self.record.run).folder / "checkpoints"
                 self._moments.see(checkpoints / Path(event.path).name, event.step)
@@ -181,7 +186,7 @@ class StudyRun:
         if stopped_by == "stop":
             raise _Stopped
         self.record.trained = self._training(self._workspace.run(self.record.run), stopped_by)
-        self._tell_share(TRAINING_SHARE, now=True)
+        self._tell(TRAINING_SHARE, "plays", now=True)
 
     def _job(self) -> JobSpec:
         """What is left to train: the run that is there from its last checkpoint on, or a new one."""
@@ -227,24 +232,35 @@ class StudyRun:
 
     def _play(self) -> None:
         run = self._workspace.run(self.record.run)
-        self._play_moments(run)
-        works = len(self.judge.ways)
-        for number, way in enumerate(self.judge.ways):
-            if way not in self.record.scores:
-                model = run.folder / self.record.trained["model"]
-                self.record.scores[way] = self._played(run, model, way, self.judge.episodes, number / works, 1 / works)
-                self._folder.write(self.record)
+        judged = {step for step, *_ in self.record.moments}
+        moments = {step: model for step, model in self._moments.kept().items() if step not in judged}
+        ways = [way for way in self.judge.ways if way not in self.record.scores]
+        self._to_play = len(moments) * self.judge.moment_episodes + len(ways) * self.judge.episodes
+        self._played_before = 0
+        self._play_moments(run, moments)
+        for way in ways:
+            model = run.folder / self.record.trained["model"]
+            self.record.scores[way] = self._played(run, model, way, self.judge.episodes)
+            self._folder.write(self.record)
         self._moments.forget()
+        self._note_scores()
         self._note("finished")
 
-    def _play_moments(self, run: Run) -> None:
-        """Judge the models that were kept on the way."""
+    def _note_scores(self) -> None:
+        """Say beside the run, among all others of the workspace, what it was judged to be."""
+        scores = self.record.scores
+        means = (f"{significant(float(np.mean([reward for _, reward, _ in scores[w]])))} {w}" for w in self.judge.ways)
+        note = self._workspace.info(self.record.run).note
+        words, judged = words_without(note), f"judged {', '.join(means)}"
+        if judged not in words:
+            note = with_tags(f"{words} {judged}".strip(), tags_of(note))
+            self._workspace.describe_run(self.record.run, note=note)
+
+    def _play_moments(self, run: Run, models: Mapping[int, Path]) -> None:
+        """Judge the models that were kept on the way, by their steps."""
         speed = run.metrics("speed/steps_per_second")
-        done = {step for step, *_ in self.record.moments}
-        for step, model in self._moments.kept().items():
-            if step in done:
-                continue
-            rows = self._played(run, model, self.judge.ways[0], self.judge.moment_episodes, 0.0, 0.0)
+        for step, model in models.items():
+            rows = self._played(run, model, self.judge.ways[0], self.judge.moment_episodes)
             repeat = self.plan.experiment.env.action_repeat
             frames = self.record.trained.get("frames_before", 0) + step * repeat
             minutes = float(np.interp(step, speed.step, speed.seconds)) / 60 if len(speed.step) else 0.0
@@ -252,9 +268,7 @@ class StudyRun:
             self.record.moments.sort()
             self._folder.write(self.record)
 
-    def _played(
-        self, run: Run, model: Path, way: str, episodes: int, begin: float, share: float
-    ) -> list[tuple[int, float, int]]:
+    def _played(self, run: Run, model: Path, way: str, episodes: int) -> list[tuple[int, float, int]]:
         """What a model plays, by the run's own environment and the study's episodes: seed, reward and steps of each.
 
         Args:
@@ -262,7 +276,6 @@ class StudyRun:
             model: its file.
             way: greedy or sampled.
             episodes: how many.
-            begin, share: of all judging, where this begins and how much of it this is.
         """
         values: dict[str, Any] = {
             "start.load_path": str(model),
@@ -279,13 +292,14 @@ class StudyRun:
         result: dict[str, Any] = {}
         for event in self._events(JobSpec("infer", str(self._workspace.path), experiment.model_dump(mode="json"))):
             if isinstance(event, Progress) and event.total:
-                done = begin + share * event.done / event.total
-                self._tell_share(TRAINING_SHARE + (1 - TRAINING_SHARE) * done)
+                done = (self._played_before + event.done) / self._to_play
+                self._tell(TRAINING_SHARE + (1 - TRAINING_SHARE) * done, f"plays {done:.0%}")
             elif isinstance(event, Finished):
                 result = event.result
         played = result.get("episodes", [])
         if len(played) < episodes:
             raise _Stopped
+        self._played_before += episodes
         return [(e["seed"], e["reward"], e["steps"]) for e in played]
 
     # Running a job, and telling
@@ -310,8 +324,8 @@ class StudyRun:
         self._folder.write(self.record)
         self.say(self.moved(reason))
 
-    def _tell_share(self, share: float, now: bool = False) -> None:
-        self._share = share
+    def _tell(self, share: float, doing: str = "", now: bool = False) -> None:
+        self._share, self._doing = share, doing
         if now or time.monotonic() - self._told >= TOLD_SECONDS:
             self._told = time.monotonic()
             self.say(self.moved())
@@ -320,8 +334,9 @@ class StudyRun:
         """How it stands, as an event."""
         record = self.record
         share = 1.0 if record.done else self._share
+        score, doing = score_of(record, self.judge), self._doing if record.state == "running" else ""
         return StudyRunMoved(
-            record.key, record.name, record.seed, record.state, share, record.run, score_of(record, self.judge), reason
+            record.key, record.name, record.seed, record.state, share, record.run, score, reason, doing
         )
 
 

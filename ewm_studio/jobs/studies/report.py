@@ -22,8 +22,8 @@ from ewm_studio.jobs.studies.tables import (
     better_table,
     lines,
     matrix,
+    options_of,
     scores_table,
-    settings_table,
 )
 from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.workspace.files import write_text
@@ -54,7 +54,7 @@ def report_html(file: StudyFile, figures: StudyFigures, conditions: Conditions) 
         *_section("Is it better?", _better(figures)),
         *_section("While it learned", _curves(figures)),
         *_section("How often at least so good", _profiles(figures)),
-        *_section("What differs", [_settings(file)]),
+        *_section("What varies", _options(file)),
         *_section("How it was done", _method(file, figures)),
         *_section("Repeat it", _repeat(file, conditions)),
     ]
@@ -101,10 +101,8 @@ def _matrix(figures: StudyFigures) -> list[str]:
         boxes = []
         for text, shade in zip(texts, shades, strict=True):
             middle, _, runs = text.partition("\n")
-            boxes.append(
-                f'<td style="background:rgba(59,130,246,{0.08 + 0.5 * shade:.2f})"><b>{middle}</b>'
-                f"<small>{runs}</small></td>"
-            )
+            ground = "" if shade is None else f' style="background:rgba(59,130,246,{0.08 + 0.5 * shade:.2f})"'
+            boxes.append(f"<td{ground}><b>{middle}</b><small>{runs}</small></td>")
         lines.append(f"<tr><th>{escape(row)}</th>{''.join(boxes)}</tr>")
     return [f'<div class="wide"><table class="matrix">{"".join(lines)}</table></div>']
 
@@ -128,7 +126,7 @@ def _better(figures: StudyFigures) -> list[str]:
 def _curves(figures: StudyFigures) -> list[str]:
     axes: tuple[tuple[str, Curve], ...] = (("frames", "by_frames"), ("minutes", "by_minutes"))
     plots = [(title, lines(figures, curve)) for title, curve in axes]
-    parts = [f"<figure>{svg.lines_plot(s, title, f'Score by {title}')}</figure>" for title, s in plots if s]
+    parts = [f"<figure>{svg.lines_plot(s, title, f'Score by {title}', svg.HALF)}</figure>" for title, s in plots if s]
     if not parts:
         return []
     what = CURVE_WORDS.get(figures.curve, figures.curve)
@@ -147,9 +145,15 @@ def _profiles(figures: StudyFigures) -> list[str]:
     return [f"<figure>{plot}</figure>", svg.key(series), f"<p>{PROFILES}</p>"]
 
 
-def _settings(file: StudyFile) -> str:
-    found = settings_table(file)
-    return "" if found is None else _table(found)
+def _options(file: StudyFile) -> list[str]:
+    parts = []
+    for axis, options in options_of(file).items():
+        lines = (
+            f"<li><strong>{escape(name)}</strong>: {escape(' · '.join(settings))}</li>"
+            for name, settings in options.items()
+        )
+        parts.append(f"<h3>{escape(axis)}</h3><ul>{''.join(lines)}</ul>")
+    return parts
 
 
 def _method(file: StudyFile, figures: StudyFigures) -> list[str]:
@@ -199,7 +203,7 @@ def _repeat(file: StudyFile, conditions: Conditions) -> list[str]:
 
 
 def _table(table: Table) -> str:
-    top = "".join(f"<th>{escape(head)}</th>" for head in table.heads)
+    top = "".join(f"<th>{escape(head).replace(' + ', ' +<br>')}</th>" for head in table.heads)
     lines = []
     for first, *rest in table.rows:
         lines.append(f"<tr><th>{escape(first)}</th>{''.join(map(_box, rest))}</tr>")

@@ -13,6 +13,8 @@ body { margin: 0; background: var(--ground); color: var(--ink);
 main { max-width: 1120px; margin: 0 auto; padding: 40px 24px 64px; }
 h1 { font-size: 26px; line-height: 1.25; margin: 0 0 12px; }
 h2 { font-size: 15px; margin: 0 0 14px; }
+h3 { font-size: 13px; font-weight: 600; margin: 14px 0 4px; }
+strong { color: var(--ink); font-weight: 600; }
 p { color: var(--faint); margin: 10px 0 0; }
 ul { margin: 0; padding-left: 18px; color: var(--faint); }
 .lead { display: flex; flex-wrap: wrap; gap: 8px; margin: 0 0 20px; }
@@ -30,11 +32,11 @@ tbody tr:last-child > * { border-bottom: 0; }
 .matrix { margin-top: 18px; table-layout: fixed; }
 .matrix td, .matrix tr:first-child th { text-align: center; }
 td small { display: block; color: var(--faint); }
-.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 20px; }
+.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(380px, 1fr)); gap: 20px; }
 figure { margin: 0; }
-svg { display: block; width: 100%; max-width: 760px; height: auto; fill: var(--ink); font-size: 13px; }
+svg { display: block; width: 100%; height: auto; fill: var(--ink); font-size: 13px; }
 svg .grid { stroke: var(--line); }
-svg .tick { fill: var(--faint); font-size: 12px; }
+svg .tick { fill: var(--faint); }
 .key { display: flex; flex-wrap: wrap; gap: 4px 18px; }
 .key i { display: inline-block; width: 14px; height: 4px; border-radius: 2px; margin-right: 7px; vertical-align: 3px; }
 pre { background: var(--ground); border: 1px solid var(--line); border-radius: 8px; padding: 12px 14px; margin: 8px 0 0;

@@ -48,6 +48,7 @@ def _row(record: RunRecord, file: StudyFile, alive: bool, pace: Pace) -> dict[st
         "seed": record.seed,
         "state": state,
         "share": 1.0 if record.done else pace.shares.get(record.key, 0.0),
+        "doing": pace.doing.get(record.key, "") if going else "",
         "run": record.run,
         "score": score,
         "failures": record.failures,

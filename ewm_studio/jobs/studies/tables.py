@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ewm_studio.analysis.intervals import Estimate
 from ewm_studio.analysis.svg import Bar, Series
 from ewm_studio.formatting import count, significant
 from ewm_studio.jobs.studies.figures import CellFigures, StudyFigures
+from ewm_studio.settings.cells import Values, axes_of
+from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.settings.study_file import StudyFile
 
 CURVE_WORDS = {
@@ -29,12 +31,12 @@ class Table:
     Attributes:
         heads: of the columns; the first names the rows.
         rows: as many texts each.
-        shades: from 0 to 1 how strong a cell is, without the first column; None where none is meant.
+        shades: from 0 to 1 how strong a cell is, without the first column; None where there is no value.
     """
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
-    shades: Sequence[Sequence[float]] | None = None
+    shades: Sequence[Sequence[float | None]] | None = None
 
 
 def scores_table(file: StudyFile, figures: StudyFigures) -> Table:
@@ -81,7 +83,7 @@ def matrix(figures: StudyFigures) -> Table | None:
     for row in rows:
         cells = [by_options.get((row, column)) for column in columns]  # None of what is left out
         texts.append([row, *(_middle(cell) if cell else "" for cell in cells)])
-        shades.append([(cell.iqm.value - low) / span if cell and cell.iqm and span else 0.0 for cell in cells])
+        shades.append([(cell.iqm.value - low) / (span or 1.0) if cell and cell.iqm else None for cell in cells])
     return Table(["", *columns], texts, shades)
 
 
@@ -93,34 +95,35 @@ def better_table(figures: StudyFigures) -> Table | None:
     """The probability that a run of the row beats one of the column; None before two cells have runs."""
     if not figures.better:
         return None
-    names = [cell.name for cell in figures.cells]
+    played = [(place, cell.name) for place, cell in enumerate(figures.cells) if cell.done]
     rows = []
-    for i, name in enumerate(names):
+    for i, name in played:
         row = [name]
-        for j in range(len(names)):
+        for j, _ in played:
             found = figures.better.get((i, j))
             interval = f"\n{found.low:.2f} to {found.high:.2f}" if found and found.low is not None else ""
             row.append(f"{found.value:.2f}{interval}" if found else "")
         rows.append(row)
-    return Table(["", *names], rows)
+    return Table(["", *(name for _, name in played)], rows)
 
 
-def settings_table(file: StudyFile) -> Table | None:
-    """The settings in which cells differ; None where there are none."""
-    paths = [*dict.fromkeys(f"{s}.{f}" for cell in file.cells for s, group in cell.values.items() for f in group)]
-    if not paths:
-        return None
-    rows = []
-    for plan in file.plans(file.study.seeds.reported[:1]):
-        values = plan.experiment.model_dump(mode="json")
-        rows.append([plan.cell.name, *(_at(values, path) for path in paths)])
-    return Table(["", *paths], rows)
+def options_of(file: StudyFile) -> dict[str, dict[str, list[str]]]:
+    """What varies: of each axis its options, by name, with their settings in words; a list's only axis is `cell`."""
+    if file.study.cells:
+        axes = {"cell": {cell.name: cell.values for cell in file.cells}}
+    else:
+        axes = axes_of(file.study, str(file.path))
+    return {axis: {name: _in_words(values) for name, values in options.items()} for axis, options in axes.items()}
 
 
-def _at(values: dict[str, Any], path: str) -> str:
-    section, _, name = path.partition(".")
-    found = values[section].get(name)
-    return "default" if found is None else str(found)
+def _in_words(values: Values) -> list[str]:
+    """Settings as forms show them, a part by its name alone."""
+    found = []
+    for section, group in values.items():
+        for name, value in group.items():
+            text = "default" if value is None else ("on" if value else "off") if isinstance(value, bool) else str(value)
+            found.append(text if name == "name" and section in COMPONENTS else f"{section}.{name} {text}")
+    return found
 
 
 def bars(figures: StudyFigures, way: str) -> list[Bar]:

@@ -38,13 +38,21 @@ class ValueEdit(QLineEdit):
         elif field.kind == "arguments":
             self.setPlaceholderText("name=value")
         self.editingFinished.connect(lambda: self.committed.emit(self.text()))
+        self._unit = self._unit_metrics().elidedText(self._unit, Qt.TextElideMode.ElideRight, UNIT_WIDTH)
+        self.textChanged.connect(lambda _: self._make_room())
         self._make_room()
 
+    def setPlaceholderText(self, text: str) -> None:
+        """What it means to be empty, at the edge where a number's unit would be."""
+        super().setPlaceholderText(text)
+        self._make_room()
+
+    @property
+    def _shows_unit(self) -> bool:
+        return bool(self._unit) and bool(self.text() or not self.placeholderText())
+
     def _make_room(self) -> None:
-        if self._unit:
-            metrics = self._unit_metrics()
-            self._unit = metrics.elidedText(self._unit, Qt.TextElideMode.ElideRight, UNIT_WIDTH)
-            self.setTextMargins(0, 0, metrics.horizontalAdvance(self._unit) + 4, 0)
+        self.setTextMargins(0, 0, self._unit_metrics().horizontalAdvance(self._unit) + 4 if self._shows_unit else 0, 0)
 
     def _unit_metrics(self) -> QFontMetrics:
         return QFontMetrics(ui_font(11))
@@ -52,7 +60,7 @@ class ValueEdit(QLineEdit):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the line, then the unit behind the number."""
         super().paintEvent(event)
-        if not self._unit or (not self.text() and self.placeholderText()):
+        if not self._shows_unit:
             return
         painter = QPainter(self)
         painter.setFont(ui_font(11))

@@ -58,6 +58,7 @@ class RunBar(QFrame):
         self._impossible: dict[str, str] = {}  # jobs that cannot be started with these settings, and why
         self._paused = False
         self._stages: tuple[str, ...] = ()
+        self._leading = True
         self._jobs: dict[str, QPushButton] = {"pretrain": self.pretrain, "train": self.train, "infer": self.infer}
         for job, made in self._jobs.items():
             made.clicked.connect(lambda _=False, job=job: self.asked.emit(job))
@@ -118,7 +119,7 @@ class RunBar(QFrame):
         """Nothing runs: everything can be started. `line` says how the last job ended."""
         for job, made in self._jobs.items():
             made.setEnabled(job not in self._impossible)
-            restyle(made, role="primary" if job == "train" else "")
+            restyle(made, role="primary" if job == "train" and self._leading else "")
         for over in (self.pause, self.stop, self.queue):
             hand_on_focus(over, self)
             over.hide()
@@ -128,6 +129,12 @@ class RunBar(QFrame):
         self.show_stages(())
         self._figures.setText(figures)
         self._middle.setVisible(True)
+
+    def show_leading(self, leading: bool) -> None:
+        """Whether training is the first thing to do beside the page that is shown; else the page has its own."""
+        self._leading = leading
+        if self.train.property("role") != "active":
+            restyle(self.train, role="primary" if leading else "")
 
     def show_possible(self, job: str, why_not: str) -> None:
         """Whether a job can be started with the settings as they are: `why_not` is empty, or says why it cannot."""

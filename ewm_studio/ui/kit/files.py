@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from ewm_studio.ui.kit import store
@@ -34,6 +36,11 @@ def ask_folder(parent: QWidget, title: str, kind: str, start: Path | str, above:
     """A folder; None where none was chosen. It is remembered, or with `above` the one that it lies in."""
     path = QFileDialog.getExistingDirectory(parent, title, str(_folder(kind, Path(start))))
     return _remembered(kind, path, above)
+
+
+def show_outside(path: Path) -> bool:
+    """Show a file or a folder with whatever the system shows such with; whether there is anything."""
+    return QDesktopServices.openUrl(QUrl.fromLocalFile(str(path.resolve())))
 
 
 def _folder(kind: str, otherwise: Path) -> Path:

@@ -127,4 +127,10 @@ class PlotOptions:
         if self.window(True, 0) <= 1:
             return "lines: as it was logged"
         rows = self.window(False, 10**9)
-        return f"lines: mean of {self.window(True, 0):,} episodes, {rows:,} row{'s' * (rows > 1)}"
+        return f"lines: {self.few_words} episodes, {rows:,} row{'s' * (rows > 1)}"
+
+    @property
+    def few_words(self) -> str:
+        """The same where there is little room: of episodes only, and without saying so."""
+        episodes = self.window(True, 0)
+        return f"mean of {episodes:,}" if episodes > 1 else "as logged"

@@ -96,7 +96,7 @@ class ExportQueue(QObject):
 
     def _on_written(self, written: _Export) -> None:
         words = f"exported {written.path}"
-        self._notices.say(words, good=True)
+        self._notices.tell(words)
         self._next()
         if self._writing is None:
             self.said.emit(words)

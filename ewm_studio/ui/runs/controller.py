@@ -180,7 +180,7 @@ class RunsController(PageController):
     def _load_model(self, name: str) -> None:
         """Start from a model: its environment and parts come with it, everything else stays as it is."""
         self._services.document.start_from(name, model_values(self._services.workspace, name))
-        self._services.notices.say(f"the next run starts from the best model of {name}")
+        self._services.notices.tell(f"the next run starts from the best model of {name}")
         if not self._services.jobs.running and name in {info.name for info in self._services.workspace.runs()}:
             self._services.shown.look_into(self._services.workspace.run(name))
 
@@ -191,7 +191,7 @@ class RunsController(PageController):
         letters = "".join(letter for letter in "vmc" if letter in taken or letter == kind[0])
         start = here.start.model_copy(update={"patch_load_path": name, "patch": letters})
         self._services.document.edit(here.model_copy(update={"start": start, kind: ComponentChoice(**there[kind])}))
-        self._services.notices.say(f"the next run takes its {kind} from {name}")
+        self._services.notices.tell(f"the next run takes its {kind} from {name}")
 
     def _use_settings(self, name: str) -> None:
         self._services.document.replace(self._experiment_of(name))

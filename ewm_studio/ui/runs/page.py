@@ -71,6 +71,7 @@ NEED_A_MODEL = ("resume", "continue", "load", "assess", *PARTS)
 MARGIN = 12
 LEAST_WIDTH = 480
 EMPTY, TABLE, ASSESSMENT = range(3)
+_WIDEST_NAME, _NAME_PADDING = 300, 24  # of the first column
 Index = QModelIndex | QPersistentModelIndex
 
 
@@ -124,7 +125,7 @@ COLUMNS = (
     Column("Environment", 116, lambda run: run.env),
     Column("Best reward", 92, lambda run: _reward(run.best_reward), lambda run: run.best_reward, True, BEST_TIP),
     Column("Steps", 98, lambda run: steps_of(run), lambda run: run.steps, True, STEPS_TIP),
-    Column("Time", 88, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run), True, TIME_TIP),
+    Column("Time", 112, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run), True, TIME_TIP),
     Column("Started", 140, lambda run: format.date(run.started or run.created), lambda run: run.started or run.created),
     Column("Parts", 320, lambda run: parts_of(run)),
     Column("Mean reward", 100, lambda run: _reward(run.mean_reward), lambda run: run.mean_reward, True, MEAN_TIP),
@@ -247,6 +248,7 @@ class RunsPage(QWidget):
         self.view.horizontalHeader().setSectionsMovable(True)
         for index, column in enumerate(COLUMNS):
             self.view.setColumnWidth(index, column.width)
+        self._names_width = COLUMNS[0].width
         self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.view.customContextMenuRequested.connect(self._open_menu)
         self.view.activated.connect(lambda _: self.ask("show"))
@@ -341,6 +343,7 @@ class RunsPage(QWidget):
         """Show these runs."""
         chosen = self.chosen
         self.table.show_runs(runs)
+        self._widen_names()
         self._count()
         if not self.shows_assessment:
             self._stack.setCurrentIndex(TABLE if runs else EMPTY)
@@ -349,6 +352,15 @@ class RunsPage(QWidget):
         elif self.chosen is None and runs:
             self.view.selectRow(0)
         self._on_selected()
+
+    def _widen_names(self) -> None:
+        """Give the names the room they need, within reason, until somebody has drawn the column to a width."""
+        if self.view.columnWidth(0) != self._names_width:
+            return
+        metrics, texts = self.view.fontMetrics(), (format.printable(COLUMNS[0].text(run)) for run in self.table.runs)
+        widest = max((metrics.horizontalAdvance(text) for text in texts), default=0) + _NAME_PADDING
+        self._names_width = min(max(COLUMNS[0].width, widest), _WIDEST_NAME)
+        self.view.setColumnWidth(0, self._names_width)
 
     def _on_filter(self, text: str) -> None:
         self._shown.show_words(text)

@@ -5,15 +5,12 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QUrl
-from PySide6.QtGui import QDesktopServices
-
 from ewm_studio.errors import UserError
 from ewm_studio.jobs.studies.found import studies_of, study_of
 from ewm_studio.jobs.studies.outcome import write_outcome
 from ewm_studio.resources import study_presets
 from ewm_studio.settings.study_file import ENDING, StudyFile, read_study
-from ewm_studio.ui.kit.files import ask_open, ask_save
+from ewm_studio.ui.kit.files import ask_open, ask_save, show_outside
 from ewm_studio.ui.page import Page, PageController
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.study.making import MakingController
@@ -76,7 +73,7 @@ class StudyController(PageController):
         try:
             self._show(name)
         except UserError as error:
-            self._services.notices.say(str(error), "error")
+            self._services.notices.tell(str(error), "error")
             return False
         return True
 
@@ -132,7 +129,7 @@ class StudyController(PageController):
 
     def _save(self) -> None:
         file = self.making.save()
-        self._services.notices.say(f"saved {file.path}", good=True)
+        self._services.notices.tell(f"saved {file.path}")
 
     def _start(self) -> None:
         self.watching.run(self.making.save())
@@ -149,7 +146,7 @@ class StudyController(PageController):
             return
         workspace = self._services.workspace
         if what == "files":
-            _open_in_system(StudyFolder(workspace.path, file.name).path)
+            self._show_outside(StudyFolder(workspace.path, file.name).path)
             return
         path: Path | None = None
         if what == "pdf":
@@ -159,6 +156,7 @@ class StudyController(PageController):
             if path is None:
                 return
             path = path if path.suffix.lower() == ".pdf" else path.with_name(f"{path.name}.pdf")
+        self._services.notices.tell("writing the report…")
         self._services.background(
             lambda: _written(file, workspace), partial(self._on_written, path), self._on_unwritten
         )
@@ -166,10 +164,19 @@ class StudyController(PageController):
     def _on_written(self, pdf: Path | None, report: Path) -> None:
         """The report is there: print it, or show it."""
         if pdf is None:
-            _open_in_system(report)
+            self._show_outside(report)
         else:
-            self._services.notices.guarded(partial(_print, report, pdf), "save the report")()
-        self._services.notices.say(f"report: {pdf or report}", good=True)
+            self._services.notices.guarded(partial(self._print, report, pdf), "save the report")()
+
+    def _print(self, report: Path, pdf: Path) -> None:
+        write_pdf(report, pdf)
+        self._services.notices.tell(f"saved {pdf}")
+
+    def _show_outside(self, path: Path) -> None:
+        if show_outside(path):
+            self._services.notices.tell(f"opened {path}")
+        else:
+            self.page.say(f"This system opened nothing to show it. It is there: {path}")
 
     def _on_unwritten(self, error: BaseException) -> None:
         self._services.notices.fail(error, "write the report")
@@ -178,15 +185,6 @@ class StudyController(PageController):
 def _written(file: StudyFile, workspace: Workspace) -> Path:
     """Write the report in the study's folder; gives its path."""
     return Path(write_outcome(file, workspace)["report"])
-
-
-def _print(report: Path, pdf: Path) -> None:
-    write_pdf(report, pdf)
-
-
-def _open_in_system(path: Path) -> None:
-    """Show a file or a folder with whatever the system shows such with."""
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(path.resolve())))
 
 
 def make_page(services: Services) -> Page:

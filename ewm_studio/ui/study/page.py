@@ -66,7 +66,7 @@ class StudyPage(QWidget):
         for what, action in self.report_actions.items():
             action.triggered.connect(lambda _=False, what=what: self.report_asked.emit(what))
         self.report.setMenu(self._report_menu)
-        head = row(self._title, self._name, self._runs, self._time, None, spacing=12)
+        head = row(self._title, self._name, None, spacing=12)
         for made in (self.open, self.another, self.save, self.start, self.report, self.stop, self.go_on):
             head.addWidget(made)
         self._words = label(WORDS, "secondary", wrap=True)
@@ -78,6 +78,7 @@ class StudyPage(QWidget):
         body.setSpacing(10)
         head.setContentsMargins(0, 0, 10, 0)
         body.addLayout(head)
+        body.addLayout(row(self._runs, self._time, None, spacing=16))
         body.addWidget(self._words)
         body.addWidget(self._problem)
         body.addWidget(self._stack, 1)

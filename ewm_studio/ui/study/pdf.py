@@ -27,20 +27,21 @@ from PySide6.QtGui import (
 )
 from PySide6.QtSvg import QSvgRenderer
 
+from ewm_studio.analysis.svg import WIDE
 from ewm_studio.ui.kit.theme import SANS
 from ewm_studio.workspace.files import write_aside
 
 _INK, _FAINT, _LINE, _GROUND = "#1c222b", "#5b6470", "#d5d9df", "#f6f7f9"
 _PLOT = QTextFormat.ObjectTypes.UserObject + 1
 _SOURCE = QTextFormat.Property.UserProperty + 1
-_PLOT_SHARE = 0.7  # of the width of the text, that a plot takes
-_WIDEST = 15.0  # centimetres
+_WIDEST = 18.0  # centimetres, of a plot
 _DOTS, _SCREEN = 300, 96  # an inch: of what is drawn, and of the lengths that a document's layout is told
 _MARGIN = 1.8  # centimetres
 _STYLE = f"""
 body {{ color: {_INK}; font-family: {", ".join(f"'{name}'" for name in SANS)}; font-size: (8.5)pt; }}
 h1 {{ font-size: (16)pt; }}
 h2 {{ font-size: (11)pt; margin-top: 16px; margin-bottom: 6px; }}
+h3 {{ font-size: (8.5)pt; margin-top: 8px; margin-bottom: 2px; }}
 p, ul, .lead {{ color: {_FAINT}; }}
 table {{ border-collapse: collapse; margin-top: 4px; }}
 th, td {{ padding: 3px 5px; font-size: (8)pt; white-space: nowrap; border-bottom: 1px solid {_LINE}; }}
@@ -87,7 +88,6 @@ def for_paper(page: str) -> tuple[str, list[str]]:
     body = re.sub(r"</span><span(?= style)|</span>(?=<span><)", "</span> &nbsp; <span", body)
     body = re.sub(r"<small>", "<br><small>", body)
     body = re.sub(r"rgba\((\d+),(\d+),(\d+),([\d.]+)\)", _on_paper, body)
-    body = re.sub("<thead>.*?</thead>", lambda head: head[0].replace(" + ", " +<br>"), body, flags=re.DOTALL)
     body = body.replace("<td", '<td align="right"')
     return body, plots
 
@@ -115,10 +115,10 @@ class _Plots(QPyTextObject):
     """Draws plots among the text."""
 
     def intrinsicSize(self, document: QTextDocument, place: int, format: QTextFormat) -> QSizeF:
-        """As wide as most of the text, in the plot's own proportions."""
+        """In its own proportions; a wide one as wide as the text, so that what is written in plots is of one size."""
         size = QSizeF(_renderer(format).defaultSize())
         free = document.pageSize().width() - 2 * _MARGIN / 2.54 * _DOTS
-        width = min(_PLOT_SHARE * free, _WIDEST / 2.54 * _DOTS)
+        width = size.width() / WIDE * min(free, _WIDEST / 2.54 * _DOTS)
         return QSizeF(width, width * size.height() / max(size.width(), 1.0))
 
     def drawObject(

@@ -30,7 +30,7 @@ from ewm_studio.ui.study.tables import Box, FiguresTable, RunGrid
 
 _SIDE_BY_SIDE = 820  # pixels from which on two plots stand in a row
 _PLOT_HEIGHT = 190
-_WORDS = {"waiting": "", "running": "starts", "failed": "failed"}
+_WORDS = {"waiting": "", "failed": "failed"}
 
 
 class StudyResults(QWidget):
@@ -171,8 +171,8 @@ def _box(row: dict[str, Any], low: float, span: float) -> Box:
     share = float(row["share"])
     if state == "finished" and score is not None:
         text = significant(score)
-    elif state == "running" and share > 0:
-        text = f"{share:.0%}"
+    elif state == "running":
+        text = row["doing"] or (f"{share:.0%}" if share > 0 else "starts")
     elif state == "waiting" and row["run"]:
         text = "stopped"
     else:

@@ -79,13 +79,13 @@ class StudySide(QFrame):
         """Say how a study stands."""
         self._title.setText("Study")
         total = len(standing["runs"])
-        facts = [("Finished", f"{standing['finished']} of {total}")]
+        facts = [("Finished", f"{format.count(standing['finished'])} of {format.count(total)}")]
         if standing["running"]:
             facts.append(("Running", f"{standing['running']}, on {_where(file)}"))
         if standing["failed"]:
             facts.append(("Failed", f"{standing['failed']}, kept in the count"))
         if standing["seconds_left"] is not None and standing["finished"] + standing["failed"] < total:
-            facts.append(("Left", f"about {format.duration(standing['seconds_left'])}"))
+            facts.append(("Left", f"about {format.about(standing['seconds_left'])}"))
         self._facts.show_rows(facts)
         share = sum(run["share"] for run in standing["runs"]) / max(total, 1)
         self.progress.setValue(round(_SHARES * share))
@@ -175,4 +175,4 @@ def time_words(plan: StudyPlan) -> str:
     """About how long a study takes."""
     if plan.seconds is None:
         return "as long as the base says"
-    return f"about {format.duration(plan.seconds)}" + ("" if plan.measured else ", guessed")
+    return f"about {format.about(plan.seconds)}" + ("" if plan.measured else ", guessed")

@@ -183,6 +183,10 @@ def _side(column: int) -> int:
 class _TextDelegate(QStyledItemDelegate):
     """Numbers on the right, what stands small below them, and the strength of a cell as its ground."""
 
+    def __init__(self, model: HeadedModel, parent: QTableView) -> None:
+        super().__init__(parent)
+        self._model = model
+
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         painter.save()
         _draw_ground(painter, option)
@@ -190,6 +194,7 @@ class _TextDelegate(QStyledItemDelegate):
         side = Qt.AlignmentFlag.AlignRight if index.column() else Qt.AlignmentFlag.AlignLeft
         if shade is not None:
             painter.fillRect(option.rect.adjusted(1, 1, -1, -2), color("accent", round(24 + 110 * shade)))
+        if self._model.in_the_middle(index.column()):
             side = Qt.AlignmentFlag.AlignHCenter
         main, _, small = str(index.data() or "").partition("\n")
         painter.setFont(ui_font(13, 600 if shade is not None else 400))
@@ -218,7 +223,7 @@ class FiguresTable(FittedTable):
     def __init__(self, name: str) -> None:
         self._texts = TextModel()
         super().__init__(name, self._texts, 64)
-        self.setItemDelegate(_TextDelegate(self))
+        self.setItemDelegate(_TextDelegate(self._texts, self))
 
     @property
     def shown(self) -> Table:
@@ -359,7 +364,7 @@ class RunGrid(FittedTable):
 
     def __init__(self) -> None:
         self.runs = RunModel()
-        super().__init__("Runs of the study", self.runs, 76)
+        super().__init__("Runs of the study", self.runs, 80)
         self.setItemDelegate(_BoxDelegate(self))
         self.setMouseTracking(True)
         self.verticalHeader().setDefaultSectionSize(_BOX)

@@ -106,7 +106,7 @@ class WatchingController(QObject):
             self.watch(file)
             return
         self._beside = StudyBeside(path, self._services.workspace.path, file.name)
-        self._services.notices.say(f"study {file.name} runs beside this window; it goes on when this is closed")
+        self._services.notices.tell(f"study {file.name} runs beside this window; it goes on when this is closed")
         self.watch(file)
         self._again.start()
 
@@ -194,11 +194,13 @@ class WatchingController(QObject):
     def _tell(self, found: dict[str, Any], starting: bool) -> None:
         """Say in the run bar what goes on."""
         total, done = len(found["runs"]), found["finished"] + found["failed"]
-        at = next((run for run in found["runs"] if run["state"] == "running"), None)
-        words = [f"{at['cell']}, seed {at['seed']}"] if at is not None else ["starts"] if starting else []
-        words += [f"{format.duration(found['seconds_left'])} left"] if found["seconds_left"] is not None else []
+        going = [run for run in found["runs"] if run["state"] == "running"]
+        words = [f"{going[0]['cell']}, seed {going[0]['seed']}"] if going else ["starts"] if starting else []
+        words += [f"and {len(going) - 1} more"] if len(going) > 1 else []
+        words = [" ".join(words)] if words else []
+        words += [f"about {format.about(found['seconds_left'])} left"] if found["seconds_left"] is not None else []
         share = sum(run["share"] for run in found["runs"]) / max(total, 1)
-        line = f"Study · run {min(done + 1, total)} of {total}"
+        line = f"Study · {format.count(done)} of {format.count(total)} runs done"
         self._told = True
         self.activity.emit(Activity(line, " · ".join(words), share, False, f"study {found['study']}"))
 
@@ -232,7 +234,7 @@ def _words(found: dict[str, Any], starting: bool, stopping: bool) -> str:
         return "starts"
     if found["state"] == "is being run":
         left = found["seconds_left"]
-        rest = f", about {format.duration(left)} left" if left is not None else ""
+        rest = f", about {format.about(left)} left" if left is not None else ""
         return "saves and stops" if stopping else f"{done} of {total} done{rest}"
     return (
         "done"

@@ -266,7 +266,7 @@ class TrainController(PageController):
         except OSError as error:
             services.notices.fail(UserError(f"{path}: cannot be written ({error.strerror}); choose another place"))
             return
-        services.notices.say(f"exported {', '.join(str(file) for file in files)}", good=True)
+        services.notices.tell(f"exported {', '.join(str(file) for file in files)}")
 
 
 def _threshold(env: str) -> float | None:

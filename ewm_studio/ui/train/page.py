@@ -93,7 +93,8 @@ class TrainPage(QWidget):
         self.smoothing.setToolTip("Smoothing: over how many values the clear line is a mean")
         self._smoothing_name = label("Smoothing", "secondary")
         bar = row(self.axis, self._smoothing_name, self.smoothing, self.scale, spacing=8)
-        self._lines = Elided(options.words, "secondary")
+        self._lines = Elided("", "secondary")
+        self._show_words()
         bar.addWidget(self._lines, 1)
         bar.addWidget(self.compare)
         bar.addWidget(export)
@@ -284,9 +285,13 @@ class TrainPage(QWidget):
 
     def _on_smoothing(self, value: int) -> None:
         self.options.smoothing = value
-        self._lines.setText(self.options.words)
+        self._show_words()
         self.smoothing.setToolTip(self.options.words.capitalize())
         self.mark_all()
+
+    def _show_words(self) -> None:
+        self._lines.shorter = self.options.few_words
+        self._lines.setText(self.options.words)
 
     def _on_scale(self) -> None:
         self.options.logarithmic = not self.options.logarithmic

@@ -91,7 +91,7 @@ class Commands(QObject):
         line = f"{self._document.command_line()} --workspace {folder}"
         QGuiApplication.clipboard().setText(line)
         self._services.notices.say(f"copied: {line}")
-        self._window.tell("The command line is on the clipboard")
+        self._services.notices.told.emit("The command line is on the clipboard")
 
     def show_shortcuts(self) -> None:
         """List every shortcut."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QMargins, QPoint, QRect, QSize, Qt, QUrl
-from PySide6.QtGui import QDesktopServices, QGuiApplication, QShowEvent
+from PySide6.QtCore import QMargins, QPoint, QRect, QSize, Qt
+from PySide6.QtGui import QGuiApplication, QShowEvent
 from PySide6.QtWidgets import QAbstractButton, QDialog, QGridLayout, QLineEdit, QTextBrowser, QWidget
 
 from ewm_studio.resources import resource
 from ewm_studio.ui.kit import store
 from ewm_studio.ui.kit.empty_state import EmptyState
+from ewm_studio.ui.kit.files import show_outside
 from ewm_studio.ui.kit.spotlight import Spotlight
 from ewm_studio.ui.kit.widgets import Elided, button, column, label, row
 from ewm_studio.workspace import Workspace
@@ -180,7 +181,8 @@ class FilesDialog(_Help):
             copy = button("Copy", "link", f"Copy {path}", partial(QGuiApplication.clipboard().setText, str(path)))
             copy.setAccessibleName(f"Copy the path of: {what}")
             there = path.exists()
-            show = button("Open", "link", "Show it in the system's file manager", partial(_show_folder, path))
+            folder = path if path.is_dir() else path.parent
+            show = button("Open", "link", "Show it in the system's file manager", partial(show_outside, folder))
             show.setAccessibleName(f"Open: {what}")
             show.setEnabled(there)
             for place, part in enumerate((label(what), shown, copy, show)):
@@ -204,7 +206,3 @@ def places_of(workspace: Workspace) -> list[tuple[str, Path]]:
         ("Environments that were agreed to", agreements_file()),
         ("Presets, and models that come along", resource("presets").resolve().parent),
     ]
-
-
-def _show_folder(path: Path) -> None:
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(path if path.is_dir() else path.parent)))

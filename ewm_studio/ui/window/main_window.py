@@ -127,6 +127,7 @@ class MainWindow(QMainWindow):
             return
         self._rail_buttons[key].setChecked(True)
         self.columns.show_page(page)
+        self.bar.show_leading(page.beside_panel)
         self._show_folded()
         self.page_shown.emit(key)
 
@@ -261,7 +262,8 @@ class MainWindow(QMainWindow):
         for of_developers in (self.pace_label, self.late_label):
             of_developers.hide()
         self.activity_label = label("")
-        self.said_label = label("")
+        self.said_label = Elided()
+        self.said_label.grow_to_text()
         layout = row(spacing=20, margins=(14, 0, 14, 0))
         layout.addWidget(self.workspace_label)
         layout.addWidget(self.run_label)

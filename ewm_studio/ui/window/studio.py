@@ -87,6 +87,7 @@ class Studio(QObject):
     def _connect(self) -> None:
         window, services, fitting = self.window, self.services, self.services.fitting
         services.notices.failed.connect(self._show_failure)
+        services.notices.told.connect(window.tell)
         services.page_asked.connect(window.show_page)
         services.environment_asked.connect(window.choose_environment)
         services.shown.named.connect(window.run_label.setText)

@@ -88,7 +88,7 @@ class Workspaces(QObject):
         try:
             remembered.restore_settings(self._services.document, self._services.workspace.path)
         except UserError as error:
-            self._services.notices.say(str(error), "error")
+            self._services.notices.tell(str(error), "error")
 
     def remember(self) -> None:
         """Keep size, layout and unsaved settings for next time."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ewm_studio.errors import JobError, UserError
-from ewm_studio.events import CheckpointSaved, Finished, RunStarted
+from ewm_studio.events import CheckpointSaved, Finished, Progress, RunStarted, StudyRunMoved
 from ewm_studio.jobs.failure import JobFailed, death_of, failure_of
 from ewm_studio.jobs.failures import explained
 from ewm_studio.jobs.studies.one_run import StudyRun, new_record
@@ -60,12 +60,16 @@ class Played:
     def events(self, job):
         if job.kind == "infer":
             count = job.experiment["infer"]["episodes"]
+            yield from (Progress("infer", n, count, "episodes", 1.0, None) for n in range(count + 1))
             episodes = [{"seed": 100_000 + n, "reward": 7.0, "steps": 9} for n in range(count)]
             yield Finished("episodes", {"episodes": episodes})
             return
         self.asked.append(job.resume)
         run = self._workspace.run(job.resume) if job.resume else self._made(job)
         yield RunStarted("train", run.name, str(run.folder), "")
+        yield Progress("collect", 5, 10, "frames", 1.0, None)
+        yield Progress("vision", 3, 4, "minibatches", 1.0, None)
+        yield Progress("train", SAVED, 320, "steps", 1.0, None)
         if not job.resume:
             path, best = run.save_checkpoint(SAVED, {"w": torch.zeros(1)}, {}, {}, 1.0, keep=1)
             yield CheckpointSaved(str(path), SAVED, 1.0, best)
@@ -257,3 +261,29 @@ def test_failed_runs_are_begun_anew_where_that_is_asked_for(place):
     assert pool.asked == ["", first, "", ""]  # twice the failed one, the other, and the failed one anew
     assert record.run not in ("", first)
     assert [step for step, *_ in record.moments] == [SAVED]
+
+
+def test_what_a_run_is_at_is_told_from_its_first_frames_to_its_last_episode(place, monkeypatch):
+    monkeypatch.setattr("ewm_studio.jobs.studies.one_run.TOLD_SECONDS", 0.0)
+    told = []
+    run = run_of(place, Played(place[2]))
+    run.say = told.append
+    run.go()
+    moved = [(event.doing, round(event.share, 3)) for event in told if isinstance(event, StudyRunMoved)]
+    at = [found for found in moved if found != ("", 0.0)]
+    assert at[:4] == [("frames 50%", 0.0), ("V 75%", 0.0), ("", 0.54), ("plays", 0.9)]
+    # One episode of the model on its way, then two greedy and two sampled.
+    played = [("plays 0%", 0.9), ("plays 20%", 0.92), ("plays 40%", 0.94), ("plays 60%", 0.96), ("plays 80%", 0.98)]
+    assert [*dict.fromkeys(at[4:])] == [*played, ("plays 100%", 1.0), ("", 1.0)]
+    assert place[2].info(run.record.run).note == "judged 7 greedy, 7 sampled #small"
+
+
+def test_a_note_that_somebody_wrote_beside_a_run_stays(place):
+    _, _, workspace = place
+    run = run_of(place, Played(workspace))
+    run.say = lambda event: run.record.run and workspace.describe_run(run.record.run, note="look at this #mine")
+    run.go()
+    run.say = lambda event: None
+    run._note_scores()
+    run._note_scores()
+    assert workspace.info(run.record.run).note == "look at this judged 7 greedy, 7 sampled #mine"

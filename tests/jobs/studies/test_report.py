@@ -125,6 +125,7 @@ def test_the_page_stands_alone_and_whatever_is_in_names_is_only_text(made):
     assert not re.search(r'(src|href)="', page)
     assert "1 failed" in page
     assert "5 of 6" in page
+    assert "<li><strong>&lt;b&gt;</strong>: " in page
     assert "<span>CartPole-v1</span>" in page  # what was played, though the file leaves it at the default
     plots = re.findall(r"<svg.*?</svg>", page, re.S)
     assert len(plots) == 4
@@ -165,7 +166,12 @@ def test_two_axes_are_a_table_of_their_own(made):
     page = report_html(file, study_figures(file, folder, workspace), Conditions())
     assert page.count("<td style=") == 4
     file, folder, workspace = made(text=text + '[[leave_out]]\nmemory = "a"\n"ppo.lr" = "0.001"\n')
-    found = matrix(study_figures(file, folder, workspace))
+    figures = study_figures(file, folder, workspace)
+    found = matrix(figures)
+    assert found.shades[0][1] is None  # what is left out is not like the worst
+    assert None not in (found.shades[0][0], *found.shades[1])
+    page = report_html(file, figures, Conditions())
+    assert page.count("<td style=") == 3
     assert [row[1:] for row in found.rows] == [["44\n6 of 6", ""], ["44\n6 of 6", "44\n6 of 6"]]
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def test_all_runs_are_judged_by_the_same_episodes_and_are_runs_like_any_other(tm
         assert record.trained["seconds"] > 0
         info = workspace.info(record.run)
         assert info.title == f"{record.name}, seed {record.seed}"
-        assert info.note == "#small"
+        assert re.fullmatch(r"judged [-\d.,e]+ greedy, [-\d.,e]+ sampled #small", info.note)
         assert info.seed == record.seed
     with open(result["results"]) as file:
         rows = list(csv.DictReader(file))

@@ -222,6 +222,27 @@ def test_the_report_and_the_files_open_in_the_systems_programs(qtbot, watching, 
     assert "Which remembers?" in (folder / "report.html").read_text()
     choose(qtbot, page.report, page.report.menu(), "Show the files")
     assert opened[1:] == [str(folder.resolve())]
+    assert watching.window.said_label.text() == f"opened {folder}"
+    assert not page._problem.isVisible()
+
+
+def test_where_the_system_opens_nothing_it_is_said_where_the_report_is(qtbot, watching, monkeypatch):
+    monkeypatch.setattr("ewm_studio.ui.study.controller.show_outside", lambda path: False)
+    page = controller(watching).page
+    choose(qtbot, page.report, page.report.menu(), "Open the report")
+    qtbot.waitUntil(lambda: page._problem.isVisible(), timeout=WAIT)
+    report = StudyFolder(watching.services.workspace.path, "s").path / "report.html"
+    assert page._problem.text() == f"This system opened nothing to show it. It is there: {report}"
+    assert report.is_file()
+
+
+def test_training_leads_only_where_the_experiment_is_shown(qtbot, watching):
+    window = watching.window
+    found = {}
+    for key, button in window._rail_buttons.items():
+        qtbot.mouseClick(button, LEFT)
+        found[key] = window.bar.train.property("role")
+    assert {key for key, role in found.items() if role == "primary"} == {"train", "vision", "drive"}
 
 
 def test_another_study_begins_with_what_this_one_says(qtbot, watching):
@@ -251,7 +272,7 @@ def test_a_study_whose_file_was_edited_since_says_so_and_is_watched_on(qtbot, wa
 
 def test_nothing_is_cut_or_overlaps_while_a_study_is_shown(qtbot, watching):
     folder = StudyFolder(watching.services.workspace.path, "s")
-    folder.keep_pace(Pace({"lstm-deep-seed-4": 0.4}, 100.0, 1.0))
+    folder.keep_pace(Pace({"lstm-deep-seed-4": 0.4}, 103.0, 1.0))
     with folder.held():  # as if somebody ran it
         controller(watching).watching.look()
         qtbot.waitUntil(lambda: controller(watching).watching.running, timeout=WAIT)
@@ -266,7 +287,10 @@ def test_nothing_is_cut_or_overlaps_while_a_study_is_shown(qtbot, watching):
         assert page.stop.isVisible()
         assert not page.go_on.isVisible()
         assert page.results.grid.runs.index(3, 5).data() == "40%"
-        assert "22 of 24" in page._time.text()
+        assert page._time.text() == "22 of 24 done, about 1 min 40 s left"
+        assert watching.window.bar._stage.text() == "Study · 22 of 24 runs done"
+        folder.keep_pace(Pace({"lstm-deep-seed-4": 0.95}, 9.0, 2.0, {"lstm-deep-seed-4": "plays 50%"}))
+        qtbot.waitUntil(lambda: page.results.grid.runs.index(3, 5).data() == "plays 50%", timeout=WAIT)
         assert watching.window.bar.isVisible()
         qtbot.mouseClick(page.stop, LEFT)
         assert folder.stop_asked
@@ -283,6 +307,7 @@ def test_a_study_whose_file_is_damaged_is_said_and_the_form_is_shown(qtbot, open
     studio.window.show_page("study")
     assert controller(studio).page.making
     assert "not a TOML file" in studio.window.pages["train"].widget.log._view.toPlainText()
+    assert "not a TOML file" in studio.window.said_label.text()
 
 
 def test_every_part_of_the_page_has_a_name(qtbot, watching):

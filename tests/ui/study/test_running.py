@@ -1,6 +1,7 @@
 """Studies that run beside the window: made by a newcomer's clicks, and alive whatever is killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -77,7 +78,7 @@ def test_a_newcomer_makes_a_study_of_two_by_two_by_three_and_reads_its_report(qt
     assert opened == [str(folder.path.resolve() / "report.html")]
     assert "4 cells × 3 seeds = 12 runs" in (folder.path / "report.html").read_text()
     notes = {info.title: info.note for info in making.services.workspace.runs()}
-    assert notes["History + LinearController, seed 2"] == f"#{name}"
+    assert re.fullmatch(rf"judged \S+ greedy, \S+ sampled #{name}", notes["History + LinearController, seed 2"])
 
 
 @pytest.mark.timeout(600)
