@@ -120,12 +120,12 @@ TIME_TIP = "Spent on the run, all its parts together where it was resumed"
 
 # What decides stands first: a small window shows it without scrolling.
 COLUMNS = (
-    Column("Run", 206, lambda run: run.title or run.name),
+    Column("Run", 190, lambda run: run.title or run.name),
     Column("State", 98, lambda run: run.state),
     Column("Environment", 116, lambda run: run.env),
     Column("Best reward", 92, lambda run: _reward(run.best_reward), lambda run: run.best_reward, True, BEST_TIP),
     Column("Steps", 98, lambda run: steps_of(run), lambda run: run.steps, True, STEPS_TIP),
-    Column("Time", 112, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run), True, TIME_TIP),
+    Column("Time", 104, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run), True, TIME_TIP),
     Column("Started", 140, lambda run: format.date(run.started or run.created), lambda run: run.started or run.created),
     Column("Parts", 320, lambda run: parts_of(run)),
     Column("Mean reward", 100, lambda run: _reward(run.mean_reward), lambda run: run.mean_reward, True, MEAN_TIP),
