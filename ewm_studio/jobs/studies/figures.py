@@ -22,8 +22,8 @@ from ewm_studio.analysis.intervals import (
     profile_band,
 )
 from ewm_studio.jobs.studies.curves import curve_of
-from ewm_studio.jobs.studies.one_run import check_reported
 from ewm_studio.jobs.studies.results import asked_records
+from ewm_studio.jobs.studies.sameness import check_reported
 from ewm_studio.settings.study import JudgeSettings
 from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.workspace import Workspace

@@ -6,7 +6,7 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from ewm_studio.jobs.runners.runner import PlaceLost, Runner
 from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.jobs.studies.moments import Moments
 from ewm_studio.jobs.studies.pool import Pool
+from ewm_studio.jobs.studies.sameness import asked_for
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.study import JudgeSettings
-from ewm_studio.settings.study_file import RunPlan, StudyFile
+from ewm_studio.settings.study_file import RunPlan
 from ewm_studio.workspace import Run, Workspace
 from ewm_studio.workspace.studies import RunRecord, StudyFolder
 
@@ -365,54 +366,3 @@ def begin_anew(record: RunRecord, folder: StudyFolder) -> None:
     """Forget all that a run came to; its former runs stay in the workspace."""
     record.runs, record.trained, record.scores, record.moments = [], {}, {}, []
     Moments(folder, record.key, 0, None).forget()
-
-
-# What changes nothing but the speed, and what is a matter of the figures drawn from the scores.
-_FREE = {"env.workers", "env.render_mode", "run.device", "train.collect_on"}
-_AFTERWARDS = {"floor", "target", "level", "resamples"}
-
-
-def asked_for(plan: RunPlan, judge: JudgeSettings) -> dict[str, Any]:
-    """All that a run's scores depend on: settings by their paths."""
-    nested = {**plan.experiment.model_dump(mode="json"), "judge": judge.model_dump(mode="json", exclude=_AFTERWARDS)}
-    flat = {
-        f"{section}.{name}": value
-        for section, group in nested.items()
-        if section != "versions"
-        for name, value in group.items()
-    }
-    return {path: value for path, value in flat.items() if path not in _FREE}
-
-
-def check_same(record: RunRecord, plan: RunPlan, judge: JudgeSettings, source: Path) -> None:
-    """Refuse to go on with a run that was begun with other settings.
-
-    Raises:
-        UserError: names the first that differs.
-    """
-    _check_asked(record, asked_for(plan, judge), source)
-
-
-def check_reported(file: StudyFile, records: Sequence[RunRecord]) -> None:
-    """Refuse to report runs under other settings than they were begun with.
-
-    Args:
-        file: the study.
-        records: of all its runs, in its order.
-
-    Raises:
-        UserError: names the first setting that differs.
-    """
-    asked = {plan.cell.name: asked_for(plan, file.study.judge) for plan in file.check()}  # alike but for the seed
-    for record, (_, cell, seed) in zip(records, file.named_runs(), strict=True):
-        _check_asked(record, {**asked[cell.name], "run.seed": seed}, file.path)
-
-
-def _check_asked(record: RunRecord, now: Mapping[str, Any], source: Path) -> None:
-    before = record.asked
-    for path in sorted(before.keys() & now.keys()):
-        if before[path] != now[path]:
-            raise UserError(
-                f"{source}: {path} is {now[path]!s:.60}, but run {record.key} of this study was begun with "
-                f"{before[path]!s:.60}: set it back, or give the file another name to begin a new study"
-            )

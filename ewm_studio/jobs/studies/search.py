@@ -23,8 +23,9 @@ from ewm_studio.events import Event, JobControl, Message, StudyRunMoved
 from ewm_studio.jobs.studies.checks import check_cells
 from ewm_studio.jobs.studies.conditions import keep_conditions
 from ewm_studio.jobs.studies.crew import Crew
-from ewm_studio.jobs.studies.one_run import Say, StudyRun, check_same, new_record, score_of
+from ewm_studio.jobs.studies.one_run import Say, StudyRun, new_record, score_of
 from ewm_studio.jobs.studies.pool import Pool
+from ewm_studio.jobs.studies.sameness import check_same
 from ewm_studio.jobs.studies.tuned import TUNED, found_values, is_reported, reported_records
 from ewm_studio.settings.cells import Cell, axes_of, settings_of
 from ewm_studio.settings.experiment import none_to_empty

@@ -11,9 +11,10 @@ from ewm_studio.jobs.failures import explains_failures
 from ewm_studio.jobs.studies.checks import check_cells
 from ewm_studio.jobs.studies.conditions import keep_conditions
 from ewm_studio.jobs.studies.crew import LOOK_SECONDS, Crew
-from ewm_studio.jobs.studies.one_run import StudyRun, begin_anew, check_same, new_record
+from ewm_studio.jobs.studies.one_run import StudyRun, begin_anew, new_record
 from ewm_studio.jobs.studies.outcome import write_outcome
 from ewm_studio.jobs.studies.pool import Pool, pool_of
+from ewm_studio.jobs.studies.sameness import check_same
 from ewm_studio.jobs.studies.search import search
 from ewm_studio.jobs.studies.tuned import searched
 from ewm_studio.settings.study_file import StudyFile

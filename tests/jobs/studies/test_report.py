@@ -18,6 +18,7 @@ from ewm_studio.jobs.studies.outcome import write_outcome
 from ewm_studio.jobs.studies.report import report_html
 from ewm_studio.jobs.studies.results import asked_records, rows_of
 from ewm_studio.jobs.studies.tables import matrix, scores_table
+from ewm_studio.models.registry import components
 from ewm_studio.settings.study_file import read_study
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import RESULTS, StudyFolder
@@ -198,6 +199,7 @@ def test_a_study_without_any_result_has_a_report_too(made):
         ("episodes = 4", "episodes = 5", r"judge\.episodes is 5, but run a-seed-0 .* was begun with 4"),
         ("[judge]", '[judge]\nways = ["sampled"]', r"judge\.ways is \['sampled'\]"),
         ("[vary.memory]", "[experiment.ppo]\nlr = 0.5\n[vary.memory]", r"ppo\.lr is 0\.5"),
+        ('"LSTMMemory"', '"LSTMMemory", memory.hidden_dim = 7', r"memory\.hidden_dim is 7, .* was begun with \d+"),
         ('"LSTMMemory"', '"NoMemory"', r"memory\.name is NoMemory, but run b-seed-0 .* was begun with LSTMMemory"),
     ],
 )
@@ -210,6 +212,19 @@ def test_runs_are_not_reported_under_settings_that_they_did_not_have(made, there
     with pytest.raises(UserError, match=line):
         write_outcome(read_study(file.path), workspace)
     assert not (folder.path / RESULTS).exists()
+
+
+def test_a_setting_may_be_said_that_was_so_unsaid_and_one_of_a_later_version_be_missing(made):
+    file, folder, workspace = made(text=TEXT.replace("<b>", "b"))
+    for key, record in folder.records().items():
+        del record.asked["planner.value"], record.asked["judge.moments"]
+        record.asked["ppo.gone_since"] = 1
+        folder.write(record)
+        assert folder.read(key).asked["ppo.gone_since"] == 1
+    default = components("memory")["LSTMMemory"].Settings().hidden_dim
+    said = f'"LSTMMemory", memory.hidden_dim = {default}'
+    file.path.write_text(file.path.read_text().replace('"LSTMMemory"', said))
+    assert [cell.done for cell in study_figures(read_study(file.path), folder, workspace).cells] == [6, 6]
 
 
 def test_what_is_only_drawn_from_the_scores_may_change_and_cells_and_seeds_be_added(made):
