@@ -36,12 +36,21 @@ from ewm_studio.workspace.files import write_text
 from ewm_studio.workspace.studies import RunRecord, StudyFolder
 
 TRIALS = "trials.log"  # in the study's folder
+_AGAIN = "again"  # of a trial: the number of the one that failed with its settings
 
 
 def search(
-    file: StudyFile, workspace: Workspace, folder: StudyFolder, pool: Pool, control: JobControl
+    file: StudyFile,
+    workspace: Workspace,
+    folder: StudyFolder,
+    pool: Pool,
+    control: JobControl,
+    retry_failed: bool = False,
 ) -> Generator[Event, None, bool]:
     """Try settings until there are as many trials as asked for, and keep the best; stopped, it is gone on with.
+
+    With `retry_failed` the settings of trials that failed are tried again, each as a trial of its own, as long as
+    nothing is reported yet.
 
     Returns:
         Whether all trials are over, and something was found.
@@ -53,15 +62,18 @@ def search(
     space = Space(file)
     trials = Trials(file, folder, space)
     check_cells(file, [RunPlan("", cell, 0, file.experiment(cell, 0)) for cell in space.corners()])
-    work = [Trial(trials, file, folder, workspace, pool, number) for number in range(file.study.search.trials)]
+    if retry_failed and not is_reported(folder) and (again := trials.retry_failed()):
+        yield Message(f"search: settings of {again} failed trials are tried again")
+    count = file.study.search.trials + trials.retried
+    work = [Trial(trials, file, folder, workspace, pool, number) for number in range(count)]
     for trial in work:
         trial.check()
     left = sum(not trial.done for trial in work)
-    again = f"delete {folder.path / TUNED} and {reported_records(folder)}"
+    how = f"delete {folder.path / TUNED} and {reported_records(folder)}"
     if left and is_reported(folder):
         raise UserError(
             f"{file.path}: search.trials asks for {left} more, but what was found before is reported: set it back, or "
-            f"{again} to take up more trials"
+            f"{how} to take up more trials"
         )
     keep_conditions(folder, file.path.read_text("utf-8"), pool.machines)
     seeds = len(file.study.seeds.tuning)
@@ -72,15 +84,13 @@ def search(
         return False
     best = trials.best()
     if best is None:
-        raise UserError(f"{file.path}: no trial came to its end; see their runs")
+        raise UserError(f"{file.path}: no trial came to its end; see their runs, then --retry-failed")
     text, kept = tomli_w.dumps(none_to_empty(best.values)), found_values(folder)
     if kept == tomllib.loads(text):
         return True
     told = f"search: {trials.counts()}; best is " + ", ".join(f"{name} {value}" for name, value in best.options.items())
     if kept is not None and is_reported(folder):
-        yield Message(
-            f"{told}, but what was found before is reported, and stays; {again} to report this one", "warning"
-        )
+        yield Message(f"{told}, but what was found before is reported, and stays; {how} to report this one", "warning")
     else:
         write_text(folder.path / TUNED, text)
         yield Message(told)
@@ -214,13 +224,29 @@ class Trials:
         known = self._study.get_trials(deepcopy=False)
         return number < len(known) and known[number].state.is_finished()
 
+    @property
+    def retried(self) -> int:
+        """How many trials are of settings that failed before."""
+        return sum(_AGAIN in trial.user_attrs for trial in self._study.get_trials(deepcopy=False))
+
+    def retry_failed(self) -> int:
+        """Propose the settings of every failed trial once more; gives how many. Those proposed before are not again."""
+        states = self._optuna.trial.TrialState
+        known = self._study.get_trials(deepcopy=False)
+        before = {trial.user_attrs.get(_AGAIN) for trial in known}
+        failed = [trial for trial in known if trial.state == states.FAIL and trial.number not in before]
+        for trial in failed:
+            self._study.enqueue_trial(trial.params, user_attrs={_AGAIN: trial.number})
+        return len(failed)
+
     def begin(self, number: int) -> tuple[Any, Cell]:
         """A trial and its settings; one that was broken off is gone on with.
 
         Threads come here in any order: the trials before this one are then begun as well, and wait for theirs.
         """
+        waiting = self._optuna.trial.TrialState.WAITING
         with self._lock:
-            while len(known := self._study.get_trials(deepcopy=False)) <= number:
+            while len(known := self._study.get_trials(deepcopy=False)) <= number or known[number].state == waiting:
                 self._study.ask()
             trial = self._optuna.trial.Trial(self._study, known[number]._trial_id)
             return trial, self.space.propose(trial)

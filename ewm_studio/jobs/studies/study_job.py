@@ -53,7 +53,7 @@ def run_study(
             pool = pool or pool_of(file.study.place)
             found = False
             try:
-                found = yield from search(file, workspace, folder, pool, control)
+                found = yield from search(file, workspace, folder, pool, control, retry_failed)
             finally:
                 if not found:
                     pool.close()

@@ -111,17 +111,56 @@ def failed_at_first(run, go=Played.go):
     run.say(StudyRunMoved(run.record.key, run.record.name, run.record.seed, "failed", 1.0, "a-run", None, "it broke"))
 
 
-def searching(place, text=SEARCH):
+def searching(place, text=SEARCH, retry_failed=False):
     """What a search says; and whether it has found something, in the end."""
     folder = StudyFolder(place, "tuned")
     (folder.path / "runs").mkdir(parents=True, exist_ok=True)
     found = []
 
     def whole():
-        found.append((yield from search.search(study(place, text), Workspace(place), folder, Nowhere(), JobControl())))
+        file, workspace = study(place, text), Workspace(place)
+        found.append((yield from search.search(file, workspace, folder, Nowhere(), JobControl(), retry_failed)))
 
     events = list(whole())
     return [event for event in events if isinstance(event, Message) and event.text.startswith("search")], found[0]
+
+
+def test_settings_of_failed_trials_are_tried_again_where_that_is_asked_for(tmp_path, monkeypatch, gone):
+    with monkeypatch.context() as patch:
+        patch.setattr(Played, "go", failed_at_first)
+        searching(tmp_path)
+    assert len(gone) == 3 * 2
+    gone.clear()
+    searching(tmp_path)
+    assert not gone  # nobody asked
+    for _ in range(2):  # the second time there is nothing to try again
+        assert searching(tmp_path, retry_failed=True)[1]
+        assert gone == ["trial-004-seed-100", "trial-004-seed-101"]
+    records = StudyFolder(tmp_path, "tuned").records()
+    first = trials_of(study(tmp_path), StudyFolder(tmp_path, "tuned")).cell(0)
+    assert records["trial-004-seed-100"].asked["ppo.lr"] == first.values["ppo"]["lr"]
+    assert found_in(tmp_path) == {"trial-004"}
+    gone.clear()
+    searching(tmp_path, MORE)  # what was tried again does not count among those asked for
+    assert {key[:9] for key in gone} == {"trial-005", "trial-006"}
+    report(tmp_path)
+    assert searching(tmp_path, MORE, retry_failed=True)[1]
+
+
+def test_a_trial_that_fails_again_may_be_tried_once_more(tmp_path):
+    known = trials_of(study(tmp_path), StudyFolder(tmp_path, "tuned"))
+    begun = [known.begin(number)[0] for number in range(2)]
+    for trial in begun:
+        known.end(trial, [], False)
+    assert (known.retry_failed(), known.retry_failed(), known.retried) == (2, 0, 2)
+    known = trials_of(study(tmp_path), StudyFolder(tmp_path, "tuned"))
+    later, _ = known.begin(3)  # in any order
+    again, _ = known.begin(2)
+    assert [trial.params for trial in (again, later)] == [trial.params for trial in begun]
+    known.end(later, [], False)
+    known.end(again, [3.0], False)
+    assert (known.retry_failed(), known.retried) == (1, 3)
+    assert known.begin(4)[0].params == begun[1].params
 
 
 OTHER = {
