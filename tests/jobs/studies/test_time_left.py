@@ -14,8 +14,19 @@ def test_nothing_is_said_before_a_run_has_come_far_enough(time_left):
     time_left.moved("a-0", "a", 0.0, 100.0)
     time_left.moved("a-0", "a", 0.04, 101.0)  # its first pieces go faster than what comes
     assert time_left.left([("a-0", "a", 0.04)], 1) is None
-    time_left.moved("a-0", "a", 0.25, 110.0)
-    assert time_left.left([("a-0", "a", 0.25)], 1) == pytest.approx(30.0)
+    time_left.moved("a-0", "a", 0.24, 111.0)
+    assert time_left.left([("a-0", "a", 0.24)], 1) == pytest.approx(0.76 * 50.0)
+
+
+def test_a_long_warm_up_says_nothing_of_the_pace_after_it_but_is_part_of_runs_to_come(time_left):
+    time_left.moved("a-0", "a", 0.0, 0.0)
+    time_left.moved("a-0", "a", 0.0, 50.0)
+    time_left.moved("a-0", "a", 0.02, 102.0)
+    time_left.moved("a-0", "a", 0.06, 106.0)
+    assert time_left.left([("a-0", "a", 0.06)], 1) is None
+    time_left.moved("a-0", "a", 0.12, 112.0)
+    assert time_left.left([("a-0", "a", 0.12)], 1) == pytest.approx(88.0)
+    assert time_left.left([("a-0", "a", 0.12), ("a-1", "a", 0.0)], 1) == pytest.approx(88.0 + 200.0)
 
 
 def test_where_nothing_is_to_do_nothing_is_left(time_left):
