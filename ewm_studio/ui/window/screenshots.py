@@ -6,6 +6,7 @@ With a model of CarRacing, a `.safetensors` file, also what it does there, on th
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ RACING_FRAMES = 2_000
 RACING_EPOCHS = 8
 DREAMT = 40  # decisions
 PATIENCE_SECONDS = 1200.0
+_STUDY = Path("workspaces/which-memory-drives/cartpole-memories")
 SETTLED, CALM = 900, 8000  # milliseconds: drawn; and no longer late by the last change of size and theme
 
 
@@ -81,6 +83,7 @@ def _render(out: Path, workspace: Path, model: str) -> None:
     _shoot(studio, out, "runs")
     _drive(studio, out, model)
     _dream(studio, out)
+    _study(studio, out)
     window.close()
 
 
@@ -170,6 +173,25 @@ def _dream(studio: Studio, out: Path) -> None:
     _shoot(studio, out, "dream")
     dream.leave()
     wait_for(lambda: dream.session is None)
+
+
+def _study(studio: Studio, out: Path) -> None:
+    """A new study, and the one that a checkout of the project brings along, where this runs in one."""
+    from ewm_studio.ui.study.controller import StudyController
+
+    controller, place = _controller(studio, StudyController), studio.services.workspace.path
+    studio.window.show_page("study")
+    wait_for(lambda: not studio.services.busy)
+    _shoot(studio, out, "study-new")
+    if not _STUDY.parent.is_dir():
+        return
+    shutil.copytree(_STUDY.parent / "studies" / _STUDY.name, place / "studies" / _STUDY.name)
+    shutil.copy(_STUDY.with_suffix(".study.toml"), place)
+    studio.window.show_page("train")
+    controller.show_workspace()
+    studio.window.show_page("study")
+    wait_for(lambda: controller.watching.idle and controller.page.results.scores.isVisible())
+    _shoot(studio, out, "study")
 
 
 def _pretrain_racing(studio: Studio, out: Path) -> None:
