@@ -18,8 +18,8 @@ from ewm_studio.models.heads import BinaryHead, BoxMap, CategoricalHead, MultiCa
 CORRELATION = 0.5  # of two successive steps' noise: plans that tremble lead nowhere (Pinneri et al. 2020, iCEM)
 LEAST_SPREAD = 0.05  # of a later round, so that it still looks around
 BINS = 7  # of each axis of a bounded space, as `BinnedController` has by default: memory has seen such drivers
-PEDALS = [-0.6, 0.0, 0.5]  # brake and gas: with full gas among them plans soon left the road
-HELD = 0.7  # odds that a decision of a plan repeats the one before, where actions are cut into bins
+PEDALS = [-0.6, 0.0, 0.15]  # brake and gas: the faster, the oftener the car spins, which memory does not foresee
+HELD = 0.8  # odds that a decision of a plan repeats the one before, where actions are cut into bins
 SHARE = 0.9  # of the best plans in what the next round is drawn from
 
 
