@@ -48,6 +48,8 @@ def share_study(file: StudyFile, workspace: Workspace, target: Path) -> dict[str
     shutil.rmtree(shared.path, ignore_errors=True)
     with shared.held():
         for record in source.records().values():
+            if not record.done:
+                continue  # what is known of it is how to go on with a run that is not handed on
             if record.state == "finished" and (curve := curve_of(record, workspace)) is not None:
                 record.curve = curve.kept()
             shared.write(record)
