@@ -248,14 +248,15 @@ class StudyRun:
         self._note("finished")
 
     def _note_scores(self) -> None:
-        """Say beside the run, among all others of the workspace, what it was judged to be."""
+        """Say beside the run, among all others of the workspace, what it was judged to be: a nicety, which may fail."""
         scores = self.record.scores
         means = (f"{significant(float(np.mean([reward for _, reward, _ in scores[w]])))} {w}" for w in self.judge.ways)
-        note = self._workspace.info(self.record.run).note
-        words, judged = words_without(note), f"judged {', '.join(means)}"
-        if judged not in words:
-            note = with_tags(f"{words} {judged}".strip(), tags_of(note))
-            self._workspace.describe_run(self.record.run, note=note)
+        with contextlib.suppress(UserError, JobError):
+            note = self._workspace.info(self.record.run).note
+            words, judged = words_without(note), f"judged {', '.join(means)}"
+            if judged not in words:
+                note = with_tags(f"{words} {judged}".strip(), tags_of(note))
+                self._workspace.describe_run(self.record.run, note=note)
 
     def _play_moments(self, run: Run, models: Mapping[int, Path]) -> None:
         """Judge the models that were kept on the way, by their steps."""

@@ -287,3 +287,17 @@ def test_a_note_that_somebody_wrote_beside_a_run_stays(place):
     run._note_scores()
     run._note_scores()
     assert workspace.info(run.record.run).note == "look at this judged 7 greedy, 7 sampled #mine"
+
+
+def test_a_run_that_was_judged_is_finished_though_nothing_can_be_noted_beside_it(place, monkeypatch):
+    run = run_of(place, Played(place[2]))
+    describe = place[2].describe_run
+
+    def refuse(name, *, title=None, note=None):
+        if title is None:
+            raise Busy("held")
+        describe(name, title=title, note=note)
+
+    monkeypatch.setattr(place[2], "describe_run", refuse)
+    run.go()
+    assert (run.record.state, run.record.failures) == ("finished", [])
