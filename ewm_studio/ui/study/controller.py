@@ -156,7 +156,7 @@ class StudyController(PageController):
             if path is None:
                 return
             path = path if path.suffix.lower() == ".pdf" else path.with_name(f"{path.name}.pdf")
-        self._services.notices.tell("writing the report…")
+        self._services.notices.told.emit("writing the report…")  # for the log it is nothing yet
         self._services.background(
             lambda: _written(file, workspace), partial(self._on_written, path), self._on_unwritten
         )

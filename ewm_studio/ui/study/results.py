@@ -9,7 +9,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QWidget
 
 from ewm_studio.analysis.intervals import LEAST_RUNS
-from ewm_studio.formatting import significant
+from ewm_studio.formatting import printable, significant
 from ewm_studio.jobs.studies.figures import StudyFigures
 from ewm_studio.jobs.studies.tables import (
     BETTER,
@@ -172,7 +172,7 @@ def _box(row: dict[str, Any], low: float, span: float) -> Box:
     if state == "finished" and score is not None:
         text = significant(score)
     elif state == "running":
-        text = row["doing"] or (f"{share:.0%}" if share > 0 else "starts")
+        text = printable(row["doing"]) or (f"{share:.0%}" if share > 0 else "starts")
     elif state == "waiting" and row["run"]:
         text = "stopped"
     else:

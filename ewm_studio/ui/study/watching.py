@@ -194,10 +194,9 @@ class WatchingController(QObject):
     def _tell(self, found: dict[str, Any], starting: bool) -> None:
         """Say in the run bar what goes on."""
         total, done = len(found["runs"]), found["finished"] + found["failed"]
-        going = [run for run in found["runs"] if run["state"] == "running"]
-        words = [f"{going[0]['cell']}, seed {going[0]['seed']}"] if going else ["starts"] if starting else []
-        words += [f"and {len(going) - 1} more"] if len(going) > 1 else []
-        words = [" ".join(words)] if words else []
+        going = [f"{run['cell']}, seed {run['seed']}" for run in found["runs"] if run["state"] == "running"]
+        more = f" and {len(going) - 1} more" if len(going) > 1 else ""
+        words = [f"{going[0]}{more}"] if going else ["starts"] if starting else []
         words += [f"about {format.about(found['seconds_left'])} left"] if found["seconds_left"] is not None else []
         share = sum(run["share"] for run in found["runs"]) / max(total, 1)
         line = f"Study · {format.count(done)} of {format.count(total)} runs done"
