@@ -153,4 +153,9 @@ def _value_of(world: WorldModel) -> Value:
     """
     if not isinstance(world, AgentModel):
         raise UserError("planner.value: a world whose parts were swapped has no controller to ask; leave it out")
-    return world.controller.value
+    if not world.controller.value_unit:
+        raise UserError(
+            "planner.value: this model's file does not say what its controller's value is in, as earlier ones do not, "
+            "or it never learned one; train it on, or leave planner.value out"
+        )
+    return world.controller.worth

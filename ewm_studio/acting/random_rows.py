@@ -35,9 +35,9 @@ def random_rows(simulator: Simulator, count: int, seed: int, data: DataSettings)
         before, action = obs.copy(), policy.act(None)
         step = simulator.step(action)
         ended = step.terminated | step.truncated
-        final = step.terminated & step.env_terminated
+        final, ruled = step.terminated & step.env_terminated, step.terminated & ~step.env_terminated
         paid, added = step.reward - step.shaping, np.array(step.shaping)
-        found.append(Rows(before, action, paid, added, final, ended | (done == count), is_first))
+        found.append(Rows(before, action, paid, added, final, ruled, ended | (done == count), is_first))
         policy.restart(ended)
         obs, is_first = step.obs, ended
         yield done

@@ -244,7 +244,7 @@ def _look(model: AgentModel, replay: Replay, scene: _Scene, progress: OnProgress
     action = torch.as_tensor(replay.action, device=model.device)
     h = _hidden(model, z, action)
     policy = model.controller.distribution(z[:-1], h[:-1])
-    value = model.controller.value(z[:-1], h[:-1])
+    value = model.controller.worth(z[:-1], h[:-1])
     predicted = _predicted(model, z, h)
     progress(0.3)
     pictures = len(scene.observed.shape) == 4

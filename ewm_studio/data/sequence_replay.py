@@ -25,7 +25,7 @@ from ewm_studio.workspace.tree import load_tree, save_tree
 
 SUFFIX = ".replay"
 ENCODE_BATCH = 512  # frames encoded at once
-COLUMNS = ("action", "reward", "shaping", "terminated", "ended", "is_first")
+COLUMNS = ("action", "reward", "shaping", "terminated", "ruled", "ended", "is_first")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Rows:
         action: (T, B, ...) as the environment took them.
         reward: (T, B) float32, the environment's own.
         shaping: (T, B) float32, what the rules of training add to it.
-        terminated: (T, B) bool, the episode ended for good with this step.
+        terminated: (T, B) bool, the environment ended the episode for good with this step.
+        ruled: (T, B) bool, the rules of training did (`env.idle_terminates`): for the controller nothing follows.
         ended: (T, B) bool, it ended, for good or not: the next row is of another one.
         is_first: (T, B) bool, this step is the first of an episode.
     """
@@ -47,6 +48,7 @@ class Rows:
     reward: NDArray
     shaping: NDArray
     terminated: NDArray
+    ruled: NDArray
     ended: NDArray
     is_first: NDArray
 
@@ -58,7 +60,7 @@ class Stretches:
     Attributes:
         z: latents (T + 1, B, Z); where an episode ended, the first of the next one follows.
         action: (T, B, ...) as the environment took them.
-        reward, shaping, terminated, ended, is_first: (T, B), as of `Rows`.
+        reward, shaping, terminated, ruled, ended, is_first: (T, B), as of `Rows`.
         age: (T, B) steps since the episode began.
     """
 
@@ -67,6 +69,7 @@ class Stretches:
     reward: Tensor
     shaping: Tensor
     terminated: Tensor
+    ruled: Tensor
     ended: Tensor
     is_first: Tensor
     age: Tensor
@@ -100,8 +103,10 @@ class SequenceReplay:
         return self._ends[-1] if self._ends else 0
 
     def add(self, rows: Rows) -> None:
-        """Take in what followed."""
+        """Take in what followed; where it begins with an episode's first step, whatever came before is over."""
         self.store.append(rows.obs.reshape(-1, *rows.obs.shape[2:]))
+        if len(self):
+            self._columns["ended"][-1][-1] |= rows.is_first[0]
         for name, column in self._columns.items():
             column.append(np.array(getattr(rows, name)))
         self._ends.append(len(self) + len(rows.reward))
@@ -226,10 +231,11 @@ class SequenceReplay:
     def _take_in(self, begin: int, end: int, held: dict[str, Any]) -> None:
         shape = (end - begin, self.num_envs, *self.store.shape)
         frames = np.frombuffer(zlib.decompress(held["frames"].tobytes()), self.store.dtype).reshape(shape)
-        edges = [begin, *held["ends"]]
+        edges, columns = [begin, *held["ends"]], held["columns"]
+        columns.setdefault("ruled", np.zeros_like(columns["ended"]))  # of runs that were begun before there was any
         for first, last in itertools.pairwise(edges):
             part = slice(first - begin, last - begin)
-            self.add(Rows(frames[part], **{name: held["columns"][name][part] for name in COLUMNS}))
+            self.add(Rows(frames[part], **{name: columns[name][part] for name in COLUMNS}))
 
 
 def _ages(is_first: Tensor) -> Tensor:

@@ -405,7 +405,7 @@ def _judged(world: Any, belief: Belief) -> tuple[float, float]:
     if not isinstance(world, AgentModel):
         return math.nan, math.nan
     with torch.inference_mode():
-        value = world.controller.value(belief.z, belief.h)
+        value = world.controller.worth(belief.z, belief.h)
         return float(value[0]), float(world.controller.distribution(belief.z, belief.h).entropy()[0])
 
 

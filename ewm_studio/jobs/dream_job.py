@@ -31,7 +31,7 @@ from ewm_studio.models.ensemble import further_memories
 from ewm_studio.models.pictures import reconstructions
 from ewm_studio.settings import Experiment
 from ewm_studio.training.dreaming import Dreaming
-from ewm_studio.training.optimize import Averages
+from ewm_studio.training.optimize import Averages, ComponentTrainer
 from ewm_studio.training.precision import computing
 from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.replay_trainer import ReplayTrainer
@@ -215,6 +215,7 @@ class DreamJob(LearningJob):
 
     def _act(self, run: Run, replay: SequenceReplay) -> Work:
         """A piece of the round, acted by the controller."""
+        back = self.real.acted  # to dreams; what was acted for real alone is no part of the replay
         if not self.done["act"]:
             self.comparison.rollback.begin()
             self._relive(replay)
@@ -223,9 +224,11 @@ class DreamJob(LearningJob):
         rollout = self.collector.collect(rows)
         buffer = rollout.buffer
         assert buffer.obs is not None
-        final, ended = buffer.terminated & buffer.env_terminated, buffer.ended
-        columns = (buffer.obs, buffer.action, buffer.true_reward, buffer.shaping, final, ended, buffer.is_first)
-        replay.add(Rows(*(column.cpu().numpy() for column in columns)))
+        final, ruled = (buffer.terminated & ends for ends in (buffer.env_terminated, ~buffer.env_terminated))
+        lived = (buffer.obs, buffer.action, buffer.true_reward, buffer.shaping, final, ruled, buffer.ended)
+        first = buffer.is_first.clone()
+        first[0] |= back
+        replay.add(Rows(*(column.cpu().numpy() for column in (*lived, first))))
         self.comparison.acted(buffer.reward, final)
         last = PIECE * (self.done["act"] + 1) >= self._round_rows()
         self._log.add(self.dreaming.acted(rollout, last, self.real.dreams_left(self._share_left())))
@@ -256,6 +259,7 @@ class DreamJob(LearningJob):
         elif before and not self.real.on:
             self.collector.disturb(self._bursts())
             self.collector.keep_obs = True
+            self.comparison.watch.dreamt = None  # of a policy that has learned since
 
     def _act_undisturbed(self) -> None:
         self.collector.disturb(None)
@@ -275,11 +279,14 @@ class DreamJob(LearningJob):
     def _round_rows(self) -> int:
         return max(1, -(-self.settings.round_steps // self.envs.num_envs))
 
+    def _learns(self, part: ComponentTrainer) -> bool:
+        return self.experiment.world_model.train and part.trainable
+
     def _vision_work(self) -> tuple[int, float]:
         """Minibatches of vision in the present round, and the share of its learning rate."""
         settings = self.settings
         after = [int(number) for number in settings.vision_rounds.replace(",", " ").split()]
-        if not (self.trainer.vision.trainable and settings.vision_updates):
+        if not (self._learns(self.trainer.vision) and settings.vision_updates):
             return 0, 0.0
         if self.epochs == 0:
             return settings.vision_updates, 1.0
@@ -288,7 +295,7 @@ class DreamJob(LearningJob):
         return settings.vision_refresh, 1 - (after.index(self.epochs) + 1) / (len(after) + 1)
 
     def _memory_updates(self) -> int:
-        if not self.trainer.memory.trainable:
+        if not self._learns(self.trainer.memory):
             return 0
         return self.settings.first_memory_updates if self.epochs == 0 else self.settings.memory_updates
 

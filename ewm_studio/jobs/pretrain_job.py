@@ -263,6 +263,8 @@ class PretrainJob:
             if settings.patience is not None and done[name] - self.best_epoch[name] >= settings.patience:
                 self.stopped_by = "patience"
                 break
+            if self.best_epoch[name] and name not in self.best_weights:  # it had ended, with its best weights
+                self.best_weights[name] = self.trainers[name].weights()
             component.train()
             yield from self._pass_over(stage, meter, log, sink, held_out, control)
             component.eval()
@@ -335,8 +337,7 @@ class PretrainJob:
             )
         if loss < self.best[name]:
             self.best[name], self.best_epoch[name] = loss, self.epochs_done[name]
-            weights = self.trainers[name].component.state_dict()
-            self.best_weights[name] = {key: value.detach().cpu().clone() for key, value in weights.items()}
+            self.best_weights[name] = self.trainers[name].weights()
 
     def _to_device(self, frames: np.ndarray) -> Tensor:
         return torch.from_numpy(frames).to(self.model.device)
@@ -417,7 +418,9 @@ class PretrainJob:
     def _take_up(self, state: dict[str, Any]) -> None:
         """Undo `state`."""
         self.epochs_done, self.best, self.best_epoch = state["epochs_done"], state["best"], state["best_epoch"]
-        self.best_weights = state.get("best_weights", {})  # 0.1.0 kept the last weights
+        self.best_weights = state.get("best_weights", {})
+        if "best_weights" not in state:  # 0.1.0 kept the last weights, whatever they were worth
+            self.best = dict.fromkeys(self.best, np.inf)
         self.frames_seen, self.seconds_before = state["frames_seen"], state["seconds"]
         self._pass = Pass(**state["pass"])
         self.computed_on = state.get("computed_on")  # 0.1.0 did not say

@@ -63,10 +63,10 @@ class WarmUp:
         self.experiment, self.spaces, self.model = experiment, spaces, model
         self.trainer, self.cloning = trainer, cloning
         self.recordings, self._probe = recordings, probe
-        settings, trains = experiment.warm_up, experiment.world_model.train
+        settings = experiment.warm_up
         wanted = {
-            "vision": trains and trainer.vision.trainable and settings.vision_epochs > 0,
-            "memory": trains and trainer.memory.trainable and settings.memory_epochs > 0,
+            "vision": trainer.vision.trainable and settings.vision_epochs > 0,
+            "memory": trainer.memory.trainable and settings.memory_epochs > 0,
             "clone": bool(recordings) and settings.clone_epochs > 0,
         }
         gathers = settings.random_frames > 0 or bool(recordings)

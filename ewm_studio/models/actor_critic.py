@@ -155,7 +155,12 @@ class MLP(nn.Module):
         for layer, norm in zip(hidden, norms, strict=False):
             x = F.linear(x, layer.weight, layer.bias)
             x = self.activation(x if norm is None else norm(x))
-        return F.linear(x, last.weight, last.bias)
+        kind = x.device.type
+        if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
+            return F.linear(x, last.weight, last.bias)
+        # Of 32 bits whatever comes before: in 16, a rare action is hardly ever drawn and a value has three digits.
+        with torch.autocast(kind, enabled=False):
+            return F.linear(x.float(), last.weight, last.bias)
 
 
 def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:

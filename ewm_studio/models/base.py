@@ -46,10 +46,17 @@ class Component(nn.Module, ABC, Generic[S]):
     Settings: ClassVar[type[ComponentSettings]] = ComponentSettings
     tags: ClassVar[frozenset[Tag]] = frozenset()
     summary: ClassVar[str] = ""  # one line for pickers and lists
+    place: Tensor
 
     def __init__(self, settings: S) -> None:
         super().__init__()
         self.settings = settings
+        self.register_buffer("place", torch.empty(0), persistent=False)  # moves along, with weights or without
+
+    @property
+    def device(self) -> torch.device:
+        """Where the component lives."""
+        return self.place.device
 
     def after_update(self, generator: Generator | None = None) -> None:
         """Called after each optimiser step on this component's loss: moving averages, revived codes."""
@@ -161,12 +168,6 @@ class MemoryModel(Component[S]):
         """h_0 (B, H): zeros."""
         return torch.zeros(batch, self.hidden_dim, device=self.device)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the module lives."""
-        tensor = next(self.parameters(), None)
-        return tensor.device if tensor is not None else torch.device("cpu")
-
     @abstractmethod
     def step(self, z: Tensor, action: Tensor, state: State, generator: Generator | None = None) -> tuple[Tensor, State]:
         """One step: z (B, Z), action (B, A), state -> h (B, H) that includes this step, and the new state."""
@@ -253,13 +254,21 @@ class Act:
 
 
 class Controller(Component[S]):
-    """C: (z, h) -> action and value."""
+    """C: (z, h) -> action and value.
+
+    Attributes:
+        value_unit: how many of the environment's rewards one of `value` is: learners scale them. 0: nobody said.
+    """
+
+    SINCE_0_1_0 = ("value_unit",)
+    value_unit: Tensor
 
     def __init__(self, settings: S, latent_dim: int, hidden_dim: int, action_space: gym.Space) -> None:
         super().__init__(settings)
         self.latent_dim = latent_dim
         self.hidden_dim = hidden_dim
         self.action_space = action_space
+        self.register_buffer("value_unit", torch.zeros(()))
 
     @abstractmethod
     def distribution(self, z: Tensor, h: Tensor) -> ActionDistribution:
@@ -267,7 +276,11 @@ class Controller(Component[S]):
 
     @abstractmethod
     def value(self, z: Tensor, h: Tensor) -> Tensor:
-        """Expected discounted return (B,) at z (B, Z), h (B, H)."""
+        """Expected discounted return (B,) at z (B, Z), h (B, H), in the learner's units."""
+
+    def worth(self, z: Tensor, h: Tensor) -> Tensor:
+        """`value` (B,) in the environment's rewards; as it is where nobody said how they compare."""
+        return self.value(z, h) * torch.where(self.value_unit > 0, self.value_unit, 1.0)
 
     def to_raw(self, action: Tensor) -> Tensor:
         """The raw actions (B, R) that come nearest to these of the environment, (B, ...); needed for cloning only.

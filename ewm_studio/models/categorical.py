@@ -18,6 +18,7 @@ from ewm_studio.models.residuals import ResidualPrediction, gaussian_nll
 
 def mixed(logits: Tensor, uniform: float) -> Tensor:
     """Log-probabilities (..., G, K) of logits (..., G, K), of which a share `uniform` is the same for every class."""
+    logits = logits.float()  # whatever the network computes in: rare classes are drawn, too
     if not uniform:
         return logits.log_softmax(-1)
     return ((1 - uniform) * logits.softmax(-1) + uniform / logits.shape[-1]).log()

@@ -18,8 +18,11 @@ def to_pictures(obs: Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def reconstructions(vision: VisionModel, obs: Tensor) -> dict[str, np.ndarray]:
-    """Pictures (N, C, H, W) as `original` and, where vision reconstructs, `reconstruction`: uint8 (N, H, W, C)."""
+    """Pictures (N, C, H, W) as `original` and, where vision reconstructs, `reconstruction`: uint8 (N, H, W, C).
+
+    They may come from anywhere: rings of frames and recordings lie on the CPU.
+    """
     pictures = {"original": to_pictures(obs)}
     if Tag.RECONSTRUCTS in vision.tags:
-        pictures["reconstruction"] = to_pictures(vision.decode(vision.encode(obs)))
+        pictures["reconstruction"] = to_pictures(vision.decode(vision.encode(obs.to(vision.device))))
     return pictures

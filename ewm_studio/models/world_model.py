@@ -64,8 +64,7 @@ class WorldModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the model lives."""
-        tensor = next(self.parameters(), None)
-        return tensor.device if tensor is not None else torch.device("cpu")
+        return self.memory.device
 
     def require_imagination(self) -> None:
         """Make sure that there is anything to dream: a memory that predicts.

@@ -191,7 +191,7 @@ class WorldModelSettings(Settings):
 
     train: bool = setting(
         True,
-        "Train vision and memory on the rollouts as well.",
+        "Train vision and memory on what the agent acts, too; a warm-up trains them anyway.",
         flag="train-world-model",
         commands=("train",),
     )

@@ -99,6 +99,7 @@ class Cloning:
         self.controller.observe(shown.z, shown.h)
         if self.scaler is not None:
             self.scaler.adopt(shown.scaler)
+            self.controller.value_unit.fill_(shown.scaler.deviation)
 
     def update(self, experience: Demonstration, left: float = 1.0) -> dict[str, float]:
         """One minibatch of `ppo.batch_size` draws, whatever is `left` of the run; its losses.

@@ -72,7 +72,8 @@ class Peers:
         """
         with _explained():
             for tensor in (*module.buffers(), *(module.parameters() if weights else ())):
-                dist.broadcast(tensor.detach(), 0)
+                if tensor.numel():
+                    dist.broadcast(tensor.detach(), 0)
 
     def of_first(self, value: T) -> T:
         """What the first process has: plain values.

@@ -122,6 +122,8 @@ class Dreaming:
         places = replay.places(count, length, settings.recent_steps, settings.recent_share, self.generator)
         lived = replay.at(places, length)
         real = Replayed.of(self.world, lived_batch(lived, self.model.action_encoding), length // 2)
+        # For memory an episode that the rules end is cut off; for the controller nothing follows.
+        real = replace(real, terminated=real.terminated | lived.ruled, valid=real.valid | lived.ruled)
         settled = real.settled & (lived.age >= self.settling)
         # Where no episode has come so far yet, dreams begin in its beginning.
         return replace(real, settled=settled) if bool(settled.any()) else real, lived.shaping
@@ -170,7 +172,8 @@ class DreamtPPO:
         figures = self.ppo.update(LocalCollector(dream, self.model, generator=self.generator), left)
         assert self.ppo.rollout is not None
         buffer = self.ppo.rollout.buffer
-        told = {"dream/reward": buffer.reward, "dream/end": buffer.terminated.float(), "dream/value": buffer.value}
+        value = self.model.controller.value_unit * buffer.value
+        told = {"dream/reward": buffer.reward, "dream/end": buffer.terminated.float(), "dream/value": value}
         return figures | {name: mean(values) for name, values in told.items()}
 
     def state(self) -> dict[str, Any]:

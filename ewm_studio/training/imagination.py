@@ -136,6 +136,7 @@ class ImaginedActorCritic:
         self._see(starts)
         dreamt = dream(self.world, controller, starts, settings.horizon, settings.temperature, self.generator)
         unit = self._unit(dreamt, real)
+        controller.value_unit.fill_(unit)
         reached, values, returns = self._returns(dreamt, unit)
         advantage = (returns - values) / self._range(returns).clamp_min(LEAST_RANGE / self._rewards)
 

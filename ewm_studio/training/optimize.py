@@ -68,6 +68,10 @@ class ComponentTrainer:
                 peers.follow(self.component)
         return values
 
+    def weights(self) -> dict[str, Tensor]:
+        """The component's weights as they are now, on the CPU."""
+        return {name: value.detach().cpu().clone() for name, value in self.component.state_dict().items()}
+
     def state_dict(self) -> dict[str, Any]:
         """The optimiser's state."""
         return self.optimizer.state_dict() if self.optimizer is not None else {}

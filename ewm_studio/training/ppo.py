@@ -85,6 +85,7 @@ class PPO:
         values = self._learn(batch, self.rollout, scheduled(self.settings, left))
         self.controller.eval()
         self.controller.observe(batch.z, batch.h)
+        self.controller.value_unit.fill_(self.scaler.deviation if self.scaler else 1.0)
         return values
 
     def _learn(self, batch: PPOBatch, rollout: Rollout, settings: PPOSettings) -> dict[str, float]:

@@ -28,10 +28,14 @@ class RewardScaler:
         self.take_in(reward, ended)
         return self.scale(reward)
 
+    @property
+    def deviation(self) -> float:
+        """Of the returns taken in so far."""
+        return math.sqrt(self.m2 / self.count + 1e-8)
+
     def scale(self, reward: Tensor) -> Tensor:
-        """Rewards (...) over the deviation of the returns taken in so far."""
-        deviation = math.sqrt(self.m2 / self.count + 1e-8)
-        return (reward / deviation).clamp(-self.CLIP, self.CLIP)
+        """Rewards (...) over that deviation."""
+        return (reward / self.deviation).clamp(-self.CLIP, self.CLIP)
 
     def take_in(self, reward: Tensor, ended: Tensor) -> None:
         """See how far the returns of rewards (T, B) deviate, given where episodes end (T, B)."""

@@ -152,6 +152,9 @@ def test_bounded_actions_are_held_for_some_steps_and_a_car_is_driven_with_care()
 @torch.no_grad()
 def test_what_comes_after_a_plan_is_left_to_the_controller_where_it_is_asked_for():
     model = dreamer().model
+    with pytest.raises(UserError, match=r"planner\.value: this model's file does not say"):
+        PlanningPolicy(model, PlannerSettings(value=True))
+    model.controller.value_unit.fill_(20.0)
     policy = PlanningPolicy(model, PlannerSettings(horizon=2, rounds=1, value=True))
     policy.begin(1)
     z = torch.zeros(1, model.vision.latent_dim)
@@ -161,7 +164,7 @@ def test_what_comes_after_a_plan_is_left_to_the_controller_where_it_is_asked_for
     for step in range(2):
         now, reward, end = model.imagine(now, policy.planned(step), 0.0)
         score, left = score + 0.985**step * left * float(reward), left * float(1 - end)
-    whole = score + 0.985**2 * left * float(model.controller.value(now.z, now.h))
+    whole = score + 0.985**2 * left * 20 * float(model.controller.value(now.z, now.h))
     assert float(policy.plan.score) == pytest.approx(whole, rel=1e-5)
     with pytest.raises(UserError, match=r"planner\.value: a world whose parts were swapped"):
         PlanningPolicy(line(), PlannerSettings(value=True))

@@ -8,6 +8,7 @@ from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.sequence_replay import Rows, SequenceReplay
 from ewm_studio.errors import UserError
 from ewm_studio.models.randomness import make_generator
+from ewm_studio.workspace.tree import load_tree, save_tree
 
 ENVS = 3
 
@@ -23,6 +24,7 @@ def rows(begin: int, count: int) -> Rows:
         reward=number.astype(np.float32) / 2,
         shaping=-number.astype(np.float32),
         terminated=ended & (np.arange(ENVS) == 1),
+        ruled=ended & (np.arange(ENVS) == 2),
         ended=ended,
         is_first=row % 7 == 0,
     )
@@ -129,3 +131,31 @@ def test_files_of_other_environments_are_refused(tmp_path):
 def test_the_newest_frames_come_last():
     newest = replay(rows(0, 5)).newest(4)
     assert newest[:, 0].tolist() == [32.0, 40.0, 41.0, 42.0]
+
+
+def test_what_was_before_an_episodes_first_step_is_over(tmp_path):
+    """However the rows before it ended: something between them was not put in."""
+    held = replay(rows(0, 4))
+    held.save(tmp_path)
+    later = rows(24, 3)
+    later.is_first[0] = True
+    held.add(later)
+    held.save(tmp_path)
+    again = SequenceReplay(FrameStore((2,), np.float32, 2**20), ENVS)
+    again.load(tmp_path, held.state())
+    for one in (held, again):
+        assert one.column("ended")[:5].tolist() == [[False] * ENVS] * 3 + [[True] * ENVS, [False] * ENVS]
+        assert one.column("is_first")[4].all()
+
+
+def test_experience_of_before_the_rules_ends_were_told_has_none(tmp_path):
+    held = replay(rows(0, 8))
+    held.save(tmp_path)
+    (path,) = tmp_path.iterdir()
+    tree = load_tree(path)
+    del tree["columns"]["ruled"]
+    save_tree(path, tree)
+    again = SequenceReplay(FrameStore((2,), np.float32, 2**20), ENVS)
+    again.load(tmp_path, held.state())
+    assert held.column("ruled").any()
+    assert not again.column("ruled").any()

@@ -61,3 +61,17 @@ def test_a_resumed_run_still_knows_the_best(tmp_path, monkeypatch):
         run = getattr(event, "run", run)
     rest = finish(pretrain(ASKED, workspace, resume=run))
     assert same(weights(whole["checkpoint"]), weights(rest["checkpoint"]))
+
+
+def test_a_finished_run_that_is_gone_on_with_still_has_its_best_weights(tmp_path, monkeypatch):
+    held_out(monkeypatch, [3.0, 1.0, 2.0])
+    workspace = Workspace(tmp_path)
+    short = finish(pretrain(ASKED.with_values(("pretrain.epochs", 3)), workspace))
+    best = weights(short["checkpoint"])
+    held_out(monkeypatch, [4.0, 5.0])
+    longer = finish(pretrain(ASKED, workspace, resume=short["run"]))
+    assert longer["epochs"] == 5
+    assert same(best, weights(longer["checkpoint"]))
+    held_out(monkeypatch, [0.5])  # and better ones take their place
+    longest = finish(pretrain(ASKED.with_values(("pretrain.epochs", 6)), workspace, resume=short["run"]))
+    assert not same(best, weights(longest["checkpoint"]))

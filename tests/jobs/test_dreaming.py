@@ -2,9 +2,12 @@
 
 import contextlib
 
+import numpy as np
 import pytest
 import torch
 
+from ewm_studio.data.frames import FrameStore
+from ewm_studio.data.sequence_replay import SequenceReplay
 from ewm_studio.errors import UserError
 from ewm_studio.events import CheckpointSaved, Finished, JobControl, Message, Metrics, Progress, RunStarted
 from ewm_studio.jobs import train
@@ -161,6 +164,12 @@ def test_a_later_end_goes_back_to_dreams_until_its_own_last_share(tmp_path):
             if isinstance(event, Metrics):
                 kinds.append((event.step, "dream/reward" in event.values))
         assert kinds == [(340, True), (420, True), (500, False), (580, False), (660, False), (700, False)]
+        replay = SequenceReplay(FrameStore((4,), np.float32, 2**20), 2)
+        folder = workspace.run(run).folder / "replay"
+        replay.load(folder, sorted(int(path.stem.partition("-")[2]) for path in folder.iterdir()))
+        seam = (100 + 80) // 2  # rows of two environments; the 80 decisions after them were learned for real alone
+        assert replay.column("ended")[seam - 1].all()
+        assert replay.column("is_first")[seam].all()
 
 
 def test_a_last_share_of_a_run_without_an_end_is_refused(tmp_path):
@@ -302,3 +311,32 @@ def test_any_memory_that_predicts_and_any_actions_do(tmp_path, memory):
     assert row["real/score"] < 0  # Pendulum's rewards are
     assert row["dream/real_reward"] < 0
     workspace.close()
+
+
+def test_vision_and_memory_stay_as_they_are_where_they_are_not_to_learn(tmp_path):
+    """A world that is good already: only the controller learns in its dreams."""
+    with contextlib.closing(Workspace(tmp_path)) as workspace:
+        run = finish(train(small(), workspace))["run"]
+        before, path = weights_of(workspace, run), str(workspace.run(run).latest_checkpoint())
+        settings = small(world_model=SMALL["world_model"] | {"train": False}, start={"load_path": path})
+        after = weights_of(workspace, finish(train(settings, workspace))["run"])
+    changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"controller"}
+
+
+DRIVING = {
+    "env": {"id": "CarRacing-v3", "batch_size": 2, "workers": 0, "image_size": 16, "idle_limit": 5},
+    "vision": {"name": "ConvVAE", "latent_dim": 4},
+}
+
+
+def test_an_end_by_the_rules_is_one_for_the_controller_and_none_for_memory(tmp_path):
+    """Nobody who stands still is paid for what he would do if it went on."""
+    found = []
+    for terminates in (False, True):
+        env = DRIVING["env"] | {"idle_terminates": terminates}
+        settings = small(**DRIVING | {"env": env}, train={"epochs": 1, "total_steps": None})
+        with contextlib.closing(Workspace(tmp_path / str(terminates))) as workspace:
+            found.append(weights_of(workspace, finish(train(settings, workspace))["run"]))
+    changed = {name.partition(".")[0] for name in found[0] if not torch.equal(found[0][name], found[1][name])}
+    assert changed == {"controller"}

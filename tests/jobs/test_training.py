@@ -238,8 +238,12 @@ def test_vision_learns_on_random_frames_before_the_first_rollout(workspace):
     assert sum(isinstance(e, EpisodeFinished) for e in events) == events[-1].result["episodes"]
     assert any(isinstance(e, Message) and "vision trained on" in e.text for e in events)
     frozen = {**DRIVING, "world_model": {**RECENT, "train": False}}
-    plain = finish(train(experiment(**frozen, train={"epochs": 1}), workspace))
-    assert not same(vision(events[-1].result), vision(plain))
+    warmed = list(train(experiment(**frozen, train={"epochs": 1}), workspace))
+    assert list(dict.fromkeys(e.stage for e in warmed if isinstance(e, Progress))) == stages
+    cold = frozen | {"warm_up": {"vision_epochs": 0}}
+    plain = finish(train(experiment(**cold, train={"epochs": 1}), workspace))
+    assert not same(vision(warmed[-1].result), vision(plain))
+    assert not same(vision(warmed[-1].result), vision(events[-1].result))  # which learned on the rollouts as well
 
 
 def test_random_frames_need_room(workspace):

@@ -9,10 +9,14 @@ import threading
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 
 from ewm_studio.machine import cores
+from ewm_studio.models import registry
 from ewm_studio.models.device import set_threads, threads
+from ewm_studio.models.pictures import reconstructions
+from ewm_studio.models.vision.conv_vae import ConvVAE
+from ewm_studio.settings.experiment import COMPONENTS
 
 PICTURES, NUMBERS = Box(0, 255, (3, 8, 8)), Box(0, 1, (4,))
 CODE = """
@@ -88,3 +92,46 @@ def test_a_look_through_a_vision_leaves_the_number_of_threads():
     assert view.reconstruction.shape == frames.shape
     view.editable.decode(view.latents[0])
     assert here_and_in_a_new_thread() == [3, 3]
+
+
+MADE = {
+    "vision": lambda cls, seen, done: cls(cls.Settings(), seen),
+    "memory": lambda cls, seen, done: cls(cls.Settings(), 4, 2),
+    "controller": lambda cls, seen, done: cls(cls.Settings(), 4, 3, done),
+}
+SPACES = [(NUMBERS, Discrete(2)), (Box(0, 255, (3, 64, 64), np.uint8), Box(-1, 1, (2,)))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "seen", "done"),
+    [
+        pytest.param(kind, name, seen, done, id=f"{name} {len(seen.shape)}d")
+        for kind in COMPONENTS
+        for seen, done in SPACES
+        for name in registry.fitting(kind, seen, done)
+    ],
+)
+def test_every_part_knows_where_it_lives_with_weights_or_without(kind, name, seen, done):
+    part = MADE[kind](registry.component(kind, name), seen, done)
+    assert part.device.type == "cpu"
+    part.to("meta")
+    assert part.device.type == "meta"
+    if kind == "memory":
+        tensors = [part.initial_hidden(1), *part.initial_state(1).values()]
+        assert {tensor.device.type for tensor in tensors} == {"meta"}
+
+
+def test_pictures_are_looked_at_where_vision_lives():
+    """Rings of frames lie on the CPU, and vision may be on a GPU."""
+
+    class Elsewhere(ConvVAE):
+        def encode(self, obs):
+            assert obs.device.type == "meta"
+            return torch.zeros(len(obs), self.latent_dim)
+
+        def decode(self, z):
+            return torch.zeros(len(z), 3, 64, 64)
+
+    vision = Elsewhere(ConvVAE.Settings(), Box(0, 255, (3, 64, 64), np.uint8)).to("meta")
+    pictures = reconstructions(vision, torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
+    assert pictures["reconstruction"].shape == (2, 64, 64, 3)

@@ -209,6 +209,10 @@ def test_large_rewards_are_learned_in_their_own_unit():
         other = large.update(starts, replace(real, reward=1000 * real.reward))
         assert other["dream/policy_loss"] == pytest.approx(one["dream/policy_loss"], rel=1e-3)
         assert other["dream/return"] == pytest.approx(1000 * one["dream/return"], rel=1e-3)
+    belief = anywhere(world, 16, g)
+    worth = plain.controller.worth(belief.z, belief.h)
+    assert torch.allclose(large.controller.worth(belief.z, belief.h), 1000 * worth, rtol=1e-2)
+    assert not torch.allclose(worth, plain.controller.value(belief.z, belief.h), rtol=0.1)
 
 
 def test_a_loss_that_is_not_finite_ends_it():

@@ -31,11 +31,6 @@ class History(MemoryModel[HistorySettings]):
         empty = torch.zeros(1, settings.steps, latent_dim + action_dim)
         self.register_buffer("none", empty, persistent=False)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the module lives."""
-        return self.none.device
-
     def initial_state(self, batch: int) -> State:
         """Zeros."""
         return {"recent": self.none.repeat(batch, 1, 1)}
