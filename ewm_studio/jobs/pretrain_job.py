@@ -49,7 +49,7 @@ from ewm_studio.models.pictures import reconstructions
 from ewm_studio.models.randomness import drawing_from, make_generator
 from ewm_studio.settings import Experiment
 from ewm_studio.training.data_parallel import shared_sequences
-from ewm_studio.training.optimize import Averages
+from ewm_studio.training.optimize import Averages, weights_of
 from ewm_studio.training.randomness import Randomness
 from ewm_studio.training.sequences import to_sequence_batch
 from ewm_studio.training.together import TogetherTrainer, trainers_by_stage
@@ -264,7 +264,7 @@ class PretrainJob:
                 self.stopped_by = "patience"
                 break
             if self.best_epoch[name] and name not in self.best_weights:  # it had ended, with its best weights
-                self.best_weights[name] = self.trainers[name].weights()
+                self.best_weights[name] = weights_of(self.trainers[name].component)
             component.train()
             yield from self._pass_over(stage, meter, log, sink, held_out, control)
             component.eval()
@@ -337,7 +337,7 @@ class PretrainJob:
             )
         if loss < self.best[name]:
             self.best[name], self.best_epoch[name] = loss, self.epochs_done[name]
-            self.best_weights[name] = self.trainers[name].weights()
+            self.best_weights[name] = weights_of(self.trainers[name].component)
 
     def _to_device(self, frames: np.ndarray) -> Tensor:
         return torch.from_numpy(frames).to(self.model.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from ewm_studio.errors import UserError
 from ewm_studio.models.base import Component, Losses
@@ -68,10 +68,6 @@ class ComponentTrainer:
                 peers.follow(self.component)
         return values
 
-    def weights(self) -> dict[str, Tensor]:
-        """The component's weights as they are now, on the CPU."""
-        return {name: value.detach().cpu().clone() for name, value in self.component.state_dict().items()}
-
     def state_dict(self) -> dict[str, Any]:
         """The optimiser's state."""
         return self.optimizer.state_dict() if self.optimizer is not None else {}
@@ -106,6 +102,11 @@ def trainers_of(
             "choose others with --vision and --memory"
         )
     return chosen
+
+
+def weights_of(component: nn.Module) -> dict[str, Tensor]:
+    """Its weights as they are now, copied to the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in component.state_dict().items()}
 
 
 def as_floats(figures: dict[str, Tensor]) -> dict[str, float]:
