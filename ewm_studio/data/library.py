@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,16 +16,17 @@ from ewm_studio.data.recordings import (
     SAME,
     EpisodeInfo,
     Recording,
+    add_episode_file,
     differs,
+    episode_names,
     episode_paths,
     is_episode,
-    next_episode_path,
     replace_episode,
 )
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.processes.living import owner
 from ewm_studio.workspace import Workspace
-from ewm_studio.workspace.files import write_aside, write_error
+from ewm_studio.workspace.files import move_new, write_error, write_new
 from ewm_studio.workspace.workspace import safe_name
 
 _ASIDE = ".aside-"  # a recording that is being put together; never listed
@@ -106,9 +109,7 @@ class Library:
         with open_episode(path) as episode:
             image = episode.cut(begin, end)
             recorded = episode.recorded
-        place = self._room(path)
-        with _writing(place):
-            shutil.copy2(path, place)  # a copy: at no instant is the episode missing
+        place = write_new(self._room(path), lambda temporary: _copy(path, temporary))  # at no instant is it missing
         replace_episode(path, image)
         os.utime(path, (recorded, recorded))
         return Binned(place, path)
@@ -120,9 +121,8 @@ class Library:
             UserError: it is not there, or cannot be moved.
         """
         self._check_own_episode(path)
-        place = self._room(path)
         with _writing(path):
-            os.rename(path, place)
+            place = move_new(path, self._room(path))
         return Binned(place, path)
 
     def delete(self, name: str) -> Binned:
@@ -134,8 +134,7 @@ class Library:
         folder = self._own(name)
         with _writing(folder):
             self.bin_folder.mkdir(parents=True, exist_ok=True)
-            place = _free(self.bin_folder / name)
-            os.rename(folder, place)
+            place = move_new(folder, _names(self.bin_folder / name))
         return Binned(place, folder)
 
     def restore(self, binned: Binned) -> Path:
@@ -151,13 +150,12 @@ class Library:
             raise UserError(f"{place}: no longer in the bin")
         with _writing(origin):
             if place.is_dir():
-                target = _free(origin)
-            else:
-                origin.parent.mkdir(parents=True, exist_ok=True)
-                free = not origin.exists() or _is_cut_of(place, origin)
-                target = origin if free else next_episode_path(origin.parent)
-            os.replace(place, target)
-        return target
+                return move_new(place, _names(origin))
+            origin.parent.mkdir(parents=True, exist_ok=True)
+            if origin.exists() and _is_cut_of(place, origin):
+                os.replace(place, origin)
+                return origin
+            return move_new(place, itertools.chain([origin], episode_names(origin.parent)))
 
     def rename(self, name: str, new: str) -> Path:
         """Give a recording another name.
@@ -167,8 +165,7 @@ class Library:
         """
         folder, target = self._own(name), self.new_place(new)
         with _writing(target):
-            os.rename(folder, target)
-        return target
+            return move_new(folder, [target])
 
     def merge(self, names: Sequence[str], into: str) -> Path:
         """Copy the episodes of several recordings of one environment into a new one, in their order.
@@ -190,7 +187,7 @@ class Library:
         with self.aside(into) as folder:
             for recording in recordings:
                 for info in recording.episodes:
-                    _copy(info.path, next_episode_path(folder))
+                    add_episode_file(folder, functools.partial(_copy, info.path))
         return self.folder / into
 
     @contextlib.contextmanager
@@ -207,7 +204,7 @@ class Library:
                 folder.mkdir(parents=True)
             yield folder
             with _writing(target):
-                os.rename(folder, self.new_place(name))
+                move_new(folder, [self.new_place(name)])
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -277,12 +274,12 @@ class Library:
             raise UserError(f"no recording '{name}' in {self.folder}; {nearest(name, self.names())}")
         return self.folder / name
 
-    def _room(self, path: Path) -> Path:
-        """Where an episode goes in the bin."""
+    def _room(self, path: Path) -> Iterator[Path]:
+        """Names for an episode in the bin."""
         folder = self.bin_folder / path.parent.name
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        return _free(folder / path.name)
+        return _names(folder / path.name)
 
 
 def is_plain(name: str) -> bool:
@@ -321,20 +318,14 @@ def summary(recording: Recording) -> RecordingInfo:
 
 def _copy(source: Path, target: Path) -> None:
     """An episode's file as it is, with its time."""
-
-    def copy(temporary: Path) -> None:
-        shutil.copyfile(source, temporary)
-
-    write_aside(target, copy)
-    shutil.copystat(source, target)
+    shutil.copyfile(source, target)
+    times = source.stat()
+    os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def _free(path: Path) -> Path:
-    """`path`, or with -2, -3, ... behind its name where that is taken."""
-    number, free = 2, path
-    while os.path.lexists(free):
-        free, number = path.with_name(f"{path.stem}-{number}{path.suffix}"), number + 1
-    return free
+def _names(path: Path) -> Iterator[Path]:
+    """`path`, then with -2, -3, ... behind its name."""
+    return itertools.chain([path], (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in itertools.count(2)))
 
 
 def _is_cut_of(whole: Path, part: Path) -> bool:

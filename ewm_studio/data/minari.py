@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from ewm_studio.data.recordings import Recording, RecordingWriter
 from ewm_studio.envs.spaces import space_from_json, space_to_json
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.processes.living import owner
-from ewm_studio.workspace.files import write_error
+from ewm_studio.workspace.files import move_new, write_error
 from ewm_studio.workspace.workspace import safe_name
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def export_recording(recording: Recording, dataset_id: str, progress: OnEpisodes
             storage.update_metadata(_description(recording, dataset_id))
             storage.update_episodes(_buffers(recording, progress))
             _make_namespace(dataset_id)
-            os.rename(aside, target)
+            move_new(aside, [target])
     except OSError as error:
         raise write_error(target, error) from error
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import stat
@@ -102,9 +103,7 @@ class RecordingWriter:
         finally:
             self.discard()
         self._make_folder()  # it may have been moved to the bin meanwhile
-        path = next_episode_path(self.folder)
-        replace_episode(path, image)
-        return path
+        return add_episode_file(self.folder, lambda temporary: _write_bytes(temporary, image))
 
     def discard(self) -> None:
         """Forget the episode that is going on."""
@@ -323,11 +322,26 @@ def is_episode(path: Path) -> bool:
         return False
 
 
-def next_episode_path(folder: Path) -> Path:
-    """Where the next episode of a recording goes."""
-    stems = [path.stem for path in folder.glob("*.h5")]  # also of what is no episode: nothing is written over it
+def episode_names(folder: Path) -> Iterator[Path]:
+    """Where the next episode of a recording goes, and where where somebody else's is there by then."""
+    stems = [path.stem for path in folder.glob("*.h5")]  # also of what is no episode
     numbers = [int(stem) for stem in stems if stem.isdecimal() and stem.isascii() and len(stem) < 19]
-    return folder / f"{max(numbers, default=0) + 1:06d}.h5"
+    return (folder / f"{number:06d}.h5" for number in itertools.count(max(numbers, default=0) + 1))
+
+
+def add_episode_file(folder: Path, write: Callable[[Path], None]) -> Path:
+    """Add an episode to a recording, whole or not at all; gives its file. Several may add to one recording at once.
+
+    Args:
+        folder: the recording's.
+        write: fills the file that it is given.
+
+    Raises:
+        JobError: the disk is full. UserError: the folder cannot be written to.
+    """
+    from ewm_studio.workspace.files import write_new
+
+    return write_new(episode_names(folder), write)
 
 
 def differs(found: dict[str, Any], expected: dict[str, Any], name: str) -> str:
@@ -338,7 +352,7 @@ def differs(found: dict[str, Any], expected: dict[str, Any], name: str) -> str:
 
 
 def replace_episode(path: Path, image: bytes) -> None:
-    """Put an episode's bytes in the place of a file, whole or not at all.
+    """Put what was kept of an episode in its place, whole or not at all.
 
     Raises:
         JobError: the disk is full. UserError: the folder cannot be written to.

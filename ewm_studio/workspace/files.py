@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ewm_studio.errors import CannotWrite, NoRoom, UserError
@@ -17,6 +18,11 @@ LEFTOVER_SECONDS = 3600.0  # a temporary file this old belongs to a write that w
 READING_SECONDS = 2.0  # that Windows lets a file be read and not replaced, at most
 _WINDOWS = os.name == "nt"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
+_TODO = {
+    errno.EISDIR: "this is a folder: name a file",
+    errno.EEXIST: "something of this name is there: choose another name",
+    errno.ENOTDIR: "a file is in the way of the folder: choose another place",
+}
 
 
 def write_aside(path: Path, write: Callable[[Path], None]) -> None:
@@ -28,19 +34,35 @@ def write_aside(path: Path, write: Callable[[Path], None]) -> None:
         JobError: the disk is full or broken. UserError: there is no such folder, or no permission to write there.
     """
     path = Path(os.path.realpath(path))  # a link keeps pointing where it points
-    temporary = path.with_name(f".{path.name}.{owner()}{_SUFFIX}")
     clean_leftovers(path.parent, path.name)
-    try:
-        try:
-            write(temporary)
-            _sync(temporary)
-            _replace(temporary, path)
-            _sync_folder(path.parent)
-        except OSError as error:
-            raise write_error(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    _written(path, write, lambda temporary: _replace(temporary, path))
+
+
+def write_new(names: Iterable[Path], write: Callable[[Path], None]) -> Path:
+    """`write_aside` of a file that is new, under the first name of one folder that nothing has; gives that name.
+
+    Raises:
+        JobError: the disk is full or broken. UserError: every name is taken, or one may not write there.
+    """
+    rest = iter(names)
+    first = next(rest)
+    return _written(first, write, lambda temporary: move_new(temporary, itertools.chain([first], rest)))
+
+
+def move_new(source: Path, names: Iterable[Path]) -> Path:
+    """Move a file or a folder to the first of some names that nothing has; gives that name.
+
+    Of several processes that want one name one gets it: nothing that is there is ever replaced.
+
+    Raises:
+        FileExistsError: all of them are taken. OSError: it cannot be moved.
+    """
+    move, path = (_move_folder if source.is_dir() else _move_file), source
+    for path in names:
+        with contextlib.suppress(FileExistsError):
+            move(source, path)
+            return path
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -95,20 +117,71 @@ def write_error(path: Path, error: OSError) -> CannotWrite | NoRoom:
     reason = error.strerror or str(error)
     if is_full(error):
         return NoRoom(f"{path}: cannot be written ({reason}); free some space, then resume")
-    return CannotWrite(f"{path}: cannot be written ({reason}); choose a folder that exists and that you may write to")
+    todo = _TODO.get(error.errno or 0, "choose a folder that exists and that you may write to")
+    return CannotWrite(f"{path}: cannot be written ({reason}); {todo}")
 
 
 def _write_bytes(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def _replace(temporary: Path, path: Path) -> None:
+def _written(path: Path, write: Callable[[Path], None], place: Callable[[Path], Path]) -> Path:
+    """Let `write` fill a temporary sibling of `path`, force it to disk, and `place` it; gives where it is then."""
+    temporary = path.with_name(f".{path.name}.{owner()}{_SUFFIX}")
+    try:
+        try:
+            write(temporary)
+            _sync(temporary)
+            placed = place(temporary)
+            _sync_folder(path.parent)
+            return placed
+        except OSError as error:
+            raise write_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _move_file(source: Path, path: Path) -> None:
+    """Move a file to a name that nothing has, or fail."""
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system that knows no links, or none from the one to the other
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        try:
+            os.replace(source, path)
+        except BaseException:
+            path.unlink()
+            raise
+    else:
+        source.unlink()
+
+
+def _move_folder(source: Path, path: Path) -> None:
+    """Move a folder to a name that nothing has, or fail."""
+    if _WINDOWS:
+        os.rename(source, path)  # which replaces nothing there
+        return
+    path.mkdir()  # of several who want the name one makes it; an empty folder gives way to another
+    try:
+        os.rename(source, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # somebody put something into it already
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+        raise
+
+
+def _replace(temporary: Path, path: Path) -> Path:
     """Put a file in another's place. Windows refuses that while somebody reads the other, which takes a moment."""
     until = time.monotonic() + READING_SECONDS
     while True:
         try:
             os.replace(temporary, path)
-            return
+            return path
         except PermissionError:
             if not _WINDOWS or time.monotonic() >= until:
                 raise

@@ -17,7 +17,7 @@ from typing import Any
 
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.processes.living import owner
-from ewm_studio.workspace.files import write_error
+from ewm_studio.workspace.files import move_new, write_error
 from ewm_studio.workspace.models import load_model
 from ewm_studio.workspace.record import SETTINGS
 from ewm_studio.workspace.replays import MODEL_NAME
@@ -108,7 +108,7 @@ def pull_model(
         if not (aside / "kept" / MODEL_NAME).is_file():
             raise UserError(f"{repo}: expected a {MODEL_NAME} of EWM Studio, found none")
         check(aside / "kept" / MODEL_NAME)
-        os.rename(aside / "kept", folder)
+        move_new(aside / "kept", [folder])
     except OSError as error:
         raise write_error(folder, error) from error
     finally:

@@ -146,6 +146,17 @@ def test_recordings_go_to_the_bin_and_back(library):
         library.delete("../runs")
 
 
+def test_a_name_that_another_takes_meanwhile_is_left_to_it(library, monkeypatch):
+    for name, length in (("a", 4), ("b", 5), ("c", 6)):
+        record(library, name, [length])
+    monkeypatch.setattr(library, "new_place", lambda name: library.folder / name)  # it seemed to be free
+    with pytest.raises(UserError, match=r"c: cannot be written .* choose another name"):
+        library.rename("a", "c")
+    with pytest.raises(UserError, match=r"c: cannot be written .* choose another name"):
+        library.merge(["a", "b"], "c")
+    assert [library.find(name).step_count for name in library.names()] == [4, 5, 6]
+
+
 def test_merging_copies_bit_for_bit(library):
     record(library, "a", [4, 5])
     record(library, "b", [6], source="random")

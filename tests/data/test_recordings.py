@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -15,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ewm_studio.data import episode_file
+from ewm_studio.data import episode_file, recordings
 from ewm_studio.data.frames import FrameStore
 from ewm_studio.data.recordings import Recording, RecordingWriter, load_experience
 from ewm_studio.errors import UserError
@@ -203,6 +205,31 @@ def test_missing_recordings_name_the_nearest(tmp_path):
     (tmp_path / "nothing").mkdir()
     with pytest.raises(UserError, match="no episode"):
         Recording(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_two_who_add_to_one_recording_lose_no_episode(tmp_path, monkeypatch, links):
+    """The second ends an episode while the first is writing one, which was to have the same number."""
+    mine, other = RecordingWriter(tmp_path, META), RecordingWriter(tmp_path, META)
+    written = recordings._write_bytes
+
+    def write(path: Path, image: bytes) -> None:
+        monkeypatch.setattr(recordings, "_write_bytes", written)
+        other.add_episode(**episode(5, 5))
+        written(path, image)
+
+    if not links:
+
+        def no_links(source: object, target: object) -> None:
+            raise PermissionError(errno.EPERM, "no links here")
+
+        monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(recordings, "_write_bytes", write)
+    path = mine.add_episode(**episode(3, 3))
+    assert path is not None
+    assert path.name == "000002.h5"
+    assert [info.length for info in Recording(tmp_path).episodes] == [5, 3]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["000001.h5", "000002.h5"]
 
 
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess:

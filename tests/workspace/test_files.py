@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import math
 import os
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from hypothesis import strategies as st
 
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.workspace.container import Entry, write_container
-from ewm_studio.workspace.files import clean_leftovers, write_aside, write_text
+from ewm_studio.workspace.files import clean_leftovers, move_new, write_aside, write_new, write_text
 from ewm_studio.workspace.models import load_model, read_metadata, save_model
 from ewm_studio.workspace.tree import load_tree, save_tree
 
@@ -52,6 +54,56 @@ def one_line(error: pytest.ExceptionInfo[Exception], *words: str) -> None:
 
 
 # ---- writing aside
+
+
+def no_links(source: object, target: object) -> None:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("folders", [True, False])
+def test_of_many_who_want_one_name_each_gets_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool, folders: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    (tmp_path / "0").write_text("was here first")
+
+    def move(number: int) -> None:
+        source = tmp_path / f"from-{number}"
+        if folders:
+            source.mkdir()
+        (source / "in" if folders else source).write_text(str(number))
+        move_new(source, (tmp_path / str(n) for n in itertools.count()))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(move, range(24)))
+    assert sorted(os.listdir(tmp_path), key=int) == [str(n) for n in range(25)]
+    assert (tmp_path / "0").read_text() == "was here first"
+    found = [(tmp_path / str(n) / "in" if folders else tmp_path / str(n)).read_text() for n in range(1, 25)]
+    assert sorted(found, key=int) == [str(n) for n in range(24)]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_move_that_fails_leaves_both_places_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    (tmp_path / "folder").mkdir()
+    for name in ("a", "b", "folder/c"):
+        (tmp_path / name).write_text(name)
+    with pytest.raises(FileExistsError):
+        move_new(tmp_path / "a", [tmp_path / "b", tmp_path / "folder"])
+    with pytest.raises(FileExistsError):
+        move_new(tmp_path / "folder", [tmp_path / "a", tmp_path / "b"])
+    with pytest.raises(FileNotFoundError):
+        move_new(tmp_path / "gone", [tmp_path / "new"])
+    with pytest.raises(UserError) as error:
+        write_new([tmp_path / "a"], lambda path: path.write_text("mine"))
+    one_line(error, "choose another name")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "folder"]
+    assert [(tmp_path / name).read_text() for name in ("a", "b", "folder/c")] == ["a", "b", "folder/c"]
 
 
 def test_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
