@@ -25,12 +25,6 @@ def owner_died(name: str) -> bool:
     return found is not None and found[2] == _MACHINE and not lives(int(found[1]))
 
 
-def is_owned(name: str) -> bool:
-    """Whether a name ends with an owner of this machine, dead or alive."""
-    found = _OWNER.search(name)
-    return found is not None and found[2] == _MACHINE
-
-
 def lives(pid: int) -> bool:
     """Whether a process of this machine lives; one that cannot be asked does."""
     if pid <= 0 or pid >= 2**31:

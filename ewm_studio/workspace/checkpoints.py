@@ -109,7 +109,7 @@ class Checkpoints:
             if step not in kept or path.name.endswith(_NEXT):
                 with contextlib.suppress(OSError):
                     path.unlink()
-        clean_leftovers(self.folder, older_than=0)
+        clean_leftovers(self.folder)
 
     def _complete(self, checkpoint: Checkpoint) -> bool:
         """Whether the trainer's state of this very model is there; ends a save that was killed before its end."""

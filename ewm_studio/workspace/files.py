@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ewm_studio.errors import CannotWrite, NoRoom, UserError
-from ewm_studio.processes.living import is_owned, owner, owner_died
+from ewm_studio.processes.living import owner, owner_died
 
 _SUFFIX = ".tmp"
-LEFTOVER_SECONDS = 3600.0  # a temporary file this old belongs to a write that was killed
 READING_SECONDS = 2.0  # that Windows lets a file be read and not replaced, at most
 _WINDOWS = os.name == "nt"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
@@ -75,21 +74,14 @@ def write_bytes(path: Path, data: bytes) -> None:
     write_aside(path, lambda temporary: _write_bytes(temporary, data))
 
 
-def clean_leftovers(folder: Path, name: str = "", older_than: float = LEFTOVER_SECONDS) -> None:
-    """Remove what killed writes left in a folder: of one file name, or of every name.
-
-    That is what a process made that is dead, or where the name does not tell, what is old. Give `older_than=0` only
-    where nobody else can be writing.
-    """
+def clean_leftovers(folder: Path, name: str = "") -> None:
+    """Remove what writes of dead processes of this machine left in a folder: of one file name, or of every name."""
     start = f".{name}." if name else "."
-    now = time.time()
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(start) and entry.name.endswith(_SUFFIX):
+            if entry.name.startswith(start) and entry.name.endswith(_SUFFIX) and owner_died(entry.name):
                 with contextlib.suppress(OSError):
-                    old = now - entry.stat(follow_symlinks=False).st_mtime >= older_than
-                    if owner_died(entry.name) or (old and (older_than == 0 or not is_owned(entry.name))):
-                        os.unlink(entry.path)
+                    os.unlink(entry.path)
 
 
 def check_path(path: Path, what: str) -> None:

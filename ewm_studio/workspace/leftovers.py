@@ -1,12 +1,14 @@
 """What processes that were killed have left behind: removed at the next start, by the process that made it.
 
-What a live process holds stays, and so does what another machine made on a drive that two share.
+The whole mark in the name tells (`processes/living.py`). What a live process holds stays, and so do what another
+machine made on a drive that two share, what other programs leave, and all of a folder that is no workspace.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -14,19 +16,57 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ewm_studio.processes.living import owner_died
-from ewm_studio.workspace.files import clean_leftovers
 from ewm_studio.workspace.lock import RunLock
+from ewm_studio.workspace.record import SETTINGS
+from ewm_studio.workspace.replays import MODEL_NAME
+from ewm_studio.workspace.workspace import DATABASE
 
 EMPTY_SECONDS = 60.0  # a run's folder is not empty for as long as this
-_DEPTH = 4  # runs/<run>/replays/<evaluation>/
+UNMARKED_SECONDS = 3600.0  # a temporary file this old belongs to a write that was killed
+_FOLDERS = ("runs", "recordings", "replays", "models", "studies", "bin")  # of a workspace
+_DEPTH = 3  # runs/<run>/replays/<evaluation>/
+_UNMARKED = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")  # what version 0.1.0 wrote aside: a process and a random part
+_EPISODES = "[0-9]*.h5"
+_SIGNS = (DATABASE, f"recordings/*/{_EPISODES}", f"models/*/{MODEL_NAME}", "studies/*/runs/*.json")  # of a workspace
 
 
 def clean_workspace(path: Path) -> None:
-    """Remove unfinished files and recordings from a workspace, and folders of runs that never began."""
-    for folder in _folders(path, _DEPTH):
-        clean_leftovers(folder)
-        clean_owned(folder)
+    """Remove unfinished files and recordings from a workspace, and folders of runs that never began.
+
+    A folder that is no workspace stays as it is.
+    """
+    if not _is_workspace(path):
+        return
+    clean_owned(path)
+    for name in _FOLDERS:
+        for folder in _folders(path / name, _DEPTH):
+            clean_owned(folder)
+            if _holds_only_ours(folder):
+                _clean_unmarked(folder)
     _remove_unbegun(path / "runs")
+
+
+def _is_workspace(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return any(found.is_file() for sign in _SIGNS for found in path.glob(sign))
+    return False
+
+
+def _holds_only_ours(folder: Path) -> bool:
+    """Whether a folder in a workspace is a run's, its checkpoints' or a recording's."""
+    run = folder.parent if folder.name == "checkpoints" else folder
+    return (run / SETTINGS).is_file() or any(folder.glob(_EPISODES))
+
+
+def _clean_unmarked(folder: Path) -> None:
+    """Remove what version 0.1.0 left of killed writes; its names do not tell who made them, only their age does."""
+    now = time.time()
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _UNMARKED.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    if now - entry.stat(follow_symlinks=False).st_mtime >= UNMARKED_SECONDS:
+                        os.unlink(entry.path)
 
 
 def clean_temporary() -> None:
@@ -61,6 +101,8 @@ def clean_owned(folder: Path, start: str = ".") -> None:
 
 def _folders(path: Path, depth: int) -> Iterator[Path]:
     """A folder and those in it; hidden ones and links are left out."""
+    if path.is_symlink():
+        return
     yield path
     if depth == 0:
         return

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import random
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from hypothesis import strategies as st
 
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.workspace.container import Entry, write_container
-from ewm_studio.workspace.files import clean_leftovers, move_new, write_aside, write_new, write_text
+from ewm_studio.workspace.files import move_new, write_aside, write_new, write_text
 from ewm_studio.workspace.models import load_model, read_metadata, save_model
 from ewm_studio.workspace.tree import load_tree, save_tree
 
@@ -179,18 +178,6 @@ def test_a_file_that_is_never_free_is_given_up(
         write_text(tmp_path / "a", "new")
     assert len(tried) == 1
     assert os.listdir(tmp_path) == []
-
-
-def test_leftovers_of_killed_writes_go_and_running_ones_stay(tmp_path: Path) -> None:
-    old, new, other = tmp_path / ".a.1-00.tmp", tmp_path / ".a.2-00.tmp", tmp_path / ".b.1-00.tmp"
-    for path in (old, new, other):
-        path.write_text("half")
-    os.utime(old, (time.time() - 7200,) * 2)
-    os.utime(other, (time.time() - 7200,) * 2)
-    write_text(tmp_path / "a", "whole")
-    assert sorted(os.listdir(tmp_path)) == [".a.2-00.tmp", ".b.1-00.tmp", "a"]
-    clean_leftovers(tmp_path, older_than=0)
-    assert os.listdir(tmp_path) == ["a"]
 
 
 def test_a_link_keeps_pointing(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from ewm_studio.cli import main
 from ewm_studio.processes import living
 from ewm_studio.processes.living import lives, owner, owner_died
 from ewm_studio.workspace import Workspace
-from ewm_studio.workspace.files import clean_leftovers, write_text
+from ewm_studio.workspace.files import write_text
 from ewm_studio.workspace.leftovers import clean_temporary, clean_workspace
 
 
@@ -74,22 +75,60 @@ def test_a_workspace_is_cleaned_of_what_dead_processes_made(tmp_path, dead):
     assert len(workspace.runs()) == 1
 
 
-def test_what_lives_is_never_removed_however_old(tmp_path):
-    held = tmp_path / f".a.{owner()}.tmp"
-    held.touch()
-    os.utime(held, (1, 1))
-    old = tmp_path / ".a.123-abcdabcd.tmp"
-    old.touch()
-    os.utime(old, (1, 1))
-    clean_leftovers(tmp_path)
-    assert held.exists()
-    assert not old.exists()
+def aged(path: Path, seconds: float = 7200.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (time.time() - seconds,) * 2)
+    return path
+
+
+def test_what_the_first_version_left_goes_once_it_is_old_from_where_only_ours_lies(tmp_path):
+    run = Workspace(tmp_path).create_run("CartPole-v1", "train", "")
+    run.finish("finished")
+    laps = tmp_path / "recordings" / "laps"
+    aged(laps / "000001.h5")
+    gone = [aged(folder / ".a.123-abcdabcd.tmp") for folder in (run.folder, run.folder / "checkpoints", laps)]
+    kept = [aged(folder / ".a.123-abcdabcd.tmp") for folder in (tmp_path, tmp_path / "notes", tmp_path / "recordings")]
+    kept += [aged(laps / ".b.123-abcdabcd.tmp", 60.0), aged(laps / ".a.tmp"), aged(laps / f".a.{owner()}.tmp")]
+    clean_workspace(tmp_path)
+    assert [path for path in gone if path.exists()] == []
+    assert [path for path in kept if not path.exists()] == []
+
+
+@pytest.mark.parametrize("workspace", [True, False])
+def test_what_others_left_survives_a_look_at_the_list(tmp_path, dead, monkeypatch, workspace):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    place = tmp_path / "proj"
+    if workspace:
+        Workspace(place).create_run("CartPole-v1", "train", "").finish("finished")
+    pid = dead.partition("-")[0]
+    others = (".draft.tmp", ".syncthing.thesis.pdf.tmp", ".x.123-abcdabcd.tmp", f".m.{pid}-deadbeef-12345678.tmp")
+    files = [aged(place / folder / name) for folder in ("", "notes/2026", "runs", "runs/x") for name in others]
+    if not workspace:
+        files.append(aged(place / "notes" / f".a.{dead}.tmp"))  # as ours would look, but it is no place of ours
+        (place / "runs" / "empty").mkdir()
+        os.utime(place / "runs" / "empty", (1, 1))
+        files.append(place / "runs" / "empty")
+    assert main(["runs", "--workspace", str(place)]) == 0
+    assert [path for path in files if not path.exists()] == []
+
+
+def test_a_write_removes_what_an_earlier_one_of_the_same_file_left(tmp_path, dead):
+    kept = [
+        aged(tmp_path / name) for name in (f".b.{dead}.tmp", f".a.{owner()}.tmp", ".a.123-abcdabcd.tmp", ".a.x.tmp")
+    ]
+    left = aged(tmp_path / f".a.{dead}.tmp", 0.0)
+    write_text(tmp_path / "a", "x")
+    assert not left.exists()
+    assert [path for path in kept if not path.exists()] == []
 
 
 def test_a_link_to_elsewhere_is_not_followed(tmp_path, dead):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / f".a.{dead}.tmp").touch()
-    (tmp_path / "ws" / "runs").mkdir(parents=True)
+    Workspace(tmp_path / "ws").create_run("CartPole-v1", "train", "").finish("finished")
+    (tmp_path / "ws" / "recordings").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "ws" / "runs" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "ws" / f".aside-{dead}").symlink_to(tmp_path / "elsewhere")
     clean_workspace(tmp_path / "ws")
