@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ewm_studio.workspace import Workspace
 
 ACTIONS = {
-    "push": "Put a model, its settings and its card into a repository of the Hub.",
+    "push": "Put a model, with the settings and the card that the studio keeps for it, into a repository of the Hub.",
     "pull": "Bring a model from the Hub into the workspace; it then loads by its name.",
 }
 
@@ -41,8 +41,12 @@ def act(action: str, options: Any, workspace: Workspace) -> int:
 
     if action == "push":
         source = workspace.resolve_model(options.model)
+
+        def tell(names: list[str]) -> None:
+            write_line(f"{source} goes to {options.repo}: {', '.join(names)}", error=True)
+
         with stdout_to_stderr():
-            files = push_model(source, options.repo, hub_api(), options.private)
+            files = push_model(source, options.repo, hub_api(), workspace, options.private, tell)
         result: dict[str, Any] = {"model": str(source), "files": files}
     else:
         with stdout_to_stderr():

@@ -17,10 +17,13 @@ from typing import Any
 
 from ewm_studio.errors import JobError, UserError
 from ewm_studio.processes.living import owner
+from ewm_studio.resources import resource
 from ewm_studio.workspace.files import move_new, write_error
 from ewm_studio.workspace.models import load_model
+from ewm_studio.workspace.pretrained import FOLDER
 from ewm_studio.workspace.record import SETTINGS
 from ewm_studio.workspace.replays import MODEL_NAME
+from ewm_studio.workspace.workspace import Workspace
 
 README, CARD_TEXT = "README.md", "card.md"
 TAKEN = (MODEL_NAME, SETTINGS, CARD_TEXT, "card.json", README, "*.png")  # of a folder, in either direction
@@ -50,14 +53,24 @@ def hub_api() -> Any:
     return HfApi(library_name="ewm-studio")
 
 
-def push_model(model: Path, repo: str, api: Any, private: bool = False) -> list[str]:
-    """Put a model and what lies beside it into a repository of the Hub, which is made where it is missing.
+def push_model(
+    model: Path,
+    repo: str,
+    api: Any,
+    workspace: Workspace,
+    private: bool = False,
+    before: Callable[[list[str]], object] = lambda names: None,
+) -> list[str]:
+    """Put a model and what belongs to it into a repository of the Hub, which is made where it is missing.
 
     Args:
-        model: the file. Of a shipped or a pulled one its folder goes along, of a run's its settings.
+        model: the file. Of a shipped or a pulled one its folder goes along, of a run's its settings; any other goes
+            alone, since nobody knows what lies beside it.
         repo: `owner/name`.
         api: an `HfApi`, or what does the same.
+        workspace: holds the runs and what was pulled.
         private: a repository that is made is seen by its owner alone.
+        before: told the names of the files before the first of them goes.
 
     Returns:
         the names of the files.
@@ -69,11 +82,13 @@ def push_model(model: Path, repo: str, api: Any, private: bool = False) -> list[
     load_model(model)
     with tempfile.TemporaryDirectory(prefix="ewm-studio-") as text:
         folder = Path(text)
-        _gather(model, folder, repo)
+        _gather(model, _belonging(model, workspace), folder, repo)
+        names = sorted(path.name for path in folder.iterdir())
+        before(names)
         with _of_the_hub(repo):
             api.create_repo(repo, private=private, exist_ok=True, repo_type="model")
             api.upload_folder(repo_id=repo, folder_path=folder, commit_message="A model of EWM Studio")
-        return sorted(path.name for path in folder.iterdir())
+        return names
 
 
 def pull_model(
@@ -116,14 +131,21 @@ def pull_model(
     return folder / MODEL_NAME
 
 
-def _gather(model: Path, folder: Path, repo: str) -> None:
+def _belonging(model: Path, workspace: Workspace) -> list[Path]:
+    """The files that go up with a model: those of a folder that the studio keeps for it, and of nobody else's."""
+    place, patterns = model.resolve().parent, list(TAKEN[1:])
+    if run := workspace.run_of(model):
+        place, patterns = workspace.runs_folder / run, [SETTINGS]
+    elif place.parent not in (resource(FOLDER).resolve(), workspace.models_folder.resolve()):
+        return []
+    found = [path for pattern in patterns for path in place.glob(pattern)]
+    return [path for path in found if path.is_file() and not path.is_symlink()]
+
+
+def _gather(model: Path, beside: list[Path], folder: Path, repo: str) -> None:
     """Copy what goes up into a folder."""
-    shutil.copyfile(model, folder / MODEL_NAME)
-    beside = model.parent if model.name == MODEL_NAME else model.parent.parent  # a run's lies in `checkpoints`
-    for pattern in TAKEN[1:]:
-        for path in beside.glob(pattern):
-            if path.is_file() and (model.name == MODEL_NAME or path.name == SETTINGS):
-                shutil.copyfile(path, folder / path.name)
+    for path, name in ((model, MODEL_NAME), *((each, each.name) for each in beside)):
+        shutil.copyfile(path, folder / name)
     if not (folder / README).exists():
         card = folder / CARD_TEXT
         told = card.read_text(encoding="utf-8") if card.exists() else f"# {repo.rpartition('/')[2]}\n"

@@ -139,8 +139,39 @@ def test_what_fails_is_one_line(the_hub, tmp_path, capsys, monkeypatch):
     assert "no run 'nothing'" in refused(capsys, "models", "push", "nothing", "me/pole")
     monkeypatch.setattr(hub, "hub_api", Offline)
     assert "no route" in refused(capsys, "models", "pull", "me/pole", code=1)
-    assert "no route" in refused(capsys, "models", "push", "cartpole", "me/pole", code=1)
+    assert main(["models", "push", "cartpole", "me/pole"]) == 1
+    assert "no route" in capsys.readouterr().err.splitlines()[-1]
     assert not list((tmp_path / "ws" / "models").glob("*"))
+
+
+def test_nothing_goes_up_that_happens_to_lie_near(the_hub, tmp_path, capsys, monkeypatch):
+    here = tmp_path / "mine"
+    (here / "models").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    for name in (MODEL, "models/driver.safetensors"):
+        shutil.copyfile(pretrained_model("cartpole").model, here / name)
+    for name in ("README.md", "bank-statement.png", "experiment.toml", "card.md", "card.json"):
+        (here / name).write_text("private")
+    for model in (MODEL, "models/driver.safetensors", str(here / MODEL)):
+        assert main(["models", "push", model, "me/one"]) == 0
+        assert capsys.readouterr().err == f"{model} goes to me/one: README.md, {MODEL}\n"
+        assert sorted(path.name for path in (the_hub.root / "me" / "one").iterdir()) == ["README.md", MODEL]
+        assert "private" not in (the_hub.root / "me" / "one" / "README.md").read_text()
+
+
+def test_what_was_pulled_goes_up_whole_and_no_link_with_it(the_hub, tmp_path, capsys):
+    told(capsys, "models", "push", "cartpole", "me/pole")
+    model = told(capsys, "models", "pull", "me/pole")["model"]
+    (tmp_path / "bank-statement.png").write_text("private")
+    (tmp_path / "ws" / "models" / "me-pole" / "bank-statement.png").symlink_to(tmp_path / "bank-statement.png")
+    assert told(capsys, "models", "push", model, "me/again")["files"] == [
+        "README.md",
+        "card.json",
+        "card.md",
+        "curve.png",
+        "experiment.toml",
+        MODEL,
+    ]
 
 
 def test_who_may_not_enter_is_told_how(tmp_path):
@@ -151,9 +182,9 @@ def test_who_may_not_enter_is_told_how(tmp_path):
             raise error
 
     with pytest.raises(UserError, match="hf auth login"):
-        hub.push_model(pretrained_model("cartpole").model, "me/pole", Closed(tmp_path))
+        hub.push_model(pretrained_model("cartpole").model, "me/pole", Closed(tmp_path), Workspace(tmp_path / "ws"))
     with pytest.raises(JobError, match="cannot be reached"):
-        hub.push_model(pretrained_model("cartpole").model, "me/pole", Offline())
+        hub.push_model(pretrained_model("cartpole").model, "me/pole", Offline(), Workspace(tmp_path / "ws"))
 
 
 def test_the_hub_is_not_even_imported_unasked():
