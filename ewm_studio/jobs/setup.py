@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment, StartS
 from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
 from ewm_studio.settings.layers import HOW_TRAINED, Values, with_model
 from ewm_studio.workspace import Workspace
-from ewm_studio.workspace.files import check_path
+from ewm_studio.workspace.files import check_folder, check_path
 from ewm_studio.workspace.models import load_model
 from ewm_studio.workspace.versions import versions
 
@@ -125,7 +124,7 @@ def save_path_of(experiment: Experiment) -> Path | None:
     path = Path(given).expanduser()
     check_path(path, "start.save_path")
     if path.is_dir():
-        _check_folder(path, path)
+        check_folder(path, f"start.save_path {path}")
         return path
     if given.endswith(("/", os.sep)):
         raise UserError(f"start.save_path {path}: the folder {path} does not exist")
@@ -136,19 +135,5 @@ def save_path_of(experiment: Experiment) -> Path | None:
     folder = path.absolute().parent
     if not folder.is_dir():
         raise UserError(f"start.save_path {path}: the folder {folder} does not exist")
-    _check_folder(path, folder)
+    check_folder(folder, f"start.save_path {path}")
     return path
-
-
-def _check_folder(path: Path, folder: Path) -> None:
-    """Make sure, by doing it, that a file can be made in a folder: permissions do not tell all.
-
-    Raises:
-        UserError: none can.
-    """
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"start.save_path {path}: the folder {folder} cannot be written to ({reason})") from None

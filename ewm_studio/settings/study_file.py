@@ -150,11 +150,15 @@ class StudyFile:
             )
         return steps
 
+    @property
+    def own_base(self) -> Path | None:
+        """The settings file that it begins with, where that is no ready-made one."""
+        return self.path.parent / self.study.base if self.study.base.endswith(".toml") else None
+
     def _base_path(self) -> Path:
         name = self.study.base
-        beside = self.path.parent / name
-        if name.endswith(".toml"):
-            return beside
+        if self.own_base is not None:
+            return self.own_base
         preset = resource("presets", f"{name}.toml")
         if preset.is_file() and not preset.name.endswith(ENDING):
             return preset

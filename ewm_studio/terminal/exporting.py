@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ewm_studio.errors import JobError, UserError
+from ewm_studio.errors import JobError
 from ewm_studio.terminal.output import print_json, stdout_to_stderr, summary, write_line
+from ewm_studio.terminal.targets import file_to_write
 from ewm_studio.terminal.trust import settle_trust
-from ewm_studio.workspace.files import check_path, write_bytes
+from ewm_studio.workspace.files import write_bytes
 
 if TYPE_CHECKING:
     from ewm_studio.workspace import Workspace
@@ -25,8 +25,8 @@ def export(options: Any, workspace: Workspace) -> int:
     """
     from ewm_studio.workspace.models import read_metadata
 
-    target = _target(options.onnx)
     source = workspace.resolve_model(options.load_path)
+    target = file_to_write("--onnx", options.onnx, ("model.onnx",), {"model": source})
     settle_trust(str(read_metadata(source).get("env", {}).get("id", "")), meant=options.trust_env)
     with stdout_to_stderr():
         result = _exported(source, target, options.seed)
@@ -65,18 +65,3 @@ def _exported(source: Path, target: Path, seed: int) -> dict[str, Any]:
         "seed": found.seed,
         "reward": found.reward,
     }
-
-
-def _target(text: str) -> Path:
-    """Where the file goes.
-
-    Raises:
-        UserError: nothing can be written there.
-    """
-    path = Path(os.path.expanduser(text))
-    check_path(path, "--onnx")
-    if path.is_dir():
-        raise UserError(f"--onnx {path}: is a folder; give a file such as {path / 'model.onnx'}")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"--onnx {path}: the folder {path.absolute().parent} does not exist")
-    return path

@@ -88,7 +88,7 @@ def export_parser() -> Any:
     parser = Parser(f"ewm-studio {EXPORT}", _EXPORT_HELP)
     parser.add_argument("--trust-env", action="store_true", help=TRUST_HELP)
     parser.add_argument("--load-path", metavar="MODEL", required=True, help="A model's file or name, or a run.")
-    parser.add_argument("--onnx", metavar="FILE", required=True, help="The file to write; of the extra 'onnx'.")
+    parser.add_argument("--onnx", metavar="FILE.onnx", required=True, help="The file to write; of the extra 'onnx'.")
     parser.add_argument("--seed", type=int, default=0, help="Of the episode by which it is checked (default 0).")
     add_place(parser)
     return parser

@@ -128,16 +128,22 @@ def _report(options: Any) -> int:
     from pathlib import Path
 
     from ewm_studio.jobs.studies.outcome import write_outcome
+    from ewm_studio.settings.study_file import ENDING
     from ewm_studio.terminal.lists import print_table
     from ewm_studio.terminal.parsers import open_workspace
+    from ewm_studio.terminal.targets import file_to_write
 
     file = _file(options)
+    mine = {"study": file.path} | ({"study's base": file.own_base} if file.own_base is not None else {})
+    out = file_to_write("--out", options.out, ("report.html", "report.pdf"), mine) if options.out is not None else None
+    preset = file_to_write("--preset", options.preset, ("settings.toml",), mine) if options.preset is not None else None
+    if preset is not None and preset.name.endswith(ENDING):
+        raise UserError(f"--preset {preset}: this ending is a study's; give a file such as settings.toml")
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
-        if options.preset:
+        if preset is not None:
             from ewm_studio.jobs.studies.tuned import write_preset
 
-            write_preset(file, workspace, Path(options.preset).expanduser())
-        out = Path(options.out).expanduser() if options.out else None
+            write_preset(file, workspace, preset)
         pdf = out if out is not None and out.suffix.lower() == ".pdf" else None
         found = write_outcome(file, workspace, None if pdf is not None else out)
     if pdf is not None:
@@ -200,8 +206,8 @@ def _found(options: Any) -> tuple[Any, Any]:
 
 def _file(options: Any) -> Any:
     """The study that is meant: a file, a ready-made one, or one of the workspace, such as the window makes."""
-    from ewm_studio.jobs.studies.found import studies_of, study_of
-    from ewm_studio.settings.study_file import find_study, read_study
+    from ewm_studio.jobs.studies.found import named_study, studies_of, study_of
+    from ewm_studio.settings.study_file import find_study
     from ewm_studio.terminal.parsers import workspace_folder
 
     try:
@@ -213,7 +219,7 @@ def _file(options: Any) -> Any:
         found = study_of(folder, options.file)
         found.check()
         return found
-    return read_study(options.file)
+    return named_study(options.file)
 
 
 def _print(result: dict[str, Any], as_json: bool) -> None:

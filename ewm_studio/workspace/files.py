@@ -6,6 +6,7 @@ import contextlib
 import errno
 import itertools
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -97,6 +98,24 @@ def check_path(path: Path, what: str) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"{what} {str(path)[:80]!r} cannot be a path here ({reason}); give another") from None
+
+
+def check_folder(folder: Path, said: str) -> None:
+    """Make sure, by doing it, that a file can be made in a folder: permissions do not tell all.
+
+    Args:
+        folder: which is there.
+        said: what it is for, as the complaint begins.
+
+    Raises:
+        UserError: none can.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{said}: the folder {folder} cannot be written to ({reason})") from None
 
 
 def is_full(error: OSError) -> bool:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ewm_studio import cli
+from tests.support.studies import written_study
 
 TEXT = """
 experiment.env.batch_size = 4
@@ -80,6 +81,44 @@ def test_what_is_wrong_is_one_line(words, line, capsys, tmp_path, monkeypatch):
     assert (code, out) == (2, "")
     assert line in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["..", "", ".hidden", "a b", "x" * 90])
+def test_a_study_needs_a_name_that_its_folder_can_have(name, place, capsys):
+    (place / f"{name}.study.toml").write_text(TEXT)
+    for action in ("run", "status", "report", "stop"):
+        code, out, err = said(capsys, action, place / f"{name}.study.toml", "--workspace", place / "ws")
+        assert (code, out) == (2, "")
+        assert "cannot name a study" in err
+        assert err.count("\n") == 1
+    assert {path.name for path in place.iterdir()} == {"one.study.toml", f"{name}.study.toml"}
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "line"),
+    [
+        ("--out", "folder", "is a folder; give a file such as"),
+        ("--out", "mine.toml", "give a file that ends in .html or .pdf, such as report.html"),
+        ("--out", "no/report.html", "does not exist"),
+        ("--out", "", "is a folder"),
+        ("--preset", "mine.toml", "is the study's base itself"),
+        ("--preset", "s.study.toml", "is the study itself"),
+        ("--preset", "other.study.toml", "this ending is a study's"),
+        ("--preset", "notes.txt", "give a file that ends in .toml"),
+    ],
+)
+def test_a_report_replaces_nothing_that_is_none(flag, name, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    written_study(tmp_path / "ws", TEXT)
+    (tmp_path / "folder").mkdir()
+    files = {"mine.toml": "", "s.study.toml": f"base = 'mine.toml'\n{TEXT}", "other.study.toml": TEXT, "notes.txt": "a"}
+    for each, text in files.items():
+        (tmp_path / each).write_text(text)
+    code, out, err = said(capsys, "report", "s.study.toml", "--workspace", "ws", flag, name)
+    assert (code, out) == (2, "")
+    assert line in err
+    assert err.count("\n") == 1
+    assert {each: (tmp_path / each).read_text() for each in files} == files
 
 
 def test_help_names_the_actions(capsys):

@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from ewm_studio.errors import UserError
-from ewm_studio.jobs.studies.found import studies_of, study_of
+from ewm_studio.jobs.studies.found import named_study, studies_of, study_of
 from ewm_studio.jobs.studies.outcome import write_outcome
 from ewm_studio.resources import study_presets
-from ewm_studio.settings.study_file import ENDING, StudyFile, read_study
+from ewm_studio.settings.study_file import ENDING, StudyFile
 from ewm_studio.ui.kit.files import ask_open, ask_save, show_outside
 from ewm_studio.ui.page import Page, PageController
 from ewm_studio.ui.services import Services
@@ -99,11 +99,11 @@ class StudyController(PageController):
         if what == "study":
             self._show(name)
         elif what == "ready":
-            self._take(read_study(name))
+            self._take(named_study(name))
         elif what == "file":
             chosen = ask_open(self.page.window(), "Open study", "study", path, _FILES)
             if chosen is not None:
-                self._take(read_study(chosen))
+                self._take(named_study(chosen))
         else:
             self.watching.leave()
             self.making.begin()

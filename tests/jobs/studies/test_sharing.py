@@ -1,10 +1,13 @@
 """A study handed on without its runs says the same as with them."""
 
 import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from ewm_studio.errors import UserError
+from ewm_studio.errors import JobError, UserError
+from ewm_studio.jobs.studies import sharing
 from ewm_studio.jobs.studies.figures import study_figures
 from ewm_studio.jobs.studies.found import study_of
 from ewm_studio.jobs.studies.outcome import write_outcome
@@ -13,7 +16,7 @@ from ewm_studio.jobs.studies.standing import standing
 from ewm_studio.settings.study_file import read_study
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import StudyFolder
-from tests.support.studies import written_study
+from tests.support.studies import TWO_MEMORIES, written_study
 
 
 @pytest.fixture
@@ -75,3 +78,90 @@ def test_no_study_that_was_run_is_replaced(run, tmp_path):
     (tmp_path / "new.study.toml").write_text("seeds.reported = [0]")
     with pytest.raises(UserError, match="was never run here"):
         share_study(read_study(tmp_path / "new.study.toml"), workspace, tmp_path / "third")
+
+
+def all_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def based(tmp_path):
+    """A study that begins with a settings file which lies above it, and the workspace of its runs."""
+    place = tmp_path / "workspace"
+    (tmp_path / "mine.toml").write_text("[ppo]\nepochs = 3\n")
+    text = f"# base = 'no.toml' is not it\nbase = '../mine.toml'  # my own\n{TWO_MEMORIES}"
+    written_study(place, text)
+    return study_of(place, "s"), Workspace(place)
+
+
+def test_its_base_goes_along_and_nothing_is_written_elsewhere(based, tmp_path):
+    file, workspace = based
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.toml").write_text("another's")
+    for _ in range(2):
+        share_study(file, workspace, out / "shared")
+    assert sorted(path.name for path in out.iterdir()) == ["mine.toml", "shared"]
+    assert (out / "mine.toml").read_text() == "another's"
+    assert sorted(path.name for path in (out / "shared").iterdir()) == ["README.md", "s.study.toml", "studies"]
+    (tmp_path / "mine.toml").unlink()
+    there = read_study(out / "shared" / "s.study.toml")
+    assert there.plans()[0].experiment.ppo.epochs == 3
+    assert there.path.read_text().startswith("# base = 'no.toml' is not it\nbase = \"studies/s/base.toml\"  # my own\n")
+    assert {**tomllib.loads(file.path.read_text()), "base": "studies/s/base.toml"} == tomllib.loads(
+        there.path.read_text()
+    )
+
+
+def test_a_share_that_fails_leaves_the_earlier_one(based, tmp_path, monkeypatch):
+    file, workspace = based
+    target = tmp_path / "shared"
+    share_study(file, workspace, target)
+    before = all_in(target)
+    text = file.path.read_text()
+
+    def full(*_: object) -> None:
+        raise JobError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sharing, "write_outcome", full)
+        with pytest.raises(JobError, match="the disk is full"):
+            share_study(file, workspace, target)
+    with monkeypatch.context() as patch:
+        patch.setattr(sharing, "move_new", lambda *_: (tmp_path / "no" / "such").read_text())
+        with pytest.raises(UserError, match="cannot be written"):
+            share_study(file, workspace, target)
+    file.path.write_text(text.replace("base = '../mine.toml'", 'base = """../mine.toml"""'))
+    with pytest.raises(UserError, match="write its base in a line of its own"):
+        share_study(study_of(workspace.path, "s"), workspace, target)
+    file.path.write_text(text)
+    (tmp_path / "mine.toml").unlink()
+    with pytest.raises(UserError, match=r"mine\.toml"):
+        share_study(study_of(workspace.path, "s"), workspace, target)
+    assert all_in(target) == before
+    assert sorted(path.name for path in target.iterdir()) == ["README.md", "s.study.toml", "studies"]
+
+
+def test_nothing_is_replaced_that_a_person_wrote(run, tmp_path):
+    file, workspace = run
+    target = tmp_path / "project"
+    target.mkdir()
+    (target / "README.md").write_text("# My project\n\n## Report\n")
+    with pytest.raises(UserError, match=r"README.md: not written by study share"):
+        share_study(file, workspace, target)
+    assert all_in(target) == {"README.md": b"# My project\n\n## Report\n"}
+    (target / "README.md").unlink()
+    (target / "s.study.toml").write_text("title = 'mine'")
+    with pytest.raises(UserError, match=r"s.study.toml: another study of this name"):
+        share_study(file, workspace, target)
+    assert all_in(target) == {"s.study.toml": b"title = 'mine'"}
+
+
+def test_the_studys_own_file_stays_as_it_is_where_it_is_shared_beside_it(based, tmp_path):
+    file, workspace = based
+    mine = tmp_path / "project" / "s.study.toml"
+    mine.parent.mkdir()
+    mine.write_text(file.path.read_text())
+    share_study(read_study(mine), workspace, mine.parent)
+    assert mine.read_text() == file.path.read_text()
+    assert (mine.parent / "studies" / "s" / "report.html").is_file()
