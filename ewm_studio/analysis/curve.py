@@ -66,7 +66,7 @@ def draw_curves(path: Path, lines: Sequence[Line], x_title: str, y_title: str) -
         )
         pen.text((key_x + 22 * SMOOTHER, height - 16 * SMOOTHER), line.label, INK, font, "lm")
         key_x += 38 * SMOOTHER + pen.textlength(line.label, font)
-    image.resize(SIZE, Image.Resampling.LANCZOS).save(path, optimize=True)
+    image.resize(SIZE, Image.Resampling.LANCZOS).save(path, "PNG", optimize=True)
 
 
 def round_ticks(low: float, high: float) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import platform
 import shutil
 from collections.abc import Generator, Sequence
@@ -26,14 +27,15 @@ from ewm_studio.machine import cores
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.workspace import Run, Workspace
-from ewm_studio.workspace.files import write_error, write_text
+from ewm_studio.workspace.files import check_folder, check_path, write_aside, write_error, write_text
 from ewm_studio.workspace.pretrained import CARD
+from ewm_studio.workspace.record import SETTINGS
 from ewm_studio.workspace.replays import MODEL_NAME
 from ewm_studio.workspace.run import Episodes, Points
 from ewm_studio.workspace.versions import versions
 
 WORST = 5  # episodes that the card names
-CURVE = "curve.png"
+CURVE, TEXT = "curve.png", "card.md"
 _OF_ONE_RUN: Any = {"run": True, "versions": True, "start": True, "env": {"workers", "render_mode"}}
 MODES = {"greedy": True, "sampled": False}
 
@@ -67,17 +69,20 @@ def write_card(
         limits: what the model cannot do or was not tried on, in words.
 
     Raises:
-        UserError: a run is missing or has no checkpoint, or the runs are of different settings.
+        UserError: a run is missing or has no checkpoint, the runs are of different settings, or the folder cannot be
+            written to or holds files of the same names that are no card's: all that is seen before anything is played.
     """
-    control, folder = control or JobControl(), Path(folder).expanduser()
+    control, folder = control or JobControl(), Path(os.path.abspath(os.path.expanduser(folder)))
     chosen = [workspace.run(name) for name in runs]
-    experiments = [Experiment.from_toml(run.folder / "experiment.toml") for run in chosen]
+    experiments = [Experiment.from_toml(run.folder / SETTINGS) for run in chosen]
     _check_alike(chosen, experiments)
+    _check_place(folder)
+    rows = [_training_of(run, experiment, marks) for run, experiment in zip(chosen, experiments, strict=True)]
+    models = [workspace.resolve_model(run.folder) for run in chosen]
+    for run in chosen:
+        kept_assessment(run.folder)
     yield RunStarted("infer", "", str(folder), f"card of {len(chosen)} runs, {episodes} unseen episodes each")
-    rows: list[dict[str, Any]] = []
-    for run, experiment in zip(chosen, experiments, strict=True):
-        row = _training_of(run, experiment, marks)
-        model = workspace.resolve_model(run.folder)
+    for run, experiment, model, row in zip(chosen, experiments, models, rows, strict=True):
         plays = {mode: (greedy, episodes, seed) for mode, greedy in MODES.items()}
         if len(chosen) > 1:
             plays["choosing"] = (True, choosing, seed + episodes)
@@ -100,8 +105,7 @@ def write_card(
             if control.stop_requested:
                 yield Finished("stop", {"folder": ""})
                 return
-            row |= {mode: _scores(result), "checkpoint_step": int(model.stem)}
-        rows.append(row)
+            row.update({mode: _scores(result), "checkpoint_step": int(model.stem)})
     best = max(range(len(rows)), key=lambda i: rows[i]["choosing"]["mean"]) if len(rows) > 1 else 0
     evaluation: dict[str, Any] = {"episodes": episodes, "first_seed": seed, "reward": "unshaped"}
     if len(rows) > 1:
@@ -111,9 +115,27 @@ def write_card(
         card["judgements"] = judged
     yield from _add_assessment(card, chosen[best], workspace)
     _write(folder, chosen, best, card, workspace)
-    yield Message(f"card written: {folder / 'card.md'}")
+    yield Message(f"card written: {folder / TEXT}")
     means = {mode: card["score"][mode]["mean"] for mode in MODES}
     yield Finished("episodes", {"folder": str(folder), **means, "shipped_seed": card["shipped_seed"], "seeds": rows})
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a folder that a card cannot be written to, and one in which it would replace what is no card's.
+
+    Raises:
+        UserError: it is such a one.
+    """
+    check_path(folder, "the card's folder")
+    place = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    if not place.is_dir():
+        raise UserError(f"{folder}: {place} is a file; give a folder for the card")
+    check_folder(place, f"card {folder}")
+    there = [name for name in (MODEL_NAME, SETTINGS, TEXT, CURVE) if os.path.lexists(folder / name)]
+    if there and not (folder / CARD).is_file():
+        raise UserError(
+            f"{folder}: holds {', '.join(there)} and no card, and the card would replace them; give another"
+        )
 
 
 def _check_alike(runs: list[Run], experiments: list[Experiment]) -> None:
@@ -231,12 +253,19 @@ def _processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+def _copy(source: Path, target: Path) -> None:
+    def copy(aside: Path) -> None:
+        shutil.copyfile(source, aside)
+
+    write_aside(target, copy)
+
+
 def _copy_pictures(folder: Path, run: Run, card: dict[str, Any]) -> None:
     """Take the assessment's pictures along, and none of an earlier card's."""
     there = kept_pictures(run.folder, card["assessment"]) if "assessment" in card else {}
     for name, (file, _) in PICTURES.items():
         if name in there:
-            shutil.copyfile(there[name][0], folder / file)
+            _copy(there[name][0], folder / file)
         else:
             (folder / file).unlink(missing_ok=True)
     if there:
@@ -252,19 +281,19 @@ def _write(folder: Path, runs: list[Run], best: int, card: dict[str, Any], works
     source = workspace.resolve_model(runs[best].folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, folder / MODEL_NAME)
-        plan = Experiment.from_toml(runs[best].folder / "experiment.toml")
+        _copy(source, folder / MODEL_NAME)
+        plan = Experiment.from_toml(runs[best].folder / SETTINGS)
         # How many processes step the environments changes nothing but the speed, and is each machine's own affair.
-        write_text(folder / "experiment.toml", plan.with_values(("env.workers", "auto")).to_toml())
+        write_text(folder / SETTINGS, plan.with_values(("env.workers", "auto")).to_toml())
         lines = []
         for run, row in zip(runs, card["seeds"], strict=True):
             curve, what = _progress(run)
             lines.append(Line(f"seed {row['seed']}", curve.step, curve.value))
-        draw_curves(folder / CURVE, lines, "decisions", what)
+        write_aside(folder / CURVE, lambda aside: draw_curves(aside, lines, "decisions", what))
         data = (folder / MODEL_NAME).read_bytes()
         card |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         _copy_pictures(folder, runs[best], card)
-        (folder / "card.md").write_text(card_text(folder.name, card), encoding="utf-8")
-        (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        write_text(folder / TEXT, card_text(folder.name, card))
+        write_text(folder / CARD, json.dumps(card, indent=2) + "\n")
     except OSError as error:
         raise write_error(folder, error) from error

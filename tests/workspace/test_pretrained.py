@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ewm_studio.cli import main
-from ewm_studio.errors import UserError
+from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import EpisodeFinished, Finished, JobControl, Message
+from ewm_studio.jobs import card as card_job
 from ewm_studio.jobs import infer, train
 from ewm_studio.jobs.card import write_card
 from ewm_studio.jobs.card_dreams import judgements
@@ -212,6 +214,62 @@ def test_runs_of_different_settings_or_of_one_seed_make_no_card(workspace, tmp_p
     with pytest.raises(UserError, match="seeds 0, 0"):
         finish(write_card([first, first], tmp_path / "x", workspace, episodes=2))
     assert not (tmp_path / "x").exists()
+
+
+def test_where_no_card_can_be_written_nothing_is_played(workspace, tmp_path, monkeypatch):
+    played = []
+    monkeypatch.setattr(card_job, "infer", lambda *_: played.append(1) or iter(()))
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "experiment.toml").write_text("mine")
+    for place, words in (
+        ("file", "is a file"),
+        ("file/in", "is a file"),
+        ("mine", "holds experiment.toml and no card"),
+    ):
+        with pytest.raises(UserError, match=words):
+            finish(write_card(names(workspace)[:2], tmp_path / place, workspace, episodes=2))
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    with pytest.raises(UserError, match="cannot be written to"):
+        finish(write_card(names(workspace)[:2], tmp_path / "new", workspace, episodes=2))
+    assert not played
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "file",
+        "mine",
+        "mine/experiment.toml",
+    ]
+
+
+def refused(**_):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_what_a_run_lacks_is_seen_before_another_is_played(workspace, tmp_path, monkeypatch):
+    played = []
+    monkeypatch.setattr(card_job, "infer", lambda *_: played.append(1) or iter(()))
+    last = workspace.run(names(workspace)[1])
+    (last.folder / "assessment.json").write_text("nonsense")
+    try:
+        with pytest.raises(UserError, match="not an assessment"):
+            finish(write_card(names(workspace)[:2], tmp_path / "x", workspace, episodes=2))
+    finally:
+        (last.folder / "assessment.json").unlink()
+    assert not played
+
+
+def test_a_card_whose_writing_fails_leaves_the_earlier_files(workspace, tmp_path, monkeypatch):
+    (name,), folder = names(workspace)[:1], tmp_path / "pole"
+    finish(write_card([name], folder, workspace, episodes=2))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def half(path, *_):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(card_job, "draw_curves", half)
+    with pytest.raises(JobError, match=r"curve\.png: cannot be written"):
+        finish(write_card([name], folder, workspace, episodes=2))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_card_that_is_stopped_writes_nothing(workspace, tmp_path):
