@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+import argparse
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ def card_parser() -> Any:
         default=20,
         help="Other episodes, by which the run that ships is chosen (default 20).",
     )
-    parser.add_argument("--seed", type=int, default=100_000, help="Seed of the first episode (default 100000).")
+    parser.add_argument("--seed", type=_seed, default=100_000, help="Seed of the first episode (default 100000).")
     parser.add_argument(
         "--marks", type=float, nargs="*", default=(), help="Rewards of which the card says when training passed them."
     )
@@ -89,17 +90,24 @@ def export_parser() -> Any:
     parser.add_argument("--trust-env", action="store_true", help=TRUST_HELP)
     parser.add_argument("--load-path", metavar="MODEL", required=True, help="A model's file or name, or a run.")
     parser.add_argument("--onnx", metavar="FILE.onnx", required=True, help="The file to write; of the extra 'onnx'.")
-    parser.add_argument("--seed", type=int, default=0, help="Of the episode by which it is checked (default 0).")
+    parser.add_argument("--seed", type=_seed, default=0, help="Of the episode by which it is checked (default 0).")
     add_place(parser)
     return parser
 
 
-def _count(text: str) -> int:
-    """A number of episodes: two or more, since one has no spread."""
-    number = int(text)
-    if number < 2:
-        raise ValueError
+def _whole(least: int, text: str) -> int:
+    """A whole number of this or more."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"should be a whole number (found {text!r:.60})") from None
+    if number < least:
+        raise argparse.ArgumentTypeError(f"should be {least} or more (found {text:.60})")
     return number
+
+
+_count = partial(_whole, 2)  # of episodes: one has no spread
+_seed = partial(_whole, 0)
 
 
 def list_parser(command: str) -> Any:
@@ -157,7 +165,7 @@ def open_workspace(folder: str | None) -> Workspace:
 
 
 def workspace_folder(folder: str | None) -> Path:
-    """This folder, or the default workspace's."""
+    """This folder, or the default workspace's; as with `EWM_WORKSPACE`, an empty text names none."""
     from ewm_studio.workspace import default_workspace
 
-    return Path(folder) if folder is not None else default_workspace()
+    return Path(folder) if folder else default_workspace()

@@ -252,17 +252,18 @@ class Workspace:
         """The model file that a person means: a .safetensors file, a run's folder, a run of this workspace, a model
         that comes with the studio, or one that was pulled.
 
-        For a run it is the best checkpoint. The file's content is not looked at.
+        For a run it is the best checkpoint. The file's content is not looked at. A folder in which there is none hides
+        no run or model of its name.
 
         Raises:
             UserError: there is nothing by that name, or no model in it.
         """
-        path = _expanded(text)
+        path, folder = _expanded(text), False
         with contextlib.suppress(OSError, ValueError):
             if path.is_file():
                 return path
-            if path.is_dir():
-                return _best_in(path, str(text))
+            if (folder := path.is_dir()) and (best := _best_of(path)) is not None:
+                return best
         if path.suffix == MODEL:
             raise UserError(f"{path}: expected a model, found no file by that name")
         try:
@@ -273,9 +274,13 @@ class Workspace:
             pulled = self.pulled_models()
             if (found := pulled.get(pulled_name(str(text)))) is not None:
                 return found
+            if folder:
+                raise _no_model(path, str(text)) from None
             names = ", ".join([*(model.name for model in pretrained_models()), *pulled])
             raise UserError(f"{error}; models that come with the studio: {names or 'none'}") from None
-        return _best_in(run.folder, f"run {run.name}")
+        if (best := _best_of(run.folder)) is None:
+            raise _no_model(run.folder, f"run {run.name}")
+        return best
 
     def pulled_models(self) -> dict[str, Path]:
         """The files of the models that were pulled from the Hub, by name."""
@@ -403,8 +408,10 @@ def _expanded(path: str | Path) -> Path:
         return Path(path)
 
 
-def _best_in(folder: Path, said: str) -> Path:
+def _best_of(folder: Path) -> Path | None:
     best = Checkpoints(folder / "checkpoints").best() or Checkpoints(folder).best()
-    if best is None:
-        raise UserError(f"{said}: expected a run with a checkpoint, found none that can be read in {folder}")
-    return best.path
+    return None if best is None else best.path
+
+
+def _no_model(folder: Path, said: str) -> UserError:
+    return UserError(f"{said}: expected a run with a checkpoint, found none that can be read in {folder}")

@@ -366,6 +366,10 @@ def test_bad_numbers_are_refused_in_one_line(path, info, capsys):
         (["train", "--resume", "no-such-run"], ["no-such-run"]),
         (["components", "--kind", "visoin"], ["--kind", "visoin"]),
         (["envs", "no-such-environment"], ["no-such-environment"]),
+        (["export", "--load-path", "cartpole", "--onnx", "a.onnx", "--seed", "-5"], ["--seed: should be 0 or more"]),
+        (["card", "x", "--out", "a", "--seed", "-5"], ["--seed: should be 0 or more (found -5)"]),
+        (["card", "x", "--out", "a", "--episodes", "1"], ["--episodes: should be 2 or more (found 1)"]),
+        (["card", "x", "--out", "a", "--choosing", "x"], ["--choosing: should be a whole number (found 'x')"]),
         (["train", "--sneaky\nline", "3"], ["--sneaky line"]),
     ],
 )  # fmt: skip
@@ -373,6 +377,18 @@ def test_refusals_name_what_and_where(argv, wanted, capsys):
     line = refused(capsys, *argv)
     for words in wanted:
         assert words in line
+
+
+def test_an_empty_workspace_is_the_default_one_as_in_the_environment(home, tmp_path, monkeypatch, capsys):
+    Workspace(home).create_run("CartPole-v1", "train", "").finish("finished")
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert cli.main(["runs", "--workspace", "", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+    monkeypatch.setenv("EWM_WORKSPACE", "")
+    assert cli.main(["runs", "--workspace", "", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
 
 
 @pytest.mark.parametrize(

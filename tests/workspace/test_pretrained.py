@@ -345,6 +345,17 @@ def test_a_run_or_folder_of_the_same_name_comes_first(tmp_path, monkeypatch, wor
     own.close()
 
 
+def test_a_folder_without_a_model_hides_none_of_its_name(tmp_path, monkeypatch, workspace):
+    name = names(workspace)[0]
+    for folder in ("cartpole", name, "other"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert workspace.resolve_model("cartpole") == pretrained_model("cartpole").model
+    assert workspace.run_of(workspace.resolve_model(name)) == name
+    with pytest.raises(UserError, match="other: expected a run with a checkpoint"):
+        workspace.resolve_model("other")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["greedy", "sampled"])
 @pytest.mark.parametrize("name", NAMES)
