@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,7 @@ class Services(QObject):
         notices: takes what is to be said.
         shown: the run that the pages look at.
         fitting: finds out what can be chosen and what fits.
+        all_taken: whether the document has every value that is typed; the window goes to one that is wrong.
     """
 
     page_asked = Signal(str)  # a page, by its key
@@ -57,6 +59,7 @@ class Services(QObject):
         self._asked_for: tuple[str, JobSpec, str] | None = None  # waits for the person's word about its environment
         self.shown = ShownRun(background, self)
         self.fitting = Fitting(document, background, self)
+        self.all_taken: Callable[[], bool] = lambda: True
         jobs.started.connect(self._on_started)
         notices.agreed.connect(self._on_agreed)
         jobs.events.connect(lambda events: self.shown.take(events, jobs.kind, self._workspace))
@@ -107,7 +110,12 @@ class Services(QObject):
             self.enqueue(kind)
 
     def enqueue(self, kind: str) -> None:
-        """Run a job with the settings as they are now, after those that were asked for before."""
+        """Run a job with the settings as they are now, after those that were asked for before.
+
+        Where a value that is typed could not be taken nothing is run: the settings are not what they look like.
+        """
+        if not self.all_taken():
+            return
         experiment, model, job = self.experiment, "", job_kind(kind)
         if job.plays:
             model = experiment.start.load_path or self._model_to_play()

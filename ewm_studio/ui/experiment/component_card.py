@@ -65,7 +65,7 @@ class ComponentCard(QFrame):
         for name, info in known.items():
             self.picker.addItem(name, name)
             self.picker.setItemData(self.picker.count() - 1, plain_tip(info.summary), Qt.ItemDataRole.ToolTipRole)
-        self.refresh()
+        self._show_choice()
 
     def show_inspection(self, inspection: Inspection) -> None:
         """What fits and how large it is."""
@@ -80,10 +80,15 @@ class ComponentCard(QFrame):
             tip = reason or (self._known[name].summary if name in self._known else "")
             self.picker.setItemData(index, plain_tip(tip), Qt.ItemDataRole.ToolTipRole)
             self.picker.setItemText(index, f"{name}  (does not fit)" if reason else name)
-        self.refresh()
+        self._show_choice()  # and leave its rows: somebody may be typing there
 
     def refresh(self, path: str = "") -> None:
         """Show the document's choice and its settings."""
+        self._show_choice()
+        if self.rows is not None:
+            self.rows.refresh(path)
+
+    def _show_choice(self) -> None:
         name: str = getattr(self._document.experiment, self.kind).name
         index = self.picker.findData(name)
         if index < 0:
@@ -101,8 +106,6 @@ class ComponentCard(QFrame):
         self._show_tags(info)
         if info is not None and self._shown != chosen:
             self._show_settings(info)
-        elif self.rows is not None:
-            self.rows.refresh(path)
 
     def search(self, text: str) -> int:
         """Show only the settings that match; the card goes when none does."""

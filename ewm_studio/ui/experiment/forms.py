@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class ValueEdit(QLineEdit):
     """A line for a number or a text, with its unit inside; up and down step a number."""
 
     committed = Signal(str)
+    given_up = Signal()  # what is typed: what held before is to be shown again
     stepped = Signal(int)
 
     def __init__(self, field: Field) -> None:
@@ -76,8 +78,7 @@ class ValueEdit(QLineEdit):
             self.stepped.emit(1 if event.key() == Qt.Key.Key_Up else -1)
             return
         if event.key() == Qt.Key.Key_Escape and self.isModified():
-            self.undo()
-            self.committed.emit(self.text())
+            self.given_up.emit()
             return
         super().keyPressEvent(event)
 
@@ -142,6 +143,19 @@ class SettingRow(QWidget):
         """What is wrong with the value typed, or nothing."""
         return "" if self._error.isHidden() else self._error.text()
 
+    @property
+    def taken(self) -> bool:
+        """Whether the document has the value that the editor shows: a wrong one stands there until it is mended."""
+        value, editor = self._document.value(self.field), self.editor
+        if isinstance(editor, Switch):
+            return editor.isChecked() == bool(value)
+        if isinstance(editor, Select):
+            return editor.currentText() == str(value)
+        assert isinstance(editor, ValueEdit)
+        with contextlib.suppress(UserError):
+            return bool(self.field.parse(editor.text()) == value)
+        return False
+
     def matches(self, text: str) -> bool:
         """Whether a search text is in the name, the path, the flag or the help."""
         field = self.field
@@ -160,8 +174,10 @@ class SettingRow(QWidget):
             editor.blockSignals(True)
             editor.setCurrentText(str(value))
             editor.blockSignals(False)
-        elif isinstance(editor, ValueEdit) and self._read(editor.text()) != (True, value):
-            editor.setText(self.field.to_text(value))
+        elif isinstance(editor, ValueEdit):
+            if self._read(editor.text()) != (True, value):
+                editor.setText(self.field.to_text(value))
+            editor.setModified(False)
         self._explain("")
         changed = self._document.is_changed(self.field)
         self.reset.setVisible(changed)
@@ -190,6 +206,7 @@ class SettingRow(QWidget):
             return select
         edit = ValueEdit(field)
         edit.committed.connect(self._take_text)
+        edit.given_up.connect(self.refresh)
         edit.textEdited.connect(self._check)
         edit.stepped.connect(self._step)
         if field.name.endswith("_path"):
@@ -239,12 +256,12 @@ class SettingRow(QWidget):
             self.refresh()
 
     def _step(self, direction: int) -> None:
-        value = self._document.value(self.field)
-        if not isinstance(value, int | float):
-            return
-        changed = stepped_value(value, direction, self.field)
+        """Step from what stands there, be it taken already or not."""
+        assert isinstance(self.editor, ValueEdit)
         try:
-            self._take(self.field.check(changed))
+            value = self.field.parse(self.editor.text())
+            if isinstance(value, int | float):
+                self._take(self.field.check(stepped_value(value, direction, self.field)))
         except UserError as error:
             self._explain(str(error))
 

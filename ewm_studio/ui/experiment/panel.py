@@ -13,6 +13,7 @@ from ewm_studio.settings.experiment import COMPONENTS, SECTIONS
 from ewm_studio.settings.fields import fields_of
 from ewm_studio.ui.experiment.component_card import ComponentCard
 from ewm_studio.ui.experiment.environment_picker import EnvironmentCard
+from ewm_studio.ui.experiment.forms import SettingRow
 from ewm_studio.ui.experiment.sections import Section
 from ewm_studio.ui.kit.theme import color
 from ewm_studio.ui.kit.widgets import Elided, IconButton, column, label, row, scrolled
@@ -152,6 +153,29 @@ class ExperimentPanel(QFrame):
     def show_running(self, running: bool) -> None:
         """Say, while a run goes, that these settings are not its own."""
         self.next_note.setVisible(running)
+
+    @property
+    def _groups(self) -> list[ComponentCard | Section]:
+        return [*self.cards.values(), *self.sections.values()]
+
+    @property
+    def wrong(self) -> SettingRow | None:
+        """The first setting with a value that could not be taken."""
+        rows = (item for group in self._groups if group.rows is not None for item in group.rows.rows)
+        return next((item for item in rows if not item.taken), None)
+
+    def go_to(self, item: SettingRow) -> None:
+        """Have a setting seen, whatever is folded, and ready to be typed over."""
+        self.search.clear()
+        for group in self._groups:
+            if group.rows is not None and item in group.rows.rows:
+                if isinstance(group, Section):
+                    group.header.setChecked(True)
+                group.rows.more.setChecked(group.rows.more.isChecked() or item.isHidden())
+        item.editor.setFocus()
+        if isinstance(item.editor, QLineEdit):
+            item.editor.selectAll()
+        QTimer.singleShot(0, item, lambda: self.scroll_area.ensureWidgetVisible(item))  # once it is laid out
 
     def _build_one(self) -> None:
         for section in self.sections.values():

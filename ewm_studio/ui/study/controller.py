@@ -148,6 +148,8 @@ class StudyController(PageController):
         if what == "files":
             self._show_outside(StudyFolder(workspace.path, file.name).path)
             return
+        if self.making.by_the_form and not self._services.all_taken():
+            return
         path: Path | None = None
         if what == "pdf":
             path = ask_save(

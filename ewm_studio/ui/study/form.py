@@ -52,6 +52,7 @@ class NumberField(QWidget):
     def __init__(self, field: Field, name: str, empty: str = "") -> None:
         super().__init__()
         self._field = field
+        self._settled = ""  # what stood there before anybody typed
         self.edit = ValueEdit(field)
         self.edit.setAccessibleName(name)
         self.edit.setToolTip(field.help)
@@ -59,6 +60,8 @@ class NumberField(QWidget):
             self.edit.setPlaceholderText(empty)
         self.edit.textChanged.connect(lambda _: self._on_typed())
         self.edit.stepped.connect(self._step)
+        self.edit.committed.connect(self._on_committed)
+        self.edit.given_up.connect(lambda: self.edit.setText(self._settled))
         self.setLayout(column(label(name, "secondary"), self.edit, spacing=4))
 
     def read(self) -> Any:
@@ -74,7 +77,16 @@ class NumberField(QWidget):
 
     def show_value(self, value: Any) -> None:
         """Show a value."""
-        self.edit.setText(self._field.to_text(value))
+        self._settle(self._field.to_text(value))
+        self.edit.setText(self._settled)
+
+    def _on_committed(self, text: str) -> None:
+        if self.edit.property("invalid") != "true":
+            self._settle(text)
+
+    def _settle(self, text: str) -> None:
+        self._settled = text
+        self.edit.setModified(False)
 
     def _on_typed(self) -> None:
         try:

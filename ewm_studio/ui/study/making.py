@@ -76,6 +76,11 @@ class MakingController(QObject):
         """Look into nothing more."""
         self._later.stop()
 
+    @property
+    def by_the_form(self) -> bool:
+        """Whether what does not vary is as the experiment panel says."""
+        return self._form.chosen_base[0] == FORM
+
     def draft(self) -> StudyFile:
         """The study as the form says, with the file that it would be.
 
@@ -123,7 +128,7 @@ class MakingController(QObject):
         self.refresh()
 
     def _on_document(self) -> None:
-        if self._form.chosen_base[0] == FORM:
+        if self.by_the_form:
             self.refresh()
 
     def _settle(self) -> None:

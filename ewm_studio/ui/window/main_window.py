@@ -156,6 +156,17 @@ class MainWindow(QMainWindow):
         self.columns.open_panel()
         self.panel.environment.open_list()
 
+    def all_taken(self) -> bool:
+        """Whether every value that is typed in the panel could be taken; goes to the first that could not."""
+        take_what_is_typed()  # a button does not always take the focus
+        wrong = self.panel.wrong
+        if wrong is None:
+            return True
+        self.columns.open_panel()
+        self.panel.go_to(wrong)
+        self.tell(f"{wrong.field.label}: {wrong.message}")
+        return False
+
     def shortcuts(self) -> list[tuple[str, str]]:
         """Keys and what they do, for the shortcuts page."""
         menus = [action for menu in self.menus.values() for action in menu.actions()]
@@ -173,7 +184,8 @@ class MainWindow(QMainWindow):
         super().keyPressEvent(event)
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Ask whoever knows whether something runs."""
+        """Take what is being typed, then ask whoever knows whether something runs."""
+        take_what_is_typed()
         self.close_asked.emit(event)
 
     def _make_menus(self) -> None:

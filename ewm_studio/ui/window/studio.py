@@ -90,6 +90,7 @@ class Studio(QObject):
         services.notices.told.connect(window.tell)
         services.page_asked.connect(window.show_page)
         services.environment_asked.connect(window.choose_environment)
+        services.all_taken = window.all_taken
         services.shown.named.connect(window.run_label.setText)
         fitting.ready.connect(window.panel.show_catalog)
         fitting.inspected.connect(window.panel.show_inspection)

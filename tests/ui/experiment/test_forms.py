@@ -212,6 +212,57 @@ def test_the_first_click_into_a_number_marks_it_to_be_typed_over_and_the_next_pl
     assert bare.services.document.experiment.run.seed == 3
 
 
+@pytest.mark.parametrize("path", ["train.total_steps", "ppo.epochs"])
+def test_escape_brings_back_the_value_that_held_and_takes_nothing(qtbot, bare, path):
+    document, row = bare.services.document, rows_of(bare.window.panel)[path]
+    bare.window.activateWindow()
+    bare.window.panel.sections[row.field.section].header.setChecked(True)
+    before, shown = document.experiment, row.editor.text()
+    heard: list[str] = []
+    document.subscribe(heard.append)
+    for wrong in ("", "x"):
+        qtbot.mouseClick(row.editor, LEFT)
+        row.editor.selectAll()
+        qtbot.keyClicks(row.editor, "12")
+        qtbot.keyClick(row.editor, Qt.Key.Key_Backspace)
+        qtbot.keyClicks(row.editor, f"5{wrong}")
+        if wrong:
+            qtbot.keyClick(row.editor, Qt.Key.Key_Return)
+            assert row.message
+        qtbot.keyClick(row.editor, Qt.Key.Key_Escape)
+        assert row.editor.text() == shown
+        assert row.message == ""
+        row.editor.clearFocus()
+    assert document.experiment == before
+    assert heard == []
+
+
+@pytest.mark.parametrize(("path", "typed", "up"), [("train.total_steps", "5000", 5100), ("ppo.epochs", "50", 51)])
+def test_an_arrow_steps_from_what_is_typed(qtbot, bare, path, typed, up):
+    row = rows_of(bare.window.panel)[path]
+    bare.window.activateWindow()
+    bare.window.panel.sections[row.field.section].header.setChecked(True)
+    qtbot.mouseClick(row.editor, LEFT)
+    row.editor.selectAll()  # the group was just opened, and is not laid out
+    qtbot.keyClicks(row.editor, typed)
+    qtbot.keyClick(row.editor, Qt.Key.Key_Up)
+    assert bare.services.document.value(row.field) == up
+    qtbot.keyClicks(row.editor, "x")
+    qtbot.keyClick(row.editor, Qt.Key.Key_Up)
+    assert bare.services.document.value(row.field) == up
+    assert "number" in row.message
+
+
+def test_what_is_typed_stays_while_the_window_finds_out_what_fits(qtbot, studio, panel):
+    studio.window.activateWindow()
+    row = rows_of(panel)["controller.hidden_size"]
+    qtbot.mouseClick(row.editor, LEFT)
+    qtbot.keyClicks(row.editor, "48")
+    with qtbot.waitSignal(studio.services.fitting.inspected, timeout=WAIT):
+        studio.services.fitting.inspect_soon()
+    assert row.editor.text() == "48"
+
+
 def test_search_finds_by_name_flag_and_help(qtbot, bare):
     panel = bare.window.panel
     panel.search.setFocus()

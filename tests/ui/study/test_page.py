@@ -141,6 +141,20 @@ def test_parts_that_do_not_fit_the_base_cannot_be_ticked(qtbot, making):
     assert picked["random V"]["vision"]["frozen"] is True
 
 
+def test_escape_in_a_number_brings_back_what_stood_there(qtbot, making):
+    edit = controller(making).page.form.numbers["seeds"].edit
+    for typed in ("12x", "7"):
+        type_into(qtbot, edit, typed)
+        qtbot.keyClick(edit, Qt.Key.Key_Escape)
+        assert edit.text() == "5"
+        assert edit.property("invalid") != "true"
+    type_into(qtbot, edit, "8")
+    qtbot.keyClick(edit, Qt.Key.Key_Return)
+    type_into(qtbot, edit, "9")
+    qtbot.keyClick(edit, Qt.Key.Key_Escape)
+    assert edit.text() == "8"
+
+
 def test_the_keyboard_ticks_parts(qtbot, making):
     picker = controller(making).page.form.pickers["memory"]
     picker.list.setFocus()

@@ -79,6 +79,37 @@ def test_a_run_started_by_a_key_goes_by_what_is_being_typed(qtbot, studio):
     assert studio.services.workspace.runs()[0].steps < 400
 
 
+def test_a_value_that_is_being_typed_outlives_the_window(qtbot, open_studio):
+    studio = open_studio(begin=False)
+    type_into(qtbot, studio, "train.total_steps", "4321")
+    studio.window.close()
+    assert open_studio(begin=False).services.document.experiment.train.total_steps == 4321
+
+
+@pytest.mark.parametrize("start", ["Train", "Queue", "Ctrl+R", "Study"])
+def test_nothing_starts_while_a_field_holds_what_could_not_be_taken(qtbot, open_studio, start):
+    studio = open_studio(begin=False)
+    window = studio.window
+    editor = type_into(qtbot, studio, "env.idle_limit", "12x")
+    window.panel.sections["env"].header.setChecked(False)
+    window.panel.search.setText("seed")
+    if window.columns.panel_open:
+        window.columns.toggle_panel()
+    if start == "Train":
+        qtbot.mouseClick(window.bar.train, LEFT)
+    elif start == "Ctrl+R":
+        qtbot.keyClick(window, Qt.Key.Key_R, CTRL)
+    elif start == "Queue":
+        window.bar.queue_menu.asked.emit("train")
+    else:
+        window.show_page("study")
+        window.pages["study"].widget.start_asked.emit()
+    assert not studio.jobs.running
+    assert studio.window.said_label.text() == "Idle limit: Should be a number, or nothing"
+    qtbot.waitUntil(lambda: editor.hasFocus() and not editor.visibleRegion().isEmpty(), timeout=WAIT)
+    assert editor.selectedText() == "12x"  # ready to be typed over
+
+
 def test_a_draft_outlives_a_process_that_is_killed(qtbot, open_studio, tmp_path):
     studio = open_studio(begin=False)
     studio.services.document.set("ppo.lr", 0.125)
