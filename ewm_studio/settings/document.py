@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ewm_studio.errors import UserError
 from ewm_studio.settings.experiment import COMPONENTS, ComponentChoice, Experiment, present_path
@@ -17,6 +18,14 @@ from ewm_studio.settings.layers import Values, with_model
 from ewm_studio.settings.paths import all_fields
 
 Listener = Callable[[str], None]
+
+
+class _Draft(BaseModel):
+    """What is kept of a document."""
+
+    experiment: Experiment
+    saved: Experiment = Experiment()
+    path: Path | None = None
 
 
 class ExperimentDocument:
@@ -128,8 +137,10 @@ class ExperimentDocument:
 
     def replace(self, experiment: Experiment, path: Path | None = None) -> None:
         """Edit another experiment from now on."""
-        self._remember()
-        self._experiment = self._saved = experiment.model_copy(update={"versions": {}})
+        experiment = experiment.model_copy(update={"versions": {}})
+        if (experiment, path) != (self._experiment, self.path):
+            self._remember()
+        self._experiment = self._saved = experiment
         self.path = path
         self._tell("")
 
@@ -153,20 +164,26 @@ class ExperimentDocument:
         self.edit(Experiment.from_dict(with_model(self._experiment.model_dump(mode="json"), model, start)))
 
     def draft(self) -> str:
-        """Everything as text, for `restore_draft`."""
-        return self._experiment.model_dump_json()
+        """Everything as text, for `restore_draft`: the settings, what was saved of them, and in which file."""
+        path = self.path.resolve() if self.path is not None else None
+        if path is not None and not str(path).isprintable():  # bytes that are no text would not come back
+            path = None
+        return _Draft(experiment=self._experiment, saved=self._saved, path=path).model_dump_json()
 
-    def restore_draft(self, text: str, path: Path | None) -> None:
-        """Take up unsaved work; a text that is no valid experiment any more is left alone."""
-        try:
-            experiment = Experiment.model_validate_json(text)
-            saved = Experiment.from_toml(path) if path is not None and path.is_file() else None
-        except (UserError, ValidationError):
-            return
-        if saved is not None:
-            self._saved, self.path = saved, path
-        self._experiment = experiment
+    def restore_draft(self, text: str) -> bool:
+        """Take up unsaved work, with its file where that is still there; whether the text is a valid draft.
+
+        One of an earlier version names no file: it is not saved.
+        """
+        draft = _draft_of(text)
+        if draft is None:
+            return False
+        gone = draft.path is not None and not draft.path.is_file()
+        self._experiment = draft.experiment
+        self._saved = Experiment() if gone else draft.saved
+        self.path = None if gone else draft.path
         self._tell("")
+        return True
 
     def open(self, path: Path) -> None:
         """Read an `experiment.toml`.
@@ -205,6 +222,15 @@ class ExperimentDocument:
     def _tell(self, path: str) -> None:
         for listener in list(self._listeners):
             listener(path)
+
+
+def _draft_of(text: str) -> _Draft | None:
+    """The draft in a text; None where it is no valid one any more."""
+    with contextlib.suppress(UserError, ValidationError):
+        return _Draft.model_validate_json(text)
+    with contextlib.suppress(UserError, ValidationError):  # up to version 0.1.0 the settings were all of it
+        return _Draft(experiment=Experiment.model_validate_json(text))
+    return None
 
 
 def _words(field: Field, value: Any, job: str) -> list[str]:

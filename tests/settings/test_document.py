@@ -47,11 +47,28 @@ def test_save_open_and_drafts(tmp_path):
     assert other.experiment == document.experiment
     document.set("ppo.lr", 0.125)
     third = ExperimentDocument()
-    third.restore_draft(document.draft(), path)
+    assert third.restore_draft(document.draft())
     assert third.experiment == document.experiment
     assert third.edited
-    third.restore_draft("{broken", path)
+    assert third.path == path
+    assert not third.restore_draft("{broken")
     assert third.experiment == document.experiment
+
+
+def test_a_draft_belongs_to_its_own_file(tmp_path):
+    document, again = ExperimentDocument(), ExperimentDocument()
+    path = tmp_path / "trial.toml"
+    document.set("ppo.lr", 0.25)
+    document.save(path)
+    assert again.restore_draft(document.draft())
+    assert (again.path, again.edited, again.can_undo) == (path, False, False)
+    path.unlink()  # what it held is in no file any more
+    assert again.restore_draft(document.draft())
+    assert (again.path, again.edited) == (None, True)
+    assert again.experiment == document.experiment
+    document.replace(Experiment())
+    assert again.restore_draft(document.draft())
+    assert (again.path, again.edited) == (None, False)
 
 
 def test_the_command_line_says_the_same():

@@ -63,7 +63,8 @@ def test_set_names_it_as_before(old, value):
 def test_a_draft_names_it_as_before(old, value):
     section, _, name = old.partition(".")
     document = ExperimentDocument()
-    document.restore_draft(f'{{"{section}": {{"{name}": {json.dumps(value)}}}}}', None)
+    assert document.restore_draft(f'{{"{section}": {{"{name}": {json.dumps(value)}}}}}')
+    assert document.path is None
     assert value_at(document.experiment, MOVED[old]) == value
     heard: list[str] = []
     document.reset(all_fields()[MOVED[old]])

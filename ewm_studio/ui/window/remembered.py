@@ -18,17 +18,16 @@ def restore_layout(window: MainWindow) -> None:
 
 
 def restore_settings(document: ExperimentDocument, workspace: Path) -> None:
-    """Take up a workspace's unsaved settings of last time, or else its `experiment.toml`.
+    """Take up a workspace's settings of last time, those of a file as it is now, or else its `experiment.toml`.
 
     Raises:
         UserError: the file cannot be read, or holds a bad setting.
     """
-    draft = store.text(_draft_key(workspace))
-    own = workspace / "experiment.toml"
-    if draft:
-        document.restore_draft(draft, own)
-    elif own.is_file():
-        document.open(own)
+    path: Path | None = workspace / "experiment.toml"
+    if document.restore_draft(store.text(_draft_key(workspace))):
+        path = None if document.edited else document.path  # which others may have changed since
+    if path is not None and path.is_file():
+        document.open(path)
 
 
 def remember(window: MainWindow, document: ExperimentDocument, workspace: Path) -> None:

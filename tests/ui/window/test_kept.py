@@ -118,6 +118,59 @@ def test_a_draft_outlives_a_process_that_is_killed(qtbot, open_studio, tmp_path)
     assert other.services.document.experiment.ppo.lr == 0.125
 
 
+def written(path, *values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(Experiment().with_values(*values).to_toml())
+    return path
+
+
+def test_after_a_restart_ctrl_s_writes_the_file_that_was_open(qtbot, open_studio, tmp_path):
+    own = written(tmp_path / "workspace" / "experiment.toml", ("train.total_steps", 777_777))
+    trial = written(tmp_path / "trial.toml", ("train.total_steps", 5000))
+    text = own.read_text()
+    first = open_studio(begin=False)
+    assert first.window.panel._file.text() == "experiment.toml"
+    first.services.document.open(trial)
+    first.services.document.set("run.seed", 3)
+    first.window.close()
+    second = open_studio(begin=False)
+    assert second.window.panel._file.text() == "trial.toml · edited"
+    activate(qtbot, second)
+    qtbot.keyClick(second.window, Qt.Key.Key_S, CTRL)
+    assert second.window.panel._file.text() == "trial.toml"
+    assert Experiment.from_toml(trial).run.seed == 3
+    assert own.read_text() == text
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_new_experiment_is_in_no_file_after_a_restart(qtbot, open_studio, tmp_path, monkeypatch, edited):
+    asked = []
+    monkeypatch.setattr("ewm_studio.ui.window.commands.ask_save", lambda *given: asked.append(given))
+    own = written(tmp_path / "workspace" / "experiment.toml", ("train.total_steps", 777_777))
+    text = own.read_text()
+    first = open_studio(begin=False)
+    activate(qtbot, first)
+    qtbot.keyClick(first.window, Qt.Key.Key_N, CTRL)
+    if edited:
+        first.services.document.set("run.seed", 3)
+    first.window.close()
+    second = open_studio(begin=False)
+    assert second.window.panel._file.text() == "not saved"
+    assert second.services.document.edited is edited
+    activate(qtbot, second)
+    qtbot.keyClick(second.window, Qt.Key.Key_S, CTRL)
+    assert len(asked) == 1
+    assert own.read_text() == text
+
+
+def test_a_file_that_was_changed_between_two_starts_is_shown_as_it_is(open_studio, tmp_path):
+    own = written(tmp_path / "workspace" / "experiment.toml", ("run.seed", 1))
+    open_studio(begin=False).window.close()
+    written(own, ("run.seed", 2))
+    document = open_studio(begin=False).services.document
+    assert (document.experiment.run.seed, document.path, document.edited) == (2, own, False)
+
+
 def test_the_log_survives_a_restart(open_studio):
     studio = open_studio(begin=False)
     studio.services.workspace.make()
