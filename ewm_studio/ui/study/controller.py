@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ewm_studio.resources import study_presets
 from ewm_studio.settings.study_file import ENDING, StudyFile
 from ewm_studio.ui.kit.files import ask_open, ask_save, show_outside
 from ewm_studio.ui.page import Page, PageController
+from ewm_studio.ui.replacing import replace_study
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.study.making import MakingController
 from ewm_studio.ui.study.page import StudyPage
@@ -55,8 +57,11 @@ class StudyController(PageController):
             self.watching.look()
 
     def show_workspace(self) -> None:
-        """Show the study that is being run here, or else the one that was run last; where there is none, the form."""
+        """Show the form that was not saved, or else the study that is run here, or was last, or else an empty form."""
+        self.making.keep()  # of the workspace before
         self.watching.leave()
+        if self.making.take_up():
+            return
         path = self._services.workspace.path
         begun = [name for name in studies_of(path) if StudyFolder(path, name).begun]
         name = next((name for name in begun if StudyFolder(path, name).running), next(iter(begun), ""))
@@ -95,18 +100,29 @@ class StudyController(PageController):
         self.page.fill_open(studies_of(self._services.workspace.path), study_presets(), ask)
 
     def _open(self, what: str, name: str) -> None:
-        path = self._services.workspace.path
-        if what == "study":
-            self._show(name)
-        elif what == "ready":
-            self._take(named_study(name))
-        elif what == "file":
-            chosen = ask_open(self.page.window(), "Open study", "study", path, _FILES)
+        if what == "file":
+            chosen = ask_open(self.page.window(), "Open study", "study", self._services.workspace.path, _FILES)
             if chosen is not None:
-                self._take(named_study(chosen))
+                self._replace("Open another study", lambda: self._take(named_study(chosen)))
+        elif what == "study":
+            self._replace("Open another study", lambda: self._show(name))
+        elif what == "ready":
+            self._replace("Open another study", lambda: self._take(named_study(name)))
         else:
-            self.watching.leave()
-            self.making.begin()
+            self._replace("New study", self._make_new)
+
+    def _replace(self, title: str, then: Callable[[], None]) -> None:
+        """Do what puts something in the form's place, once it is sure that this may go."""
+
+        def go_on() -> None:
+            then()
+            self.making.keep()
+
+        replace_study(self._services, self.page.window(), title, go_on, self.making.edited)
+
+    def _make_new(self) -> None:
+        self.watching.leave()
+        self.making.begin()
 
     def _take(self, file: StudyFile) -> None:
         """Show a study from a file, or have it made here where it was never run."""
@@ -119,10 +135,10 @@ class StudyController(PageController):
 
     def _make_another(self) -> None:
         file = self.watching.file
-        self.watching.leave()
         if file is None:
-            self.making.begin()
+            self._make_new()
         else:
+            self.watching.leave()
             self.making.begin(file.study, file.name, file.path.name)
 
     # Running it
@@ -132,6 +148,8 @@ class StudyController(PageController):
         self._services.notices.tell(f"saved {file.path}")
 
     def _start(self) -> None:
+        if self.making.by_the_form and not self._services.all_taken():
+            return
         self.watching.run(self.making.save())
 
     def _go_on(self) -> None:
@@ -147,8 +165,6 @@ class StudyController(PageController):
         workspace = self._services.workspace
         if what == "files":
             self._show_outside(StudyFolder(workspace.path, file.name).path)
-            return
-        if self.making.by_the_form and not self._services.all_taken():
             return
         path: Path | None = None
         if what == "pdf":

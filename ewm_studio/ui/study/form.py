@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Signal
@@ -241,6 +241,33 @@ class StudyForm(QWidget):
         self.base.update()
 
     # What it is
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a person chose and wrote, right or wrong, as JSON holds it."""
+        return {
+            "name": self.name.text(),
+            "question": self.question.text(),
+            "base": list(self.chosen_base),
+            "parts": {kind: picker.picked for kind, picker in self.pickers.items()},
+            "settings": [list(texts) for texts in self.settings.written],
+            "numbers": {key: number.edit.text() for key, number in self.numbers.items()},
+            "search": self.search.isChecked(),
+        }
+
+    def fill_in(self, state: Mapping[str, Any]) -> None:
+        """Fill in what `state` gave of a form that began with the same study."""
+        self.name.setText(state["name"])
+        self.question.setText(state["question"])
+        bases = [list(self.base.itemData(place)) for place in range(self.base.count())]
+        self.base.setCurrentIndex(bases.index(state["base"]))
+        for kind, picker in self.pickers.items():
+            picker.tick(state["parts"][kind])
+        self.settings.write((path, values) for path, values in state["settings"])
+        for key, number in self.numbers.items():
+            number.edit.setText(state["numbers"][key])
+        self.search.setChecked(state["search"])
+        self.base_chosen.emit()
+        self.changed.emit()
 
     def read(self) -> Study:
         """The study as it is now.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QObject, QTimer
 
@@ -14,6 +17,7 @@ from ewm_studio.resources import resource
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.study import SeedSettings, Study
 from ewm_studio.settings.study_file import ENDING, StudyFile, read_study
+from ewm_studio.ui.kit import drafts
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.study.form import FILE, FORM, PRESET
 from ewm_studio.ui.study.offers import base_name, choices
@@ -34,6 +38,8 @@ class MakingController(QObject):
         self._catalog: Catalog | None = None
         self._study, self._of_file = _NEW, ""  # what the form began with, and the file it stands in
         self._editing = ""  # the study whose file may be written over
+        self._began = _said(self._form.state())  # what the form said then
+        self._place: Path | None = None  # the workspace that it was made in
         self._inspected: Experiment | None = None
         self._asked: StudyFile | None = None  # of which the plan is awaited
         self.plan: StudyPlan | None = None
@@ -62,9 +68,35 @@ class MakingController(QObject):
         self._form.show_experiment(self._services.experiment)
         self._form.show_study(study, editing or self._free_name(name), file)
         self._study, self._of_file, self._editing = study, file, editing
+        self._began, self._place = _said(self._form.state()), self._services.workspace.path
         self._inspected = None
         self._page.show_making()
+        self.keep()
         self.refresh()
+
+    @property
+    def edited(self) -> bool:
+        """Whether the form says something that is in no file."""
+        return self._page.making and _said(self._form.state()) != self._began
+
+    def keep(self) -> None:
+        """Keep what is in no file for the next start."""
+        if self._place is None:
+            return
+        begun = {"study": self._study.model_dump(mode="json"), "file": self._of_file, "editing": self._editing}
+        text = json.dumps({**begun, "form": self._form.state()}, default=str) if self.edited else ""
+        drafts.keep_draft(drafts.STUDY, self._place, text)
+
+    def take_up(self) -> bool:
+        """Make the study on that was not saved last time, where there is one; whether there is."""
+        try:
+            kept = json.loads(drafts.draft(drafts.STUDY, self._services.workspace.path))
+            self.begin(Study.model_validate(kept["study"]), "", kept["file"], kept["editing"])
+            self._form.fill_in(kept["form"])
+        except (UserError, ValueError, LookupError, TypeError):  # none, or of another version
+            return False
+        self.keep()
+        return True
 
     def refresh(self) -> None:
         """The page is turned to, or something changed that the form goes by."""
@@ -75,6 +107,7 @@ class MakingController(QObject):
     def end(self) -> None:
         """Look into nothing more."""
         self._later.stop()
+        self.keep()
 
     @property
     def by_the_form(self) -> bool:
@@ -107,7 +140,8 @@ class MakingController(QObject):
             raise _plain(error, file) from None
         self._services.workspace.make()
         write_text(file.path, file.study.to_toml())
-        self._editing = file.name
+        self._editing, self._began = file.name, _said(self._form.state())
+        self.keep()
         return read_study(file.path)
 
     def _free_name(self, name: str) -> str:
@@ -132,6 +166,7 @@ class MakingController(QObject):
             self.refresh()
 
     def _settle(self) -> None:
+        self.keep()
         if not self._page.making:
             return
         self._offer()
@@ -189,6 +224,11 @@ class MakingController(QObject):
             path = self._services.workspace.path / self._of_file
             return Experiment.from_dict(StudyFile("", path, self._study).base).as_of_file()
         return self._services.experiment
+
+
+def _said(state: dict[str, Any]) -> dict[str, Any]:
+    """A form's state to be compared: of parts their names, for what they are is looked up anew in every world."""
+    return {**state, "parts": {kind: sorted(options) for kind, options in state["parts"].items()}}
 
 
 def _inspect(experiment: Experiment) -> Inspection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
@@ -109,12 +109,21 @@ class VariedSettings(QFrame):
                 found[read[0]] = read[1]
         return found
 
-    def show_settings(self, settings: Mapping[str, list[Any]], kept: Mapping[str, Any]) -> None:
-        """Show these, and say what else varies that only the file can change."""
+    @property
+    def written(self) -> list[tuple[str, str]]:
+        """The two texts of each row, right or wrong."""
+        return [(line.path.text(), line.values.text()) for line in self.rows]
+
+    def write(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Have these rows, as `written` gave them."""
         for line in list(self.rows):
             self._remove(line)
-        for path, values in settings.items():
-            self._append(path, ", ".join(map(_text, values)))
+        for path, values in rows:
+            self._append(path, values)
+
+    def show_settings(self, settings: Mapping[str, list[Any]], kept: Mapping[str, Any]) -> None:
+        """Show these, and say what else varies that only the file can change."""
+        self.write((path, ", ".join(map(_text, values))) for path, values in settings.items())
         self._kept.setText("As the file says: " + ", ".join(kept))
         self._kept.setVisible(bool(kept))
 

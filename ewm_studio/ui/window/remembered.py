@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ewm_studio.settings.document import ExperimentDocument
-from ewm_studio.ui.kit import store
+from ewm_studio.ui.kit import drafts, store
 from ewm_studio.ui.window.main_window import MainWindow
 
 
@@ -24,7 +24,7 @@ def restore_settings(document: ExperimentDocument, workspace: Path) -> None:
         UserError: the file cannot be read, or holds a bad setting.
     """
     path: Path | None = workspace / "experiment.toml"
-    if document.restore_draft(store.text(_draft_key(workspace))):
+    if document.restore_draft(drafts.draft(drafts.EXPERIMENT, workspace)):
         path = None if document.edited else document.path  # which others may have changed since
     if path is not None and path.is_file():
         document.open(path)
@@ -40,23 +40,10 @@ def remember(window: MainWindow, document: ExperimentDocument, workspace: Path) 
     remembered.setValue("workspace", place)
     remember_draft(document, workspace)
     store.remember_recent("recent", place)
-    _forget_gone()
+    drafts.forget_gone()
     remembered.sync()
 
 
 def remember_draft(document: ExperimentDocument, workspace: Path) -> None:
     """Keep a workspace's unsaved settings, whatever becomes of this process."""
-    store.store().setValue(_draft_key(workspace), document.draft())
-
-
-def _forget_gone() -> None:
-    """Keep no unsaved settings of workspaces that are neither there nor were open lately."""
-    remembered, recent = store.store(), store.texts("recent")
-    remembered.beginGroup("drafts")
-    for key in remembered.childKeys():
-        if (place := key.replace("|", "/")) not in recent and not Path(place).is_dir():
-            remembered.remove(key)
-
-
-def _draft_key(workspace: Path) -> str:
-    return "drafts/" + workspace.resolve().as_posix().replace("/", "|")
+    drafts.keep_draft(drafts.EXPERIMENT, workspace, document.draft())

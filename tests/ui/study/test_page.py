@@ -4,12 +4,14 @@ import contextlib
 import shutil
 from pathlib import Path
 
+import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QApplication
 
 from ewm_studio.jobs.studies.tuned import TUNED
 from ewm_studio.settings.study_file import read_study
+from ewm_studio.ui.kit.dialogs import Question
 from ewm_studio.ui.kit.theme import theme, ui_font
 from ewm_studio.ui.study.part_picker import LOADING
 from ewm_studio.workspace.files import write_text
@@ -153,6 +155,96 @@ def test_escape_in_a_number_brings_back_what_stood_there(qtbot, making):
     type_into(qtbot, edit, "9")
     qtbot.keyClick(edit, Qt.Key.Key_Escape)
     assert edit.text() == "8"
+
+
+def fill_in(qtbot, studio):
+    """Make a study that is in no file; gives what the form says then."""
+    form = controller(studio).page.form
+    for name in ("LSTMMemory", "MDNRNN"):
+        tick(qtbot, form.pickers["memory"], name)
+    type_into(qtbot, form.question, "Does a memory help here?")
+    type_into(qtbot, form.name, "does-memory-help")
+    type_into(qtbot, form.numbers["seeds"].edit, "10")
+    type_into(qtbot, form.numbers["frames"].edit, "many")  # what is wrong is work as well
+    qtbot.mouseClick(form.settings.add, LEFT)
+    type_into(qtbot, form.settings.rows[0].path, "ppo.lr")
+    type_into(qtbot, form.settings.rows[0].values, "0.001, ")
+    settled(qtbot, studio)
+    return form.state()
+
+
+def test_another_study_takes_the_place_of_one_that_is_in_no_file_only_when_told_to(qtbot, making):
+    page, made = controller(making).page, controller(making).making
+    assert not made.edited
+    filled = fill_in(qtbot, making)
+    for entry in ("New study", "Ready-made: cartpole-memories"):
+        choose(qtbot, page.open, page.open_menu, entry)
+        qtbot.mouseClick(question().no, LEFT)
+        assert page.form.state() == filled
+    choose(qtbot, page.open, page.open_menu, "New study")
+    qtbot.mouseClick(question().yes, LEFT)
+    settled(qtbot, making)
+    assert page.form.question.text() == ""
+    assert not made.edited
+    choose(qtbot, page.open, page.open_menu, "Ready-made: cartpole-memories")
+    settled(qtbot, making)
+    assert page.form.name.text() == "cartpole-memories"
+    type_into(qtbot, page.form.question, "Which?")
+    settled(qtbot, making)
+    qtbot.mouseClick(page.save, LEFT)
+    choose(qtbot, page.open, page.open_menu, "New study")  # it is in a file
+    assert question() is None
+    assert page.form.question.text() == ""
+
+
+def question():
+    return next((w for w in QApplication.topLevelWidgets() if isinstance(w, Question) and w.isVisible()), None)
+
+
+@pytest.mark.parametrize("study", ["none", "one that was run", "ready-made"])
+def test_a_study_that_is_filled_in_outlives_the_window(qtbot, open_studio, tmp_path, study):
+    if study == "one that was run":
+        written_study(tmp_path / "workspace")
+    studio = open_studio()
+    qtbot.mouseClick(studio.window._rail_buttons["study"], LEFT)
+    page = controller(studio).page
+    if study != "none":
+        entry = "Ready-made: cartpole-memories" if study == "ready-made" else "New study"
+        choose(qtbot, page.open, page.open_menu, entry)
+    settled(qtbot, studio)
+    if study == "ready-made":
+        type_into(qtbot, page.form.numbers["seeds"].edit, "3")
+        filled = page.form.state()
+    else:
+        filled = fill_in(qtbot, studio)
+    studio.window.close()
+    again = open_studio()
+    qtbot.mouseClick(again.window._rail_buttons["study"], LEFT)
+    settled(qtbot, again)
+    page = controller(again).page
+    assert page.making
+    assert page.form.state() == filled
+    assert controller(again).making.edited
+    if study == "ready-made":
+        draft = controller(again).making.draft()
+        expected = read_study("cartpole-memories").study
+        assert draft.study.vary == expected.vary
+        assert len(draft.study.seeds.reported) == 3
+    elif study == "one that was run":  # which is shown again once the form may go
+        choose(qtbot, page.open, page.open_menu, "s")
+        qtbot.mouseClick(question().yes, LEFT)
+        qtbot.waitUntil(lambda: controller(again).watching.idle and not page.making, timeout=WAIT)
+        again.window.close()
+        assert not controller(open_studio(begin=False)).page.making
+
+
+def test_each_workspace_keeps_the_study_that_was_filled_in_there(qtbot, making, tmp_path):
+    page, here = controller(making).page, making.services.workspace.path
+    type_into(qtbot, page.form.question, "Which?")
+    making.workspaces.open(tmp_path / "other")
+    assert page.form.question.text() == ""
+    making.workspaces.open(here)
+    assert page.form.question.text() == "Which?"
 
 
 def test_the_keyboard_ticks_parts(qtbot, making):
