@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ewm_studio.errors import UserError
 from ewm_studio.settings import EnvSettings
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class VisionViewer:
         self._lock = threading.Lock()  # one look at a time, whoever asks
         self._loaded: tuple[tuple[str, int], Any] = (("", 0), None)
         self._sampled: tuple[str, np.ndarray] = ("", np.zeros(0, np.uint8))
+        self._why_none = ""  # why the environment gave no frames
         self._viewed: tuple[Any, np.ndarray | None, VisionView] | None = None  # model, frames, what came of it
 
     def view(self, path: str | Path, frames: np.ndarray | None = None) -> VisionView:
@@ -158,7 +160,7 @@ class VisionViewer:
         if frames is None or frames.ndim != 4 or frames.shape[1:] != (*shape[1:], shape[0]):
             frames = to_pictures(torch.from_numpy(sample[:: max(1, len(sample) // SHOWN)][:SHOWN]))
         if not len(frames):
-            raise RuntimeError("the environment gave no frames to look at")
+            raise UserError(f"its environment gave no frames to look at: {self._why_none}")
         shown = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
         everything = torch.cat([shown, torch.from_numpy(sample)]) if len(sample) else shown
         with threads(1), drawing_from(make_generator(0)), torch.inference_mode():  # the other cores belong to the job
@@ -175,14 +177,19 @@ class VisionViewer:
 
     def _sample(self, env: EnvSettings, shape: tuple[int, ...]) -> np.ndarray:
         """Frames uint8 (N, C, H, W) of short random episodes; none where the environment gives none like these."""
+        nothing = np.zeros((0, *shape), np.uint8)
         key = json.dumps(env.of_model())
         if key != self._sampled[0]:
-            found = np.zeros((0, *shape), np.uint8)
-            with contextlib.suppress(Exception):  # an environment that is gone or broken: the frames at hand must do
-                found = random_frames(env)
-            self._sampled = key, found
+            try:
+                self._sampled = key, random_frames(env)
+            except Exception as error:  # it is gone or broken, this time: the frames at hand must do
+                self._why_none = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+                return nothing
         found = self._sampled[1]
-        return found if found.shape[1:] == shape else np.zeros((0, *shape), np.uint8)
+        if found.shape[1:] == shape:
+            return found
+        self._why_none = f"they are {found.shape[1:]}, and the model observes {shape}"
+        return nothing
 
 
 def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
@@ -194,7 +201,7 @@ def random_frames(settings: EnvSettings, count: int = SAMPLE) -> np.ndarray:
     """Prepared frames uint8 (N, C, H, W) of random episodes, a few steps apart; the same ones every time.
 
     Raises:
-        UserError: the environment cannot be made.
+        UserError: the environment cannot be made, or was too slow to give any.
     """
     from ewm_studio.acting.episode import play_episodes
     from ewm_studio.acting.random_policy import RandomPolicy
@@ -212,6 +219,8 @@ def random_frames(settings: EnvSettings, count: int = SAMPLE) -> np.ndarray:
             at = 0 if step.episodes else at + 1
             if at >= skip and (at - skip) % STRIDE == 0:
                 frames.append(step.obs[0].copy())
+    if not frames:
+        raise UserError(f"{settings.id} gave none in {SAMPLE_SECONDS:.0f} s")
     return np.stack(frames)
 
 

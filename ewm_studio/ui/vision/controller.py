@@ -11,6 +11,8 @@ from ewm_studio.ui.vision.inspector import VisionInspector
 from ewm_studio.ui.vision.page import VisionPage
 from ewm_studio.workspace import Run
 
+NUMBERS = "Identity"  # the vision that hands numbers on as they are
+
 
 class VisionController(PageController):
     """Shows what vision makes of frames."""
@@ -25,7 +27,7 @@ class VisionController(PageController):
         self.page.pixels_asked.connect(self._observe_pictures)
         shown = services.shown
         shown.replaced.connect(lambda: self.page.show_history(shown.history))
-        shown.emptied.connect(self._clear)
+        shown.emptied.connect(self._on_emptied)
         shown.grew.connect(self.page.mark)
         shown.read_again.connect(self._on_read_again)
         shown.model_chosen.connect(self._look_into)
@@ -44,8 +46,8 @@ class VisionController(PageController):
         self.page.show_history(self._services.shown.history)
 
     def shown(self) -> None:
-        """Look into the model that waits for it."""
-        self.inspector.look()
+        """Look into the model that waits for it, or could not be looked into before."""
+        self.inspector.look_again()
 
     def redraw_one(self) -> bool:
         """Redraw a plot that changed."""
@@ -57,14 +59,24 @@ class VisionController(PageController):
 
     def _look_into(self, run: Run) -> None:
         self._clear()
+        self.page.show_run(run.name)
+        self.page.say("looking into its model…")
         self.inspector.show_run(run)
+
+    def _on_emptied(self) -> None:
+        """A run begins, or none is shown any more."""
+        self._clear()
+        shown = self._services.shown
+        if shown.run is not None:
+            about = shown.history.about
+            self.page.show_run(shown.run.name, about is not None and NUMBERS in about.parts)
 
     def _clear(self) -> None:
         self.page.clear()
         self.inspector.forget()
 
     def _on_inspected(self, inspection: Inspection) -> None:
-        self.page.show_numbers(inspection.chosen.get("vision") == "Identity")
+        self.page.show_numbers(inspection.chosen.get("vision") == NUMBERS)
 
     def _on_events(self, events: list[Event]) -> None:
         latest: Images | None = None
@@ -81,7 +93,7 @@ class VisionController(PageController):
         """Have the environment's picture observed in place of its numbers, by a vision that sees pictures."""
         document = self._services.document
         document.set("env.pixels", True)
-        if document.experiment.vision.name == "Identity":
+        if document.experiment.vision.name == NUMBERS:
             document.set("vision.name", "auto")
         if not self._services.jobs.running:
             self._clear()

@@ -31,6 +31,7 @@ class VisionInspector(QObject):
         self._turn = 0  # counts what was asked for since; an answer to an older question is dropped
         self._wanted = False
         self._looking = False
+        self._failed = False  # the last look came to nothing
         self._decoder = SlowDecoder(page.latents, background, self._on_not_decoded, self)
 
     @property
@@ -40,7 +41,7 @@ class VisionInspector(QObject):
 
     def forget(self) -> None:
         """Another run: the page was cleared."""
-        self._find, self._wanted = None, False
+        self._find, self._wanted, self._failed = None, False, False
         self._turn += 1
 
     def show_model(self, path: str | Path) -> None:
@@ -60,6 +61,11 @@ class VisionInspector(QObject):
         if self._find is not None:
             self._ask()
 
+    def look_again(self) -> None:
+        """Look into what waits, and once more into what could not be looked into."""
+        self._wanted = self._wanted or self._failed
+        self.look()
+
     def _ask(self) -> None:
         self._wanted = True
         self.look()
@@ -69,9 +75,10 @@ class VisionInspector(QObject):
         find = self._find
         if find is None or not self._wanted or self._looking or not self._page.isVisible():
             return
-        self._wanted, self._looking = False, True
+        self._wanted, self._looking, self._failed = False, True, False
         frames, turn = self._page.frames, self._turn
-        self._background(partial(_view, self._viewer, find, frames), partial(self._on_view, turn), self._on_failed)
+        work = partial(_view, self._viewer, find, frames)
+        self._background(work, partial(self._on_view, turn), partial(self._on_failed, turn))
 
     def _on_view(self, turn: int, view: VisionView | None) -> None:
         self._looking = False
@@ -82,10 +89,12 @@ class VisionInspector(QObject):
                 self._page.show_view(view)
         self.look()
 
-    def _on_failed(self, error: BaseException) -> None:
+    def _on_failed(self, turn: int, error: BaseException) -> None:
         self._looking = False
-        words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        self._page.say(f"the model cannot be shown: {words}")
+        if turn == self._turn:
+            self._failed = True
+            words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            self._page.say(f"the model cannot be shown: {words}")
         self.look()
 
     def _on_not_decoded(self, error: BaseException) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 GAIN = 4
 STRIP = 8
-EMPTY, CONTENT, VECTOR = range(3)  # pages of the stack
+EMPTY, CONTENT, VECTOR, RUN = range(4)  # pages of the stack
 _ONE_PLOT, _TWO_PLOTS = 560, 980  # widths from which plots stand beside the bars
 _LATENTS = 640  # width from which the sliders stand beside the pictures
 _PLOTS = ("vision/total", "vision/held_out_mse")
@@ -45,6 +45,7 @@ class VisionPage(QWidget):
         self._job = ""
         self._view: VisionView | None = None
         self._numbers = False  # the experiment's vision observes numbers
+        self._run, self._run_numbers = "", False  # the run that is looked at, and whether its vision observes numbers
         self._chosen = 0
         self._options = options
         self._plots: list[PlotCard] = []
@@ -52,10 +53,10 @@ class VisionPage(QWidget):
         self.latents.hide()
         self.bars = BarCard()
         self._stack = QStackedWidget()
-        self.empty, self.vector = _empty_state(), _vector_state()
+        self.empty, self.vector, self.of_run = _empty_state(), _vector_state(), _run_state()
         for state, asked in ((self.empty, self.pretrain_asked), (self.vector, self.pixels_asked)):
             state.action.clicked.connect(asked)
-        for page in (self.empty, self._make_content(), self.vector):
+        for page in (self.empty, self._make_content(), self.vector, self.of_run):
             self._stack.addWidget(page)
         beside = QWidget()
         layout = QVBoxLayout(beside)
@@ -186,14 +187,32 @@ class VisionPage(QWidget):
         self._numbers = numbers
         self._turn()
 
+    def show_run(self, name: str, numbers: bool = False) -> None:
+        """A run is looked at: what it observes is its own vision's, whatever the experiment is.
+
+        Args:
+            name: of the run.
+            numbers: whether its vision is known to observe numbers.
+        """
+        self._run, self._run_numbers = name, numbers
+        self.of_run.set_words(f"{name}\nWhat its vision makes of pictures appears with the first checkpoint.")
+        self._turn()
+
     def say(self, words: str) -> None:
-        """One line on why there are no figures."""
-        if self._view is None:
-            self.bars.say("Inside the model", words)
+        """One line on why there are no figures, or no other ones, where it is seen."""
+        if self._view is not None:
+            self._words.setText(words)
+            return
+        self.bars.say("Inside the model", words)
+        if self._run:
+            self._run_numbers = False
+            self.of_run.set_words(f"{self._run}\n{words[:1].upper()}{words[1:]}")
+            self._turn()
 
     def clear(self) -> None:
         """Forget the pictures and the model."""
         self._pictures, self._view, self._live, self._step, self._chosen = {}, None, False, 0, 0
+        self._run, self._run_numbers = "", False
         self.latents.show_latents(None, 0)
         self._words_of_bars()
         self._turn()
@@ -205,8 +224,10 @@ class VisionPage(QWidget):
             state = CONTENT
         elif self._view is not None and not self._view.pictures:
             state = VECTOR
+        elif self._run:
+            state = VECTOR if self._run_numbers else RUN
         else:
-            state = VECTOR if self._numbers and self._view is None else EMPTY
+            state = VECTOR if self._numbers else EMPTY
         self._stack.setCurrentIndex(state)
 
     def _show(self) -> None:
@@ -374,6 +395,12 @@ def _vector_state() -> EmptyState:
         "is nothing to look at. Observe its rendered picture instead, then pretrain vision to watch what it keeps.",
         "Observe pictures",
     )
+
+
+def _run_state() -> EmptyState:
+    state = EmptyState("vision", "Inside the model", "", "")
+    state.action.hide()  # nothing is to be done but to wait, or to show another run
+    return state
 
 
 def _plate(picture: Picture, caption: QWidget) -> QFrame:

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QLabel
 
 from ewm_studio.acting.agent import load_agent
+from ewm_studio.analysis import vision_view
 from ewm_studio.analysis.vision_view import IN_USE, VisionViewer, feature_colors, random_frames
 from ewm_studio.events import CheckpointSaved
 from ewm_studio.jobs.pretrain_job import pretrain
 from ewm_studio.jobs.train_job import train
 from ewm_studio.settings import Experiment
+from ewm_studio.ui.vision.page import VECTOR
 from ewm_studio.workspace import Workspace
 
 LEFT = Qt.MouseButton.LeftButton
@@ -77,6 +80,11 @@ def open_on(qtbot, tmp_path, open_studio, trained):
 
 def inspector(studio):
     return studio.window.pages["vision"].controller.inspector
+
+
+def seen(page):
+    """All words that are to be seen on the page."""
+    return "\n".join(found.text() for found in page.findChildren(QLabel) if found.isVisible())
 
 
 def drag(qtbot, slider, to):
@@ -314,8 +322,54 @@ def test_a_damaged_model_is_told_of_and_the_page_lives_on(qtbot, open_on, traine
         qtbot.mouseClick(studio.window.pages["runs"].widget._buttons["show"], LEFT)
         studio.window.show_page("vision")
         qtbot.waitUntil(lambda: inspector(studio).idle, timeout=WAIT)
-        assert said in page.bars.words.text()
+        assert said in seen(page)
     assert page.view.name == "ConvVAE"
+
+
+@pytest.fixture
+def beside_cartpole(qtbot, tmp_path, open_studio, trained):
+    """A studio whose form is of CartPole while a run of pictures is shown; notes every state of the Vision page."""
+    shutil.copytree(trained[0], tmp_path / "copy")
+    studio = open_studio(tmp_path / "copy")
+    page = studio.window.pages["vision"].widget
+    states = []
+    studio.services.show_run(trained[1]["ConvVAE"][0])
+    page._stack.currentChanged.connect(states.append)
+    assert studio.services.experiment.env.id == "CartPole-v1"
+    return studio, page, states
+
+
+def test_a_run_of_pictures_beside_a_form_of_numbers_is_looked_into(qtbot, beside_cartpole, trained):
+    studio, page, states = beside_cartpole
+    studio.window.show_page("vision")
+    assert "Looking into its model" in seen(page)
+    assert trained[1]["ConvVAE"][0] in seen(page)
+    studio.services.fitting.inspect_soon()
+    qtbot.waitUntil(lambda: inspector(studio).idle and not studio.services.busy, timeout=WAIT)
+    assert "in use" in seen(page)
+    assert VECTOR not in states
+
+
+def test_an_environment_that_gave_no_frames_is_told_of_and_asked_again(qtbot, beside_cartpole, monkeypatch):
+    studio, page, states = beside_cartpole
+    broken = [RuntimeError("no display")]
+
+    def frames(env):
+        if broken:
+            raise broken.pop()
+        return random_frames(env)
+
+    monkeypatch.setattr(vision_view, "random_frames", frames)
+    studio.window.show_page("vision")
+    qtbot.waitUntil(lambda: inspector(studio).idle, timeout=WAIT)
+    assert "The model cannot be shown: its environment gave no frames to look at: RuntimeError: no display" in seen(
+        page
+    )
+    studio.window.show_page("train")
+    studio.window.show_page("vision")
+    qtbot.waitUntil(lambda: inspector(studio).idle, timeout=WAIT)
+    assert "in use" in seen(page)
+    assert VECTOR not in states
 
 
 def test_pretraining_in_the_window_ends_with_sliders(qtbot, open_studio):
