@@ -21,6 +21,7 @@ from ewm_studio.ui.shown_run import ShownRun
 from ewm_studio.workspace import Workspace
 
 _NO_MODEL = "There is no model to play yet: train one, or choose one on the Runs page."
+_NO_NAME = "The run that starts has no name yet: ask for its evaluation again as soon as it trains."
 
 
 class Services(QObject):
@@ -62,7 +63,8 @@ class Services(QObject):
         self.all_taken: Callable[[], bool] = lambda: True
         jobs.started.connect(self._on_started)
         notices.agreed.connect(self._on_agreed)
-        jobs.events.connect(lambda events: self.shown.take(events, jobs.kind, self._workspace))
+        jobs.events.connect(lambda events: self.shown.take(events, self._workspace))
+        jobs.ended.connect(lambda *_: self.shown.end_job())
 
     @property
     def workspace(self) -> Workspace:
@@ -120,7 +122,8 @@ class Services(QObject):
         if job.plays:
             model = experiment.start.load_path or self._model_to_play()
             if not model:
-                self.notices.fail(UserError(_NO_MODEL))
+                starts = self.jobs.kind == "train" and self.shown.written is None
+                self.notices.fail(UserError(_NO_NAME if starts else _NO_MODEL))
                 return
         what = model or f"{experiment.env.id}, seed {experiment.run.seed}"
         self._submit(kind, f"{job.title} {what}", experiment=experiment.model_dump(mode="json"), model=model)
@@ -158,9 +161,25 @@ class Services(QObject):
         if asked_for is not None and asked_for[0] == id:
             self.jobs.submit(*asked_for[1:])
 
+    @property
+    def evaluates_shown(self) -> bool:
+        """Whether the running job evaluates what is shown: a model of that run, or any where none is shown."""
+        if self.jobs.kind != "infer":
+            return False
+        if not self.shown.history.name:
+            return True
+        try:
+            played = self._workspace.resolve_model(self.jobs.model)
+        except UserError:
+            return False
+        return self._workspace.run_of(played) == self.shown.history.name
+
     def _model_to_play(self) -> str:
+        """The run in training, else the one that is shown, else the newest; empty where none has a model."""
+        if self.jobs.kind == "train":
+            return self.shown.written.name if self.shown.written is not None else ""
         shown = self.shown.run
-        if shown is not None and (self.jobs.kind == "train" or shown.best_checkpoint() is not None):
+        if shown is not None and shown.best_checkpoint() is not None:
             return shown.name
         return next((r.name for r in self._workspace.runs() if r.checkpoint and r.job == "train"), "")
 

@@ -7,7 +7,6 @@ from PySide6.QtCore import QObject, Signal
 from ewm_studio.analysis.about import about
 from ewm_studio.analysis.history import RunHistory
 from ewm_studio.events import EpisodeFinished, Event, Metrics, RunStarted
-from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.ui.kit.background import Background
 from ewm_studio.ui.plots.quantities import PlotOptions
 from ewm_studio.workspace import Run, Workspace
@@ -20,6 +19,7 @@ class ShownRun(QObject):
     Attributes:
         history: its curves.
         run: where it is kept, once it is in the workspace.
+        written: the curves of the run that this window's job writes, whichever run is shown; None where it writes none.
         loading: whether the first run to show is still being read.
         plots: how its curves are plotted, on every page, and which runs are laid over it.
     """
@@ -37,17 +37,28 @@ class ShownRun(QObject):
         self._background = background
         self.history = RunHistory()
         self.run: Run | None = None
+        self.written: RunHistory | None = None
         self.plots = PlotOptions()
         self.loading = False  # the first one is being read
         self._loading = False
         self._known: dict[str, Run] = {}  # those whose curves are here, by their names
-        self._written = False  # another process was writing it when it was last looked at
+        self._alive = False  # another process was writing it when it was last looked at
+
+    @property
+    def live(self) -> bool:
+        """Whether the run that is shown is the one that this window's job writes."""
+        return self.written is not None and self.history is self.written
 
     # Which run
 
     def show(self, run: Run, job: str) -> None:
-        """Show a stored run, from its database."""
-        self._take(run, RunHistory.load(run, job))
+        """Show a stored run."""
+        self._take(run, self._curves(run, job))
+
+    def _curves(self, run: Run, job: str) -> RunHistory:
+        """A run's curves, from its database; those of a run that a job of this window writes are here already."""
+        written = self.written
+        return written if written is not None and written.name == run.name else RunHistory.load(run, job)
 
     def show_first(self, run: Run, job: str) -> None:
         """Show a stored run as soon as it is read, unless another is shown by then."""
@@ -70,7 +81,8 @@ class ShownRun(QObject):
     def show_before_resuming(self, run: Run, job: str) -> None:
         """Show a run that a job is about to go on with: up to its latest checkpoint, where that begins."""
         latest = run.latest_checkpoint()
-        self._take(run, RunHistory.load(run, job, int(latest.stem) if latest is not None else -1))
+        self.written = RunHistory.load(run, job, int(latest.stem) if latest is not None else -1)
+        self._take(run, self.written)
 
     def clear(self) -> None:
         """Show no run, and lay none over it."""
@@ -88,10 +100,11 @@ class ShownRun(QObject):
     def _begin(self, run: Run, job: str) -> None:
         """A job writes this run now; a resumed one goes on with its curves."""
         self.run = self._known[run.name] = run
-        if self.history.name != run.name:
-            history = RunHistory(run.name, job)
-            history.about = about(run)
-            self._replace(history)
+        if self.written is None or self.written.name != run.name:
+            self.written = RunHistory(run.name, job)
+            self.written.about = about(run)
+        if not self.live:
+            self._replace(self.written)
             self.emptied.emit()
         self.named.emit(f"run {run.name}")
 
@@ -117,26 +130,30 @@ class ShownRun(QObject):
 
     # What becomes of it
 
-    def take(self, events: list[Event], kind: str, workspace: Workspace) -> None:
-        """Take in what the running job of a kind says."""
+    def take(self, events: list[Event], workspace: Workspace) -> None:
+        """Take in what the running job says of its run, whichever is shown."""
         changed: set[str] = set()
         for event in events:
-            if isinstance(event, EpisodeFinished) and job_kind(kind).makes_run:
-                changed.update(self.history.add_episode(event))
-            elif isinstance(event, Metrics):
-                changed.update(self.history.add_metrics(event))
-            elif isinstance(event, RunStarted) and event.run:
+            if isinstance(event, RunStarted) and event.run:
                 self._begin(workspace.run(event.run), event.job)
-        if changed:
+            elif isinstance(event, EpisodeFinished) and self.written is not None:
+                changed.update(self.written.add_episode(event))
+            elif isinstance(event, Metrics) and self.written is not None:
+                changed.update(self.written.add_metrics(event))
+        if changed and (self.live or self.written in self.plots.compared):
             self.grew.emit(tuple(changed))
+
+    def end_job(self) -> None:
+        """The job is over: from now on its run is one like all others."""
+        self.written = None
 
     def watch(self) -> None:
         """Take in what another process has written since, also once more after its end."""
         run, job = self.run, self.history.job
-        if run is None or self._loading:
+        if run is None or self._loading or self.live:
             return
-        written, self._written = self._written, run.alive
-        if not (written or self._written):
+        before, self._alive = self._alive, run.alive
+        if not (before or self._alive):
             return
 
         def show(history: RunHistory) -> None:
@@ -189,7 +206,7 @@ class ShownRun(QObject):
         """Lay a run over this one, or take it away again."""
         kept = [history for history in self.plots.compared if history.name != run.name]
         if len(kept) == len(self.plots.compared):
-            kept.append(RunHistory.load(run, read_record(run.folder).get("job", "train")))
+            kept.append(self._curves(run, read_record(run.folder).get("job", "train")))
             self._known[run.name] = run
         self._lay(kept)
 

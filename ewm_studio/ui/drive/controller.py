@@ -93,7 +93,7 @@ class DriveController(PageController):
             raise UserError("there is no model to watch yet: the run that is shown has saved none")
         experiment = Experiment.from_toml(run.folder / "experiment.toml")
         self._watch(experiment, newest, run.name)
-        self._followed = run.folder if self._services.jobs.running else None
+        self._followed = run.folder if self._services.shown.live else None
 
     def _watch(self, experiment: Experiment, model: Path, name: str) -> None:
         """Turn to the page, and have a model drive."""

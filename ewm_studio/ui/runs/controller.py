@@ -181,7 +181,7 @@ class RunsController(PageController):
         """Start from a model: its environment and parts come with it, everything else stays as it is."""
         self._services.document.start_from(name, model_values(self._services.workspace, name))
         self._services.notices.tell(f"the next run starts from the best model of {name}")
-        if not self._services.jobs.running and name in {info.name for info in self._services.workspace.runs()}:
+        if not self._services.shown.live and name in {info.name for info in self._services.workspace.runs()}:
             self._services.shown.look_into(self._services.workspace.run(name))
 
     def _patch(self, kind: str, name: str) -> None:

@@ -157,7 +157,7 @@ class TrainController(PageController):
 
     def _find_evaluation(self, run: Run | None) -> None:
         """What the newest evaluation of the run that is shown came to; it may be from before this start."""
-        self.side.show_result("", "")
+        self.side.clear()
         self.side.show_model(
             run is not None and self._services.shown.history.job == "train" and run.newest_model() is not None
         )
@@ -203,6 +203,7 @@ class TrainController(PageController):
     # What a job says
 
     def _on_events(self, events: list[Event]) -> None:
+        """Show what the job says of the run that is shown."""
         latest: Images | None = None
         for event in events:
             if isinstance(event, Images):
@@ -211,11 +212,11 @@ class TrainController(PageController):
                 self._kept = ""
             elif isinstance(event, EvaluationKept):
                 self._kept = event.folder
-            elif isinstance(event, CheckpointSaved):
+            elif isinstance(event, CheckpointSaved) and self._services.shown.live:
                 self.side.show_model(self._services.jobs.kind == "train")
-            elif isinstance(event, Finished) and self._services.jobs.kind == "infer":
+            elif isinstance(event, Finished) and self._services.evaluates_shown:
                 self._show_result(event.result, self._kept)
-        if latest is not None:
+        if latest is not None and self._services.shown.live:
             self._show_pictures(latest)
 
     def _show_pictures(self, event: Images) -> None:

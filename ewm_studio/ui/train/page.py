@@ -208,8 +208,8 @@ class TrainPage(QWidget):
         self._prefer(history.tags)
 
     def mark(self, tags: tuple[str, ...]) -> None:
-        """Tell that rows were added under these tags."""
-        self._prefer(tags)
+        """Tell that rows were added under these tags, to this run or to one that is laid over it."""
+        self._prefer([tag for tag in tags if self.history.latest(tag) is not None])
         for card in self._cards:
             if card.quantity.tag in tags:
                 card.dirty = True

@@ -79,6 +79,9 @@ class VisionController(PageController):
         self.page.show_numbers(inspection.chosen.get("vision") == NUMBERS)
 
     def _on_events(self, events: list[Event]) -> None:
+        """Show what the job sends of the run that is shown; of another nothing."""
+        if not self._services.shown.live:
+            return
         latest: Images | None = None
         for event in events:
             if isinstance(event, Images):
@@ -95,7 +98,7 @@ class VisionController(PageController):
         document.set("env.pixels", True)
         if document.experiment.vision.name == NUMBERS:
             document.set("vision.name", "auto")
-        if not self._services.jobs.running:
+        if not self._services.shown.live:
             self._clear()
 
 

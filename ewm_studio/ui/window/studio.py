@@ -132,8 +132,7 @@ class Studio(QObject):
         self.window.late_label.setText(f"window {late * 1000:.0f} ms late at most")
         self.window.bar.show_machine(device_words(self.services.experiment.run.device, self.jobs.pid))
         self.window.pages[self.window.page].controller.watch()
-        if not self.jobs.running:
-            self.services.shown.watch()
+        self.services.shown.watch()
 
     # What goes wrong, and the end
 
