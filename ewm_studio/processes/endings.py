@@ -14,12 +14,23 @@ from typing import Any
 ENDINGS: tuple[signal.Signals, ...] = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
 )
+# A service manager, a shell that closes and `timeout` send a signal to a process and to its group as well: what comes
+# again so soon is the same request.
+AGAIN_SECONDS = 0.5
 CONSOLE_SECONDS = 20.0  # for saving when a console is closed; Windows may end the process sooner
 
 
 def of_the_terminal(number: int) -> bool:
     """Whether a signal says that the terminal is gone, which may be said more than once."""
     return number == getattr(signal, "SIGHUP", None)
+
+
+def same_request(number: int, seconds: float) -> bool:
+    """Whether a signal asks for no more than the first, which came so many seconds before.
+
+    A terminal that closes never does: what was asked for before is still being saved.
+    """
+    return of_the_terminal(number) or seconds < AGAIN_SECONDS
 
 
 def wanted() -> list[signal.Signals]:

@@ -11,13 +11,10 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from ewm_studio.processes.endings import Calls, console_closed, of_the_terminal, wanted
+from ewm_studio.processes.endings import Calls, console_closed, same_request, wanted
 
 INTERRUPTED = 130
 SAYING = "stopping: saving first; once more ends at once"
-# A service manager, a shell that closes and `timeout` send a signal to a process and to its group as well: what comes
-# again so soon is the same request.
-AGAIN_SECONDS = 0.5
 
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -76,7 +73,7 @@ def stopping(stop: Callable[[], None], say: Callable[[str], None]) -> Iterator[l
 
     def ask(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        if seen and (of_the_terminal(number) or time.monotonic() - first < AGAIN_SECONDS):
+        if seen and same_request(number, time.monotonic() - first):
             return
         first = first or time.monotonic()
         seen.append(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -41,6 +42,16 @@ class Broken(Short):
         return self.np_random.random(2, dtype=np.float32), 0.0, False, False, {}
 
 
-for made in (Short, Broken):
+class Hanging(Short):
+    """Never returns from a later step."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self._episodes += 1
+        while self._episodes > 300:
+            time.sleep(1)
+        return self.np_random.random(2, dtype=np.float32), 1.0, self._episodes % 10 == 0, False, {}
+
+
+for made in (Short, Broken, Hanging):
     if f"{made.__name__}-v0" not in gym.registry:
         gym.register(f"{made.__name__}-v0", entry_point=made)

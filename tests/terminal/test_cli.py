@@ -527,7 +527,7 @@ def test_the_second_signal_ends_a_job_at_once_and_closes_it(monkeypatch, capsys)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_terminal_that_closes_never_ends_what_is_being_saved(monkeypatch, capsys):
-    monkeypatch.setattr("ewm_studio.terminal.stopping.AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("ewm_studio.processes.endings.AGAIN_SECONDS", 0.0)
 
     def job(experiment, workspace, control=None):
         yield Message("running")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QProgressBar, QPushButton, QWidget
 
@@ -36,6 +36,10 @@ TIPS = {
     "train": "Train the agent (Ctrl+R)",
     "infer": "Play the trained model (Ctrl+E)",
 }
+FOLLOWS = "Something runs: its Queue can have this follow"
+STOP_TIP = "Save, then end (Ctrl+.)"
+PATIENCE_MILLISECONDS = 10_000  # after which a job that was asked to stop can be ended without saving
+_STOPPING = "Stopping: saving first"
 PROGRESS_PARTS = 1000
 ROOMY = 1100  # pixels of width from which on there is room for the name and the machine
 
@@ -46,6 +50,8 @@ class RunBar(QFrame):
     asked = Signal(str)  # a job: pretrain, train or infer
     pause_toggled = Signal()
     stop_asked = Signal()
+    end_asked = Signal()  # at once, for it was asked to stop and does not
+    changed = Signal()  # other buttons can be pressed
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,14 +62,22 @@ class RunBar(QFrame):
         self.train = button(job_kind("train").title, "primary", TIPS["train"])
         self.infer = button(job_kind("infer").title, "", TIPS["infer"])
         self._impossible: dict[str, str] = {}  # jobs that cannot be started with these settings, and why
+        self._running = False
         self._paused = False
+        self._stopping = False
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(PATIENCE_MILLISECONDS)
+        self._patience.timeout.connect(self._offer_to_end)
         self._stages: tuple[str, ...] = ()
         self._leading = True
         self._jobs: dict[str, QPushButton] = {"pretrain": self.pretrain, "train": self.train, "infer": self.infer}
         for job, made in self._jobs.items():
             made.clicked.connect(lambda _=False, job=job: self.asked.emit(job))
         self.pause = button("Pause", "", "Rest until resumed (Space)", self.pause_toggled.emit)
-        self.stop = button("Stop", "", "Save, then end (Ctrl+.)", self.stop_asked.emit)
+        self.stop = button("Stop", "", STOP_TIP)
+        self.stop.clicked.connect(lambda: (self.end_asked if self._stopping else self.stop_asked).emit())
+        self.buttons: dict[str, QPushButton] = {**self._jobs, "pause": self.pause, "stop": self.stop}
         self.queue = button("Queue", "", "Let another job follow this one")
         self.queue_menu = QueueMenu(self)
         self.queue.setMenu(self.queue_menu)
@@ -117,8 +131,9 @@ class RunBar(QFrame):
 
     def show_idle(self, line: str = "", figures: str = "") -> None:
         """Nothing runs: everything can be started. `line` says how the last job ended."""
+        self._show_stoppable()
+        self._running = False
         for job, made in self._jobs.items():
-            made.setEnabled(job not in self._impossible)
             restyle(made, role="primary" if job == "train" and self._leading else "")
         for over in (self.pause, self.stop, self.queue):
             hand_on_focus(over, self)
@@ -129,6 +144,7 @@ class RunBar(QFrame):
         self.show_stages(())
         self._figures.setText(figures)
         self._middle.setVisible(True)
+        self._show_startable()
 
     def show_leading(self, leading: bool) -> None:
         """Whether training is the first thing to do beside the page that is shown; else the page has its own."""
@@ -141,23 +157,28 @@ class RunBar(QFrame):
         self._impossible = {other: why for other, why in self._impossible.items() if other != job}
         if why_not:
             self._impossible[job] = why_not
-        made = self._jobs[job]
-        made.setToolTip(why_not or TIPS[job])
-        if self.pause.isHidden():
-            made.setEnabled(not why_not)
         self.queue_menu.show_impossible(self._impossible)
+        self._show_startable()
+
+    def _show_startable(self) -> None:
+        """Each job that can be started has a button for it; the others say why not."""
+        for job, made in self._jobs.items():
+            why_not = self._impossible.get(job, FOLLOWS if self._running else "")
+            made.setEnabled(not (self._running or why_not))
+            made.setToolTip(why_not or TIPS[job])
+        self.changed.emit()
 
     def show_running(self, job: str) -> None:
         """A job runs: it can be paused and stopped."""
+        self._running = True
         for name, made in self._jobs.items():
             hand_on_focus(made, self)
-            made.setEnabled(False)
             restyle(made, role="active" if name == job else "")
         self.pause.setText("Pause")
         restyle(self.pause, role="")
         self._paused = False
         self.pause.setEnabled(True)
-        self.stop.setEnabled(True)
+        self._show_stoppable()
         self.pause.show()
         self.stop.show()
         self.queue.show()
@@ -165,6 +186,7 @@ class RunBar(QFrame):
         self.progress.setRange(0, 0)
         self._stage.setText("Starting")
         self._figures.setText("")
+        self._show_startable()
 
     def show_stages(self, stages: tuple[str, ...]) -> None:
         """The stages of the job that begins, in order."""
@@ -200,9 +222,26 @@ class RunBar(QFrame):
         """The job was asked to save and end."""
         self.pause.setEnabled(False)
         self.stop.setEnabled(False)
-        self._paused = False
+        self._paused, self._stopping = False, True
+        self._patience.start()
         restyle(self.pause, role="")
-        self._stage.setText("Stopping: saving first")
+        self._stage.setText(_STOPPING)
+        self.changed.emit()
+
+    def _show_stoppable(self) -> None:
+        """Nothing was asked to stop."""
+        self._stopping = False
+        self._patience.stop()
+        self.stop.setText("Stop")
+        self.stop.setToolTip(STOP_TIP)
+        self.stop.setEnabled(True)
+
+    def _offer_to_end(self) -> None:
+        """It takes long: whoever does not want to wait need not."""
+        self.stop.setText("End now")
+        self.stop.setToolTip("End without saving (Ctrl+.)")
+        self.stop.setEnabled(True)
+        self.changed.emit()
 
     def show_progress(self, event: Progress, epoch: int | None = None) -> None:
         """One line: stage, progress, speed, time left."""
@@ -212,8 +251,9 @@ class RunBar(QFrame):
         if len(self._stages) > 1 and event.stage in self._stages:
             stage = f"{self._stages.index(event.stage) + 1}/{len(self._stages)} {stage}"
             self._stage.setToolTip(_stage_list(self._stages, event.stage))
-        self._stage.setText(stage)
-        unit = "" if event.per_second > 0 and not self._paused else f" {event.unit}"  # the speed names it
+        resting = _STOPPING if self._stopping else "Paused" if self._paused else ""
+        self._stage.setText(resting or stage)
+        unit = "" if event.per_second > 0 and not resting else f" {event.unit}"  # the speed names it
         parts = []
         if event.total:
             parts.append(f"{format.count(event.done)} of {format.count(event.total)}{unit}")
@@ -222,8 +262,7 @@ class RunBar(QFrame):
         else:
             parts.append(f"{format.count(event.done)}{unit}")
             self.progress.setRange(0, 0)
-        if self._paused:  # what was on its way when it was asked to rest
-            self._stage.setText("Paused")
+        if resting:  # it goes on to where it can save, or this was on its way when it was asked to rest
             self._figures.setText(parts[0])
             return
         if event.per_second > 0:

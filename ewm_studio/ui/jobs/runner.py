@@ -33,6 +33,7 @@ class JobRunner(QObject):
     events = Signal(list)  # list[Event], in order
     paused = Signal(bool)
     stopping = Signal()
+    killing = Signal()
     ended = Signal(str, object)  # kind, Failure or None
     queue_changed = Signal()
 
@@ -118,6 +119,12 @@ class JobRunner(QObject):
         if self._thread is not None and not self._thread.stopping:
             self._thread.stop()
             self.stopping.emit()
+
+    def kill(self) -> None:
+        """End the job at once, whatever it has not saved; the next that waits follows."""
+        if self._thread is not None:
+            self.killing.emit()
+            self._thread.kill()
 
     def end(self) -> bool:
         """Stop and wait until nothing runs; whether that came about in time."""

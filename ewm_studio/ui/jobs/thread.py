@@ -22,6 +22,7 @@ class JobThread(QThread):
         self._events: deque[tuple[str, Event]] = deque()
         self.paused = False
         self.stopping = False
+        self.killed = False  # somebody wanted that: it is no failure
         self.failure: Failure | None = None  # set before `finished` is emitted
 
     def run(self) -> None:
@@ -30,7 +31,7 @@ class JobThread(QThread):
             for batch in self._runner.events():
                 self._events.extend(batch)
         except BaseException as error:
-            self.failure = failure_of(error)
+            self.failure = None if self.killed else failure_of(error)
 
     @property
     def pid(self) -> int:
@@ -59,10 +60,15 @@ class JobThread(QThread):
         self.paused, self.stopping = False, True
         self._runner.tell("stop")
 
+    def kill(self) -> None:
+        """End the job's process at once; it saves nothing."""
+        self.killed = True
+        self._runner.kill()
+
     def end(self) -> bool:
         """Ask the job to stop and wait for it, then end its process; whether it ended."""
         self.stop()
         if self.wait(WAIT_MILLISECONDS):
             return True
-        self._runner.kill()
+        self.kill()
         return self.wait(WAIT_MILLISECONDS)

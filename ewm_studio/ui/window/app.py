@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -109,7 +110,7 @@ def main(workspace: str | Path | None = None) -> int:
     QTimer.singleShot(0, studio.begin)
     # From a terminal or the system: save and close without a question. The studio's timers let Python see the signal.
     for number in wanted():
-        signal.signal(number, lambda *_: QTimer.singleShot(0, studio.leave))
+        signal.signal(number, lambda number, _: QTimer.singleShot(0, partial(studio.obey, number)))
     try:
         return app.exec()
     finally:

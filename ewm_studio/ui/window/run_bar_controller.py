@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject
 from ewm_studio.analysis.inspection import Inspection
 from ewm_studio.events import Event, Finished, Metrics, Progress, RunStarted
 from ewm_studio.jobs.failure import Failure
+from ewm_studio.ui.jobs.end_now import EndNow
 from ewm_studio.ui.jobs.event_words import log_lines, outcome
 from ewm_studio.ui.page import Activity, PageController
 from ewm_studio.ui.services import Services
@@ -23,6 +24,7 @@ class RunBarController(QObject):
         self._window, self._bar, self._services = window, window.bar, services
         self._epoch = 0
         self._outcome = ""  # what the last job came to
+        self.end_now = EndNow(services.jobs, window)
         self._activities: dict[str, Activity] = {}  # what goes on upon pages, by their keys, the latest last
         self._connect_bar()
         self._connect_actions()
@@ -32,6 +34,7 @@ class RunBarController(QObject):
         jobs.events.connect(self._on_events)
         jobs.paused.connect(self._bar.show_paused)
         jobs.stopping.connect(self._bar.show_stopping)
+        jobs.killing.connect(self._on_killing)
         jobs.ended.connect(self._on_ended)
         jobs.queue_changed.connect(lambda: self._bar.show_waiting(jobs.waiting))
         for key, page in window.pages.items():
@@ -42,17 +45,24 @@ class RunBarController(QObject):
         bar.asked.connect(self._services.start)
         bar.pause_toggled.connect(jobs.toggle_pause)
         bar.stop_asked.connect(jobs.stop)
+        bar.end_asked.connect(self.end_now.ask)
         bar.queue_menu.asked.connect(self._services.enqueue)
         bar.queue_menu.removed.connect(jobs.remove)
         bar.queue_menu.cleared.connect(jobs.clear)
 
     def _connect_actions(self) -> None:
-        window, jobs = self._window, self._services.jobs
-        for kind in ("pretrain", "train", "infer"):
-            window.actions_by_name[kind].triggered.connect(lambda _=False, kind=kind: self._services.start(kind))
-        window.actions_by_name["pause"].triggered.connect(jobs.toggle_pause)
-        window.actions_by_name["stop"].triggered.connect(jobs.stop)
-        window.space_pressed.connect(jobs.toggle_pause)
+        for name, made in self._bar.buttons.items():
+            self._window.actions_by_name[name].triggered.connect(made.click)
+        self._bar.changed.connect(self._match_menu)
+        self._match_menu()
+        self._window.space_pressed.connect(self._services.jobs.toggle_pause)
+
+    def _match_menu(self) -> None:
+        """The menu's entries can be chosen when the bar's buttons can be pressed."""
+        for name, made in self._bar.buttons.items():
+            action = self._window.actions_by_name[name]
+            action.setEnabled(made.isEnabled() and not made.isHidden())
+            action.setToolTip(made.toolTip())
 
     def _join(self, key: str, controller: PageController) -> None:
         controller.activity.connect(partial(self._on_activity, key))
@@ -64,7 +74,6 @@ class RunBarController(QObject):
         names = " and ".join(inspection.chosen.get(kind, kind) for kind in ("vision", "memory"))
         why_not = "" if learns else f"{names} have nothing to learn: choose another vision or memory to pretrain"
         self._bar.show_possible("pretrain", why_not)
-        self._window.actions_by_name["pretrain"].setEnabled(learns)
 
     def _on_started(self, kind: str) -> None:
         self._epoch, self._outcome = 0, ""
@@ -87,6 +96,10 @@ class RunBarController(QObject):
                 self._outcome = outcome(event, self._services.jobs.kind)
         if latest is not None:
             self._bar.show_progress(latest, self._epoch)
+
+    def _on_killing(self) -> None:
+        self._outcome = "Ended without saving"
+        self._services.notices.say(self._outcome, "warning")
 
     def _on_ended(self, _: str, failure: Failure | None) -> None:
         self._window.panel.show_running(False)

@@ -12,6 +12,7 @@ from PySide6.QtGui import QCloseEvent
 
 from ewm_studio.jobs.failure import Failure
 from ewm_studio.jobs.runners.process import JobProcesses
+from ewm_studio.processes.endings import same_request
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.ui.jobs.runner import JobRunner
 from ewm_studio.ui.kit.background import Background
@@ -51,6 +52,7 @@ class Studio(QObject):
         self._processes = processes or JobProcesses()
         self._owns_processes = processes is None
         self._closing = False
+        self._signalled = 0.0  # when a signal came first
         self._ticked = time.monotonic()
         self._late: deque[tuple[float, float]] = deque()
         notices = Notices(self)
@@ -149,7 +151,9 @@ class Studio(QObject):
     def _on_close(self, event: QCloseEvent) -> None:
         if self.jobs.running:
             event.ignore()
-            if not self._closing:
+            if self._closing:
+                self._run_bar.end_now.ask()
+            else:
                 self._ask_to_leave()
             return
         self._silence()
@@ -171,6 +175,15 @@ class Studio(QObject):
         self.jobs.stop()
         if not self.jobs.running:
             self.window.close()
+
+    def obey(self, number: int) -> None:
+        """A signal asks to end: the first as `leave` does, a later one at once."""
+        now = time.monotonic()
+        if not self._signalled:
+            self._signalled = now
+            self.leave()
+        elif not same_request(number, now - self._signalled):
+            self.jobs.kill()
 
     def _silence(self) -> None:
         self._closing = True
