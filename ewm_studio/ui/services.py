@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QGuiApplication
 
 from ewm_studio.errors import Untrusted, UserError
 from ewm_studio.jobs.kinds import job_kind
@@ -58,6 +60,7 @@ class Services(QObject):
         self.document, self.jobs, self.background, self.notices = document, jobs, background, notices
         self._workspace = workspace
         self._asked_for: tuple[str, JobSpec, str] | None = None  # waits for the person's word about its environment
+        self._click = ("", 0.0)  # what was asked for by the last one, and when
         self.shown = ShownRun(background, self)
         self.fitting = Fitting(document, background, self)
         self.all_taken: Callable[[], bool] = lambda: True
@@ -107,9 +110,16 @@ class Services(QObject):
     # Jobs
 
     def start(self, kind: str) -> None:
-        """Start a job with the settings as they are now, unless one runs: a second click asks for no second job."""
-        if not self.jobs.running:
+        """Start a job with the settings as they are now, or have it follow what runs; a double click asks for one."""
+        if not self._asked_just_now(kind):
             self.enqueue(kind)
+
+    def _asked_just_now(self, what: str) -> bool:
+        """Whether the same was asked for by the click before, a moment ago, and runs or waits since."""
+        soon = QGuiApplication.styleHints().mouseDoubleClickInterval() / 1000
+        (last, when), now = self._click, time.monotonic()
+        self._click = (what, now)
+        return self.jobs.running and what == last and now - when < soon
 
     def enqueue(self, kind: str) -> None:
         """Run a job with the settings as they are now, after those that were asked for before.
@@ -130,6 +140,8 @@ class Services(QObject):
 
     def play(self, experiment: Experiment, model: str, words: str, kind: str = "infer") -> None:
         """Have a model play, by settings of its own, as a kind of job does that plays."""
+        if self._asked_just_now(words):
+            return
         self._submit(kind, words, experiment=experiment.model_dump(mode="json"), model=model)
 
     def resume(self, name: str) -> None:
@@ -144,9 +156,14 @@ class Services(QObject):
             self._asked_for = (asked.id, spec, words)
             self.notices.fail(asked)
             return
+        self._put(spec, words)
+
+    def _put(self, spec: JobSpec, words: str) -> None:
+        """Start a job, or have it follow what runs: then it is said so, and looked into at once."""
         waits = self.jobs.running
         queued = self.jobs.submit(spec, words)
         if waits:
+            self.notices.tell(f"{words}: follows what runs now")
             self.background(partial(_check, spec), lambda _: None, partial(self._refuse, queued))
 
     def _refuse(self, queued: Queued, error: BaseException) -> None:
@@ -159,7 +176,7 @@ class Services(QObject):
         """Start what waited for the person's word about this environment."""
         asked_for, self._asked_for = self._asked_for, None
         if asked_for is not None and asked_for[0] == id:
-            self.jobs.submit(*asked_for[1:])
+            self._put(*asked_for[1:])
 
     @property
     def evaluates_shown(self) -> bool:

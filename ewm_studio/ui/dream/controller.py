@@ -77,7 +77,7 @@ class DreamController(PageController):
 
     def _assess(self) -> None:
         model = self.starts.model
-        if model is not None and not self._services.jobs.running:
+        if model is not None:
             chosen = self._services.experiment.with_values(("infer.episodes", ASSESSED), ("run.seed", 0))
             self._services.play(chosen, model.name, f"Assess {model.name}", "assess")
 

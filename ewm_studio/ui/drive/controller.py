@@ -139,7 +139,8 @@ class DriveController(PageController):
         services = self._services
         services.document.set("data.recording", recordings)
         services.document.set("data.random_share", random_share)
-        services.turn_to("vision")
+        if not services.jobs.running:
+            services.turn_to("vision")
         services.start("pretrain")
 
 

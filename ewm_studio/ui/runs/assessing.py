@@ -25,8 +25,8 @@ class Assessing(QObject):
         self._page, self._view, self._services = page, page.assessment, services
         self._view.assess_asked.connect(lambda name: services.notices.guarded(lambda: self.start(name))())
         self._view.back_asked.connect(page.show_table)
-        services.jobs.started.connect(lambda _: self._view.show_busy(True))
-        services.jobs.ended.connect(self._on_ended)
+        services.jobs.started.connect(self._show_busy)
+        services.jobs.ended.connect(self._show_busy)
         services.jobs.events.connect(self._on_events)
 
     def open(self, name: str) -> None:
@@ -38,7 +38,7 @@ class Assessing(QObject):
         folder = self._services.workspace.run(name).folder
         found = kept_assessment(folder)
         self._view.show_run(name, found, kept_pictures(folder, found))
-        self._view.show_busy(self._services.jobs.running)
+        self._show_busy()
         self._page.show_assessment()
 
     def open_chosen(self) -> None:
@@ -56,7 +56,7 @@ class Assessing(QObject):
             self.open(name)
         else:
             self._view.show_run(name, None, {})
-            self._view.show_busy(self._services.jobs.running)
+            self._show_busy()
             self._page.show_assessment()
 
     def _is_run(self, name: str) -> bool:
@@ -83,5 +83,6 @@ class Assessing(QObject):
         else:  # a file, or a model that came with the studio: beside it nothing is kept
             self._view.show_run(name, found, {})
 
-    def _on_ended(self, *_: object) -> None:
-        self._view.show_busy(self._services.jobs.running)
+    def _show_busy(self, *_: object) -> None:
+        jobs = self._services.jobs
+        self._view.show_busy(jobs.kind == KIND and jobs.model == self._view.run)

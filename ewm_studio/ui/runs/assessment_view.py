@@ -64,10 +64,10 @@ class AssessmentView(QWidget):
             self._scroll.setWidget(self._content(found, pictures))
 
     def show_busy(self, busy: bool, words: str = "") -> None:
-        """A job runs, so that no other can be asked for; and how far the one of this run is."""
+        """Whether this run is being assessed, so that it cannot be asked for, and how far that is."""
         for asking in (self.again, self.empty.action):
             asking.setEnabled(not busy)
-        self._state.setText(words)
+        self._state.setText(words or ("Being assessed" if busy else ""))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Go back by Escape."""
