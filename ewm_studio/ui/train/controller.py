@@ -12,7 +12,7 @@ from ewm_studio.analysis.figures import evaluation_result
 from ewm_studio.analysis.inspection import EnvironmentInfo
 from ewm_studio.analysis.settings_diff import differences
 from ewm_studio.errors import UserError
-from ewm_studio.events import CheckpointSaved, EvaluationKept, Event, Finished, Images, RunStarted
+from ewm_studio.events import CheckpointSaved, EvaluationKept, Event, Finished, Images
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.jobs.event_words import evaluation_words
 from ewm_studio.ui.kit.files import ask_save
@@ -42,6 +42,7 @@ class TrainController(PageController):
         self._stale = True  # the figures are older than the curves
         self._drawn = 0.0  # when the figures were brought up to date
         self._kept = ""  # folder of the evaluation that goes on, where its episodes can be watched
+        self._finished = False  # it has said what it came to
         self._result = ""  # folder of the one whose result is shown
         self._log, self._looking = LogFile(services.workspace.path), Looking(services)
         self._making = PlotMaking(services.background, self.page.make_one, self._on_made, self)
@@ -70,7 +71,8 @@ class TrainController(PageController):
         self.page.legend.grouping_asked.connect(shown.group_seeds)
         theme().changed.connect(self.page.show_legend)
         services.jobs.events.connect(self._on_events)
-        services.jobs.ended.connect(lambda *_: self.side.show_ended())
+        services.jobs.started.connect(self._on_started)
+        services.jobs.ended.connect(self._on_ended)
         services.fitting.described.connect(self._on_environment)
         services.notices.said.connect(self._on_said)
 
@@ -156,12 +158,15 @@ class TrainController(PageController):
         self._services.background(partial(_threshold, about.env), show)
 
     def _find_evaluation(self, run: Run | None) -> None:
-        """What the newest evaluation of the run that is shown came to; it may be from before this start."""
+        """What the newest evaluation of the run that is shown came to; it may be from before this start.
+
+        Of one that goes on nothing is read: what it came to is said when it has ended.
+        """
         self.side.clear()
         self.side.show_model(
             run is not None and self._services.shown.history.job == "train" and run.newest_model() is not None
         )
-        if run is None:
+        if run is None or self._services.evaluates_shown:
             return
 
         def read() -> tuple[dict[str, Any], str]:
@@ -169,7 +174,7 @@ class TrainController(PageController):
             return (evaluation_result(newest.episodes()), str(newest.folder)) if newest is not None else ({}, "")
 
         def show(found: tuple[dict[str, Any], str]) -> None:
-            if found[0] and self._services.shown.run is run and not self._services.jobs.running:
+            if found[0] and self._services.shown.run is run and not self._services.evaluates_shown:
                 self._show_result(*found)
 
         self._services.background(read, show)
@@ -208,16 +213,24 @@ class TrainController(PageController):
         for event in events:
             if isinstance(event, Images):
                 latest = event
-            elif isinstance(event, RunStarted):
-                self._kept = ""
             elif isinstance(event, EvaluationKept):
                 self._kept = event.folder
             elif isinstance(event, CheckpointSaved) and self._services.shown.live:
                 self.side.show_model(self._services.jobs.kind == "train")
-            elif isinstance(event, Finished) and self._services.evaluates_shown:
-                self._show_result(event.result, self._kept)
+            elif isinstance(event, Finished):
+                self._finished = True
+                if self._services.evaluates_shown:
+                    self._show_result(event.result, self._kept)
         if latest is not None and self._services.shown.live:
             self._show_pictures(latest)
+
+    def _on_started(self, _: str) -> None:
+        self._kept, self._finished = "", False
+
+    def _on_ended(self, kind: str, _: object) -> None:
+        self.side.show_ended()
+        if kind == "infer" and not self._finished:  # it failed: what is kept of it, or of an earlier one, stands
+            self._find_evaluation(self._services.shown.run)
 
     def _show_pictures(self, event: Images) -> None:
         original, made = event.pictures.get("original"), event.pictures.get("reconstruction")
