@@ -43,8 +43,8 @@ class Notices(QObject):
         self.say(f"{failure.title}: {failure.what}", "error")
         self.failed.emit(failure)
 
-    def guarded(self, slot: Callable[[], None], doing: str = "") -> Callable[[], None]:
-        """The same, where bad input becomes a dialog."""
+    def guarded(self, slot: Callable[[], None], doing: str) -> Callable[[], None]:
+        """The same, where bad input becomes a dialog: headed by `doing`, as that of `fail` is."""
 
         def run() -> None:
             try:

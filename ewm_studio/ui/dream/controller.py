@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ewm_studio.driving.dream_beginning import Source
 from ewm_studio.ui.dream.keeping_controller import KeepingController
 from ewm_studio.ui.dream.page import DreamPage
@@ -28,10 +30,10 @@ class DreamController(PageController):
         page.start.begin_asked.connect(self._begin)
         page.memory_asked.connect(lambda: services.turn_to("vision"))
         page.strip.model_chosen.connect(lambda name: dream.swap(name) if dream.dreaming else None)
-        page.trust.assess_asked.connect(services.notices.guarded(self._assess))
+        page.trust.assess_asked.connect(services.notices.guarded(self._assess, ""))
         dream.told.connect(self.activity)
         dream.ended.connect(self._on_ended)
-        dream.failed.connect(services.notices.fail)
+        dream.failed.connect(partial(services.notices.fail, doing="dream"))
         services.dream_from.connect(self._on_dream_from)
         services.jobs.ended.connect(lambda *_: self.starts.refresh())
 

@@ -90,7 +90,7 @@ class KeepingController(QObject):
         if isinstance(error, UserError | JobError):
             self._page.say(str(error))
         else:
-            self._services.notices.fail(error)
+            self._services.notices.fail(error, "film the dream")
 
     def _forget(self, folder: str) -> None:
         self._films.pop(folder)[0].cleanup()

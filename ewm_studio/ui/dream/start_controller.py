@@ -119,7 +119,7 @@ class StartController(QObject):
 
     def _on_not_listed(self, error: BaseException) -> None:
         self._listing = False
-        self._services.notices.fail(error)
+        self._services.notices.fail(error, "list what can be dreamt in")
 
     # The model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from ewm_studio.data.episode_file import open_episode
@@ -16,6 +17,8 @@ from ewm_studio.ui.page import Activity, Page, PageAction, PageController
 from ewm_studio.ui.recordings.controller import RecordingsController
 from ewm_studio.ui.recordings.panel import RecordingsPanel
 from ewm_studio.ui.services import Services
+
+_WATCH = "watch it play"
 
 
 class DriveController(PageController):
@@ -45,9 +48,9 @@ class DriveController(PageController):
         drive.began.connect(self._on_began)
         drive.told.connect(self._on_told)
         drive.ended.connect(self._on_ended)
-        drive.failed.connect(services.notices.fail)
+        drive.failed.connect(partial(services.notices.fail, doing="drive"))
         services.watch_asked.connect(self._watch)
-        services.newest_asked.connect(services.notices.guarded(self.watch_live))
+        services.newest_asked.connect(services.notices.guarded(self.watch_live, _WATCH))
         services.jobs.events.connect(self._on_events)
         services.jobs.started.connect(lambda _: drive.show_idle())
         services.jobs.ended.connect(lambda *_: drive.show_idle())
@@ -159,5 +162,6 @@ def make_page(services: Services) -> Page:
         ("M", "Let the model drive"),
         ("Esc", "Leave the drive"),
     )
-    live = PageAction("watch_live", "Watch live", "Run", "Ctrl+W", run=services.notices.guarded(controller.watch_live))
+    watch = services.notices.guarded(controller.watch_live, _WATCH)
+    live = PageAction("watch_live", "Watch live", "Run", "Ctrl+W", run=watch)
     return Page("drive", "Drive", "drive", controller.page, controller, actions=(live,), shortcuts=shortcuts)

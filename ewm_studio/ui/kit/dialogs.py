@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Qt
@@ -11,19 +12,21 @@ from PySide6.QtWidgets import QDialog, QFormLayout, QLineEdit, QPlainTextEdit, Q
 from ewm_studio.jobs.failure import Failure
 from ewm_studio.ui.kit.widgets import button, label, row
 
+MOST_TOLD = 6  # failures that a dialog names
+
 
 class FailureDialog(QDialog):
-    """What happened, what to do, and details on request."""
+    """What happened, what to do, and details on request; what goes wrong meanwhile is added."""
 
     def __init__(self, failure: Failure, parent: QWidget) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle(failure.title)
-        self._failure = failure
-        what = label(failure.what, wrap=True)
+        self._failures: list[Failure] = []
+        self._title = label("", "title")
+        self._what = what = label("", wrap=True)
         what.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         what.setMinimumWidth(440)
-        self._details = QPlainTextEdit(failure.details)
+        self._details = QPlainTextEdit()
         self._details.setReadOnly(True)
         self._details.setProperty("role", "input")
         self._details.setAccessibleName("Details")
@@ -36,11 +39,23 @@ class FailureDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(12)
-        layout.addWidget(label(failure.title, "title"))
+        layout.addWidget(self._title)
         layout.addWidget(what)
         layout.addWidget(self._details, 1)
         layout.addLayout(row(self.more, self.copy, None, self.close_button))
         self.setMaximumHeight(int(parent.screen().availableGeometry().height() * 0.9))
+        self.add(failure)
+
+    def add(self, failure: Failure) -> None:
+        """Tell of this one as well."""
+        self._failures.append(failure)
+        self._failure = _gathered(self._failures)
+        self.setWindowTitle(self._failure.title)
+        self._title.setText(self._failure.title)
+        self._what.setText(self._failure.what)
+        self._details.setPlainText(self._failure.details)
+        self.copy.setText("Copy")
+        self.adjustSize()
 
     def _toggle(self) -> None:
         self._details.setVisible(self._details.isHidden())
@@ -50,6 +65,23 @@ class FailureDialog(QDialog):
         failure = self._failure
         QGuiApplication.clipboard().setText(f"{failure.title}\n{failure.what}\n\n{failure.details}")
         self.copy.setText("Copied")
+
+
+def _gathered(failures: Sequence[Failure]) -> Failure:
+    """Several as one; those that are alike are told once, with their number."""
+    alike = Counter((failure.title, failure.what) for failure in failures)
+    details = "\n\n".join(dict.fromkeys(failure.details for failure in failures))
+    (title, what), times = next(iter(alike.items()))
+    if len(alike) == 1:
+        return Failure(title, f"{what}\n\n{times} times." if times > 1 else what, details)
+    told = [
+        f"{title}{f' ({times} times)' if times > 1 else ''}\n{what}"
+        for (title, what), times in list(alike.items())[:MOST_TOLD]
+    ]
+    more = len(alike) - len(told)
+    if more:
+        told.append(f"And {more} more: the log has them.")
+    return Failure(f"{len(failures)} things went wrong", "\n\n".join(told), details)
 
 
 class Question(QDialog):

@@ -105,4 +105,4 @@ class ExportQueue(QObject):
         self._next()
         if self._writing is None:
             self.said.emit("")
-        self._notices.fail(error)
+        self._notices.fail(error, "export the replay")

@@ -24,7 +24,7 @@ class LatentController(QObject):
         super().__init__(parent)
         self._page, self._explorer, self._watching = page, page.explorer, watching
         self._services, self._background = services, services.background
-        self._decoder = SlowDecoder(page.explorer.panel, services.background, services.notices.fail, self)
+        self._decoder = SlowDecoder(page.explorer.panel, services.background, self._on_not_decoded, self)
         self._latent_paths: tuple[Path, list[LatentPath]] | None = None  # an evaluation's folder, and its episodes
         self._going: tuple[int, int] | None = None  # a seed, and the frame to stand at once it is watched
         self._working = False
@@ -72,7 +72,10 @@ class LatentController(QObject):
 
     def _on_failed(self, error: BaseException) -> None:
         self._working = False
-        self._services.notices.fail(error)
+        self._services.notices.fail(error, "look into latent space")
+
+    def _on_not_decoded(self, error: BaseException) -> None:
+        self._services.notices.fail(error, "decode the latent")
 
     def _on_latent_paths(self, folder: Path, paths: list[LatentPath]) -> None:
         self._latent_paths = folder, paths

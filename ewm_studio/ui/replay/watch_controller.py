@@ -107,7 +107,7 @@ class WatchController(QObject):
 
     def _on_not_listed(self, error: BaseException) -> None:
         self._listing = False
-        self._services.notices.fail(error)
+        self._services.notices.fail(error, "list the evaluations")
 
     def _open(self, evaluation: Evaluation) -> None:
         """List the episodes; the page picks the first."""
@@ -279,7 +279,7 @@ class WatchController(QObject):
         if turn == self._turn:
             self._page.show_progress(None)
             if keeps or isinstance(error, Untrusted):
-                self._services.notices.fail(error)
+                self._services.notices.fail(error, "play the episode again")
             else:
                 known = isinstance(error, UserError | JobError)
                 self._page.say(str(error) if known else f"{type(error).__name__}: {error}")

@@ -23,7 +23,7 @@ class Assessing(QObject):
     def __init__(self, page: RunsPage, services: Services, parent: QObject) -> None:
         super().__init__(parent)
         self._page, self._view, self._services = page, page.assessment, services
-        self._view.assess_asked.connect(lambda name: services.notices.guarded(lambda: self.start(name))())
+        self._view.assess_asked.connect(lambda name: services.notices.guarded(lambda: self.start(name), "")())
         self._view.back_asked.connect(page.show_table)
         services.jobs.started.connect(self._show_busy)
         services.jobs.ended.connect(self._show_busy)
@@ -74,7 +74,7 @@ class Assessing(QObject):
             if isinstance(event, Progress) and event.total:
                 self._view.show_busy(True, f"{event.done} of {event.total} {event.unit}")
             elif isinstance(event, Finished) and event.stopped_by != "stop" and self._page.shows_assessment:
-                self._services.notices.guarded(partial(self._show_found, event.result))()
+                self._services.notices.guarded(partial(self._show_found, event.result), "show the assessment")()
 
     def _show_found(self, found: dict[str, Any]) -> None:
         name = self._view.run

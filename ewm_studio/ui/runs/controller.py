@@ -31,7 +31,13 @@ DOING = {
     "patch_m": "take the memory",
     "patch_c": "take the controller",
     "settings": "use the run's settings",
+    "assess": "show the assessment",
+    "rename": "rename the run",
+    "note": "write the note",
+    "tags": "write the tags",
+    "delete": "delete the run",
 }  # what failed, for its dialog; whatever else is asked starts a job
+DOING_TO_SEVERAL = {"compare": "compare the runs", "tags": "write the tags", "delete": "delete the runs"}
 FROM_MODELS = ("load", *PARTS)
 BINNED = 20  # deleted runs that the menu offers
 
@@ -128,7 +134,7 @@ class RunsController(PageController):
         self._services.notices.guarded(lambda: self._answers[what](name), DOING.get(what, ""))()
 
     def _on_several_asked(self, what: str, names: list[str]) -> None:
-        self._services.notices.guarded(lambda: self._answers_of_several[what](names))()
+        self._services.notices.guarded(lambda: self._answers_of_several[what](names), DOING_TO_SEVERAL[what])()
 
     def end(self) -> None:
         """Read nothing more."""
@@ -200,7 +206,7 @@ class RunsController(PageController):
 
     def _rename(self, name: str) -> None:
         def rename(new: str) -> None:
-            self._services.notices.guarded(lambda: self._renamed(name, new), "rename the run")()
+            self._services.notices.guarded(lambda: self._renamed(name, new), DOING["rename"])()
 
         taken = {info.name for info in self._services.workspace.runs()} - {name}
         problem = partial(name_problem, taken=taken)
@@ -216,15 +222,18 @@ class RunsController(PageController):
 
     def _note(self, name: str) -> None:
         def note(text: str) -> None:
-            self._services.workspace.describe_run(name, note=text)
-            self._list()
+            self._services.notices.guarded(lambda: self._noted(name, text), DOING["note"])()
 
         note_now = self._services.workspace.info(name).note
         TextQuestion("Note", f"About {name}", note_now, self.page.window(), note).open()
 
+    def _noted(self, name: str, text: str) -> None:
+        self._services.workspace.describe_run(name, note=text)
+        self._list()
+
     def _tags(self, names: list[str]) -> None:
         def tag(text: str) -> None:
-            self._services.notices.guarded(lambda: self._tagged(names, text))()
+            self._services.notices.guarded(lambda: self._tagged(names, text), DOING["tags"])()
 
         words = "Words to mark with; -word takes one away" if len(names) > 1 else "Words, such as: baseline wide"
         now = " ".join(tags_of(self._services.workspace.info(names[0]).note)) if len(names) == 1 else ""
@@ -240,9 +249,8 @@ class RunsController(PageController):
 
     def _delete(self, names: list[str]) -> None:
         def delete() -> None:
-            self._services.notices.guarded(
-                lambda: self._deleted(*names), "delete the run" if one else "delete the runs"
-            )()
+            doing = DOING["delete"] if one else DOING_TO_SEVERAL["delete"]
+            self._services.notices.guarded(lambda: self._deleted(*names), doing)()
 
         one = len(names) == 1
         title = "Delete the run?" if one else f"Delete {len(names)} runs?"
@@ -276,7 +284,7 @@ def make_page(services: Services) -> Page:
     """The page of all runs."""
     controller = RunsController(services)
     binned = PageAction("restore", "Restore a deleted run", "Workspace", fill=controller.fill_binned)
-    dreams = services.notices.guarded(controller.assessing.open_chosen)
+    dreams = services.notices.guarded(controller.assessing.open_chosen, DOING["assess"])
     models = PageAction("models", "Start from another model", "Run", fill=controller.fill_models)
     assess = PageAction("dreams", "How far dreams can be trusted", "Run", run=dreams)
     return Page(

@@ -278,7 +278,8 @@ class TrainController(PageController):
         try:
             files = self.page.export(kind, path)
         except OSError as error:
-            services.notices.fail(UserError(f"{path}: cannot be written ({error.strerror}); choose another place"))
+            where = UserError(f"{path}: cannot be written ({error.strerror}); choose another place")
+            services.notices.fail(where, "export the plots")
             return
         services.notices.tell(f"exported {', '.join(str(file) for file in files)}")
 

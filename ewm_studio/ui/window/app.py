@@ -102,7 +102,7 @@ def main(workspace: str | Path | None = None) -> int:
     studio = Studio(opened)
     dress()  # only now: each part that is put into another would be dressed again, half as long as all else takes
     reports = Reports()
-    reports.raised.connect(studio.services.notices.fail)
+    reports.raised.connect(partial(studio.services.notices.fail, doing="do that"))
     reports.install()
     studio.restore()
     studio.window.show()

@@ -28,19 +28,19 @@ class Commands(QObject):
     def __init__(self, services: Services, window: MainWindow) -> None:
         super().__init__(services)
         self._services, self._window, self._document = services, window, services.document
-        for name, slot in {
-            "new": self.new,
-            "open": self.open,
-            "save": self.save,
-            "save_as": self.save_as,
-            "undo": self._document.undo,
-            "copy_command": self.copy_command,
-            "shortcuts": self.show_shortcuts,
-            "tour": self.show_tour,
-            "glossary": self.show_glossary,
-            "files": self.show_files,
-        }.items():
-            window.actions_by_name[name].triggered.connect(services.notices.guarded(slot))
+        for name, slot, doing in (
+            ("new", self.new, "begin anew"),
+            ("open", self.open, "open the experiment"),
+            ("save", self.save, "save the experiment"),
+            ("save_as", self.save_as, "save the experiment"),
+            ("undo", self._document.undo, "take it back"),
+            ("copy_command", self.copy_command, "copy the command line"),
+            ("shortcuts", self.show_shortcuts, "show the shortcuts"),
+            ("tour", self.show_tour, "show the tour"),
+            ("glossary", self.show_glossary, "show the glossary"),
+            ("files", self.show_files, "show where files are"),
+        ):
+            window.actions_by_name[name].triggered.connect(services.notices.guarded(slot, doing))
         self._document.subscribe(lambda _: window.actions_by_name["undo"].setEnabled(self._document.can_undo))
         window.actions_by_name["undo"].setEnabled(False)
         self._presets = window.menus["Experiment"].addMenu("Presets")
@@ -113,7 +113,7 @@ class Commands(QObject):
         self._presets.clear()
         files = presets()
         for file in files:
-            open_it = self._services.notices.guarded(partial(self._open_preset, file))
+            open_it = self._services.notices.guarded(partial(self._open_preset, file), "open the preset")
             self._presets.addAction(file.stem.replace("-", " ").replace("_", " ")).triggered.connect(open_it)
         if not files:
             self._presets.addAction("No presets").setEnabled(False)

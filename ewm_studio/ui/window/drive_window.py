@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtCore import QEvent, QSize, QTimer
 from PySide6.QtGui import QCloseEvent, QIcon
@@ -45,7 +46,7 @@ class DriveWindow(QMainWindow):
         self.page.name.setReadOnly(True)
         notices = Notices(self)
         notices.failed.connect(self._on_failed)
-        background = Background(notices.fail, self)
+        background = Background(partial(notices.fail, doing="do that"), self)
         self._processes = JobProcesses()
         self._services = Services(
             ExperimentDocument(experiment), workspace, JobRunner(self._processes, self), background, notices, self

@@ -40,7 +40,7 @@ class PretrainedController(QObject):
     def answer(self, key: str, _: bool = False) -> None:
         """Watch the model that a place stands for; the key of another place means nothing here."""
         if key.startswith(_PREFIX):
-            self._services.notices.guarded(partial(self.watch, key.removeprefix(_PREFIX)))()
+            self._services.notices.guarded(partial(self.watch, key.removeprefix(_PREFIX)), "watch the agent")()
 
     def watch(self, name: str) -> None:
         """Have a model drive in episodes that training never saw, at once.

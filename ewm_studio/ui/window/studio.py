@@ -53,6 +53,7 @@ class Studio(QObject):
         self._owns_processes = processes is None
         self._closing = False
         self._signalled = 0.0  # when a signal came first
+        self._failed: FailureDialog | None = None  # tells what went wrong, and is read
         self._ticked = time.monotonic()
         self._late: deque[tuple[float, float]] = deque()
         notices = Notices(self)
@@ -139,7 +140,15 @@ class Studio(QObject):
     # What goes wrong, and the end
 
     def _show_failure(self, failure: Failure) -> None:
-        FailureDialog(failure, self.window).open()
+        if self._failed is not None:
+            self._failed.add(failure)
+            return
+        self._failed = FailureDialog(failure, self.window)
+        self._failed.finished.connect(self._forget_failures)
+        self._failed.open()
+
+    def _forget_failures(self) -> None:
+        self._failed = None
 
     def _on_ended(self, _: str, failure: Failure | None) -> None:
         self._on_watch()

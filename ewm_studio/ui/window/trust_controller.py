@@ -46,7 +46,7 @@ class TrustController(QObject):
         """The person chose this environment, or agreed to its module."""
         from ewm_studio.envs.trust import trust  # with it comes gymnasium, which the window does not wait for
 
-        self._services.notices.guarded(lambda: trust(id))()
+        self._services.notices.guarded(lambda: trust(id), "remember that")()
         self._services.notices.agreed.emit(id)
         self._services.fitting.inspect_soon()
 

@@ -24,6 +24,7 @@ from ewm_studio.workspace.database import Damaged
 
 DRAFT_MILLISECONDS = 1000  # after a change, before it is kept for the next start
 MOST_RECENT = 4  # that an empty page offers
+_OPEN = "open the workspace"
 
 
 def ready_made() -> list[Path]:
@@ -40,7 +41,7 @@ class Workspaces(QObject):
         self._recent = window.menus["Workspace"].addMenu("Recent")
         self._recent.aboutToShow.connect(self._fill_recent)
         self.pretrained = PretrainedController(services, window.menus["Help"])
-        window.actions_by_name["workspace"].triggered.connect(services.notices.guarded(self._choose))
+        window.actions_by_name["workspace"].triggered.connect(services.notices.guarded(self._choose, _OPEN))
         for page in window.pages.values():
             page.controller.place_asked.connect(self._on_place)
             page.controller.place_asked.connect(self.pretrained.answer)
@@ -69,7 +70,8 @@ class Workspaces(QObject):
         try:
             opened = readable(path)
         except Damaged as error:
-            ask_to_rebuild(path, error, self._window, self._services.notices.guarded(lambda: self._rebuild(path)))
+            rebuild = self._services.notices.guarded(lambda: self._rebuild(path), "rebuild the list of runs")
+            ask_to_rebuild(path, error, self._window, rebuild)
             return
         self._draft.stop()
         self.remember()
@@ -115,7 +117,7 @@ class Workspaces(QObject):
 
     def _on_place(self, key: str) -> None:
         if (path := Path(key)).is_absolute():
-            self._services.notices.guarded(lambda: self.open(path))()
+            self._services.notices.guarded(lambda: self.open(path), _OPEN)()
 
     def _choose(self) -> None:
         path = ask_folder(self._window, "Open workspace", "workspace", self._services.workspace.path.parent, above=True)
@@ -127,7 +129,7 @@ class Workspaces(QObject):
         ready = [str(path) for path in ready_made()]
         recent = [text for text in store.texts("recent") if Path(text).is_dir()]
         for path in dict.fromkeys([*recent, *ready]):
-            open_it = self._services.notices.guarded(partial(self.open, Path(path)))
+            open_it = self._services.notices.guarded(partial(self.open, Path(path)), _OPEN)
             self._recent.addAction(path).triggered.connect(open_it)
         if self._recent.isEmpty():
             self._recent.addAction("None yet").setEnabled(False)

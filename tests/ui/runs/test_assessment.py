@@ -115,6 +115,7 @@ def test_what_no_assessment_can_be_read_from_is_said(qtbot, studio, page):
     failures = [w for w in QApplication.topLevelWidgets() if isinstance(w, FailureDialog) and w.isVisible()]
     assert page.view.isVisible()
     assert "assess the run again" in failures[0]._failure.what
+    assert failures[0].windowTitle() == "Could not show the assessment"
     qtbot.mouseClick(failures[0].close_button, LEFT)
 
 

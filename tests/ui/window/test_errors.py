@@ -1,14 +1,17 @@
 """Errors where they arise, in the words of what was done, once, and without flags."""
 
+import shutil
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.settings import Experiment
-from ewm_studio.ui.kit.dialogs import FailureDialog, TextQuestion
+from ewm_studio.ui.kit.dialogs import FailureDialog, Question, TextQuestion
 from ewm_studio.ui.kit.wording import without_flags
 from ewm_studio.workspace.workspace import name_problem
+from tests.support.scripted import ScriptedProcesses
 
 WAIT = 120_000
 
@@ -98,6 +101,83 @@ def test_a_failure_is_told_in_the_words_of_what_was_done(qtbot, open_studio):
     assert "job" not in shown._failure.what
     assert "--" not in shown._failure.what
     shown.accept()
+
+
+def told(studio):
+    """What the one failure dialog says: its title and its text. It is put away."""
+    (shown,) = [w for w in QApplication.topLevelWidgets() if isinstance(w, FailureDialog) and w.isVisible()]
+    shown.accept()
+    return shown.windowTitle(), shown._failure.what
+
+
+@pytest.mark.parametrize(
+    ("what", "doing"),
+    [
+        ("note", "write the note"),
+        ("tags", "write the tags"),
+        ("rename", "rename the run"),
+        ("delete", "delete the run"),
+    ],
+)
+def test_a_run_that_is_gone_is_told_in_the_words_of_what_was_asked(qtbot, open_studio, what, doing):
+    studio = open_studio(begin=False)
+    run = studio.services.workspace.create_run("CartPole-v1", "train", Experiment().to_toml(), {}, 1)
+    run.finish("finished")
+    studio.window.show_page("runs")
+    page = studio.window.pages["runs"].widget
+    page.choose(run.name)
+    shutil.rmtree(run.folder)
+    page.ask(what)
+    if (asked := dialog(TextQuestion) or dialog(Question)) is not None:
+        if what == "rename":
+            qtbot.keyClicks(asked.line, "other")
+        qtbot.mouseClick(asked.yes, Qt.MouseButton.LeftButton)
+    assert told(studio)[0] == f"Could not {doing}"
+
+
+def test_a_run_that_goes_while_its_note_is_written_is_told_so(qtbot, open_studio):
+    studio = open_studio(begin=False)
+    run = studio.services.workspace.create_run("CartPole-v1", "train", Experiment().to_toml(), {}, 1)
+    run.finish("finished")
+    studio.window.show_page("runs")
+    page = studio.window.pages["runs"].widget
+    page.choose(run.name)
+    page.ask("note")
+    shutil.rmtree(run.folder)
+    qtbot.keyClicks(dialog(TextQuestion).line, "fine")
+    qtbot.mouseClick(dialog(TextQuestion).yes, Qt.MouseButton.LeftButton)
+    assert told(studio)[0] == "Could not write the note"
+
+
+def test_jobs_that_fail_one_after_the_other_are_told_in_one_dialog(qtbot, open_studio):
+    processes = ScriptedProcesses()
+    studio = open_studio(begin=False, processes=processes)
+    for seed in range(5):
+        studio.services.document.set("run.seed", seed)
+        studio.services.enqueue("train")
+    qtbot.waitUntil(lambda: not studio.services.background.busy, timeout=WAIT)
+    for number in range(5):
+        qtbot.waitUntil(lambda number=number: len(processes.taken) == number + 1)
+        processes.last.fail(OSError(28, "No space left on device") if number else ValueError("loose"))
+    qtbot.waitUntil(lambda: not studio.jobs.running)
+    title, what = told(studio)
+    assert title == "5 things went wrong"
+    assert what.count("No space left on device") == 1
+    assert "(4 times)" in what
+    assert "ValueError: loose" in what
+    studio.services.notices.fail(UserError("gone"), "open it")
+    assert told(studio) == ("Could not open it", "gone")  # what was read is not told again
+
+
+def test_a_dialog_names_some_failures_and_counts_the_rest(qtbot, open_studio):
+    studio = open_studio(begin=False)
+    for number in range(9):
+        studio.services.notices.fail(UserError(f"reason {number}"), "open it")
+    title, what = told(studio)
+    assert title == "9 things went wrong"
+    assert "reason 5" in what
+    assert "reason 6" not in what
+    assert what.endswith("And 3 more: the log has them.")
 
 
 def test_an_unknown_environment_is_said_once(qtbot, studio):
