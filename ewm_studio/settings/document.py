@@ -163,6 +163,29 @@ class ExperimentDocument:
         start = {"start": {"load_path": name}}
         self.edit(Experiment.from_dict(with_model(self._experiment.model_dump(mode="json"), model, start)))
 
+    def follow_rename(self, rename: Callable[[str], str], *paths: str) -> None:
+        """What some settings name is called otherwise now: they go on naming it, those that can be had back as well.
+
+        Args:
+            rename: gives the name that a name is now.
+            paths: of the settings.
+        """
+
+        def follow(experiment: Experiment) -> Experiment:
+            named = {path: _value_at(experiment, path) for path in paths}
+            called = {path: rename(name) for path, name in named.items() if name}
+            changed = [(path, name) for path, name in called.items() if name != named[path]]
+            return experiment.with_values(*changed) if changed else experiment
+
+        before, self._experiment = self._experiment, follow(self._experiment)
+        if self.path is None:  # else its file still says the old name
+            self._saved = follow(self._saved)
+        if self._before is not None:
+            self._before = (follow(self._before[0]), *self._before[1:])
+        for path in paths:
+            if _value_at(before, path) != _value_at(self._experiment, path):
+                self._tell(path)
+
     def draft(self) -> str:
         """Everything as text, for `restore_draft`: the settings, what was saved of them, and in which file."""
         path = self.path.resolve() if self.path is not None else None
@@ -231,6 +254,11 @@ def _draft_of(text: str) -> _Draft | None:
     with contextlib.suppress(UserError, ValidationError):  # up to version 0.1.0 the settings were all of it
         return _Draft(experiment=Experiment.model_validate_json(text))
     return None
+
+
+def _value_at(experiment: Experiment, path: str) -> Any:
+    section, _, name = path.partition(".")
+    return getattr(getattr(experiment, section), name)
 
 
 def _words(field: Field, value: Any, job: str) -> list[str]:

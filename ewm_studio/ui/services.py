@@ -44,6 +44,7 @@ class Services(QObject):
     run_asked = Signal(str)  # a run is to be seen among all, by its name
     evaluation_asked = Signal(object)  # an evaluation is to be watched, by its folder
     watch_asked = Signal(object, object, str)  # an Experiment, a model's file and its name: have it drive, at once
+    models_changed = Signal()  # runs were renamed, deleted or brought back
     newest_asked = Signal()  # have the newest model of the run that is shown drive
     dream_from = Signal(object, str)  # dream on from a source, in the model of this name where it can dream
 
@@ -100,6 +101,14 @@ class Services(QObject):
         """Look at a run of the workspace, from its database."""
         self.shown.show(self._workspace.run(name), self._workspace.info(name).job)
         self.turn_to("train")
+
+    def has_model(self, name: str) -> bool:
+        """Whether there is a model by that name."""
+        try:
+            self._workspace.resolve_model(name)
+        except UserError:
+            return False
+        return True
 
     def show_last_run(self) -> None:
         """Begin with the newest run, where there is one, none runs and nothing is shown yet."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QVBoxLayout, QWidget
@@ -16,7 +18,7 @@ from ewm_studio.ui.experiment.environment_picker import EnvironmentCard
 from ewm_studio.ui.experiment.forms import SettingRow
 from ewm_studio.ui.experiment.sections import Section
 from ewm_studio.ui.kit.theme import color
-from ewm_studio.ui.kit.widgets import Elided, IconButton, column, label, row, scrolled
+from ewm_studio.ui.kit.widgets import Elided, IconButton, column, label, restyle, row, scrolled
 from ewm_studio.ui.kit.wording import without_flags
 
 GROUPS = {
@@ -213,12 +215,17 @@ class ExperimentPanel(QFrame):
 
 
 class StartNote(QFrame):
-    """Says that the next run starts from a saved model, or takes parts of one; a click forgets it."""
+    """Says that the next run starts from a saved model, or takes parts of one; a click forgets it.
+
+    Attributes:
+        is_there: whether there is a model by a name.
+    """
 
     def __init__(self, document: ExperimentDocument) -> None:
         super().__init__()
         self.setProperty("role", "card")
         self._document = document
+        self.is_there: Callable[[str], bool] = lambda _: True
         # One line each, cut in the middle: runs differ at the ends of their names.
         self.lines = [Elided("", "secondary", Qt.TextElideMode.ElideMiddle) for _ in range(2)]
         self.clear = IconButton("close", "Start afresh instead", "secondary", 14)
@@ -238,13 +245,18 @@ class StartNote(QFrame):
         """Show the document's start."""
         start = self._document.experiment.start
         parts = [kind for kind in COMPONENTS if kind[0] in (start.patch or "")]
-        model = f"Starts from {start.load_path}" if start.load_path else ""
         patched = ", ".join(parts).capitalize() if start.patch_load_path else ""
-        patch = f"{patched} from {start.patch_load_path}" if patched else ""
-        for line, text in zip(self.lines, (model, patch), strict=True):
-            line.setText(text)
-            line.setVisible(bool(text))
+        self._say(self.lines[0], "", start.load_path or "")
+        self._say(self.lines[1], patched, (start.patch_load_path or "") if patched else "")
         self.setVisible(bool(self.text))
+
+    def _say(self, line: Elided, parts: str, model: str) -> None:
+        """The name stands last, where it is not cut."""
+        gone = bool(model) and not self.is_there(model)
+        words = f"{parts}: there is no model" if parts else "There is no model"
+        line.setText("" if not model else f"{words} {model}" if gone else f"{parts or 'Starts'} from {model}")
+        line.setVisible(bool(model))
+        restyle(line, role="error" if gone else "secondary")
 
     def _forget(self) -> None:
         here = self._document.experiment

@@ -24,6 +24,7 @@ from ewm_studio.ui.recordings.panel import RecordingsPanel
 from ewm_studio.ui.services import Services
 from ewm_studio.workspace.workspace import name_problem
 
+NAME_RECORDINGS = ("data.recording", "warm_up.recording")
 AT_ONCE = 16  # small pictures made between two looks at whether another recording is shown
 
 
@@ -157,11 +158,19 @@ class RecordingsController(QObject):
         restored = origin.name if origin.suffix == "" else origin.parent.name
         self._do(lambda: [library.restore(binned) for binned in last], "Taken back", "take it back", restored)
 
-    def _do(self, work: Callable[[], object], done: str, doing: str, choose: str = "") -> None:
+    def _do(
+        self,
+        work: Callable[[], object],
+        done: str,
+        doing: str,
+        choose: str = "",
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
         """Do something and say so: what was done, and what was to be done, in words."""
         self._panel.show_note("Working …")
 
         def show(_: object) -> None:
+            then()
             self._panel.show_note(done)
             self.refresh(choose)
 
@@ -200,7 +209,13 @@ class RecordingsController(QObject):
         return {info.name for info in self._panel.recordings}
 
     def _rename(self, name: str, new: str) -> None:
-        self._do(lambda: self._library.rename(name, new), f"{name} is {new} now", f"rename {name}", new)
+        library = self._library
+
+        def follow() -> None:
+            if library is self._library:
+                self._services.document.follow_rename(partial(_renamed, name, new), *NAME_RECORDINGS)
+
+        self._do(lambda: library.rename(name, new), f"{name} is {new} now", f"rename {name}", new, follow)
 
     def _merge(self, names: Sequence[str], into: str) -> None:
         done = f"{len(names)} recordings copied into {into}"
@@ -219,6 +234,11 @@ class RecordingsController(QObject):
         dialog = PretrainDialog(self._panel.recordings, self._panel.chosen, self._panel.window())
         dialog.chosen.connect(lambda names, share: self.pretrain_asked.emit(",".join(names), share))
         dialog.open()
+
+
+def _renamed(old: str, new: str, names: str) -> str:
+    """Names of recordings, of which one is called otherwise now."""
+    return ",".join(new if name.strip() == old else name for name in names.split(","))
 
 
 def id_problem(dataset: str) -> str:

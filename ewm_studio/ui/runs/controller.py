@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from PySide6.QtWidgets import QMenu
 
@@ -39,6 +41,7 @@ DOING = {
 }  # what failed, for its dialog; whatever else is asked starts a job
 DOING_TO_SEVERAL = {"compare": "compare the runs", "tags": "write the tags", "delete": "delete the runs"}
 FROM_MODELS = ("load", *PARTS)
+NAME_MODELS = ("start.load_path", "start.patch_load_path")
 BINNED = 20  # deleted runs that the menu offers
 
 
@@ -217,6 +220,9 @@ class RunsController(PageController):
             return
         renamed = self._services.workspace.rename_run(name, new)
         self._services.shown.follow(name, renamed)
+        moved = partial(_moved, self._services.workspace.runs_folder / name, renamed.folder)
+        self._services.document.follow_rename(moved, *NAME_MODELS)
+        self._services.models_changed.emit()
         self._list()
         self.page.choose(renamed.name)
 
@@ -268,12 +274,23 @@ class RunsController(PageController):
             shown.clear()
         if not shown.history.name:
             self._services.show_last_run()
+        self._services.models_changed.emit()
         self._list()
 
     def _restore(self, name: str) -> None:
         self._services.workspace.restore_run(name)
+        self._services.models_changed.emit()
         self._list()
         self.page.choose(name)
+
+
+def _moved(old: Path, new: Path, text: str) -> str:
+    """How a model is named now that was named by a run, or by a path into its folder, which is another."""
+    if text == old.name:
+        return new.name
+    with contextlib.suppress(ValueError, OSError):
+        return str(new / Path(text).expanduser().resolve().relative_to(old.resolve()))
+    return text
 
 
 def _runs(names: Sequence[str]) -> str:

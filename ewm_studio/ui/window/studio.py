@@ -94,6 +94,8 @@ class Studio(QObject):
         services.page_asked.connect(window.show_page)
         services.environment_asked.connect(window.choose_environment)
         services.all_taken = window.all_taken
+        services.models_changed.connect(window.panel.start_note.refresh)
+        window.panel.start_note.is_there = services.has_model
         services.shown.named.connect(window.run_label.setText)
         fitting.ready.connect(window.panel.show_catalog)
         fitting.inspected.connect(window.panel.show_inspection)

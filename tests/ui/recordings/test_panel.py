@@ -226,6 +226,7 @@ def test_pretrain_on_ticked_recordings_with_a_share(qtbot, shown):
 
 
 def test_merge_rename_and_delete_recordings(qtbot, shown, library):
+    document = shown.services.document
     trigger(shown, "merge")
     choice = dialog(qtbot, MergeDialog)
     assert not choice.yes.isEnabled()
@@ -235,12 +236,16 @@ def test_merge_rename_and_delete_recordings(qtbot, shown, library):
     qtbot.mouseClick(choice.yes, LEFT)
     qtbot.waitUntil(lambda: shown.chosen == "all" and settled(shown), timeout=WAIT)
     assert sorted(lengths(shown)) == [5, 7, 10, 20]
+    document.set("data.recording", "laps, all")
+    document.set("warm_up.recording", "more")
     trigger(shown, "rename")
     question = dialog(qtbot, TextQuestion)
     question.line.clear()
     qtbot.keyClicks(question.line, "everything")
     qtbot.keyClick(question.line, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: shown.chosen == "everything" and settled(shown), timeout=WAIT)
+    assert document.experiment.data.recording == "laps,everything"  # settings go on naming it
+    assert document.experiment.warm_up.recording == "more"
     trigger(shown, "delete_recording")
     qtbot.waitUntil(lambda: settled(shown) and library.names() == ["laps", "more"], timeout=WAIT)
     qtbot.mouseClick(shown.undo, LEFT)

@@ -137,12 +137,7 @@ def test_renaming_reaches_the_plots(qtbot, with_runs):
     studio.services.show_run(name)
     studio.window.show_page("runs")
     page.choose(name)
-    page.view.setFocus()
-    qtbot.keyClick(page.view, Qt.Key.Key_F2)
-    asked = dialog(TextQuestion)
-    asked.line.selectAll()
-    qtbot.keyClicks(asked.line, "better")
-    qtbot.keyClick(asked.line, Qt.Key.Key_Return)
+    rename(qtbot, page, "better")
     assert studio.services.workspace.info("better").seed == 3
     assert page.chosen.name == "better"
     assert studio.services.shown.history.name == "better"
@@ -255,6 +250,44 @@ def test_loading_a_model_takes_its_parts_and_leaves_the_rest(qtbot, trained):
     qtbot.mouseClick(note.clear, LEFT)
     assert studio.services.document.experiment.start.load_path is None
     assert note.isHidden()
+
+
+def test_the_model_that_is_loaded_keeps_its_name_right(qtbot, trained):
+    studio, document = trained, trained.services.document
+    page, (run,) = studio.window.pages["runs"].widget, studio.services.workspace.runs()
+    note, model = studio.window.panel.start_note, studio.services.workspace.resolve_model(run.name)
+    page.choose(run.name)
+    qtbot.mouseClick(page._buttons["load"], LEFT)
+    document.set("start.patch_load_path", str(model))
+    document.set("start.patch", "v")
+    document.edit(Experiment())
+    rename(qtbot, page, "my-best")
+    for _ in range(2):
+        document.undo()  # what can be had back names it as well
+    document.undo()
+    start = document.experiment.start
+    assert start.load_path == "my-best"
+    assert studio.services.workspace.resolve_model(start.load_path) == studio.services.workspace.resolve_model(
+        start.patch_load_path
+    )
+    assert note.text.startswith("Starts from my-best; Vision from ")
+    assert "there is no model" not in note.text
+    document.set("start.patch_load_path", None)
+    page.view.setFocus()
+    qtbot.keyClick(page.view, Qt.Key.Key_Delete)
+    qtbot.mouseClick(dialog(Question).yes, LEFT)
+    assert note.text == "There is no model my-best"
+    entry(studio.window.menus["Workspace"], "Restore a deleted run", "my-best").trigger()
+    assert note.text == "Starts from my-best"
+
+
+def rename(qtbot, page, name):
+    page.view.setFocus()
+    qtbot.keyClick(page.view, Qt.Key.Key_F2)
+    asked = dialog(TextQuestion)
+    asked.line.selectAll()
+    qtbot.keyClicks(asked.line, name)
+    qtbot.keyClick(asked.line, Qt.Key.Key_Return)
 
 
 def test_parts_are_taken_from_a_run(qtbot, trained):
