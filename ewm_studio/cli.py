@@ -153,6 +153,8 @@ def _run_job(command: str, words: list[str]) -> int:
 
     resume = getattr(options, "resume", None)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        if resume is not None and not options.overrides.get("start.load_path"):  # both together are refused
+            resume = workspace.run_meant(resume).name
         launch = build_experiment(workspace, config=options.config, overrides=options.overrides, resume=resume)
         settle_trust(launch.experiment.env.id, meant=options.trust_env or "env.id" in options.overrides)
         runner = ThreadRunner(asked_for(command, launch.experiment, workspace, resume))
@@ -190,9 +192,10 @@ def _run_card(words: list[str]) -> int:
 
     chosen = {name: getattr(options, name) for name in ("episodes", "choosing", "seed", "marks", "limits")}
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
+        runs = [workspace.run_meant(typed).name for typed in options.runs]
         if options.trust_env:
-            trust_runs(workspace, options.runs)
-        job = ThreadRunner(lambda control: write_card(options.runs, options.out, workspace, control, **chosen))
+            trust_runs(workspace, runs)
+        job = ThreadRunner(lambda control: write_card(runs, options.out, workspace, control, **chosen))
         outcome = run_job(job, workspace.path)
     return _report(outcome, options.json)
 

@@ -38,7 +38,7 @@ def check_job(job: JobSpec) -> None:
 
 
 def _being_made(name: str, workspace: Workspace) -> bool:
-    """Whether this is a run that is being trained, so that its model may still come."""
+    """Whether a model's name is that of a run that is being trained, so that its model may still come."""
     with contextlib.suppress(UserError):
-        return workspace.run(name).alive
+        return workspace.run_meant(name).alive
     return False

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -162,12 +162,23 @@ class Workspace:
         return info
 
     def run(self, name: str) -> Run:
-        """A run by its name, the unique beginning of its name, or its folder in this workspace.
+        """The run of exactly this name.
+
+        Raises:
+            UserError: there is none; names the nearest.
+        """
+        known = [row[0] for row in self._listed("name")]
+        if name not in known:
+            raise self._no_run(name, known)
+        return Run(self._database, name, self.runs_folder / name)
+
+    def run_meant(self, typed: str) -> Run:
+        """The run that a person means: by its name, the unique beginning of its name, or its folder in this workspace.
 
         Raises:
             UserError: there is none, with the nearest; or the beginning fits several.
         """
-        found = self._find(name, [row[0] for row in self._listed("name")])
+        found = self._find(typed, [row[0] for row in self._listed("name")])
         return Run(self._database, found, self.runs_folder / found)
 
     def delete_run(self, name: str) -> Path:
@@ -249,8 +260,8 @@ class Workspace:
             write_note(info.folder, title, note)
 
     def resolve_model(self, text: str | Path) -> Path:
-        """The model file that a person means: a .safetensors file, a run's folder, a run of this workspace, a model
-        that comes with the studio, or one that was pulled.
+        """The model file that a person means: a .safetensors file, a run's folder, a run of this workspace (or the
+        unique beginning of its name), a model that comes with the studio, or one that was pulled.
 
         For a run it is the best checkpoint. The file's content is not looked at. A folder in which there is none hides
         no run or model of its name.
@@ -267,15 +278,29 @@ class Workspace:
         if path.suffix == MODEL:
             raise UserError(f"{path}: expected a model, found no file by that name")
         try:
-            run = self.run(str(text))
-        except UserError as error:
-            if (pretrained := pretrained_model(str(text))) is not None:
-                return pretrained.model
-            pulled = self.pulled_models()
-            if (found := pulled.get(pulled_name(str(text)))) is not None:
-                return found
+            return self._model_of(str(text), self.run_meant)
+        except UserError:
             if folder:
                 raise _no_model(path, str(text)) from None
+            raise
+
+    def model_named(self, name: str) -> Path:
+        """The model file of the run of exactly this name, or of a model that comes with the studio or was pulled.
+
+        Raises:
+            UserError: as `resolve_model`.
+        """
+        return self._model_of(name, self.run)
+
+    def _model_of(self, name: str, run_of: Callable[[str], Run]) -> Path:
+        try:
+            run = run_of(name)
+        except UserError as error:
+            if (pretrained := pretrained_model(name)) is not None:
+                return pretrained.model
+            pulled = self.pulled_models()
+            if (found := pulled.get(pulled_name(name))) is not None:
+                return found
             names = ", ".join([*(model.name for model in pretrained_models()), *pulled])
             raise UserError(f"{error}; models that come with the studio: {names or 'none'}") from None
         if (best := _best_of(run.folder)) is None:
@@ -321,12 +346,15 @@ class Workspace:
                     return path.resolve().name
                 if path.name not in known:
                     raise UserError(f"{name}: expected a run's folder in {self.runs_folder}, found another folder")
-        fits = [n for n in known if name and n.startswith(name)]
+        fits = [n for n in known if name and _begins(n, name)]
         if len(fits) == 1:
             return fits[0]
         if fits:
             raise UserError(f"'{name}' begins the names of {len(fits)} runs: {', '.join(sorted(fits)[-5:])}; give more")
-        raise UserError(f"no run {name[:80]!r} in {self.path}; {nearest(name, sorted(known, reverse=True))}")
+        raise self._no_run(name, known)
+
+    def _no_run(self, name: str, known: list[str]) -> UserError:
+        return UserError(f"no run {name[:80]!r} in {self.path}; {nearest(name, sorted(known, reverse=True))}")
 
     def _idle(self, name: str, done: str) -> Run:
         run = self.run(name)
@@ -406,6 +434,11 @@ def _expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
+
+
+def _begins(name: str, typed: str) -> bool:
+    """Whether what was typed begins a name; a number is typed whole, since run 1 is none of the ten from 10 on."""
+    return name.startswith(typed) and not (typed[-1:].isdecimal() and name[len(typed) : len(typed) + 1].isdecimal())
 
 
 def _best_of(folder: Path) -> Path | None:

@@ -431,6 +431,15 @@ def test_resume_and_load_path_exclude_each_other(capsys):
     assert "give one of them" in refused(capsys, "train", "--resume", "a", "--load-path", "b")
 
 
+def test_a_run_to_go_on_with_may_be_begun_and_is_never_another(home, capsys):
+    (home / "runs" / "2026-01-01-A-v1-10").mkdir(parents=True)
+    (home / "runs" / "2026-01-01-A-v1-10" / "experiment.toml").write_text(Experiment().to_toml())
+    assert "-10 is of train: go on with" in refused(capsys, "pretrain", "--resume", "2026-01-01-A")
+    gone = "2026-01-01-A-v1-1"
+    for words in (("train", "--resume", gone), ("infer", "--load-path", gone), ("card", gone, "--out", "x")):
+        assert f"no run '{gone}'" in refused(capsys, *words)
+
+
 def test_json_is_one_line_and_nothing_else_is_on_stdout(seen, capfd):
     assert cli.main(["train", "--json"]) == 0
     out, err = capfd.readouterr()

@@ -223,19 +223,53 @@ def test_names_are_safe_and_counted(workspace: Workspace) -> None:
 def test_finding_a_run(workspace: Workspace, tmp_path: Path) -> None:
     a, b = new_run(workspace, "A-v1"), new_run(workspace, "A-v1")
     c = new_run(workspace, "B-v1")
-    assert workspace.run(a.name).folder == a.folder
-    assert workspace.run(c.name[:12]).name == c.name
-    assert workspace.run(str(b.folder)).name == b.name
-    assert workspace.run(f"{b.folder}/").name == b.name
+    assert workspace.run(a.name).folder == workspace.run_meant(a.name).folder == a.folder
+    assert workspace.run_meant(c.name[:12]).name == c.name
+    assert workspace.run_meant(str(b.folder)).name == b.name
+    assert workspace.run_meant(f"{b.folder}/").name == b.name
     with pytest.raises(UserError, match="begins the names of 2 runs"):
-        workspace.run(a.name[:-1])
+        workspace.run_meant(a.name[:-1])
     with pytest.raises(UserError, match=f"did you mean.*{c.name}"):
-        workspace.run(c.name.replace("B", "Bb"))
+        workspace.run_meant(c.name.replace("B", "Bb"))
     with pytest.raises(UserError, match="another folder"):
-        workspace.run(str(tmp_path))
+        workspace.run_meant(str(tmp_path))
     for odd in ("", "\0", "x" * 5000, "*", "'; DROP TABLE runs"):
         with pytest.raises(UserError, match="no run"):
+            workspace.run_meant(odd)
+        with pytest.raises(UserError, match="no run"):
             workspace.run(odd)
+    for typed in (c.name[:12], str(b.folder)):  # for people alone
+        with pytest.raises(UserError, match="no run"):
+            workspace.run(typed)
+
+
+def test_a_run_that_is_gone_is_not_taken_for_another(workspace: Workspace) -> None:
+    runs = [new_run(workspace, "A-v1") for _ in range(10)]
+    first, tenth = runs[0].name, runs[9].name
+    assert (first[-2:], tenth[-3:]) == ("-1", "-10")
+    for run in runs:
+        run.finish("stopped", steps=1)
+        workspace.delete_run(run.name) if run.name != tenth else None
+    (runs[9].folder / "checkpoints").mkdir(exist_ok=True)
+    save_model(runs[9].folder / "checkpoints" / "1.safetensors", {"w": torch.ones(1)}, {})
+    lookups = (
+        workspace.run,
+        workspace.run_meant,
+        workspace.info,
+        workspace.resolve_model,
+        workspace.model_named,
+        workspace.delete_run,
+        lambda name: workspace.rename_run(name, "other"),
+        lambda name: workspace.describe_run(name, note="gone"),
+    )
+    for look in lookups:
+        with pytest.raises(UserError, match=f"no run '{first}'"):
+            look(first)
+    assert [run.name for run in workspace.runs()] == [tenth]
+    workspace.rename_run(tenth, f"{first}-longer")
+    assert workspace.run_meant(first).name == f"{first}-longer"
+    with pytest.raises(UserError, match="no run"):
+        workspace.model_named(first)
 
 
 def test_deleting_goes_to_the_bin_and_back(workspace: Workspace) -> None:

@@ -172,7 +172,7 @@ class SessionController(SteeringController):
             self._ask(commands.DropModel())
             return
         try:
-            path = self._services.workspace.resolve_model(run)
+            path = self._services.workspace.model_named(run)
         except UserError as error:
             self._on_refused(error, "")
             return

@@ -170,7 +170,7 @@ class WatchController(QObject):
         watched = self._page.watched
         if watched is None:
             return
-        model, replay = self._services.workspace.resolve_model(run), watched.replay
+        model, replay = self._services.workspace.model_named(run), watched.replay
         words = f"{run} plays seed {replay.seed}"
         self._request(
             lambda progress: self._loader.rival(run, model, replay, progress),
