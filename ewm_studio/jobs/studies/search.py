@@ -18,7 +18,7 @@ from typing import Any
 
 import tomli_w
 
-from ewm_studio.errors import UserError
+from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import Event, JobControl, Message, StudyRunMoved
 from ewm_studio.jobs.studies.checks import check_cells
 from ewm_studio.jobs.studies.conditions import keep_conditions
@@ -26,6 +26,7 @@ from ewm_studio.jobs.studies.crew import Crew
 from ewm_studio.jobs.studies.one_run import Say, StudyRun, new_record, score_of
 from ewm_studio.jobs.studies.pool import Pool
 from ewm_studio.jobs.studies.sameness import check_same
+from ewm_studio.jobs.studies.trials_log import TrialsLog
 from ewm_studio.jobs.studies.tuned import TUNED, found_values, is_reported, reported_records
 from ewm_studio.settings.cells import Cell, axes_of, settings_of
 from ewm_studio.settings.experiment import none_to_empty
@@ -169,22 +170,26 @@ class Trials:
         if importlib.util.find_spec("optuna") is None or importlib.util.find_spec("scipy") is None:
             raise UserError("a search needs Optuna, which is not installed: uv sync --extra search (pip: [search])")
         import optuna
-        from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         search = file.study.search
         self._optuna, self.space, self.prune = optuna, space, search.prune
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder.path / TRIALS)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # it says so of the pruner
             wilcoxon = optuna.pruners.WilcoxonPruner(p_threshold=search.prune or 0.1)
-        self._study = optuna.create_study(
-            storage=storage,
-            pruner=wilcoxon if search.prune else optuna.pruners.NopPruner(),
-            study_name=file.name,
-            direction="maximize",
-            load_if_exists=True,
-        )
+        log: Any = TrialsLog(folder.path / TRIALS)
+        try:
+            self._study = optuna.create_study(
+                storage=optuna.storages.JournalStorage(log),
+                pruner=wilcoxon if search.prune else optuna.pruners.NopPruner(),
+                study_name=file.name,
+                direction="maximize",
+                load_if_exists=True,
+            )
+        except (UserError, JobError):
+            raise
+        except Exception as error:  # whatever Optuna makes of entries that it did not write
+            raise log.damaged(error) from None
         known = len(self._study.get_trials(deepcopy=False))
         seed = (search.seed + known) % 2**32  # gone on with, it would else propose what it did at first once more
         self._study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)

@@ -1,11 +1,14 @@
 """A study that searches: tuned on its own seeds and episodes, reported on others, stopped and gone on with."""
 
+import errno
 import json
+import os
+from pathlib import Path
 
 import optuna
 import pytest
 
-from ewm_studio.errors import UserError
+from ewm_studio.errors import JobError, UserError
 from ewm_studio.events import Finished, JobControl, Message, StudyRunMoved
 from ewm_studio.jobs.studies.outcome import write_outcome
 from ewm_studio.jobs.studies.search import TRIALS, Space, Trials
@@ -133,6 +136,48 @@ def test_a_search_that_is_gone_on_with_proposes_nothing_twice(tmp_path):
         trials = trials_of(study(tmp_path), StudyFolder(tmp_path, "tuned"))
         proposed += [trials.begin(number)[0].params["ppo.lr"] for number in numbers]
     assert len(set(proposed)) == 4
+
+
+def test_a_search_goes_on_after_a_write_that_was_broken_off(tmp_path, monkeypatch):
+    """A kill or a full disk in the middle of a line; and a search needs no links, which Windows may refuse."""
+    monkeypatch.setattr(os, "symlink", no_links)
+    monkeypatch.chdir(tmp_path)
+    folder = StudyFolder(Path("ws"), "tuned")  # named as the default workspace is
+    trials = trials_of(study(tmp_path), folder)
+    trial, _ = trials.begin(0)
+    trials.end(trial, [1.0], False)
+    log = folder.path / TRIALS
+    log.with_name(f"{TRIALS}.lock").write_text("")  # left by a process that was killed
+    log.write_bytes(log.read_bytes()[:-9])
+    trials = trials_of(study(tmp_path), folder)
+    assert not trials.done(0)
+    trial, _ = trials.begin(0)
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", no_room)
+        with pytest.raises(JobError, match=r"trials\.log: cannot be written .* free some space"):
+            trial.report(1.0, 0)
+    with open(log, "ab") as file:
+        file.write(b'{"op_co')  # as much as there was room for
+    trials.end(trial, [1.0], False)
+    assert trials_of(study(tmp_path), folder).done(0)
+
+
+@pytest.mark.parametrize("line", ["null", "[]", "{}", '{"op_code": 99}', '{"op_code": 4}', "{", "[" * 10_000, "\0"])
+def test_a_damaged_log_of_trials_is_said_in_one_line(tmp_path, line):
+    folder = StudyFolder(tmp_path, "tuned")
+    trials_of(study(tmp_path), folder)
+    with open(folder.path / TRIALS, "a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(UserError, match=r"trials\.log: not what a search keeps of its trials .* anew"):
+        trials_of(study(tmp_path), folder)
+
+
+def no_links(*places):
+    raise PermissionError(errno.EPERM, "a required privilege is not held")
+
+
+def no_room(file):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize(
