@@ -214,7 +214,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or no TOML.
     """
-    text = _text_of(path)
+    text = text_of(path)
     try:
         values = tomllib.loads(text)
         _check_plain(values)
@@ -238,7 +238,7 @@ def _check_plain(value: Any, depth: int = 0) -> None:
         _check_plain(item, depth + 1)
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
     """The text of a settings file, which is looked at before it is opened: a named pipe would wait for a writer.
 
     Raises:

@@ -12,9 +12,10 @@ from pydantic import BaseModel, ValidationError
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.resources import resource, study_presets
 from ewm_studio.settings.cells import Cell, cells_of, settings_of
-from ewm_studio.settings.experiment import Experiment, read_settings, reason_of
+from ewm_studio.settings.experiment import Experiment, read_settings, reason_of, text_of
 from ewm_studio.settings.layers import Values, over
 from ewm_studio.settings.study import PlaceSettings, Study
+from ewm_studio.settings.typed_path import expanded, typed_path
 
 ENDING = ".study.toml"
 
@@ -44,11 +45,13 @@ class StudyFile:
         name: of the study: the file's, without its ending.
         path: the file.
         study: what stands in it.
+        kept_base: a copy of the base that is a file; that one itself may be gone.
     """
 
     name: str
     path: Path
     study: Study
+    kept_base: Path | None = None
 
     def placed(self, parallel: str | None = None, on: str | None = None) -> StudyFile:
         """The same study with so many runs side by side, or computed elsewhere; None leaves what the file says.
@@ -83,8 +86,18 @@ class StudyFile:
         Raises:
             UserError: there is no such base, or it is no settings file.
         """
-        values = read_settings(self._base_path()) if self.study.base else {}
+        values = read_settings(self.base_path) if self.study.base else {}
         return over(values, settings_of(self.study.experiment, f"{self.path}: experiment"))
+
+    @property
+    def text(self) -> str:
+        """Of its file."""
+        return text_of(self.path)
+
+    @property
+    def base_text(self) -> str:
+        """Of the file that it is based on; empty where it is on none, or on a preset."""
+        return text_of(self.base_path) if self.study.base.endswith(".toml") else ""
 
     def named_runs(self) -> list[tuple[str, Cell, int]]:
         """Name, cell and seed of every run, as `plans` has them, without their settings."""
@@ -151,14 +164,15 @@ class StudyFile:
         return steps
 
     @property
-    def own_base(self) -> Path | None:
-        """The settings file that it begins with, where that is no ready-made one."""
-        return self.path.parent / self.study.base if self.study.base.endswith(".toml") else None
+    def base_path(self) -> Path:
+        """The file of its base, which it has.
 
-    def _base_path(self) -> Path:
+        Raises:
+            UserError: there is no preset of this name.
+        """
         name = self.study.base
-        if self.own_base is not None:
-            return self.own_base
+        if name.endswith(".toml"):
+            return self.kept_base or self.path.parent / expanded(name)
         preset = resource("presets", f"{name}.toml")
         if preset.is_file() and not preset.name.endswith(ENDING):
             return preset
@@ -178,14 +192,14 @@ def read_study(given: str | Path) -> StudyFile:
     return found
 
 
-def study_at(path: Path, name: str) -> StudyFile:
-    """The study of this name in a file of any name; its cells are not looked at.
+def study_at(path: Path, name: str, kept_base: Path | None = None) -> StudyFile:
+    """The study of this name in a file of any name, perhaps with a copy of its base; its cells are not looked at.
 
     Raises:
         UserError: it is no study.
     """
     try:
-        return StudyFile(name, path, Study.model_validate(read_settings(path)))
+        return StudyFile(name, path, Study.model_validate(read_settings(path)), kept_base)
     except ValidationError as error:
         raise UserError(f"{path}: {_complaint(error)}") from None
 
@@ -196,18 +210,30 @@ def find_study(given: str | Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    path = Path(given).expanduser()
-    for candidate in (path, path.with_name(path.name + ENDING)):
+    if (path := study_path(given)) is not None:
+        return path
+    ready = {p.name.removesuffix(ENDING): p for p in study_presets()}
+    if str(given) in ready:
+        return ready[str(given)]
+    if (path := expanded(given)).exists():
+        raise UserError(f"{path}: expected a file called NAME{ENDING}, found a folder")
+    raise UserError(f"{path}: no such study; ready-made ones: {', '.join(ready) or 'none'}")
+
+
+def study_path(given: str | Path) -> Path | None:
+    """The study's file at a path with or without its ending; None where there is none.
+
+    Raises:
+        UserError: there is a file that is no study's, or nothing can be there.
+    """
+    path = typed_path(given, "study")
+    named = [path.with_name(path.name + ENDING)] if path.name else []  # the root folder has no name
+    for candidate in (path, *(typed_path(other, "study") for other in named)):
         if candidate.is_file():
             if not candidate.name.endswith(ENDING):
                 raise UserError(f"{candidate}: a study's file is called NAME{ENDING}")
             return candidate
-    ready = {p.name.removesuffix(ENDING): p for p in study_presets()}
-    if str(given) in ready:
-        return ready[str(given)]
-    if path.exists():
-        raise UserError(f"{path}: expected a file called NAME{ENDING}, found a folder")
-    raise UserError(f"{path}: no such study; ready-made ones: {', '.join(ready) or 'none'}")
+    return None
 
 
 def _key(cell: Cell, seed: int) -> str:

@@ -165,7 +165,12 @@ def open_workspace(folder: str | None) -> Workspace:
 
 
 def workspace_folder(folder: str | None) -> Path:
-    """This folder, or the default workspace's; as with `EWM_WORKSPACE`, an empty text names none."""
+    """This folder, or the default workspace's; as with `EWM_WORKSPACE`, an empty text names none.
+
+    Raises:
+        UserError: nothing can be there.
+    """
+    from ewm_studio.settings.typed_path import typed_path
     from ewm_studio.workspace import default_workspace
 
-    return Path(folder) if folder else default_workspace()
+    return typed_path(folder or default_workspace(), "workspace")

@@ -117,7 +117,8 @@ def _status(options: Any) -> int:
         return 0
     print_table(("cell", "finished", "failed", "running", "waiting", "mean"), found["cells"])
     words = ("finished", "failed", "running", "waiting")
-    write_line(f"study {file.name} {found['state']}: " + ", ".join(f"{found[word]} {word}" for word in words))
+    counts = ", ".join(f"{found[word]} {word}" for word in words)
+    write_line(f"study {file.name} of {file.path} {found['state']}: {counts}")
     for run in found["runs"]:
         if run["failures"]:
             write_line(f"  {run['cell']}, seed {run['seed']}: {run['failures'][-1]}")
@@ -134,7 +135,7 @@ def _report(options: Any) -> int:
     from ewm_studio.terminal.targets import file_to_write
 
     file = _file(options)
-    mine = {"study": file.path} | ({"study's base": file.own_base} if file.own_base is not None else {})
+    mine = {"study": file.path} | ({"study's base": file.base_path} if file.study.base.endswith(".toml") else {})
     out = file_to_write("--out", options.out, ("report.html", "report.pdf"), mine) if options.out is not None else None
     preset = file_to_write("--preset", options.preset, ("settings.toml",), mine) if options.preset is not None else None
     if preset is not None and preset.name.endswith(ENDING):
@@ -205,21 +206,11 @@ def _found(options: Any) -> tuple[Any, Any]:
 
 
 def _file(options: Any) -> Any:
-    """The study that is meant: a file, a ready-made one, or one of the workspace, such as the window makes."""
-    from ewm_studio.jobs.studies.found import named_study, studies_of, study_of
-    from ewm_studio.settings.study_file import find_study
+    """The study that is meant."""
+    from ewm_studio.jobs.studies.found import study_meant
     from ewm_studio.terminal.parsers import workspace_folder
 
-    try:
-        find_study(options.file)
-    except UserError:
-        folder = workspace_folder(options.workspace)
-        if options.file not in studies_of(folder):
-            raise
-        found = study_of(folder, options.file)
-        found.check()
-        return found
-    return named_study(options.file)
+    return study_meant(workspace_folder(options.workspace), options.file)
 
 
 def _print(result: dict[str, Any], as_json: bool) -> None:

@@ -21,7 +21,8 @@ from ewm_studio.workspace.lock import RunLock
 
 STUDIES, RECORDS, STOP = "studies", "runs", "stop"
 PACE, LOG = "pace.json", "log.txt"  # how far every run is; what the process said that runs the study
-COPY, RESULTS, PARQUET, REPORT = "study.toml", "results.csv", "results.parquet", "report.html"
+COPY, BASE = "study.toml", "base.toml"  # of its file, and of the one that this is based on
+RESULTS, PARQUET, REPORT = "results.csv", "results.parquet", "report.html"
 RunState = Literal["waiting", "running", "stopped", "finished", "failed"]
 
 

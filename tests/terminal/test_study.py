@@ -1,10 +1,13 @@
 """The command `study`: its words, its results, and one line for what is wrong."""
 
 import json
+import shutil
 
 import pytest
 
 from ewm_studio import cli
+from ewm_studio.jobs.studies.found import study_meant, with_file
+from ewm_studio.settings.study_file import find_study, read_study
 from tests.support.studies import written_study
 
 TEXT = """
@@ -58,6 +61,59 @@ def test_a_study_of_the_workspace_is_found_by_its_name(place, capsys):
     assert (json.loads(out)["study"], json.loads(out)["state"]) == ("mine", "was never run")
     code, _, err = said(capsys, "status", "another", "--workspace", workspace)
     assert (code, "no such study" in err) == (2, True)
+
+
+def test_a_name_means_the_workspaces_own_study_before_a_ready_made_one(place, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(place))
+    monkeypatch.setenv("USERPROFILE", str(place))
+    (place / "win").mkdir()
+    (place / "win" / "cartpole-quick.study.toml").write_text(TEXT)
+    code, out, err = said(capsys, "status", "cartpole-quick", "--workspace", "~/win", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["file"] == str(place / "win" / "cartpole-quick.study.toml")
+    assert found["folder"] == str(place / "win" / "studies" / "cartpole-quick")
+    code, out, _ = said(capsys, "status", "cartpole-quick", "--workspace", place / "win")
+    assert f"study cartpole-quick of {found['file']} was never run: " in out
+    code, out, _ = said(capsys, "status", "cartpole-quick", "--workspace", place / "other", "--json")
+    assert "presets" in json.loads(out)["file"]
+
+
+def test_a_file_at_hand_is_meant_before_what_was_kept_of_it(place, capsys, monkeypatch):
+    monkeypatch.chdir(place)
+    (place / "cartpole-quick.study.toml").write_text(TEXT)
+    written_study(place / "elsewhere", TEXT, "cartpole-quick")
+    (place / "elsewhere" / "cartpole-quick.study.toml").unlink()
+    where = ("cartpole-quick", "--workspace", "elsewhere", "--json")
+    assert json.loads(said(capsys, "status", *where)[1])["file"] == "cartpole-quick.study.toml"
+    (place / "cartpole-quick.study.toml").unlink()
+    assert json.loads(said(capsys, "status", *where)[1])["file"] == "elsewhere/studies/cartpole-quick/study.toml"
+    ready = find_study("cartpole-quick")
+    (place / "elsewhere/studies/cartpole-quick/study.toml").write_bytes(ready.read_bytes())
+    assert json.loads(said(capsys, "status", *where)[1])["file"] == str(ready)
+
+
+def test_the_base_of_a_study_is_kept_with_it(place, capsys):
+    (place / "files").mkdir()
+    (place / "files" / "my-base.toml").write_text("[env]\nbatch_size = 4\n[ppo]\nrollout_steps = 16\n")
+    mine = place / "files" / "mine.study.toml"
+    mine.write_text('base = "my-base.toml"\n' + "\n".join(TEXT.splitlines()[3:]))
+    where = ("--workspace", place / "ws", "--json")
+    code, _, err = said(capsys, "run", mine, *where, "--parallel", "1")
+    assert code == 0, err
+    shutil.rmtree(place / "files")
+    for action in ("status", "report"):
+        code, out, err = said(capsys, action, "mine", *where)
+        assert code == 0, err
+    code, out, err = said(capsys, "share", "mine", *where, "--out", place / "shared")
+    assert code == 0, err
+    assert (place / "shared" / "my-base.toml").is_file()
+    kept = study_meant(place / "ws", "mine")
+    again = with_file(kept, place / "ws")
+    assert (again.path, again.path.with_name("my-base.toml").is_file()) == (place / "ws" / "mine.study.toml", True)
+    assert read_study(again.path).check()[0].experiment == kept.check()[0].experiment
+    code, out, err = said(capsys, "run", "mine", *where)
+    assert (code, json.loads(out)["finished"]) == (0, 1), err
 
 
 @pytest.mark.parametrize(

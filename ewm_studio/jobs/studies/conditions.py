@@ -10,7 +10,7 @@ from typing import Any
 
 from ewm_studio.errors import UserError
 from ewm_studio.workspace.files import write_text
-from ewm_studio.workspace.studies import COPY, StudyFolder
+from ewm_studio.workspace.studies import BASE, COPY, StudyFolder
 
 NAME = "conditions.json"
 
@@ -32,13 +32,14 @@ class Conditions:
     text: str = ""
 
 
-def keep_conditions(folder: StudyFolder, text: str, machines: str = "") -> None:
+def keep_conditions(folder: StudyFolder, text: str, machines: str = "", base: str = "") -> None:
     """Keep them as they are now; when it was first run stays.
 
     Args:
         folder: the study's.
         text: of its file.
         machines: what computes the runs, where that is not this computer.
+        base: the text of the file that it is based on, where it is on one.
 
     Raises:
         UserError or JobError: they cannot be written.
@@ -53,6 +54,8 @@ def keep_conditions(folder: StudyFolder, text: str, machines: str = "") -> None:
     found = asdict(Conditions(place, versions(), began or time.time()))
     found.pop("text")
     write_text(folder.path / NAME, json.dumps(found, indent=1) + "\n")
+    if base:
+        write_text(folder.path / BASE, base)
     write_text(folder.path / COPY, text)
 
 

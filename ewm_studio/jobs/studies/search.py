@@ -76,7 +76,7 @@ def search(
             f"{file.path}: search.trials asks for {left} more, but what was found before is reported: set it back, or "
             f"{how} to take up more trials"
         )
-    keep_conditions(folder, file.path.read_text("utf-8"), pool.machines)
+    keep_conditions(folder, file.text, pool.machines, file.base_text)
     seeds = len(file.study.seeds.tuning)
     if left:
         yield Message(f"search: {left} of {len(work)} trials to go, each on {seeds} tuning seeds")

@@ -27,10 +27,9 @@ from ewm_studio.processes.living import owner
 from ewm_studio.settings.study_file import ENDING, StudyFile
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.files import move_new, write_error, write_text
-from ewm_studio.workspace.studies import COPY, RECORDS, STUDIES, StudyFolder
+from ewm_studio.workspace.studies import BASE, COPY, RECORDS, STUDIES, StudyFolder
 
 README = "README.md"
-BASE = "base.toml"  # in the study's folder: the settings file that it begins with
 _BASE_LINE = re.compile(r"""^([ \t]*base[ \t]*=[ \t]*)("[^"\n]*"|'[^'\n]*')""", re.MULTILINE)
 _OURS = re.compile(
     r"# .*\n\n## .*\n\n\[`[^`\n]+\.study\.toml`\]\([^)\n]+\), \[report\]\(studies/"
@@ -85,8 +84,8 @@ def _moved(file: StudyFile) -> str:
     Raises:
         UserError: it cannot be read, or its base does not stand where it is looked for.
     """
-    text = _read(file.path)
-    if file.own_base is None:
+    text = file.text
+    if not file.study.base.endswith(".toml"):
         return text
     base = f"{STUDIES}/{file.name}/{BASE}"
     moved = _BASE_LINE.sub(lambda found: f'{found[1]}"{base}"', text, count=1)
@@ -107,8 +106,8 @@ def _fill(shared: StudyFolder, source: StudyFolder, file: StudyFile, workspace: 
     for name in (CONDITIONS, COPY, TUNED):
         if (source.path / name).is_file():
             write_text(shared.path / name, _read(source.path / name))
-    if file.own_base is not None:
-        write_text(shared.path / BASE, _read(file.own_base))
+    if file.study.base.endswith(".toml"):
+        write_text(shared.path / BASE, file.base_text)
 
 
 def _swap(aside: Path, place: Path) -> None:

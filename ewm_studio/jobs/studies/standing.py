@@ -29,7 +29,7 @@ def standing(file: StudyFile, folder: StudyFolder) -> dict[str, Any]:
     counts = _counts(rows)
     over = counts["finished"] + counts["failed"] == len(rows)
     state = "is being run" if alive else "is done" if over else "is stopped" if folder.begun else "was never run"
-    told = {"study": file.name, "folder": str(folder.path), "state": state, **counts}
+    told = {"study": file.name, "file": str(file.path), "folder": str(folder.path), "state": state, **counts}
     return {**told, "seconds_left": pace.left if alive else None, "cells": cells, "runs": rows}
 
 

@@ -66,7 +66,7 @@ def run_study(
         check_cells(file, [plan for plan in plans if not records[plan.key].done])
         judge = file.study.judge
         pool = pool or pool_of(file.study.place)
-        keep_conditions(folder, file.path.read_text("utf-8"), pool.machines)
+        keep_conditions(folder, file.text, pool.machines, file.base_text)
         runs = [StudyRun(plan, records[plan.key], judge, folder, workspace, pool) for plan in plans]
         yield RunStarted("study", "", str(folder.path), _summary(file, len(runs), pool.slots))
         yield from (run.moved() for run in runs)

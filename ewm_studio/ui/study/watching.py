@@ -12,15 +12,15 @@ from ewm_studio import formatting as format
 from ewm_studio.errors import UserError
 from ewm_studio.jobs.studies.beside import StudyBeside
 from ewm_studio.jobs.studies.figures import StudyFigures, study_figures
+from ewm_studio.jobs.studies.found import with_file
 from ewm_studio.jobs.studies.plan import axes_of_cells
 from ewm_studio.jobs.studies.standing import standing
 from ewm_studio.jobs.studies.tuned import searched
-from ewm_studio.settings.study_file import ENDING, StudyFile
+from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.ui.page import Activity
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.study.page import StudyPage
 from ewm_studio.workspace import Workspace
-from ewm_studio.workspace.files import write_text
 from ewm_studio.workspace.studies import StudyFolder
 
 LOOK_MILLISECONDS = 1000
@@ -97,15 +97,11 @@ class WatchingController(QObject):
             Untrusted: nobody agreed to its environment's module. UserError: its folder cannot be written.
         """
         self._check_trusted(file)
-        path = file.path
-        if not path.name.endswith(ENDING):  # all that is left of its file is what was kept when it was run
-            path = self._services.workspace.path / f"{file.name}{ENDING}"
-            write_text(path, file.path.read_text("utf-8"))
-            file = StudyFile(file.name, path, file.study)
+        file = with_file(file, self._services.workspace.path)
         if StudyFolder(self._services.workspace.path, file.name).running:
             self.watch(file)
             return
-        self._beside = StudyBeside(path, self._services.workspace.path, file.name)
+        self._beside = StudyBeside(file.path, self._services.workspace.path, file.name)
         self._services.notices.tell(f"study {file.name} runs beside this window; it goes on when this is closed")
         self.watch(file)
         self._again.start()
