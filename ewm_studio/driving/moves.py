@@ -23,7 +23,7 @@ def actions_of(text: str, scheme: Scheme, space: gym.Space) -> list[Any]:
     found: list[Any] = []
     for word in filter(None, (part.strip() for part in text.split(","))):
         moves, _, times = word.partition("*")
-        if times and not (times.isdecimal() and 0 < int(times) <= MOST_TIMES):
+        if times and not (times.isdecimal() and len(times) < 10 and 0 < int(times) <= MOST_TIMES):
             raise UserError(f"'{word}': give how many times as {moves}*10")
         found += [_action(moves.strip(), scheme, space)] * (int(times) if times else 1)
     if not found:
@@ -50,8 +50,9 @@ def _action(words: str, scheme: Scheme, space: Any) -> Any:
 def _choice(word: str, scheme: Scheme, space: Any) -> Any:
     if word in scheme.actions:
         return space.dtype.type(scheme.actions[word])
-    if word.isdecimal() and isinstance(space, gym.spaces.Discrete) and space.contains(space.dtype.type(int(word))):
-        return space.dtype.type(int(word))
+    number = int(word) if word.isdecimal() and len(word) < 10 else -1
+    if number >= 0 and isinstance(space, gym.spaces.Discrete) and space.contains(space.dtype.type(number)):
+        return space.dtype.type(number)
     if word in NOTHING and scheme.rest:
         return space.dtype.type(scheme.rest[0])
     _known(word, scheme)

@@ -26,8 +26,9 @@ from ewm_studio.jobs.kept_assessment import PICTURES, kept_assessment, kept_pict
 from ewm_studio.machine import cores
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.experiment import COMPONENTS
+from ewm_studio.settings.typed_path import typed_path
 from ewm_studio.workspace import Run, Workspace
-from ewm_studio.workspace.files import check_folder, check_path, write_aside, write_error, write_text
+from ewm_studio.workspace.files import check_folder, write_aside, write_error, write_text
 from ewm_studio.workspace.pretrained import CARD
 from ewm_studio.workspace.record import SETTINGS
 from ewm_studio.workspace.replays import MODEL_NAME
@@ -72,7 +73,7 @@ def write_card(
         UserError: a run is missing or has no checkpoint, the runs are of different settings, or the folder cannot be
             written to or holds files of the same names that are no card's: all that is seen before anything is played.
     """
-    control, folder = control or JobControl(), Path(os.path.abspath(os.path.expanduser(folder)))
+    control, folder = control or JobControl(), Path(os.path.abspath(typed_path(folder, "--out")))
     chosen = [workspace.run(name) for name in runs]
     experiments = [Experiment.from_toml(run.folder / SETTINGS) for run in chosen]
     _check_alike(chosen, experiments)
@@ -126,7 +127,6 @@ def _check_place(folder: Path) -> None:
     Raises:
         UserError: it is such a one.
     """
-    check_path(folder, "the card's folder")
     place = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
     if not place.is_dir():
         raise UserError(f"{folder}: {place} is a file; give a folder for the card")

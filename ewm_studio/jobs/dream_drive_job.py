@@ -28,6 +28,7 @@ from ewm_studio.jobs.kept_assessment import kept_assessment
 from ewm_studio.jobs.meter import Meter
 from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.settings import Experiment
+from ewm_studio.settings.typed_path import typed_path
 from ewm_studio.workspace import Workspace
 
 LANES = ("reward", "end", "trust", "value", "entropy")
@@ -46,7 +47,7 @@ def dream(
         UserError: no model or no start is named, or nothing can be dreamt from there. JobError: the environment failed.
     """
     control, settings = control or JobControl(), experiment.dream_drive
-    video = Path(settings.video).expanduser() if settings.video else None
+    video = typed_path(settings.video, "dream_drive.video") if settings.video else None
     if video is not None:
         check_target(video)
     folder = Library(workspace).place_to_write(settings.recording) if settings.recording else None

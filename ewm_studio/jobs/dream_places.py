@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ewm_studio.data.library import Library
 from ewm_studio.driving.dream_beginning import FromNowhere, FromRecording, FromReplay, FromTrack, Source
 from ewm_studio.errors import UserError, nearest
+from ewm_studio.settings.typed_path import typed_path
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.replays import SUFFIX
 
@@ -28,11 +27,11 @@ def source_of(text: str | None, workspace: Workspace) -> Source:
         return FromTrack(int(number))
     if what == "random":
         return FromNowhere(int(number))
-    path = Path(what).expanduser()
     if what.endswith(SUFFIX):
+        path = typed_path(what, "--from")
         return FromReplay(path, int(number), f"replay {path.stem}")
     if what.endswith(".h5"):
-        return FromRecording(path, int(number))
+        return FromRecording(typed_path(what, "--from"), int(number))
     folder, slash, episode = what.rpartition("/")
     if not slash or not episode.isdecimal() or len(episode) > 9:
         raise UserError(f"--from {text:.80}: {WAYS}")

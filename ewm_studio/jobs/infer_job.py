@@ -28,6 +28,7 @@ from ewm_studio.jobs.place import opens_workspace
 from ewm_studio.jobs.setup import load_for, model_metadata, patch_from
 from ewm_studio.models.device import choose_device, set_threads
 from ewm_studio.settings import Experiment
+from ewm_studio.settings.typed_path import typed_path
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.models import save_model
 from ewm_studio.workspace.replays import EvaluationWriter, Replay, copy_model, link_model, manner
@@ -50,7 +51,7 @@ def infer(
         JobError: the environment failed; after the result, where it only did not let itself be ended.
     """
     control, settings = control or JobControl(), experiment.infer
-    video = Path(settings.video).expanduser() if settings.video else None
+    video = typed_path(settings.video, "infer.video") if settings.video else None
     if video is not None:
         check_target(video, FILMS)
     with contextlib.closing(EnvProbe(experiment.env)) as probe:

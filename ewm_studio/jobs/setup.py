@@ -18,8 +18,9 @@ from ewm_studio.models.randomness import drawing_from
 from ewm_studio.settings import ComponentChoice, EnvSettings, Experiment, StartSettings
 from ewm_studio.settings.experiment import COMPONENTS, ComponentKind
 from ewm_studio.settings.layers import HOW_TRAINED, Values, with_model
+from ewm_studio.settings.typed_path import typed_path
 from ewm_studio.workspace import Workspace
-from ewm_studio.workspace.files import check_folder, check_path
+from ewm_studio.workspace.files import check_folder
 from ewm_studio.workspace.models import load_model
 from ewm_studio.workspace.versions import versions
 
@@ -121,15 +122,14 @@ def save_path_of(experiment: Experiment) -> Path | None:
     given = experiment.start.save_path
     if not given:
         return None
-    path = Path(given).expanduser()
-    check_path(path, "start.save_path")
+    path = typed_path(given, "start.save_path")
     if path.is_dir():
         check_folder(path, f"start.save_path {path}")
         return path
     if given.endswith(("/", os.sep)):
         raise UserError(f"start.save_path {path}: the folder {path} does not exist")
     if path.suffix != ".safetensors":
-        path = path.with_name(path.name + ".safetensors")
+        path = typed_path(path.with_name(path.name + ".safetensors"), "start.save_path")
     if path.exists() and not path.is_file():
         raise UserError(f"start.save_path {path} is there and is no file; give another name")
     folder = path.absolute().parent

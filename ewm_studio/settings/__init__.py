@@ -9,7 +9,7 @@ from ewm_studio.settings.data import DataSettings
 from ewm_studio.settings.declare import EVERY, ComponentSettings, TrainedSettings, declared, setting
 from ewm_studio.settings.dreaming import DreamSettings
 from ewm_studio.settings.evolution import EvolutionSettings
-from ewm_studio.settings.experiment import ComponentChoice, Experiment, explain, read_settings
+from ewm_studio.settings.experiment import ComponentChoice, Experiment, explain, read_sections, read_settings
 from ewm_studio.settings.learning import (
     PPOSettings,
     PretrainSettings,
@@ -41,6 +41,7 @@ __all__ = [
     "WorldModelSettings",
     "declared",
     "explain",
+    "read_sections",
     "read_settings",
     "setting",
 ]

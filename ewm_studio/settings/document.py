@@ -216,18 +216,14 @@ class ExperimentDocument:
         """
         self.replace(Experiment.from_toml(path), path)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, write: Callable[[Path, str], None]) -> None:
         """Write the settings to a file.
 
-        Raises:
-            UserError: the file cannot be written.
+        Args:
+            path: of the file.
+            write: puts a text into a file, or raises UserError or JobError and leaves that as it was.
         """
-        aside = path.with_name(f".{path.name}.part")
-        try:
-            aside.write_text(self._experiment.to_toml(), encoding="utf-8")
-            aside.replace(path)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
+        write(path, self._experiment.to_toml())
         self._saved, self.path = self._experiment, path
         self._tell("")
 

@@ -139,7 +139,7 @@ class Experiment(Settings):
         Raises:
             UserError: as `from_toml`.
         """
-        return cls.from_dict(values_of_run(read_settings(Path(path))), source=str(path))
+        return cls.from_dict(values_of_run(read_sections(Path(path))), source=str(path))
 
     def to_toml(self) -> str:
         """All settings as TOML, which has no null: an empty setting is an empty string, read back as None."""
@@ -222,6 +222,19 @@ def read_settings(path: Path) -> dict[str, Any]:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise UserError(f"{path}: not a TOML file ({reason})") from None
     return at_present_places(values)
+
+
+def read_sections(path: Path) -> dict[str, Any]:
+    """As `read_settings`, of a file that is laid over others: each section that it names is a table.
+
+    Raises:
+        UserError: one is not; or as `read_settings`.
+    """
+    values = read_settings(path)
+    for section in SECTIONS:
+        if not isinstance(values.get(section, {}), dict):
+            raise UserError(f"{path}: {section} should be a table of settings (found {values[section]!r:.80})")
+    return values
 
 
 def _check_plain(value: Any, depth: int = 0) -> None:

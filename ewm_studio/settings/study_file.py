@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from ewm_studio.errors import UserError, nearest
 from ewm_studio.resources import resource, study_presets
 from ewm_studio.settings.cells import Cell, cells_of, settings_of
-from ewm_studio.settings.experiment import Experiment, read_settings, reason_of, text_of
+from ewm_studio.settings.experiment import Experiment, read_sections, read_settings, reason_of, text_of
 from ewm_studio.settings.layers import Values, over
 from ewm_studio.settings.study import PlaceSettings, Study
 from ewm_studio.settings.typed_path import expanded, typed_path
@@ -63,7 +63,7 @@ class StudyFile:
         for name, text in (("parallel", parallel), ("on", on)):
             if text is None:
                 continue
-            value = int(text) if name == "parallel" and text.isdecimal() else text
+            value = int(text) if name == "parallel" and text.isdecimal() and len(text) < 10 else text
             try:
                 place = PlaceSettings.model_validate({**place.model_dump(), name: value})
             except ValidationError as error:
@@ -86,7 +86,7 @@ class StudyFile:
         Raises:
             UserError: there is no such base, or it is no settings file.
         """
-        values = read_settings(self.base_path) if self.study.base else {}
+        values = read_sections(self.base_path) if self.study.base else {}
         return over(values, settings_of(self.study.experiment, f"{self.path}: experiment"))
 
     @property

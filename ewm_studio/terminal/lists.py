@@ -164,7 +164,8 @@ def print_table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(escape(printable(_cell(row.get(column)))) for column in columns))
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    shown = sys.stdout is not None and sys.stdout.isatty()  # None: closed, which is said when it is written to
+    console = Console(width=None if shown else 200, highlight=False)
     with console.capture() as capture:
         console.print(table)
     write_styled("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))

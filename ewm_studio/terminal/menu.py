@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ewm_studio.errors import Untrusted
+from ewm_studio.errors import Untrusted, UserError
 from ewm_studio.jobs.launch import build_experiment, model_values
 from ewm_studio.jobs.runners.thread import ThreadRunner
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.settings.paths import parse_assignment
+from ewm_studio.settings.typed_path import typed_path
 from ewm_studio.terminal.editor import Editor
 from ewm_studio.terminal.jobs import asked_for, run_job
 from ewm_studio.terminal.output import silence, summary, unprinted
 from ewm_studio.terminal.prompt import BACK, Prompt, escape, pick
 from ewm_studio.terminal.trust import settle_trust
+from ewm_studio.workspace.files import write_text
 
 if TYPE_CHECKING:
     from ewm_studio.workspace import Workspace
@@ -107,7 +108,7 @@ class Menu:
         Raises:
             UserError: it cannot be read, or holds a bad setting.
         """
-        place = Path(path).expanduser()
+        place = typed_path(path, "file")
         self.document.replace(build_experiment(self.workspace, config=place).experiment, place)
 
     def load(self) -> None:
@@ -125,10 +126,12 @@ class Menu:
     def save(self) -> None:
         """Write all settings to a file; an existing one is only replaced on request."""
         text = self.prompt.ask("file [experiment.toml]") or "experiment.toml"
-        path = Path(text).expanduser()
+        path = typed_path(text, "file")
+        if path.is_dir():
+            raise UserError(f"{text}: is a folder; give a file such as {path / 'experiment.toml'}")
         if path.exists() and self.prompt.ask(f"{text} is there; replace it? [y/n]").lower() not in ("y", "yes"):
             return
-        self.document.save(path)
+        self.document.save(path, write_text)
         self.prompt.say(f"[green]saved {escape(text)}[/]")
 
     def job(self, command: str) -> None:

@@ -9,9 +9,10 @@ from rich import markup
 from rich.console import Console
 from rich.table import Table
 
-from ewm_studio.errors import UserError, nearest
+from ewm_studio.errors import JobError, UserError, nearest
 from ewm_studio.formatting import printable_lines
 from ewm_studio.settings.fields import Field
+from ewm_studio.terminal.output import OutputError
 
 BACK = "(empty: back)"
 
@@ -51,7 +52,9 @@ class Prompt:
         """Do something that may be refused, and say why if it is; returns whether it was done."""
         try:
             action(*arguments)
-        except UserError as error:
+        except OutputError:  # nothing more can be said
+            raise
+        except (UserError, JobError) as error:
             self.say(f"[red]{escape(' '.join(str(error).split()))}[/]")
             return False
         return True
@@ -83,7 +86,7 @@ def pick(word: str, names: list[str]) -> str:
     Raises:
         UserError: there is none; names the nearest.
     """
-    if word.isdecimal() and 1 <= int(word) <= len(names):
+    if word.isdecimal() and len(word) < 10 and 1 <= int(word) <= len(names):
         return names[int(word) - 1]
     by_fold = {name.casefold(): name for name in names}
     if word.casefold() in by_fold:

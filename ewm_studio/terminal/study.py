@@ -170,16 +170,16 @@ def _report(options: Any) -> int:
 
 
 def _share(options: Any) -> int:
-    from pathlib import Path
 
     from ewm_studio.jobs.studies.sharing import share_study, write_into
+    from ewm_studio.settings.typed_path import typed_path
     from ewm_studio.terminal.parsers import open_workspace
 
     file = _file(options)
     with contextlib.closing(open_workspace(options.workspace)) as workspace:
-        found = share_study(file, workspace, Path(options.out).expanduser())
+        found = share_study(file, workspace, typed_path(options.out, "--out"))
         if options.into:
-            write_into(Path(options.into).expanduser(), file, workspace)
+            write_into(typed_path(options.into, "--into"), file, workspace)
     if options.json:
         print_json(found)
     else:

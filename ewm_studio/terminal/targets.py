@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ewm_studio.errors import UserError
-from ewm_studio.workspace.files import check_folder, check_path
+from ewm_studio.settings.typed_path import typed_path
+from ewm_studio.workspace.files import check_folder
 
 
 def file_to_write(flag: str, text: str, examples: Sequence[str], sources: Mapping[str, Path]) -> Path:
@@ -22,8 +22,7 @@ def file_to_write(flag: str, text: str, examples: Sequence[str], sources: Mappin
     Raises:
         UserError: nothing can be written there, it has another ending, or it is one of the sources.
     """
-    path = Path(os.path.expanduser(text))
-    check_path(path, flag)
+    path = typed_path(text, flag)
     if path.is_dir():
         raise UserError(f"{flag} {path}: is a folder; give a file such as {path / examples[0]}")
     endings = [Path(example).suffix for example in examples]

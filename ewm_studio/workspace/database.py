@@ -76,7 +76,10 @@ class Database:
     @property
     def exists(self) -> bool:
         """Whether it is there."""
-        return self.path.exists()
+        try:
+            return self.path.exists()
+        except OSError as error:  # of a folder that may not be looked into
+            raise UserError(f"{self.path}: cannot be read ({error.strerror}); choose another workspace") from None
 
     @property
     def lock(self) -> Path:

@@ -55,19 +55,20 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and abs(value) < 2**63
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) is not bool and isinstance(value, int | float) and math.isfinite(value)
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number that a file and the database can hold."""
+    return _is_count(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _is_time(value: Any) -> bool:
-    return _is_number(value) and 0 <= value < _LAST_SECOND
+    return is_number(value) and 0 <= value < _LAST_SECOND
 
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(_TEXTS, lambda value: isinstance(value, str)),
     **dict.fromkeys(_COUNTS, _is_count),
     **dict.fromkeys(_TIMES, _is_time),
-    **dict.fromkeys(_REWARDS, _is_number),
+    **dict.fromkeys(_REWARDS, is_number),
     "state": lambda value: value in get_args(RunState),
     "parts": lambda value: isinstance(value, dict),
 }

@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ewm_studio.errors import UserError
 from ewm_studio.formatting import plain
 from ewm_studio.workspace.files import check_path, write_error, write_text
 from ewm_studio.workspace.lock import RunLock
+from ewm_studio.workspace.record import is_number
 
 STUDIES, RECORDS, STOP = "studies", "runs", "stop"
 PACE, LOG = "pace.json", "log.txt"  # how far every run is; what the process said that runs the study
@@ -43,6 +46,8 @@ class RunRecord:
         moments: how it was judged on its way: steps, frames, minutes and mean reward of each, in order.
         curve: how it learned, kept when the study is shared without its runs.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(allow_inf_nan=False)
 
     key: str
     cell: dict[str, str]
@@ -159,7 +164,7 @@ class StudyFolder:
             return None
         try:
             return _record(json.loads(path.read_text("utf-8")), key)
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise UserError(
                 f"{path}: not what a study keeps of a run ({error}); delete it to begin that run anew"
             ) from None
@@ -191,7 +196,7 @@ class StudyFolder:
             shares = {str(key): min(1.0, max(0.0, float(share))) for key, share in values["shares"].items()}
             left, doing = values["left"], {str(key): str(what) for key, what in values.get("doing", {}).items()}
             return Pace(shares, None if left is None else max(0.0, float(left)), float(values["at"]), doing)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return Pace()
 
     def _path(self, key: str) -> Path:
@@ -207,14 +212,21 @@ def study_names(workspace: Path) -> list[str]:
     return [name for name in names if StudyFolder(workspace, name).begun]
 
 
-def _record(values: Mapping[str, Any], key: str) -> RunRecord:
-    known = {f.name for f in fields(RunRecord)}
-    record = RunRecord(**{name: value for name, value in values.items() if name in known})
-    if record.key != key or record.state not in get_args(RunState):
-        raise ValueError(f"key {record.key!r}, state {record.state!r}")
-    record.scores = {
-        way: [(int(seed), float(reward), int(steps)) for seed, reward, steps in rows]
-        for way, rows in record.scores.items()
-    }
-    record.moments = [(int(step), float(f), float(m), float(value)) for step, f, m, value in record.moments]
+def _record(values: Any, key: str) -> RunRecord:
+    """A record whose fields are what they should be.
+
+    Raises:
+        ValueError: one is not, in one line.
+    """
+    try:
+        record = TypeAdapter(RunRecord).validate_python(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'all'}: {first['msg']}") from None
+    if record.key != key:
+        raise ValueError(f"key {record.key!r:.80}")
+    needed = ("steps", "frames", "seconds") if record.trained or record.scores else ()
+    for name in (*needed, *record.trained.keys() & {"frames_before"}):
+        if not is_number(record.trained.get(name)):
+            raise ValueError(f"trained.{name}: {record.trained.get(name)!r:.80}")
     return record

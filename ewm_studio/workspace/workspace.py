@@ -16,6 +16,7 @@ from typing import Any
 
 from ewm_studio.errors import JobError, UserError, nearest
 from ewm_studio.formatting import printable
+from ewm_studio.settings.typed_path import expanded
 from ewm_studio.workspace.checkpoints import MODEL, Checkpoints
 from ewm_studio.workspace.database import Database, update
 from ewm_studio.workspace.files import check_path, write_error
@@ -44,7 +45,7 @@ class Workspace:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = _expanded(path)
+        self.path = expanded(path)
         for folder in (self.runs_folder, self.recordings_folder):
             _check_place(folder)
         self._database = Database(self.path / DATABASE)
@@ -58,7 +59,7 @@ class Workspace:
         Raises:
             UserError or JobError: it cannot be written, or another process holds it.
         """
-        folder = _expanded(path)
+        folder = expanded(path)
         aside = rebuild(Database(folder / DATABASE), folder / "runs", folder / "bin")
         return cls(folder), aside
 
@@ -269,7 +270,7 @@ class Workspace:
         Raises:
             UserError: there is nothing by that name, or no model in it.
         """
-        path, folder = _expanded(text), False
+        path, folder = expanded(text), False
         with contextlib.suppress(OSError, ValueError):
             if path.is_file():
                 return path
@@ -340,7 +341,7 @@ class Workspace:
         if name in known:
             return name
         with contextlib.suppress(OSError, ValueError):
-            path = _expanded(name)
+            path = expanded(name)
             if name and path.is_dir():
                 if path.resolve().parent == self.runs_folder.resolve() and path.resolve().name in known:
                     return path.resolve().name
@@ -426,14 +427,6 @@ def _check_place(folder: Path) -> None:
     place = next((p for p in (folder, *folder.parents) if os.path.lexists(p)), None)
     if place is not None and not place.is_dir():
         raise UserError(f"workspace {folder.parent}: a file is in the way of the folder; choose another place")
-
-
-def _expanded(path: str | Path) -> Path:
-    """`~` as the home folder; where there is no such home, the path as it is."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
 
 
 def _begins(name: str, typed: str) -> bool:

@@ -9,6 +9,7 @@ from ewm_studio.settings import Experiment
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.settings.paths import parse_assignment
 from ewm_studio.terminal.flags import Parser, add_common, add_flags
+from ewm_studio.workspace.files import write_text
 
 
 def test_a_bad_value_changes_nothing_and_tells_nobody():
@@ -39,7 +40,7 @@ def test_save_open_and_drafts(tmp_path):
     document.set("train.patience", 3)
     assert document.edited
     path = tmp_path / "experiment.toml"
-    document.save(path)
+    document.save(path, write_text)
     assert not document.edited
     assert list(tmp_path.iterdir()) == [path]
     other = ExperimentDocument()

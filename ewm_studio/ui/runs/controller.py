@@ -14,6 +14,7 @@ from ewm_studio.errors import UserError
 from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.jobs.launch import model_values
 from ewm_studio.settings import ComponentChoice, Experiment
+from ewm_studio.settings.typed_path import expanded
 from ewm_studio.ui.kit.dialogs import Question, TextQuestion
 from ewm_studio.ui.page import Page, PageAction, PageController, PlaceGroup
 from ewm_studio.ui.replacing import replace_settings
@@ -289,7 +290,7 @@ def _moved(old: Path, new: Path, text: str) -> str:
     if text == old.name:
         return new.name
     with contextlib.suppress(ValueError, OSError):
-        return str(new / Path(text).expanduser().resolve().relative_to(old.resolve()))
+        return str(new / expanded(text).resolve().relative_to(old.resolve()))
     return text
 
 

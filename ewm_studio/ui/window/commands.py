@@ -18,6 +18,7 @@ from ewm_studio.ui.replacing import replace_settings
 from ewm_studio.ui.services import Services
 from ewm_studio.ui.window.help import FilesDialog, GlossaryDialog, TourDialog
 from ewm_studio.ui.window.main_window import MainWindow
+from ewm_studio.workspace.files import write_text
 
 TOML = "Experiments (*.toml)"
 
@@ -67,23 +68,23 @@ class Commands(QObject):
         """Write the experiment to its file.
 
         Raises:
-            UserError: it cannot be written.
+            UserError or JobError: it cannot be written.
         """
         if self._document.path is None:
             self.save_as()
         else:
-            self._document.save(self._document.path)
+            self._document.save(self._document.path, write_text)
 
     def save_as(self) -> None:
         """Write the experiment to a file that the user picks.
 
         Raises:
-            UserError: it cannot be written.
+            UserError or JobError: it cannot be written.
         """
         start = self._document.path or self._services.workspace.path / "experiment.toml"
         path = ask_save(self._window, "Save experiment", "experiment", start, TOML)
         if path is not None:
-            self._document.save(path)
+            self._document.save(path, write_text)
 
     def copy_command(self) -> None:
         """Put the command that runs this experiment on the clipboard."""
