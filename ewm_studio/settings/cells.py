@@ -17,6 +17,20 @@ from ewm_studio.settings.study import Study
 
 MOST_CELLS = 1_000
 LIST = "cell"  # the axis of a study that gives a list
+# What stands beside the axes in a row of results.csv, and in a cell of what `study report --json` prints.
+EPISODE_COLUMNS = (
+    "seed",
+    "state",
+    "way",
+    "episode",
+    "reward",
+    "steps",
+    "trained_frames",
+    "trained_seconds",
+    "run",
+    "failures",
+)
+CELL_COLUMNS = ("scores", "iqm", "low", "high", "failed", "runs", "frames", "minutes")
 _OWN = {"run.seed": "seeds", "run.threads": "place.threads", "start.save_path": "the study's own folder"}
 
 
@@ -67,6 +81,11 @@ def axes_of(study: Study, source: str) -> dict[str, dict[str, Values]]:
     axes: dict[str, dict[str, Values]] = {}
     for name, given in study.vary.items():
         for axis, options in _axis(name, given, source):
+            if axis in (*EPISODE_COLUMNS, *CELL_COLUMNS):
+                raise UserError(
+                    f"{source}: vary.{axis}: the results have a column of their own called '{axis}'; give the axis "
+                    "another name"
+                )
             if not options:
                 raise UserError(f"{source}: vary.{axis} has nothing to choose from")
             if axis in axes:

@@ -4,6 +4,7 @@ import pytest
 
 from ewm_studio.errors import UserError
 from ewm_studio.resources import presets, study_presets
+from ewm_studio.settings.cells import CELL_COLUMNS, EPISODE_COLUMNS
 from ewm_studio.settings.study_file import read_study
 
 
@@ -143,6 +144,13 @@ def test_what_is_wrong_is_said_in_one_line(study, text, said):
     line = str(raised.value)
     assert said in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("name", [*EPISODE_COLUMNS, *CELL_COLUMNS])
+@pytest.mark.parametrize("more", ["", "search.on = true\n"])
+def test_an_axis_is_not_called_like_a_column_of_the_results(study, name, more):
+    with pytest.raises(UserError, match=rf"vary\.{name}: the results have a column of their own called '{name}'; give"):
+        study(f"{more}[vary.{name}]\na = {{ ppo.lr = 1e-3 }}\nb = {{ ppo.lr = 1e-4 }}").cells  # noqa: B018
 
 
 def test_no_such_study_and_a_name_that_is_none(tmp_path):

@@ -8,12 +8,12 @@ import io
 from pathlib import Path
 from typing import Any
 
+from ewm_studio.settings.cells import EPISODE_COLUMNS
 from ewm_studio.settings.study_file import StudyFile
 from ewm_studio.workspace.files import write_aside, write_text
 from ewm_studio.workspace.studies import PARQUET, RESULTS, RunRecord, StudyFolder
 
 Row = dict[str, Any]
-_TAIL = ("seed", "state", "way", "episode", "reward", "steps", "trained_frames", "trained_seconds", "run", "failures")
 
 
 def rows_of(record: RunRecord) -> list[Row]:
@@ -53,7 +53,7 @@ def write_results(file: StudyFile, folder: StudyFolder) -> Path:
         UserError or JobError: they cannot be written.
     """
     rows = [row for record in asked_records(file, folder) for row in rows_of(record)]
-    columns = [*file.cells[0].options, *_TAIL]
+    columns = [*file.cells[0].options, *EPISODE_COLUMNS]
     written = io.StringIO()
     writer = csv.DictWriter(written, columns, lineterminator="\n")
     writer.writeheader()

@@ -19,6 +19,7 @@ from ewm_studio.jobs.studies.report import report_html
 from ewm_studio.jobs.studies.results import asked_records, rows_of
 from ewm_studio.jobs.studies.tables import matrix, scores_table
 from ewm_studio.models.registry import components
+from ewm_studio.settings.cells import CELL_COLUMNS, EPISODE_COLUMNS
 from ewm_studio.settings.study_file import read_study
 from ewm_studio.workspace import Workspace
 from ewm_studio.workspace.studies import RESULTS, StudyFolder
@@ -66,6 +67,16 @@ def made(tmp_path):
         return file, folder, workspace
 
     return make
+
+
+def test_columns_that_an_axis_must_not_be_called_are_all_that_there_are(made):
+    file, folder, workspace = made(failed=[("a", 0)])
+    keep_conditions(folder, TEXT)
+    found = write_outcome(file, workspace)["cells"]
+    assert {name for cell in found for name in cell} - {"memory"} == set(CELL_COLUMNS)
+    rows = [row for record in asked_records(file, folder) for row in rows_of(record)]
+    assert {name for row in rows for name in row} - {"memory"} == set(EPISODE_COLUMNS)
+    assert (folder.path / RESULTS).read_text().splitlines()[0] == ",".join(("memory", *EPISODE_COLUMNS))
 
 
 def test_figures_of_every_cell(made):
