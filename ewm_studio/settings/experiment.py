@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import tomllib
@@ -266,11 +267,14 @@ def text_of(path: Path) -> str:
             raise UserError(
                 f"{path}: expected settings, found {found.st_size:,} bytes; at most {LARGEST_FILE:,} can be"
             )
-        return path.read_bytes().decode("utf-8")
+        data = path.read_bytes()
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise UserError(f"{path}: is a text in UTF-16; save it as UTF-8")
+        return data.decode("utf-8-sig")  # editors of Windows put a mark before the text
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a TOML file ({error})") from None
+        raise UserError(f"{path}: not a text in UTF-8 ({error}); save it as UTF-8") from None
     except (OSError, ValueError) as error:  # a ValueError: a name that no file can have
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UserError(f"{path}: cannot be read ({reason})") from None
