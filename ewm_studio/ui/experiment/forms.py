@@ -145,7 +145,9 @@ class SettingRow(QWidget):
 
     @property
     def taken(self) -> bool:
-        """Whether the document has the value that the editor shows: a wrong one stands there until it is mended."""
+        """Whether the document has the value that the editor shows: a refused one stands there until it is mended."""
+        if not self.message:
+            return True
         value, editor = self._document.value(self.field), self.editor
         if isinstance(editor, Switch):
             return editor.isChecked() == bool(value)

@@ -110,6 +110,15 @@ def test_nothing_starts_while_a_field_holds_what_could_not_be_taken(qtbot, open_
     assert editor.selectedText() == "12x"  # ready to be typed over
 
 
+def test_a_value_that_no_line_can_show_is_none_that_could_not_be_taken(open_studio):
+    studio = open_studio(begin=False)
+    for section in studio.window.panel.sections.values():
+        section.build()
+    studio.services.document.set("start.load_path", " two\nlines ")
+    studio.services.document.set("env.kwargs", {"a": [1, {"b": "x y"}]})
+    assert studio.window.all_taken()
+
+
 def test_a_draft_outlives_a_process_that_is_killed(qtbot, open_studio, tmp_path):
     studio = open_studio(begin=False)
     studio.services.document.set("ppo.lr", 0.125)
