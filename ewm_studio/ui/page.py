@@ -38,6 +38,10 @@ class PageController(QObject):
     def shown(self) -> None:
         """The page is turned to."""
 
+    def take_space(self) -> bool:
+        """Space was pressed and nothing else took it; whether it means something upon the page."""
+        return False
+
     def redraw_one(self) -> bool:
         """Bring one thing that changed up to date, twenty times a second; whether there was any."""
         return False

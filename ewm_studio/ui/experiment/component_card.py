@@ -11,6 +11,7 @@ from ewm_studio.analysis.inspection import ComponentInfo, Inspection
 from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.settings.fields import fields_of
 from ewm_studio.ui.experiment.sections import SettingRows
+from ewm_studio.ui.kit.focus import tab_on
 from ewm_studio.ui.kit.tags import Tags
 from ewm_studio.ui.kit.texts import plain_tip
 from ewm_studio.ui.kit.widgets import Select, label, row
@@ -133,3 +134,4 @@ class ComponentCard(QFrame):
         if fields:
             self.rows = SettingRows(fields, self._document)
             self._body.addWidget(self.rows)
+            tab_on(self.picker, self.rows)

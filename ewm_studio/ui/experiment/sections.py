@@ -9,6 +9,7 @@ from ewm_studio.settings.document import ExperimentDocument
 from ewm_studio.settings.fields import Field
 from ewm_studio.ui.experiment.forms import SettingRow
 from ewm_studio.ui.kit import icons
+from ewm_studio.ui.kit.focus import tab_on
 from ewm_studio.ui.kit.theme import theme
 from ewm_studio.ui.kit.widgets import button, label
 
@@ -104,13 +105,16 @@ class Section(QWidget):
         """Make the rows."""
         rows = self._begun()
         rows.make(len(self.fields))
+        tab_on(self.header, rows)
         return rows
 
     def build_some(self) -> bool:
         """Make a few of the rows that are still to be made; whether there were any."""
         if self._whole:
             return False
-        self._whole = not self._begun().make(AT_ONCE)
+        rows = self._begun()
+        self._whole = not rows.make(AT_ONCE)
+        tab_on(self.header, rows)
         return True
 
     def _begun(self) -> SettingRows:

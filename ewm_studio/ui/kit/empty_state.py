@@ -11,6 +11,7 @@ from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from ewm_studio.ui.kit import icons
+from ewm_studio.ui.kit.focus import tab_on
 from ewm_studio.ui.kit.theme import color, theme
 from ewm_studio.ui.kit.widgets import button, column, label, row, scrolled
 
@@ -90,6 +91,7 @@ class EmptyState(QWidget):
             pills = [self._pill(place) for place in places]
             for first in range(0, len(pills), PLACES_A_LINE):
                 self._add_line(pills[first : first + PLACES_A_LINE])
+        tab_on(self.action, self._inside)
         self._fit_picture()
 
     def _pill(self, place: Place) -> QWidget:

@@ -9,6 +9,7 @@ from PySide6.QtCore import QEvent, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QSlider, QStyle, QVBoxLayout, QWidget
 
+from ewm_studio.ui.kit.focus import tab_on
 from ewm_studio.ui.kit.images import Picture
 from ewm_studio.ui.kit.theme import color, theme
 from ewm_studio.ui.kit.widgets import button, column, label, row, scrolled
@@ -202,7 +203,7 @@ class LatentPanel(QFrame):
         body.addWidget(self._all, 0, Qt.AlignmentFlag.AlignLeft)
         body.addStretch(1)
         inside.setLayout(body)
-        scroll = scrolled(inside)
+        self._scroll = scroll = scrolled(inside)
         for made in (self.from_frame, self.random):
             made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
@@ -288,10 +289,12 @@ class LatentPanel(QFrame):
         editable = self._editable
         assert editable is not None
         order = editable.order[: MOST if self._shows_all else TOP]
-        while len(self._lines) < len(order):
-            line = _Line(self._moved)  # type: ignore[arg-type]
+        missing = [_Line(self._moved) for _ in range(len(self._lines), len(order))]  # type: ignore[arg-type]
+        for line in missing:
             self._lines.append(line)
             self._rows.addWidget(line)
+        if missing:
+            tab_on(self.random, self._scroll)
         for place, line in enumerate(self._lines):
             line.setVisible(place < len(order))
             if place < len(order):

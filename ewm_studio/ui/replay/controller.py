@@ -33,6 +33,12 @@ class ReplayController(PageController):
         """Look which evaluations there are."""
         self.watching.refresh()
 
+    def take_space(self) -> bool:
+        """Play, or stop."""
+        if self.page.watched is not None:
+            self.page.player.toggle()
+        return not self.page.empty_shown
+
     def show_workspace(self) -> None:
         """Nothing that is watched is in it."""
         self.watching.forget()

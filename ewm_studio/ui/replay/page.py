@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QHideEvent, QKeyEvent, QKeySequence, QResizeEvent, QShortcut, QShowEvent
+from PySide6.QtGui import QHideEvent, QKeySequence, QResizeEvent, QShortcut, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -90,7 +90,8 @@ class ReplayPage(QWidget):
             "End": lambda: self.player.go(self.player.frames),
         }.items():
             shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            # While the page is seen, as on Runs: whoever came by the rail has the focus there.
+            shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
             shortcut.activated.connect(slot)
 
     # What it is made of
@@ -368,11 +369,3 @@ class ReplayPage(QWidget):
         """Nobody watches."""
         super().hideEvent(event)
         self.player.pause()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Space that no button took plays."""
-        if event.key() == Qt.Key.Key_Space and not self.empty_shown:
-            if not event.isAutoRepeat():
-                self.player.toggle()
-            return
-        super().keyPressEvent(event)

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QWidget
 from ewm_studio import formatting as format
 from ewm_studio.analysis.run_detail import NOT_GIVEN, Compared, Difference, Evaluated, RunDetail, Saved
 from ewm_studio.analysis.run_tags import tags_of, words_without
+from ewm_studio.ui.kit.focus import tab_on
 from ewm_studio.ui.kit.tags import Tags
 from ewm_studio.ui.kit.widgets import Elided, Select, button, column, hairline, label, row, scrolled
 from ewm_studio.ui.runs.page import steps_of
@@ -114,6 +115,7 @@ class RunPane(QFrame):
             return
         _fill(self._evaluations, ["None yet"], [_evaluation(self, found) for found in detail.evaluations[:MOST]])
         _fill(self._checkpoints, ["None yet"], [_checkpoint(saved) for saved in detail.checkpoints[:MOST]])
+        tab_on(self.edit_note, self._parts)
 
     def show_rivals(self, runs: Sequence[tuple[str, str]], chosen: str) -> None:
         """Offer these runs, by name and title, to compare settings with."""

@@ -13,6 +13,7 @@ from ewm_studio.formatting import setting_float
 from ewm_studio.settings.fields import Field
 from ewm_studio.settings.paths import all_fields
 from ewm_studio.settings.study_draft import values_typed
+from ewm_studio.ui.kit.focus import tab_on
 from ewm_studio.ui.kit.widgets import Elided, IconButton, button, column, label, restyle, row
 
 
@@ -133,6 +134,7 @@ class VariedSettings(QFrame):
         line.removed.connect(self._on_removed)
         self.rows.append(line)
         self._body.addWidget(line)
+        tab_on(self.add, self)
         return line
 
     def _on_removed(self, line: VariedRow) -> None:

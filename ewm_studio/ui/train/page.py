@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QMenu, QSlider, QSplitter, QVBoxLayou
 
 from ewm_studio.analysis.history import LENGTH, REWARD, RunHistory
 from ewm_studio.ui.kit.empty_state import EmptyState
+from ewm_studio.ui.kit.focus import tab_on
 from ewm_studio.ui.kit.log_view import LogView
 from ewm_studio.ui.kit.widgets import Elided, Segments, button, label, row, scrolled, stacked
 from ewm_studio.ui.plots.quantities import PlotOptions
@@ -81,7 +82,7 @@ class TrainPage(QWidget):
         self.compare_menu = QMenu(self)
         self.compare_menu.aboutToShow.connect(self.compare_wanted)
         self.compare.setMenu(self.compare_menu)
-        export = button("Export", "pill", "Save the plots")
+        self._export = export = button("Export", "pill", "Save the plots")
         menu = QMenu(self)
         for kind, text in (
             ("png", "Picture (PNG)…"),
@@ -150,6 +151,7 @@ class TrainPage(QWidget):
         card.threshold = self._threshold
         self._cards.append(card)
         self._grid.addWidget(card, index // COLUMNS, index % COLUMNS)
+        tab_on(self._export, self.legend, *self._cards)
         card.show_history(self.history)
         self._prefer(self.history.tags)
         return True

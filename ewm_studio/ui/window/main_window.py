@@ -177,9 +177,10 @@ class MainWindow(QMainWindow):
         return [(keys, words) for keys, words in (*listed, *pages, space, *own, *EVERYWHERE) if keys]
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Space that nobody else took pauses."""
+        """Space that nobody else took is for the page, or else pauses."""
         if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
-            self.space_pressed.emit()
+            if not self.pages[self.page].controller.take_space():
+                self.space_pressed.emit()
             return
         super().keyPressEvent(event)
 
@@ -302,8 +303,19 @@ class MainWindow(QMainWindow):
             made.setIcon(icons.icon(self.pages[key].icon, "secondary", "text", 20))
 
 
+class RailButton(QToolButton):
+    """Turns to a page; while that is seen Space means what it means there."""
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Leave Space to the window where it would turn nothing."""
+        if event.key() == Qt.Key.Key_Space and self.isChecked():
+            event.ignore()
+            return
+        super().keyPressEvent(event)
+
+
 def _rail_button(page: Page, number: int) -> QToolButton:
-    made = QToolButton()
+    made = RailButton()
     made.setProperty("role", "rail")
     made.setText(page.title)
     made.setAccessibleName(f"{page.title} page")

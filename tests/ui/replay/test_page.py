@@ -105,6 +105,47 @@ def test_keys_step_and_jump_and_play(qtbot, opened):
     assert paused == []  # the job's pause has the same key elsewhere
 
 
+def test_keys_mean_the_episode_as_soon_as_the_page_is_turned_to(qtbot, opened):
+    """Wherever the focus is, as it is on the rail after a click there; a line of text keeps its own keys."""
+    studio, page = opened
+    window = studio.window
+    window.activateWindow()
+    paused = []
+    window.space_pressed.connect(lambda: paused.append(1))
+    for turn in ("key", "click"):
+        window.show_page("train")
+        window.bar.train.setFocus()
+        if turn == "key":
+            qtbot.keyClick(window.bar.train, Qt.Key.Key_4, Qt.KeyboardModifier.ControlModifier)
+        else:
+            qtbot.mouseClick(window._rail_buttons["replay"], LEFT)
+        qtbot.waitUntil(lambda: window.page == "replay", timeout=WAIT)
+        page.player.go(0)
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Right)
+        assert page.player.frame == 1
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_End)
+        assert page.player.frame == page.player.frames
+        page.player.go(0)
+        window._rail_buttons["replay"].setFocus()
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Space)
+        assert page.player.playing
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Space)
+        assert not page.player.playing
+    assert paused == []
+    window.columns.open_panel()
+    search = window.panel.search
+    search.setFocus()
+    qtbot.keyClicks(search, "lr")
+    page.player.go(3)
+    qtbot.keyClick(search, Qt.Key.Key_Home)
+    qtbot.keyClick(search, Qt.Key.Key_Right)
+    assert (search.cursorPosition(), page.player.frame) == (1, 3)
+    search.clear()
+    window.show_page("train")  # where they mean something else, or nothing
+    qtbot.keyClick(window.bar.train, Qt.Key.Key_Right)
+    assert page.player.frame == 3
+
+
 def test_playing_ends_at_the_end_or_begins_again(qtbot, opened):
     _, page = opened
     qtbot.mouseClick(page.player.speed._buttons["4"], LEFT)

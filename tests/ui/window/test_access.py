@@ -18,7 +18,9 @@ from PySide6.QtWidgets import (
 )
 
 import ewm_studio.ui
+from ewm_studio.analysis.history import RunHistory
 from ewm_studio.ui.kit.dialogs import ShortcutsDialog
+from ewm_studio.ui.study.varied_settings import VariedSettings
 from ewm_studio.ui.window.main_window import ACTIONS
 
 ACTIVE = (QAbstractButton, QComboBox, QLineEdit, QPlainTextEdit, QAbstractSlider, QAbstractItemView)
@@ -90,6 +92,71 @@ def test_the_tab_key_reaches_every_page_and_shows_where_it_is(qtbot, whole):
         for widget in seen:
             assert widget.isVisible()
             assert widget.isEnabled()
+
+
+def by_tab(qtbot, first):
+    """Where Tab comes by from a widget until it is back there."""
+    first.setFocus(Qt.FocusReason.TabFocusReason)
+    seen = [first]
+    while len(seen) < 400:
+        qtbot.keyClick(seen[-1], Qt.Key.Key_Tab)
+        if (focus := first.window().focusWidget()) is first:
+            break
+        seen.append(focus)
+    return seen
+
+
+def in_order(widgets, box):
+    """Whether they stand line by line in a box, each line from the left."""
+    places = [widget.mapTo(box, widget.rect().center()) for widget in widgets]
+    return [
+        (one.accessibleName(), other.accessibleName())
+        for one, other, a, b in zip(widgets, widgets[1:], places, places[1:], strict=False)
+        if not (b.y() > a.y() + 10 or (abs(b.y() - a.y()) <= 10 and b.x() > a.x()))
+    ] == []
+
+
+def test_tab_goes_through_the_panel_and_the_plots_by_place(qtbot, open_studio):
+    """Whatever was made when: rows of folded groups come little by little, those of a part when it is known."""
+    studio = open_studio()
+    window = studio.window
+    window.activateWindow()
+    qtbot.waitUntil(lambda: not window.panel._unbuilt.isActive(), timeout=120_000)
+    page = window.pages["train"].widget
+    assert page.cards
+    page.show_history(RunHistory("one"))
+    studio.services.document.set("train.epochs", 7)
+    seen = by_tab(qtbot, window.bar.train)
+    inside = window.panel.scroll_area.widget()
+    of_panel = [widget for widget in seen if inside.isAncestorOf(widget)]
+    names = [widget.accessibleName() for widget in of_panel]
+    assert {"Total steps", "Reset Epochs", "Hidden size"} <= set(names)
+    assert in_order(of_panel, inside), names
+    of_page = [widget for widget in seen if page.isAncestorOf(widget)]
+    names = [widget.accessibleName() for widget in of_page]
+    assert sum(name.startswith("Plot: ") for name in names) == 6
+    assert in_order(of_page, page), names
+    first, last = seen.index(of_panel[0]), seen.index(of_panel[-1])
+    assert all(widget in of_panel for widget in seen[first : last + 1])
+
+
+def test_tab_goes_by_place_through_what_is_added_to_a_study(qtbot):
+    settings = VariedSettings()
+    qtbot.addWidget(settings)
+    below = QLineEdit(settings)
+    settings.layout().addWidget(below)
+    settings.show()
+    qtbot.waitExposed(settings)
+    settings.activateWindow()
+    qtbot.mouseClick(settings.add, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(settings.add, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: all(line.remove.isVisible() for line in settings.rows))
+    seen = by_tab(qtbot, settings.add)
+    assert [type(widget).__name__ for widget in seen[1:]] == [
+        *["QLineEdit", "QLineEdit", "IconButton"] * 2,
+        "QLineEdit",
+    ]
+    assert in_order(seen, settings)
 
 
 def test_focus_can_be_seen(qtbot, whole):
