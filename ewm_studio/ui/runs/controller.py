@@ -43,7 +43,6 @@ DOING = {
 DOING_TO_SEVERAL = {"compare": "compare the runs", "tags": "write the tags", "delete": "delete the runs"}
 FROM_MODELS = ("load", *PARTS)
 NAME_MODELS = ("start.load_path", "start.patch_load_path")
-BINNED = 20  # deleted runs that the menu offers
 
 
 class RunsController(PageController):
@@ -118,7 +117,7 @@ class RunsController(PageController):
 
     def fill_binned(self, menu: QMenu) -> None:
         """Offer the runs that were deleted, the latest first."""
-        for name in self._services.workspace.binned_runs()[:BINNED]:
+        for name in self._services.workspace.binned_runs():
             restore = self._services.notices.guarded(partial(self._restore, name), "restore the run")
             menu.addAction(name).triggered.connect(restore)
         if menu.isEmpty():
@@ -212,6 +211,18 @@ class RunsController(PageController):
         def rename(new: str) -> None:
             self._services.notices.guarded(lambda: self._renamed(name, new), DOING["rename"])()
 
+        title = self._services.workspace.info(name).title
+        if title:  # that is what the table shows: another name would be seen nowhere
+            words = f"Its title; without one it is {name}"
+            guarded = self._services.notices.guarded
+            TextQuestion(
+                "Rename the run",
+                words,
+                title,
+                self.page.window(),
+                lambda new: guarded(lambda: self._titled(name, new))(),
+            ).open()
+            return
         taken = {info.name for info in self._services.workspace.runs()} - {name}
         problem = partial(name_problem, taken=taken)
         TextQuestion("Rename the run", "Its new name", name, self.page.window(), rename, problem).open()
@@ -226,6 +237,10 @@ class RunsController(PageController):
         self._services.models_changed.emit()
         self._list()
         self.page.choose(renamed.name)
+
+    def _titled(self, name: str, title: str) -> None:
+        self._services.workspace.describe_run(name, title=title)
+        self._list()
 
     def _note(self, name: str) -> None:
         def note(text: str) -> None:

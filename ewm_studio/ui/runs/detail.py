@@ -14,7 +14,7 @@ from ewm_studio.analysis.run_tags import tags_of, words_without
 from ewm_studio.ui.kit.focus import tab_on
 from ewm_studio.ui.kit.tags import Tags
 from ewm_studio.ui.kit.widgets import Elided, Select, button, column, hairline, label, row, scrolled
-from ewm_studio.ui.runs.page import steps_of
+from ewm_studio.ui.runs.table import steps_of
 from ewm_studio.workspace import RunInfo
 
 DEFAULTS = "the defaults"
@@ -36,6 +36,7 @@ class RunPane(QFrame):
         self.setObjectName("sidePanel")
         self.setMinimumWidth(300)
         self.title = Elided("", "title", Qt.TextElideMode.ElideMiddle)
+        self._name = Elided("", "secondary", Qt.TextElideMode.ElideMiddle)  # beneath a title, which is not it
         self._state = label("", "secondary", wrap=True)
         self._nothing = label(NOTHING, "secondary", wrap=True)
         self.tags = Tags()
@@ -80,7 +81,9 @@ class RunPane(QFrame):
         self._parts.setLayout(inside)
         content = QWidget()
         content.setObjectName("scrolled")
-        content.setLayout(column(self.title, self._nothing, self._parts, None, spacing=8, margins=(14, 12, 14, 14)))
+        content.setLayout(
+            column(self.title, self._name, self._nothing, self._parts, None, spacing=8, margins=(14, 12, 14, 14))
+        )
         self.setLayout(column(scrolled(content), spacing=0))
         self.show_run(None)
 
@@ -89,9 +92,11 @@ class RunPane(QFrame):
         self._parts.setVisible(info is not None)
         self._nothing.setVisible(info is None)
         self.title.setVisible(info is not None)
+        self._name.setVisible(info is not None and bool(info.title))
         if info is None:
             return
         self.title.setText((info.title or info.name) + (f" and {more} more" if more else ""))
+        self._name.setText(info.name)
         steps = steps_of(info) if info.job == "pretrain" else f"{steps_of(info)} steps"
         words = [info.state, f"{info.env}, seed {info.seed}", steps]
         if info.best_reward is not None:
@@ -113,8 +118,9 @@ class RunPane(QFrame):
             for box in (self._evaluations, self._checkpoints):
                 _fill(box, ["Reading…"], [])
             return
-        _fill(self._evaluations, ["None yet"], [_evaluation(self, found) for found in detail.evaluations[:MOST]])
-        _fill(self._checkpoints, ["None yet"], [_checkpoint(saved) for saved in detail.checkpoints[:MOST]])
+        evaluations, checkpoints = detail.evaluations, detail.checkpoints
+        _fill(self._evaluations, ["None yet"], [_evaluation(self, found) for found in evaluations[:MOST]], evaluations)
+        _fill(self._checkpoints, ["None yet"], [_checkpoint(saved) for saved in checkpoints[:MOST]], checkpoints)
         tab_on(self.edit_note, self._parts)
 
     def show_rivals(self, runs: Sequence[tuple[str, str]], chosen: str) -> None:
@@ -148,8 +154,8 @@ class RunPane(QFrame):
         self._rest.setVisible(shown and bool(rest))
 
 
-def _fill(box: QWidget, nothing: Sequence[str], widgets: Sequence[QWidget]) -> None:
-    """Put widgets below each other into a box, or else a word on that there are none."""
+def _fill(box: QWidget, nothing: Sequence[str], widgets: Sequence[QWidget], listed: Sequence[object] = ()) -> None:
+    """Put widgets below each other into a box, or else a word on that there are none; say what is left out."""
     layout = box.layout()
     if layout is None:
         layout = column(spacing=4)
@@ -160,6 +166,8 @@ def _fill(box: QWidget, nothing: Sequence[str], widgets: Sequence[QWidget]) -> N
             widget.deleteLater()
     for widget in widgets or [label(text, "secondary", wrap=True) for text in nothing]:
         layout.addWidget(widget)
+    if len(listed) > len(widgets):
+        layout.addWidget(label(f"and {format.count(len(listed) - len(widgets))} older", "secondary"))
 
 
 def difference_words(different: Difference) -> str:

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
-from PySide6.QtCore import (
-    QAbstractTableModel,
-    QModelIndex,
-    QPersistentModelIndex,
-    QPoint,
-    QSize,
-    QSortFilterProxyModel,
-    Qt,
-    Signal,
-)
+from PySide6.QtCore import QItemSelectionModel, QPersistentModelIndex, QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QHeaderView,
@@ -29,22 +18,13 @@ from PySide6.QtWidgets import (
 )
 
 from ewm_studio import formatting as format
-from ewm_studio.settings.experiment import COMPONENTS
 from ewm_studio.ui.kit.empty_state import EmptyState
 from ewm_studio.ui.kit.header import SortedHeader
-from ewm_studio.ui.kit.texts import plain_tip
-from ewm_studio.ui.kit.theme import color
 from ewm_studio.ui.kit.widgets import button, label, row, stacked
 from ewm_studio.ui.runs.assessment_view import AssessmentView
+from ewm_studio.ui.runs.table import COLUMNS, TITLES, RunFilter, RunTable
 from ewm_studio.workspace import RunInfo
 
-_STATES = {
-    "running": "accent",
-    "finished": "good",
-    "stopped": "secondary",
-    "failed": "bad",
-    "interrupted": "controller",
-}
 # what -> (text, tip, keys while the table is seen)
 ACTIONS = {
     "show": ("Show plots", "Show this run's history on the Plots page", ""),
@@ -72,146 +52,6 @@ MARGIN = 12
 LEAST_WIDTH = 480
 EMPTY, TABLE, ASSESSMENT = range(3)
 _WIDEST_NAME, _NAME_PADDING = 300, 24  # of the first column
-Index = QModelIndex | QPersistentModelIndex
-
-
-def parts_of(info: RunInfo) -> str:
-    """The run's components as "ConvVAE + MDNRNN + LinearController"."""
-    names = [str(info.parts.get(kind, {}).get("name", "")) for kind in COMPONENTS]
-    return " + ".join(name for name in names if name)
-
-
-def seconds_of(info: RunInfo) -> float | None:
-    """How long a run took; None while it goes on."""
-    if info.started is None or info.finished is None:
-        return None
-    return max(0.0, info.finished - info.started)
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its title, how wide it starts, what it shows of a run and what it is sorted by."""
-
-    title: str
-    width: int
-    text: Callable[[RunInfo], str]
-    key: Callable[[RunInfo], Any] | None = None  # None: by the text
-    number: bool = False
-    tip: str = ""  # what is meant by its title
-
-    def sort_key(self, info: RunInfo) -> Any:
-        """What the column is sorted by; a number that is not there counts as the least."""
-        value = (self.key or self.text)(info)
-        return float("-inf") if value is None else value
-
-
-def steps_of(info: RunInfo) -> str:
-    """How far a run is; pretraining counts the frames it trained on, each as often as it saw it."""
-    return f"{format.count(info.steps)} frames" if info.job == "pretrain" else format.count(info.steps)
-
-
-BEST_TIP = (
-    "Of the best model, which is the one that is loaded: the mean of the last 100 episodes when it was saved; of a run "
-    "that learns in dreams, its judgement for real"
-)
-MEAN_TIP = "Mean of the last 100 episodes"
-STEPS_TIP = "Environment steps; of pretraining the frames trained on, each as often as it was seen"
-TIME_TIP = "Spent on the run, all its parts together where it was resumed"
-
-# What decides stands first: a small window shows it without scrolling.
-COLUMNS = (
-    Column("Run", 190, lambda run: run.title or run.name),
-    Column("State", 98, lambda run: run.state),
-    Column("Environment", 116, lambda run: run.env),
-    Column("Best reward", 92, lambda run: _reward(run.best_reward), lambda run: run.best_reward, True, BEST_TIP),
-    Column("Steps", 98, lambda run: steps_of(run), lambda run: run.steps, True, STEPS_TIP),
-    Column("Time", 104, lambda run: format.duration(seconds_of(run)), lambda run: seconds_of(run), True, TIME_TIP),
-    Column("Started", 140, lambda run: format.date(run.started or run.created), lambda run: run.started or run.created),
-    Column("Parts", 320, lambda run: parts_of(run)),
-    Column("Mean reward", 100, lambda run: _reward(run.mean_reward), lambda run: run.mean_reward, True, MEAN_TIP),
-    Column("Seed", 54, lambda run: str(run.seed), lambda run: run.seed, True),
-    Column("Job", 80, lambda run: run.job),
-    Column("Note", 160, lambda run: run.note),
-)
-TITLES = tuple(column.title for column in COLUMNS)
-
-
-def _reward(value: float | None) -> str:
-    return "" if value is None else format.significant(value)
-
-
-class RunTable(QAbstractTableModel):
-    """Runs as rows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.runs: list[RunInfo] = []
-
-    def show_runs(self, runs: list[RunInfo]) -> None:
-        """Replace the rows; the same runs in the same order keep their selection."""
-        if [r.name for r in runs] == [r.name for r in self.runs]:
-            self.runs = runs
-            if runs:
-                self.dataChanged.emit(self.index(0, 0), self.index(len(runs) - 1, len(COLUMNS) - 1))
-            return
-        self.beginResetModel()
-        self.runs = runs
-        self.endResetModel()
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        """Number of runs."""
-        return 0 if parent.isValid() else len(self.runs)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        """Number of columns."""
-        return 0 if parent.isValid() else len(COLUMNS)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Titles of the columns."""
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return TITLES[section]
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
-            return COLUMNS[section].tip or None
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.TextAlignmentRole:
-            side = Qt.AlignmentFlag.AlignRight if COLUMNS[section].number else Qt.AlignmentFlag.AlignLeft
-            return int(side | Qt.AlignmentFlag.AlignVCenter)
-        return None
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """One cell."""
-        info, column = self.runs[index.row()], COLUMNS[index.column()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return format.printable(column.text(info))
-        if role == Qt.ItemDataRole.UserRole:
-            return column.sort_key(info)
-        if role == Qt.ItemDataRole.TextAlignmentRole and column.number:
-            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        if role == Qt.ItemDataRole.ForegroundRole and column.title == "State":
-            return color(_STATES.get(info.state, "text"))
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return plain_tip(info.error if column.title == "State" and info.error else column.text(info))
-        return None
-
-
-class RunFilter(QSortFilterProxyModel):
-    """Sorts runs, and shows those in which every word is found."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._words: list[str] = []
-
-    def show_words(self, text: str) -> None:
-        """Look for these."""
-        self._words = text.casefold().split()
-        self.invalidate()
-
-    def filterAcceptsRow(self, line: int, parent: Index) -> bool:
-        """Whether all words are somewhere in a run's cells."""
-        table = self.sourceModel()
-        assert isinstance(table, RunTable)
-        info = table.runs[line]
-        cells = " ".join(column.text(info) for column in COLUMNS).casefold()
-        return all(word in f"{cells} {info.name.casefold()}" for word in self._words)
 
 
 class RunsPage(QWidget):
@@ -243,6 +83,7 @@ class RunsPage(QWidget):
         self.view.verticalHeader().setDefaultSectionSize(36)
         self.view.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.view.horizontalHeader().setStretchLastSection(True)
+        self.view.setVerticalScrollMode(QTableView.ScrollMode.ScrollPerItem)
         self.view.setHorizontalScrollMode(QTableView.ScrollMode.ScrollPerPixel)
         self.view.setAccessibleName("Runs")
         self.view.horizontalHeader().setSectionsMovable(True)
@@ -337,20 +178,27 @@ class RunsPage(QWidget):
         """Select a run."""
         for line, info in enumerate(self.table.runs):
             if info.name == name:
-                self.view.selectRow(self._shown.mapFromSource(self.table.index(line, 0)).row())
+                self._select(self._shown.mapFromSource(self.table.index(line, 0)).row())
+
+    def _select(self, line: int) -> None:
+        """Select this line alone, whatever keys are held: `selectRow` would go by them."""
+        flag = QItemSelectionModel.SelectionFlag
+        self.view.selectionModel().setCurrentIndex(self._shown.index(line, 0), flag.ClearAndSelect | flag.Rows)
 
     def show_runs(self, runs: list[RunInfo]) -> None:
         """Show these runs."""
-        chosen = self.chosen
+        bar = self.view.verticalScrollBar()
+        top = QPersistentModelIndex(self._shown.index(bar.value(), 0)) if bar.value() else None
         self.table.show_runs(runs)
+        if top is not None and top.isValid():  # what is read stays where it is; who looks at the first sees a new one
+            self.view.doItemsLayout()
+            bar.setValue(top.row())
         self._widen_names()
         self._count()
         if not self.shows_assessment:
             self._stack.setCurrentIndex(TABLE if runs else EMPTY)
-        if chosen is not None and self.chosen is None:
-            self.choose(chosen.name)
-        elif self.chosen is None and runs:
-            self.view.selectRow(0)
+        if self.chosen is None and runs:
+            self._select(max(0, self.view.currentIndex().row()))
         self._on_selected()
 
     def _widen_names(self) -> None:

@@ -29,6 +29,7 @@ from ewm_studio.ui.train.side_panel import SidePanel
 from ewm_studio.workspace import Run
 
 FIGURES_SECONDS = 0.5  # between two looks at the figures while plots keep being drawn
+OFFERED = 20  # of the newest runs, to compare with
 _EXPORTS = {"png": "Pictures (*.png)", "svg": "Drawings (*.svg)", "csv": "Tables (*.csv)"}
 
 
@@ -254,7 +255,8 @@ class TrainController(PageController):
         menu, shown = self.page.compare_menu, self._services.shown
         menu.clear()
         laid = [history.name for history in shown.plots.compared]
-        for info in self._services.workspace.runs()[:20]:
+        runs = self._services.workspace.runs()
+        for info in runs[:OFFERED]:
             if info.name == shown.history.name:
                 continue
             reward = f"   {format.significant(info.best_reward)}" if info.best_reward is not None else ""
@@ -264,6 +266,9 @@ class TrainController(PageController):
             action.triggered.connect(partial(self._compare, info.name))
         if menu.isEmpty():
             menu.addAction("No other runs yet").setEnabled(False)
+        if len(runs) > OFFERED:
+            menu.addSeparator()
+            menu.addAction("All in Runs…").triggered.connect(lambda: self._services.turn_to("runs"))
 
     def _compare(self, name: str, _: bool = False) -> None:
         self._services.shown.toggle_compared(self._services.workspace.run(name))

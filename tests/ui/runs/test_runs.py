@@ -7,7 +7,8 @@ from PySide6.QtWidgets import QApplication
 from ewm_studio.analysis.history import REWARD
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.dialogs import Question, TextQuestion
-from ewm_studio.ui.runs.page import PARTS, TITLES
+from ewm_studio.ui.runs.page import PARTS
+from ewm_studio.ui.runs.table import TITLES
 
 WAIT = 120_000
 LEFT = Qt.MouseButton.LeftButton

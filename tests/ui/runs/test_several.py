@@ -209,3 +209,79 @@ def test_settings_that_only_one_has_come_last_and_are_not_said_to_be_otherwise()
     assert [difference_words(d) for d in found] == ["LSTMMemory, not auto", "0.9, not 0.99", "7"]
     (*_, other) = differences(Experiment(), run)
     assert difference_words(other) == "only there: 7"
+
+
+def add_runs(studio, count):
+    for seed in range(count):
+        run = studio.services.workspace.create_run("CartPole-v1", "train", Experiment().to_toml(), {}, seed)
+        run.finish("finished")
+
+
+def test_several_stay_selected_and_in_view_when_a_run_appears_or_goes(qtbot, with_runs):
+    studio = with_runs
+    window = studio.window.pages["runs"]
+    page, bar = window.widget, window.widget.view.verticalScrollBar()
+    add_runs(studio, 40)
+    window.controller.watch()
+    qtbot.waitUntil(lambda: bar.maximum() > 9, timeout=WAIT)
+    bar.setValue(9)
+    select(qtbot, page, 12, 16)
+    names, top = [info.name for info in page.chosen_all], page.view.rowAt(4)
+    assert len(names) == 5
+    seen = page.view.model().index(top, 0).data()
+    add_runs(studio, 1)
+    window.controller.watch()
+    qtbot.waitUntil(lambda: bar.value() == 10, timeout=WAIT)
+    assert [info.name for info in page.chosen_all] == names
+    assert page.view.model().index(page.view.rowAt(4), 0).data() == seen
+    studio.services.workspace.delete_run(names[2])
+    window.controller.watch()
+    assert [info.name for info in page.chosen_all] == [*names[:2], *names[3:]]
+    for name in (*names[:2], *names[3:]):
+        studio.services.workspace.delete_run(name)
+    window.controller.watch()
+    assert len(page.chosen_all) == 1  # the one that lies there now
+    page.show_runs(list(reversed(studio.services.workspace.runs())))
+    assert {info.name for info in page.table.runs} == {info.name for info in studio.services.workspace.runs()}
+    assert page.table.runs[0].name == studio.services.workspace.runs()[-1].name
+
+
+def test_a_run_with_a_title_is_renamed_where_it_is_seen(qtbot, with_runs):
+    studio = with_runs
+    window = studio.window.pages["runs"]
+    page, pane = window.widget, window.controller.pane
+    name = studio.services.workspace.runs()[1].name
+    studio.services.workspace.describe_run(name, title="NoMemory, seed 2")
+    window.controller.watch()
+    page.choose(name)
+    page.view.setFocus()
+    qtbot.waitUntil(pane.isVisible, timeout=WAIT)
+    assert name in words_of(pane)  # by which other places call it
+    qtbot.keyClick(page.view, Qt.Key.Key_F2)
+    asked = dialog(TextQuestion)
+    assert asked.line.text() == "NoMemory, seed 2"
+    asked.line.selectAll()
+    qtbot.keyClicks(asked.line, "my best")
+    qtbot.keyClick(asked.line, Qt.Key.Key_Return)
+    assert page.view.selectionModel().selectedRows()[0].data() == "my best"
+    assert pane.title.text() == "my best"
+    assert studio.services.workspace.info(name).title == "my best"
+    qtbot.keyClick(page.view, Qt.Key.Key_F2)
+    asked = dialog(TextQuestion)
+    asked.line.clear()
+    qtbot.keyClick(asked.line, Qt.Key.Key_Return)
+    assert page.view.selectionModel().selectedRows()[0].data() == name
+
+
+def test_a_menu_that_offers_the_newest_runs_says_where_the_others_are(qtbot, with_runs):
+    studio = with_runs
+    page = studio.window.pages["train"].widget
+    page.compare_wanted.emit()
+    assert [action.text() for action in page.compare_menu.actions()][-1] != "All in Runs…"
+    add_runs(studio, 20)
+    studio.window.show_page("train")
+    page.compare_menu.popup(page.mapToGlobal(page.rect().center()))
+    last = page.compare_menu.actions()[-1]
+    assert last.text() == "All in Runs…"
+    qtbot.mouseClick(page.compare_menu, LEFT, pos=page.compare_menu.actionGeometry(last).center())
+    assert studio.window.page == "runs"

@@ -14,7 +14,7 @@ from ewm_studio.formatting import count, significant
 from ewm_studio.ui.plots.axis import QuietAxis
 from ewm_studio.ui.plots.card import PlotCard
 from ewm_studio.ui.plots.quantities import PlotOptions
-from ewm_studio.ui.runs.page import TITLES
+from ewm_studio.ui.runs.table import TITLES
 from ewm_studio.ui.train.side_panel import SidePanel
 
 WAIT = 120_000

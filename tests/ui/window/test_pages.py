@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from ewm_studio.analysis.history import REWARD, RunHistory
 from ewm_studio.settings import Experiment
 from ewm_studio.ui.kit.images import difference
-from ewm_studio.ui.runs.page import TITLES
+from ewm_studio.ui.runs.table import TITLES
 
 LEFT = Qt.MouseButton.LeftButton
 
