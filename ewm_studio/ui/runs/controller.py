@@ -211,17 +211,13 @@ class RunsController(PageController):
         def rename(new: str) -> None:
             self._services.notices.guarded(lambda: self._renamed(name, new), DOING["rename"])()
 
+        def retitle(new: str) -> None:
+            self._services.notices.guarded(lambda: self._titled(name, new), DOING["rename"])()
+
         title = self._services.workspace.info(name).title
         if title:  # that is what the table shows: another name would be seen nowhere
             words = f"Its title; without one it is {name}"
-            guarded = self._services.notices.guarded
-            TextQuestion(
-                "Rename the run",
-                words,
-                title,
-                self.page.window(),
-                lambda new: guarded(lambda: self._titled(name, new))(),
-            ).open()
+            TextQuestion("Rename the run", words, title, self.page.window(), retitle).open()
             return
         taken = {info.name for info in self._services.workspace.runs()} - {name}
         problem = partial(name_problem, taken=taken)
