@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ewm_studio.errors import UserError
-from ewm_studio.settings import EnvSettings, Experiment, explain, read_sections
+from ewm_studio.settings import EnvSettings, Experiment, explain, read_sections, read_settings
 from ewm_studio.settings.experiment import COMPONENTS, present_path, values_of_run
 from ewm_studio.settings.layers import HOW_TRAINED, Values, over, with_model
 from ewm_studio.settings.paths import check_value
@@ -55,7 +55,7 @@ def build_experiment(
     """
     given = {present_path(path): check_value(path, value) for path, value in (overrides or {}).items()}
     single = _nested(given)
-    from_file: Values = {} if config is None else read_sections(typed_path(config, "--config"))
+    from_file: Values = {} if config is None else read_settings(typed_path(config, "--config"))
     source = "settings" if config is None else str(config)
     load_path = _given(single, "start", "load_path", _given(from_file, "start", "load_path", None))
     base: Values = {}

@@ -269,12 +269,12 @@ def text_of(path: Path) -> str:
             )
         data = path.read_bytes()
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise UserError(f"{path}: is a text in UTF-16; save it as UTF-8")
+            raise UserError(f"{path}: not a TOML file (a text in UTF-16); save it as UTF-8")
         return data.decode("utf-8-sig")  # editors of Windows put a mark before the text
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text in UTF-8 ({error}); save it as UTF-8") from None
+        raise UserError(f"{path}: not a TOML file ({error}); save it as UTF-8") from None
     except (OSError, ValueError) as error:  # a ValueError: a name that no file can have
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UserError(f"{path}: cannot be read ({reason})") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,8 @@ class Prompt:
         Raises:
             EOFError: the input ended.
         """
+        if sys.stdin is None:  # closed
+            raise EOFError
         return self.console.input(escape(f"{prompt}: ")).strip()
 
     def say(self, text: str) -> None:

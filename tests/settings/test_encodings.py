@@ -28,7 +28,7 @@ def test_another_encoding_is_said_with_what_to_do(tmp_path, encoding):
     mark = "\ufeff" if encoding == "utf-16-be" else ""
     for name, read in (("x.toml", Experiment.from_toml), ("x.study.toml", read_study)):
         (tmp_path / name).write_bytes(f'{mark}title = "é"\r\n'.encode(encoding))
-        with pytest.raises(UserError, match=r"UTF-.*; save it as UTF-8$"):
+        with pytest.raises(UserError, match=r"not a TOML file \(.*\); save it as UTF-8$"):
             read(tmp_path / name)
 
 

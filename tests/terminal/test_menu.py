@@ -45,6 +45,11 @@ def test_it_ends_with_the_input(type_in):
     assert "EWM Studio" in type_in("settings", "ppo")
 
 
+def test_closed_input_has_ended(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert cli.main(["--cli"]) == 0
+
+
 def test_every_section_and_value_is_shown(type_in):
     out = type_in("settings", "ppo", "", "env", "", "", "quit")
     for words in ("rollout_steps", "entropy_coef", "0.95", "> 0, <= 1", "image_size", "CartPole-v1"):
