@@ -25,6 +25,7 @@ class EndNow(QObject):
         if self._question is None:
             question = Question("End without saving?", _WORDS, "End now", "Wait", self._window, self._jobs.kill)
             self._question = question
+            question.no.setDefault(True)  # a key that is pressed in haste loses nothing
             question.finished.connect(self._forget)
             question.open()
 
