@@ -60,7 +60,7 @@ def test_a_draft_belongs_to_its_own_file(tmp_path):
     document, again = ExperimentDocument(), ExperimentDocument()
     path = tmp_path / "trial.toml"
     document.set("ppo.lr", 0.25)
-    document.save(path)
+    document.save(path, write_text)
     assert again.restore_draft(document.draft())
     assert (again.path, again.edited, again.can_undo) == (path, False, False)
     path.unlink()  # what it held is in no file any more

@@ -35,7 +35,7 @@ def test_a_text(tmp_path, capsys, name):
 
 def test_bytes_that_are_no_text(tmp_path):
     path = tmp_path / "experiment.toml"
-    path.write_bytes(b"\xff\xfe\x00")
+    path.write_bytes(b"\xc3\x28\x00")
     with pytest.raises(UserError, match="not a TOML file"):
         read_settings(path)
 

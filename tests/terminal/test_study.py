@@ -107,7 +107,7 @@ def test_the_base_of_a_study_is_kept_with_it(place, capsys):
         assert code == 0, err
     code, out, err = said(capsys, "share", "mine", *where, "--out", place / "shared")
     assert code == 0, err
-    assert (place / "shared" / "my-base.toml").is_file()
+    assert (place / "shared" / "studies" / "mine" / "base.toml").is_file()
     kept = study_meant(place / "ws", "mine")
     again = with_file(kept, place / "ws")
     assert (again.path, again.path.with_name("my-base.toml").is_file()) == (place / "ws" / "mine.study.toml", True)
@@ -156,7 +156,7 @@ def test_a_study_needs_a_name_that_its_folder_can_have(name, place, capsys):
         ("--out", "folder", "is a folder; give a file such as"),
         ("--out", "mine.toml", "give a file that ends in .html or .pdf, such as report.html"),
         ("--out", "no/report.html", "does not exist"),
-        ("--out", "", "is a folder"),
+        ("--out", "", "expected a path, found an empty text"),
         ("--preset", "mine.toml", "is the study's base itself"),
         ("--preset", "s.study.toml", "is the study itself"),
         ("--preset", "other.study.toml", "this ending is a study's"),

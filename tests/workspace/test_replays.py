@@ -249,7 +249,7 @@ def test_latents_and_hidden_states_are_those_the_agent_acted_on(played, env):
             z = model.vision.encode(torch.from_numpy(np.array(obs)[None]))
             assert np.allclose(made.z[number], z[0], atol=1e-5)
             assert np.allclose(made.h[number], state.h[0], atol=1e-4)
-            assert np.allclose(made.value[number], model.controller.value(z, state.h), atol=1e-4)
+            assert np.allclose(made.value[number], model.controller.worth(z, state.h), atol=1e-4)
             if number:
                 predicted = model.memory.predict(state.h).mean
                 error = (predicted - z).square().sum() / made.z.var(0).sum()

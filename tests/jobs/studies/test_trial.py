@@ -29,6 +29,7 @@ class Played:
         self.gone.append(self.record.key)
         score = float(self.record.key[6:9])  # the later trial is the better one
         self.record.scores[self.judge.ways[0]] = [(n, score, 1) for n in range(self.judge.episodes)]
+        self.record.trained = {"steps": 1, "frames": 1, "seconds": 1.0}
         self.record.state = "finished"
         self.folder.write(self.record)
         self._tell("finished", 1.0)
