@@ -60,6 +60,14 @@ def compact(value: float) -> str:
     return f"{value:.3g}"
 
 
+def size(count_of_bytes: float) -> str:
+    """How much room something takes: 640 B, 12.3 kB, 18.9 MB, 1.2 GB."""
+    for least, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count_of_bytes >= least:
+            return f"{count_of_bytes / least:,.1f} {unit}"
+    return f"{count_of_bytes:.0f} B"
+
+
 def duration(seconds: float | None) -> str:
     """A time in at most two units: 8 s, 2 min 47 s, 3 h 5 min, 2 d 4 h."""
     if seconds is None or not math.isfinite(seconds):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ewm_studio.analysis.settings_diff import words_of
 from ewm_studio.errors import UserError
 from ewm_studio.settings import Experiment
 from ewm_studio.settings.experiment import COMPONENTS
@@ -61,7 +62,7 @@ class Saved:
 
     step: int
     mean_reward: float | None
-    megabytes: float
+    bytes: int
     best: bool
 
 
@@ -102,7 +103,7 @@ def compared(here: Experiment, there: Experiment) -> Compared:
     found = differences(here, there)
     different = tuple(one for one in found if one.there != AUTO or one.path.endswith(".name"))
     told = {one.path for one in different}
-    return Compared(different, tuple((path, text_of(value)) for path, value in flat(here).items() if path not in told))
+    return Compared(different, tuple((path, words_of(value)) for path, value in flat(here).items() if path not in told))
 
 
 def settings_of(folder: Path) -> Experiment:
@@ -120,7 +121,7 @@ def differences(here: Experiment, there: Experiment) -> tuple[Difference, ...]:
     paths = dict.fromkeys([*mine, *other])
     pairs = [(path, mine.get(path, NOT_GIVEN), other.get(path, NOT_GIVEN)) for path in paths]
     pairs.sort(key=lambda pair: NOT_GIVEN in pair[1:])  # what both have comes first, in the order it is declared
-    return tuple(Difference(path, text_of(a), text_of(b)) for path, a, b in pairs if a != b)
+    return tuple(Difference(path, words_of(a), words_of(b)) for path, a, b in pairs if a != b)
 
 
 def flat(experiment: Experiment) -> dict[str, Any]:
@@ -130,15 +131,6 @@ def flat(experiment: Experiment) -> dict[str, Any]:
         if section not in _LEFT_OUT and isinstance(values, dict):
             found |= {f"{section}.{name}": value for name, value in values.items()}
     return found
-
-
-def text_of(value: Any) -> str:
-    """A value in a few words."""
-    if value is None or value == "":
-        return "none"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _evaluated(evaluations: Sequence[Evaluation]) -> list[Evaluated]:
@@ -159,5 +151,5 @@ def _saved(folder: Path) -> list[Saved]:
         for path in (checkpoint.path, checkpoint.path.with_suffix(TRAINER)):
             with contextlib.suppress(OSError):
                 size += path.stat().st_size
-        found.append(Saved(checkpoint.step, checkpoint.mean_reward, size / 1e6, checkpoint == best))
+        found.append(Saved(checkpoint.step, checkpoint.mean_reward, size, checkpoint == best))
     return found

@@ -26,15 +26,34 @@ def differences(experiments: Sequence[Experiment]) -> list[Difference]:
     """Settings that are not the same for all, in the order they are declared; the packages' versions are left out."""
     flat = [_flat(experiment.model_dump(mode="json", exclude={"versions"})) for experiment in experiments]
     paths = dict.fromkeys(path for values in flat for path in values)
-    labels = {path: field.label for path, field in all_fields().items()}
     found = []
     for path in paths:
-        values = tuple(_words(values[path]) if path in values else UNSET for values in flat)
+        values = tuple(words_of(values[path]) if path in values else UNSET for values in flat)
         if len(set(values)) > 1:
-            section, _, name = path.partition(".")
-            label = section.capitalize() if name == "name" else labels.get(path, name.replace("_", " ").capitalize())
-            found.append(Difference(path, label, values))
+            found.append(Difference(path, label_of(path), values))
     return found
+
+
+def label_of(path: str) -> str:
+    """A setting's name in the form; with its group, where another one is called so."""
+    section, _, name = path.partition(".")
+    if name == "name":
+        return section.capitalize()
+    fields = all_fields()
+    label = fields[path].label if path in fields else name.replace("_", " ").capitalize()
+    several = sum(field.label == label for field in fields.values()) > 1
+    return f"{label} ({section.replace('_', ' ')})" if several else label
+
+
+def words_of(value: Any) -> str:
+    """A setting's value in a few words: on, 0.99, 100,000; none where it is empty."""
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return format.setting_float(value)
+    return format.count(value) if isinstance(value, int) else str(value)
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
@@ -47,13 +66,3 @@ def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
         else:
             found[path] = value
     return found
-
-
-def _words(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        return format.setting_float(value)
-    return format.count(value) if isinstance(value, int) else str(value)

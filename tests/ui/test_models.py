@@ -13,6 +13,9 @@ from ewm_studio.events import EpisodeFinished, Metrics
 @pytest.mark.parametrize(
     ("made", "wanted"),
     [
+        (format.size(640), "640 B"),
+        (format.size(41_234), "41.2 kB"),
+        (format.size(18_900_000), "18.9 MB"),
         (format.count(131072), "131,072"),
         (format.duration(8), "8 s"),
         (format.duration(167), "2 min 47 s"),

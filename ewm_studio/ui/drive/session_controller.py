@@ -246,8 +246,7 @@ def words_of(snapshot: Snapshot) -> DriveWords:
         episodes = "1 episode" if snapshot.episodes_kept == 1 else f"{format.count(snapshot.episodes_kept)} episodes"
         figures = f"recorded {format.count(snapshot.frames_recorded)} frames, {episodes} kept"
         if snapshot.bytes_kept:
-            size = snapshot.bytes_kept
-            figures += f" · {size / 1e6:.1f} MB" if size >= 1e5 else f" · {size / 1e3:.0f} kB"
+            figures += f" · {format.size(snapshot.bytes_kept)}"
     return DriveWords(
         f"Episode {snapshot.episode} · {format.count(steps)}{of} frames",
         figures,

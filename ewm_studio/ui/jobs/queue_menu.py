@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QMenu, QWidget
+from PySide6.QtWidgets import QMenu, QWidget, QWidgetAction
 
 from ewm_studio.jobs.kinds import job_kind
 from ewm_studio.ui.jobs.runner import Queued
+from ewm_studio.ui.kit.widgets import label
 
 OFFERED = ("pretrain", "train", "infer")
 
@@ -44,7 +45,8 @@ class QueueMenu(QMenu):
             action.setToolTip(self._impossible.get(kind, ""))
         if not waiting:
             return
-        self.addSection("Waiting")
+        self.addSeparator()
+        self.addAction(self._heading("Waiting"))
         for number, queued in enumerate(waiting, 1):
             action = self.addAction(f"{number}.  {queued.words or queued.job.kind}   (remove)")
             action.setToolTip("Take this job out of the queue")
@@ -52,6 +54,14 @@ class QueueMenu(QMenu):
         if len(waiting) > 1:
             self.addSeparator()
             self.addAction("Remove all").triggered.connect(self.cleared)
+
+    def _heading(self, text: str) -> QWidgetAction:
+        """A line that nothing is done by; a style sheet leaves the text of a section out."""
+        action, words = QWidgetAction(self), label(text, "menuHeading")
+        action.setText(text)
+        action.setDefaultWidget(words)
+        action.setEnabled(False)
+        return action
 
     def _ask(self, kind: str, _: bool = False) -> None:
         self.asked.emit(kind)

@@ -141,7 +141,7 @@ class MinariDialog(Choice):
         self.problem.setText(words)
 
     def _fill_row(self, number: int, info: DatasetInfo) -> None:
-        size = f"{info.megabytes:,.1f} MB" + ("" if info.local else ", public")
+        size = format.size(info.megabytes * 1e6) + ("" if info.local else ", public")
         texts = (info.id, info.env, format.count(info.episodes), format.count(info.steps), size)
         for place, text in enumerate(texts):
             item = QTableWidgetItem(printable(text))
@@ -197,7 +197,7 @@ class MinariDialog(Choice):
         if info is None or self.limits is None:
             return ""
         if not info.local:
-            return f"{info.megabytes:,.1f} MB come over the network; then its returns are shown."
+            return f"{format.size(info.megabytes * 1e6)} come over the network; then its returns are shown."
         if found is None:
             return "Reading its returns …"
         return f"{format.count(found.within(*self.limits))} of {format.count(len(found.returns))} episodes"

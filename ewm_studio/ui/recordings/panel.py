@@ -160,7 +160,7 @@ class RecordingsPanel(QFrame):
             self._about.setText("")
             return
         words = [f"{format.count(info.episodes)} {'episode' if info.episodes == 1 else 'episodes'}"]
-        words += [f"{format.count(info.frames)} frames", f"{info.bytes / 1e6:.1f} MB", info.env]
+        words += [f"{format.count(info.frames)} frames", format.size(info.bytes), info.env]
         if info.damaged:
             words.append(f"{info.damaged} damaged")
         self._about.setText(" · ".join(words))

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QWidget
 from ewm_studio import formatting as format
 from ewm_studio.analysis.run_detail import NOT_GIVEN, Compared, Difference, Evaluated, RunDetail, Saved
 from ewm_studio.analysis.run_tags import tags_of, words_without
+from ewm_studio.analysis.settings_diff import label_of
 from ewm_studio.ui.kit.focus import tab_on
 from ewm_studio.ui.kit.tags import Tags
 from ewm_studio.ui.kit.widgets import Elided, Select, button, column, hairline, label, row, scrolled
@@ -150,7 +151,7 @@ class RunPane(QFrame):
         self.others.setVisible(bool(rest))
         self.others.setText(f"{'Hide' if shown else 'Show'} the other {format.count(len(rest))}")
         self.others.setAccessibleName(f"{self.others.text()} settings")
-        self._rest.setText("\n".join(f"{path}: {text}" for path, text in rest) if shown else "")
+        self._rest.setText("\n".join(f"{label_of(path)}: {text}" for path, text in rest) if shown else "")
         self._rest.setVisible(shown and bool(rest))
 
 
@@ -180,8 +181,10 @@ def difference_words(different: Difference) -> str:
 
 
 def _difference(different: Difference) -> QWidget:
-    box = column_of(difference_words(different), different.path)
-    box.setAccessibleName(f"{different.path}: {different.here} here, {different.there} there")
+    name = label_of(different.path)
+    box = column_of(difference_words(different), name)
+    box.setToolTip(different.path)
+    box.setAccessibleName(f"{name}: {different.here} here, {different.there} there")
     return box
 
 
@@ -210,4 +213,4 @@ def _watch(pane: RunPane, found: Evaluated) -> None:
 def _checkpoint(saved: Saved) -> QWidget:
     reward = "" if saved.mean_reward is None else f" · reward {format.significant(saved.mean_reward)}"
     best = " · best" if saved.best else ""
-    return Elided(f"step {format.count(saved.step)}{reward} · {saved.megabytes:.1f} MB{best}", "secondary")
+    return Elided(f"step {format.count(saved.step)}{reward} · {format.size(saved.bytes)}{best}", "secondary")

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QAbstractItemModel, QEvent, QModelIndex, QPersistentModelIndex, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent
-from PySide6.QtWidgets import QFrame, QListWidget, QListWidgetItem, QStyledItemDelegate, QStyleOptionViewItem
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPalette
+from PySide6.QtWidgets import QFrame, QListWidget, QListWidgetItem, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from ewm_studio.settings.layers import Values
 from ewm_studio.settings.study_draft import Options
 from ewm_studio.ui.kit.texts import plain_tip
+from ewm_studio.ui.kit.theme import color
 from ewm_studio.ui.kit.widgets import Elided, column, label, row
 
 TITLES = {"vision": "Vision", "memory": "Memory", "controller": "Controller"}
@@ -42,7 +43,13 @@ class Choice:
 
 
 class _Toggling(QStyledItemDelegate):
-    """A click anywhere on a row ticks it, and so does Space."""
+    """A click anywhere on a row ticks it, and so does Space. What only says something is readable all the same."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+        super().initStyleOption(option, index)
+        if index.data(_OPTION) is None:
+            option.state |= QStyle.StateFlag.State_Enabled
+            option.palette.setColor(QPalette.ColorRole.Text, color("secondary"))
 
     def editorEvent(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtGui import QActionGroup
+from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QMenu
 
 from ewm_studio.ui.kit import store
@@ -15,12 +15,14 @@ def add_themes(menu: QMenu) -> None:
     """Offer the themes at the end of a menu."""
     themes = menu.addMenu("Theme")
     group = QActionGroup(themes)
+    offered: dict[Mode, QAction] = {}
     for mode in MODES:
-        action = themes.addAction(_TEXTS[mode])
+        offered[mode] = action = themes.addAction(_TEXTS[mode])
         action.setCheckable(True)
-        action.setChecked(theme().mode == mode)
         group.addAction(action)
         action.triggered.connect(lambda _=False, mode=mode: _choose(mode))
+    # The window is made before it is dressed as it was last time.
+    themes.aboutToShow.connect(lambda: offered[theme().mode].setChecked(True))
 
 
 def _choose(mode: Mode) -> None:

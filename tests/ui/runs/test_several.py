@@ -119,7 +119,7 @@ def test_the_pane_says_what_differs(qtbot, with_runs):
     pane, page = runs.side, runs.widget
     select(qtbot, page, 0)
     qtbot.waitUntil(lambda: runs.controller.detail.idle and "0.03" in words_of(pane), timeout=WAIT)
-    assert "0.03, not 0.001" in words_of(pane)  # against the defaults
+    assert "0.03, not 0.001 | Learning rate (ppo)" in words_of(pane)  # against the defaults
     select(qtbot, page, 0, 1)
     qtbot.waitUntil(lambda: "0.03, not 0.02" in words_of(pane), timeout=WAIT)
     assert pane.rival.currentText() == page.chosen_all[1].name
@@ -134,13 +134,14 @@ def test_the_pane_folds_the_settings_that_are_alike(qtbot, with_runs):
     pane = runs.side
     select(qtbot, runs.widget, 0)
     qtbot.waitUntil(lambda: runs.controller.detail.idle and "0.03, not 0.001" in words_of(pane), timeout=WAIT)
-    assert "ppo.gamma" not in words_of(pane)
+    assert "Discount γ" not in words_of(pane)
     assert pane.others.text().startswith("Show the other ")
     qtbot.mouseClick(pane.others, LEFT)
-    assert "ppo.gamma: 0.99" in words_of(pane)
-    assert "ppo.lr: " not in words_of(pane)  # it differs, and stands above
+    assert "Discount γ (ppo): 0.99" in words_of(pane)
+    assert "Total steps: 100,000" in words_of(pane)
+    assert "Learning rate (ppo): " not in words_of(pane)  # it differs, and stands above
     qtbot.keyClick(pane.others, Qt.Key.Key_Space)
-    assert "ppo.gamma" not in words_of(pane)
+    assert "Discount γ" not in words_of(pane)
 
 
 def test_what_is_told_again_leaves_the_focus_where_it_is(qtbot, open_studio, dreams):
@@ -149,7 +150,7 @@ def test_what_is_told_again_leaves_the_focus_where_it_is(qtbot, open_studio, dre
     studio.window.activateWindow()
     studio.window.show_page("runs")
     runs.widget.choose(studio.services.workspace.evaluations()[0].run)
-    qtbot.waitUntil(lambda: runs.controller.detail.idle and "MB · best" in words_of(runs.side), timeout=WAIT)
+    qtbot.waitUntil(lambda: runs.controller.detail.idle and " kB · best" in words_of(runs.side), timeout=WAIT)
     watch = next(b for b in runs.side.findChildren(type(runs.side.log)) if b.accessibleName().startswith("Watch"))
     watch.setFocus()
     runs.controller.watch()  # as it does every two seconds
@@ -182,7 +183,7 @@ def test_evaluations_and_checkpoints_are_listed_and_watched(qtbot, open_studio, 
     studio.window.show_page("runs")
     evaluation = studio.services.workspace.evaluations()[0]
     runs.widget.choose(evaluation.run)
-    qtbot.waitUntil(lambda: runs.controller.detail.idle and "MB · best" in words_of(runs.side), timeout=WAIT)
+    qtbot.waitUntil(lambda: runs.controller.detail.idle and " kB · best" in words_of(runs.side), timeout=WAIT)
     assert " in 2" in words_of(runs.side)
     watch = next(b for b in runs.side.findChildren(type(runs.side.log)) if b.accessibleName().startswith("Watch"))
     qtbot.mouseClick(watch, LEFT)

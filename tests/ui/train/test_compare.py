@@ -130,7 +130,7 @@ def test_what_differs_between_the_runs_is_listed(qtbot, compared):
     shown = next(w for w in QApplication.topLevelWidgets() if isinstance(w, DifferencesDialog) and w.isVisible())
     rows = [[shown.table.item(0, place).text() for place in range(3)]]
     assert shown.table.rowCount() == 1
-    assert rows == [["Learning rate", "0.001", "0.01"]]
+    assert rows == [["Learning rate (ppo)", "0.001", "0.01"]]
     shown.accept()
 
 

@@ -4,16 +4,22 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
-from PySide6.QtCore import QRect
+from PySide6.QtCore import QPoint, QRect
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QWidget
 
 from ewm_studio.envs.trust import agreements_file
+from ewm_studio.jobs.spec import JobSpec
 from ewm_studio.settings import Experiment
+from ewm_studio.ui.jobs.queue_menu import QueueMenu
+from ewm_studio.ui.jobs.runner import Queued
 from ewm_studio.ui.kit import store
+from ewm_studio.ui.kit.log_view import LogView
 from ewm_studio.ui.kit.theme import DARK, LIGHT, theme
+from ewm_studio.ui.study.part_picker import Choice, PartPicker
 from ewm_studio.workspace import Workspace
 from tests.ui.conftest import WAIT
 
@@ -166,6 +172,50 @@ def test_text_is_readable_in_both_themes():
         for ink in (look.vision, look.memory, look.controller):
             assert contrast(ink, look.card) >= 3.5, ink
         assert contrast(look.on_accent, look.accent) >= 4.5
+
+
+def strongest(widget, area=None):
+    """The greatest contrast of a pixel to the surface that a widget is drawn on."""
+    image = widget.grab(area).toImage() if area is not None else widget.grab().toImage()
+    pixels = Counter(image.pixelColor(x, y).name() for y in range(image.height()) for x in range(image.width()))
+    surface = pixels.most_common(1)[0][0]
+    return max(contrast(ink, surface) for ink in pixels)
+
+
+def test_words_that_stand_in_for_something_are_readable_in_both_themes(qtbot):
+    """What an empty field means, what an empty log is for, a heading in a list and one in a menu."""
+    edit, log, picker, menu = QLineEdit(), LogView(), PartPicker("memory"), QMenu()
+    for widget in (edit, log, picker, menu):
+        qtbot.addWidget(widget)
+    edit.setPlaceholderText("no limit")
+    picker.show_choices([Choice("RSSM", {}), Choice("random", {}, control=True)], "RSSM")
+    queue = QueueMenu(menu)
+    queue.show_waiting((Queued(JobSpec("train", "")),))
+    heading = next(action for action in queue.actions() if action.text() == "Waiting")
+    for widget in (edit, log, picker):
+        widget.resize(320, 240 if widget is not edit else 32)
+        widget.show()
+    queue.popup(QPoint(0, 0))
+    for mode in ("dark", "light"):
+        theme().apply(mode)
+        qtbot.waitUntil(lambda: theme().settled)
+        text = QRect(9, 4, 240, 24)  # without the edge
+        assert strongest(edit, text) >= 4.5, mode
+        assert strongest(log._view) >= 4.5, mode
+        told = next(i for i in range(picker.list.count()) if picker.list.item(i).text() == "To compare with")
+        assert strongest(picker.list.viewport(), picker.list.visualItemRect(picker.list.item(told))) >= 4.5, mode
+        assert strongest(queue, queue.actionGeometry(heading)) >= 4.5, mode
+    queue.close()
+
+
+def test_the_menu_of_themes_marks_the_present_one_however_it_came(qtbot, open_studio):
+    studio = open_studio(begin=False)
+    menu = next(action.menu() for action in studio.window.menus["View"].actions() if action.text() == "Theme")
+    for mode, text in (("light", "Light"), ("dark", "Dark")):
+        theme().apply(mode)
+        menu.popup(studio.window.mapToGlobal(QPoint(0, 0)))
+        assert [action.text() for action in menu.actions() if action.isChecked()] == [text]
+        menu.close()
 
 
 def test_changing_the_theme_reaches_everything(qtbot, open_studio):
