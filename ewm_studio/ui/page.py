@@ -23,6 +23,7 @@ class Activity:
     recording: bool  # whether something is being written
     status: str  # "recording no-crash"
     pace: str = ""  # "step 20.0 ms, latest 1.1 ms late": for those who look for what is slow
+    dreamt: bool = False  # whether it is a dream
 
 
 class PageController(QObject):

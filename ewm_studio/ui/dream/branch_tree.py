@@ -7,17 +7,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPainterPath, QPaintEvent, QPen
+from PySide6.QtGui import (
+    QContextMenuEvent,
+    QFontMetrics,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QPen,
+)
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ewm_studio.dreams.branches import BranchInfo, Place
 from ewm_studio.ui.kit.theme import color, theme, ui_font
 
 ROW = 24
-LABELS = 190  # pixels for the words at a branch's end
+LABELS = 190  # pixels for the words at a branch's end, at least; at most half the width
 _STEM = 76  # pixels of what was real before
 _REACH = 8.0  # pixels from a line that still are on it
 _WHO = {"person": "you", "controller": "controller", "planner": "planner", "recorded": "recorded keys"}
+_AROUND = 14  # pixels beside the words
 _KEYS = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Home, Qt.Key.Key_End)
 
 
@@ -43,6 +53,11 @@ def words_of(info: BranchInfo) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _label(info: BranchInfo) -> str:
+    """What stands at a branch's end."""
+    return ("★ " if info.kept else "") + words_of(info)
+
+
 def signed(value: float) -> str:
     """A return with its sign: +41.2."""
     if not math.isfinite(value):
@@ -66,6 +81,7 @@ class BranchTree(QWidget):
         self.branches: tuple[BranchInfo, ...] = ()
         self.place = Place(0, 0)
         self.stem = ""  # what the dream begins with
+        self._labels = LABELS  # pixels that the longest words need
         theme().changed.connect(self.update)
 
     def show_tree(self, branches: Sequence[BranchInfo], place: Place, stem: str) -> None:
@@ -75,6 +91,8 @@ class BranchTree(QWidget):
         if rows:
             self.setMinimumHeight(max(1, len(branches)) * ROW + 8)
             self.updateGeometry()
+        metrics = QFontMetrics(ui_font(11, 600))
+        self._labels = max([LABELS, *(metrics.horizontalAdvance(_label(info)) + _AROUND for info in branches)])
         self.setAccessibleDescription("; ".join(words_of(info) for info in branches))
         self.update()
 
@@ -90,7 +108,7 @@ class BranchTree(QWidget):
 
     def x_of(self, step: int) -> float:
         """Where a step is."""
-        width = max(self.width() - _STEM - min(LABELS, self.width() // 2), 40)
+        width = max(self.width() - _STEM - min(self._labels, self.width() // 2), 40)
         return _STEM + width * step / max(self._steps, 1)
 
     def y_of(self, number: int) -> float:
@@ -209,9 +227,8 @@ class BranchTree(QWidget):
         painter.drawEllipse(QPointF(end, y), 4, 4)
         painter.setFont(ui_font(11, 600 if info.here else 400))
         painter.setPen(color("text" if info.here else "secondary"))
-        room = int(self.width() - end - 14)
-        words = ("★ " if info.kept else "") + words_of(info)
-        shown = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, room)
+        room = int(self.width() - end - _AROUND)
+        shown = painter.fontMetrics().elidedText(_label(info), Qt.TextElideMode.ElideRight, room)
         painter.drawText(QRectF(end + 10, y - ROW / 2, room, ROW), Qt.AlignmentFlag.AlignVCenter, shown)
 
     def _draw_here(self, painter: QPainter) -> None:

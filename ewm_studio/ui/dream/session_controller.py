@@ -265,4 +265,4 @@ def activity_of(snapshot: DreamSnapshot) -> Activity:
     )
     share = min(1.0, snapshot.steps / trusted) if trusted else None
     pace = f"dream {snapshot.period * 1000:.0f} ms a decision, latest {snapshot.late * 1000:.1f} ms late"
-    return Activity(line, figures, share, False, "", pace)
+    return Activity(line, figures, share, False, "", pace, dreamt=True)

@@ -199,14 +199,16 @@ class RunBar(QFrame):
         self.queue.setAccessibleName(f"Queue, {len(waiting)} waiting")
         self.queue_menu.show_waiting(waiting)
 
-    def show_activity(self, line: str, figures: str, share: float | None, recording: bool) -> None:
-        """No job runs, and something else goes on: `share` of it is done; None where its end is not known."""
+    def show_activity(self, line: str, figures: str, share: float | None, role: str = "") -> None:
+        """No job runs, and something else goes on: `share` of it is done; None where its end is not known.
+
+        `role` is recording, dream, or nothing that has a color of its own.
+        """
         self._stage.setText(line)
         self._figures.setText(figures)
         self.progress.setVisible(share is not None)
         self.progress.setRange(0, PROGRESS_PARTS)
         self.progress.setValue(round(PROGRESS_PARTS * (share or 0.0)))
-        role = "recording" if recording else ""
         if self.progress.property("role") != role:
             restyle(self.progress, role=role)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QMenu, QVBoxLayout, QWidget
 
 from ewm_studio import formatting as format
@@ -19,6 +19,7 @@ from ewm_studio.ui.plots.canvas import Canvas
 from ewm_studio.ui.plots.overlay import FAINT, Overlay
 from ewm_studio.ui.plots.quantities import AXIS_UNITS, QUANTITIES, PlotOptions, quantity
 
+_BESIDE, _ANY = 14, 16777215  # pixels beside the head of a card; as wide as a widget may be
 MOST_POINTS = 2000  # of a curve on the screen: more than it has columns of pixels
 
 
@@ -73,7 +74,7 @@ class PlotCard(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 4, 4)
         layout.setSpacing(2)
-        head = row(self._dot, self.title, None, self._value, self._unit, spacing=5, margins=(0, 0, 8, 0))
+        self._head = head = row(self._dot, self.title, None, self._value, self._unit, spacing=5, margins=(0, 0, 8, 0))
         layout.addLayout(head)
         layout.addWidget(self.canvas, 1)
         self.setMinimumSize(QSize(220, 132))
@@ -209,7 +210,21 @@ class PlotCard(QFrame):
         self._unit.setText("" if value is None else unit)
         self._unit.shorter = self._unit.text().removesuffix(" episodes")
         self._unit.setVisible(bool(self._unit.text()))
+        self._fit_unit()
         self._unit.setToolTip(what.beside_words if what.beside else "")
+
+    def _fit_unit(self) -> None:
+        """Where only the shorter unit has room, its box is no wider: else the figures would stand off the edge."""
+        metrics = self._unit.fontMetrics()
+        taken = self._head.minimumSize().width() - self._unit.minimumSizeHint().width()
+        room = self.contentsRect().width() - _BESIDE - taken
+        whole, shorter = (metrics.horizontalAdvance(text) for text in (self._unit.text(), self._unit.shorter))
+        self._unit.setMaximumWidth(_ANY if whole <= room or shorter > room else shorter)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Give the unit what there is."""
+        super().resizeEvent(event)
+        self._fit_unit()
 
     def _on_hover(self, x: float | None) -> None:
         series = self.history[self.quantity.tag]

@@ -154,6 +154,8 @@ class SidePanel(QFrame):
             title.setToolTip(f"Mean of the {over}" if over else "")
             line.setText(f"{text} {unit}" if unit and value is not None else text if name else "")
             line.setAccessibleName(title.text())
+            for part in (title, line):  # no rows of dashes while there is no run
+                part.setVisible(bool(name and history.name))
 
     def show_pictures(self, pictures: dict[str, np.ndarray], apart: np.ndarray | None) -> None:
         """Show the first picture of each kind."""

@@ -127,4 +127,5 @@ class RunBarController(QObject):
     def _show_activity(self) -> None:
         """No job runs: show what goes on upon a page, if anything does."""
         if (activity := self._shown) is not None:
-            self._bar.show_activity(activity.line, activity.figures, activity.share, activity.recording)
+            role = "recording" if activity.recording else "dream" if activity.dreamt else ""
+            self._bar.show_activity(activity.line, activity.figures, activity.share, role)

@@ -156,6 +156,7 @@ def test_keys_drive_the_dream_and_reality_goes_beside_it(qtbot, dreaming):
     assert page.strip.caps.lit == ["right"]
     assert page.view.chips
     assert "Dreaming" in dreaming.studio.window.bar._stage.text()
+    assert dreaming.studio.window.bar.progress.property("role") == "dream"
     qtbot.keyRelease(page.view, Key.Key_Right)
     dreaming.rest()
     now = dreaming.standing

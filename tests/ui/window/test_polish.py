@@ -1,18 +1,25 @@
 """Small things that are seen: whole texts, numbers under each other, buttons that stay, focus that has a shape."""
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QColor, QFontMetrics
 
+from ewm_studio.analysis.history import REWARD, RunHistory
+from ewm_studio.dreams.branches import BranchInfo, Place
 from ewm_studio.driving.snapshot import Snapshot
+from ewm_studio.events import EpisodeFinished
 from ewm_studio.settings.document import ExperimentDocument
+from ewm_studio.ui.dream.branch_tree import BranchTree, words_of
 from ewm_studio.ui.drive.page import DrivePage
 from ewm_studio.ui.experiment.sections import Section
 from ewm_studio.ui.kit.log_view import LogView
 from ewm_studio.ui.kit.theme import color, theme, ui_font
 from ewm_studio.ui.latents.explorer import CONTENT, LatentExplorer
 from ewm_studio.ui.latents.sliders import LatentPanel
-from ewm_studio.ui.runs.page import COLUMNS, TITLES, RunsPage
+from ewm_studio.ui.plots.quantities import PlotOptions
+from ewm_studio.ui.runs.page import RunsPage
+from ewm_studio.ui.runs.table import COLUMNS, TITLES
+from ewm_studio.ui.train.side_panel import SidePanel
 from ewm_studio.workspace import Workspace
 from tests.support.geometry import faults
 from tests.ui.conftest import WAIT
@@ -74,13 +81,69 @@ def test_every_state_of_a_run_is_whole_and_numbers_stand_under_each_other(qtbot,
     assert {page.table.index(line, state).data() for line in range(len(states))} == set(states)
     assert page.view.sizeHintForColumn(state) <= page.view.columnWidth(state)
     metrics = QFontMetrics(ui_font(12))
-    assert all(metrics.horizontalAdvance(column.title) + 16 <= column.width for column in COLUMNS)
+    assert all(metrics.horizontalAdvance(column.title) + 22 <= column.width for column in COLUMNS)
     sides = {
         title: page.table.index(0, TITLES.index(title)).data(Qt.ItemDataRole.TextAlignmentRole)
         for title in ("Best reward", "Steps", "Time", "Mean reward", "Seed")
     }
     assert set(sides.values()) == {int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)}
+    header, wide = page.view.horizontalHeader().viewport(), page.view.columnWidth(0)
+    heading = ink(header.grab(QRect(0, 0, wide, header.height() - 2)).toImage(), "panel")
+    cell = ink(page.view.viewport().grab(QRect(0, 37, wide, 32)).toImage(), "panel")
+    assert abs(heading[0] - cell[0]) <= 1  # a heading stands over what is under it
     workspace.close()
+
+
+def ink(image, surface):
+    """The columns of pixels in which something stands on a surface."""
+    ground = color(surface).name()
+    lines, columns = range(image.height()), range(image.width())
+    return [x for x in columns if any(image.pixelColor(x, y).name() != ground for y in lines)]
+
+
+def test_the_figures_of_a_plot_stand_at_its_edge_at_every_width(qtbot):
+    from ewm_studio.ui.plots.card import PlotCard
+
+    options, history = PlotOptions(), RunHistory("one")
+    for episode in range(1, 13):
+        history.add_episode(EpisodeFinished(20 * episode, 21.0, 20))
+    card = PlotCard(REWARD, options)
+    qtbot.addWidget(card)
+    card.show()
+    card.show_history(history)
+    card.redraw()
+    seen = set()
+    for width in range(240, 420, 6):
+        card.resize(width, 160)
+        qtbot.wait(1)
+        unit = card._unit
+        seen.add(unit.seen)
+        drawn = unit.mapTo(card, QPoint(unit.fontMetrics().horizontalAdvance(unit.seen), 0)).x()
+        assert card.width() - 15 <= drawn <= card.width() - 12, (width, unit.seen)
+    assert {"last 10", "last 10 episodes"} <= seen
+
+
+def test_no_rows_of_dashes_stand_where_there_is_no_run(qtbot):
+    side = SidePanel()
+    qtbot.addWidget(side)
+    side.show()
+    side.show_history(RunHistory())
+    assert not any(part.isVisible() for line in side._lines for part in line)
+    side.show_history(RunHistory("one"))
+    assert any(part.isVisible() for line in side._lines for part in line)
+
+
+def test_the_words_of_a_branch_are_whole_where_there_is_room(qtbot):
+    tree = BranchTree()
+    qtbot.addWidget(tree)
+    tree.resize(900, 60)
+    info = BranchInfo(0, None, 0, 40, "", "", True, "recorded", "model", 1.0, -1234.5, -1250.25, True, True)
+    tree.show_tree([info], Place(0, 40), "")
+    words = QFontMetrics(ui_font(11, 600)).horizontalAdvance("★ " + words_of(info))
+    assert words > 190
+    assert tree.x_of(40) + words + 14 <= tree.width()
+    tree.resize(300, 60)
+    assert tree.x_of(40) >= 76 + 40  # the line stays where it is narrow
 
 
 def test_the_longest_names_of_parts_are_whole_in_the_panel(qtbot, open_studio):
