@@ -82,6 +82,7 @@ class Page:
     widget: QWidget
     controller: PageController
     side: QWidget | None = None  # stands right of the page
-    beside_panel: bool = True  # whether the experiment panel is open beside it by itself, and training leads
+    # Whether the experiment panel is open beside it by itself, and training leads where nothing of the page's own does.
+    beside_panel: bool = True
     actions: tuple[PageAction, ...] = ()
     shortcuts: tuple[tuple[str, str], ...] = ()  # keys that mean something on it, and what

@@ -149,8 +149,9 @@ class RunBar(QFrame):
     def show_leading(self, leading: bool) -> None:
         """Whether training is the first thing to do beside the page that is shown; else the page has its own."""
         self._leading = leading
-        if self.train.property("role") != "active":
-            restyle(self.train, role="primary" if leading else "")
+        role = "primary" if leading else ""
+        if self.pause.isHidden() and self.train.property("role") != role:  # else once nothing runs any more
+            restyle(self.train, role=role)
 
     def show_possible(self, job: str, why_not: str) -> None:
         """Whether a job can be started with the settings as they are: `why_not` is empty, or says why it cannot."""

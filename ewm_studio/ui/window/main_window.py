@@ -29,6 +29,7 @@ from ewm_studio.ui.kit.theme import theme
 from ewm_studio.ui.kit.widgets import Elided, IconButton, column, label, row
 from ewm_studio.ui.page import Activity, Page
 from ewm_studio.ui.window.columns import Columns, Sides
+from ewm_studio.ui.window.leading import Leading
 from ewm_studio.ui.window.typing_shortcuts import TypingShortcuts
 
 SMALLEST = QSize(960, 500)  # 960x540 is a usual screen at a scale factor of two, less what the system takes
@@ -111,6 +112,7 @@ class MainWindow(QMainWindow):
             self.actions_by_name["late"].toggled.connect(of_developers.setVisible)
         self.columns.folded.connect(self._show_folded)
         self._typing = TypingShortcuts(self)
+        self._leading = Leading(pages, self.bar.show_leading, self)
         self._told = QTimer(self)  # as long as what was told is seen
         self._told.setSingleShot(True)
         self._told.setInterval(TOLD_MILLISECONDS)
@@ -127,7 +129,7 @@ class MainWindow(QMainWindow):
             return
         self._rail_buttons[key].setChecked(True)
         self.columns.show_page(page)
-        self.bar.show_leading(page.beside_panel)
+        self._leading.show_page(page)
         self._show_folded()
         self.page_shown.emit(key)
 
@@ -290,6 +292,7 @@ class MainWindow(QMainWindow):
 
     def show_activity(self, activity: Activity | None) -> None:
         """Say in the status line what goes on upon a page."""
+        self._leading.show_busy(activity is not None)
         self.activity_label.setText(activity.status if activity is not None else "")
         self.pace_label.setText(activity.pace if activity is not None else "")
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFontMetrics
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QPushButton
 
+from ewm_studio.analysis.history import RunHistory
 from ewm_studio.jobs.studies.tuned import TUNED
 from ewm_studio.settings.study_file import read_study
 from ewm_studio.ui.kit.dialogs import Question
 from ewm_studio.ui.kit.theme import theme, ui_font
+from ewm_studio.ui.page import Activity
 from ewm_studio.ui.study.part_picker import LOADING
 from ewm_studio.workspace.files import write_text
 from ewm_studio.workspace.studies import Pace, StudyFolder
@@ -342,13 +344,30 @@ def test_where_the_system_opens_nothing_it_is_said_where_the_report_is(qtbot, wa
     assert report.is_file()
 
 
-def test_training_leads_only_where_the_experiment_is_shown(qtbot, watching):
+def test_one_button_leads_on_every_page(qtbot, watching):
+    """The page's own where it has one, else that of training, beside the experiment and while nobody drives."""
     window = watching.window
-    found = {}
+
+    def leading():
+        buttons = window.findChildren(QPushButton)
+        return [made for made in buttons if made.property("role") == "primary" and made.isVisible()]
+
     for key, button in window._rail_buttons.items():
         qtbot.mouseClick(button, LEFT)
-        found[key] = window.bar.train.property("role")
-    assert {key for key, role in found.items() if role == "primary"} == {"train", "vision", "drive"}
+        own = [made for made in leading() if made is not window.bar.train]
+        assert len(own) <= 1, key
+        assert (window.bar.train in leading()) == (window.pages[key].beside_panel and not own), key
+    plots = window.pages["train"].widget
+    window.show_page("train")
+    plots.history = RunHistory()
+    plots.show_nothing(runs=True)
+    assert leading() == [plots.empty.action]
+    plots.show_history(RunHistory("one"))
+    assert leading() == [window.bar.train]
+    window.show_activity(Activity("Episode 1", "", None, False, ""))
+    assert leading() == []
+    window.show_activity(None)
+    assert leading() == [window.bar.train]
 
 
 def test_another_study_begins_with_what_this_one_says(qtbot, watching):
