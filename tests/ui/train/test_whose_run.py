@@ -114,20 +114,20 @@ def test_pictures_and_models_of_the_job_are_not_shown_beside_another_run(trainin
     vision.controller.inspector.show_model = seen.append
     saved = CheckpointSaved("model.safetensors", 20, None, False)
     training.go_on(Images(20, pictures), saved)
-    assert not vision.widget.empty_shown
+    assert vision.widget.frames is not None
     assert not side._pictures.isHidden()
     assert not side.play.isHidden()
     assert len(seen) == 1
     training.turn_to(training.other)
     assert side._pictures.isHidden()
     training.go_on(Images(40, pictures), saved)
-    assert vision.widget.empty_shown
+    assert vision.widget.frames is None
     assert side._pictures.isHidden()
     assert side.play.isHidden()
     assert len(seen) == 1
     training.turn_to(training.run)
     training.go_on(Images(60, pictures))
-    assert not vision.widget.empty_shown
+    assert vision.widget.frames is not None
     training.end()
 
 
