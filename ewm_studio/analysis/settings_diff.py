@@ -8,6 +8,7 @@ from typing import Any
 
 from ewm_studio import formatting as format
 from ewm_studio.settings import Experiment
+from ewm_studio.settings.fields import label_of_name
 from ewm_studio.settings.paths import all_fields
 
 UNSET = "–"  # a part has no such setting
@@ -35,13 +36,14 @@ def differences(experiments: Sequence[Experiment]) -> list[Difference]:
 
 
 def label_of(path: str) -> str:
-    """A setting's name in the form; with its group, where another one is called so."""
+    """A setting's name in the form; with its group, where another one is called so, or it is a part's own."""
     section, _, name = path.partition(".")
     if name == "name":
         return section.capitalize()
     fields = all_fields()
-    label = fields[path].label if path in fields else name.replace("_", " ").capitalize()
-    several = sum(field.label == label for field in fields.values()) > 1
+    own = path not in fields
+    label = label_of_name(name) if own else fields[path].label
+    several = own or sum(field.label == label for field in fields.values()) > 1
     return f"{label} ({section.replace('_', ' ')})" if several else label
 
 

@@ -57,6 +57,11 @@ _METAVARS: dict[ValueKind, str] = {"integer": "N", "number": "X", "text": "TEXT"
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([,\s]\d{3})+(\.\d+)?")
 
 
+def label_of_name(name: str) -> str:
+    """What the forms call a setting of this name, whatever it is of."""
+    return _LABELS.get(name) or name.replace("_", " ").capitalize()
+
+
 @dataclass(frozen=True)
 class Field:
     """One declared setting."""
@@ -176,7 +181,7 @@ def _field(section: str, name: str, info: FieldInfo, model: type[BaseModel]) -> 
     meaning = re.search(r"empty: ([^.;(]+)", info.description or "")
     return Field(
         path=path,
-        label=_SECTION_LABELS.get(path) or _LABELS.get(name) or name.replace("_", " ").capitalize(),
+        label=_SECTION_LABELS.get(path) or label_of_name(name),
         kind=kind,
         default=info.get_default(call_default_factory=True),
         help=info.description or "",
