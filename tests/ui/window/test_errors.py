@@ -110,6 +110,16 @@ def told(studio):
     return shown.windowTitle(), shown._failure.what
 
 
+def chosen_run(studio):
+    """A finished run, chosen on the page of runs; and that page."""
+    run = studio.services.workspace.create_run("CartPole-v1", "train", Experiment().to_toml(), {}, 1)
+    run.finish("finished")
+    studio.window.show_page("runs")
+    page = studio.window.pages["runs"].widget
+    page.choose(run.name)
+    return run, page
+
+
 @pytest.mark.parametrize(
     ("what", "doing"),
     [
@@ -121,11 +131,7 @@ def told(studio):
 )
 def test_a_run_that_is_gone_is_told_in_the_words_of_what_was_asked(qtbot, open_studio, what, doing):
     studio = open_studio(begin=False)
-    run = studio.services.workspace.create_run("CartPole-v1", "train", Experiment().to_toml(), {}, 1)
-    run.finish("finished")
-    studio.window.show_page("runs")
-    page = studio.window.pages["runs"].widget
-    page.choose(run.name)
+    run, page = chosen_run(studio)
     shutil.rmtree(run.folder)
     page.ask(what)
     if (asked := dialog(TextQuestion) or dialog(Question)) is not None:
@@ -137,11 +143,7 @@ def test_a_run_that_is_gone_is_told_in_the_words_of_what_was_asked(qtbot, open_s
 
 def test_a_run_that_goes_while_its_note_is_written_is_told_so(qtbot, open_studio):
     studio = open_studio(begin=False)
-    run = studio.services.workspace.create_run("CartPole-v1", "train", Experiment().to_toml(), {}, 1)
-    run.finish("finished")
-    studio.window.show_page("runs")
-    page = studio.window.pages["runs"].widget
-    page.choose(run.name)
+    run, page = chosen_run(studio)
     page.ask("note")
     shutil.rmtree(run.folder)
     qtbot.keyClicks(dialog(TextQuestion).line, "fine")
